@@ -1,0 +1,88 @@
+/** The rooms of docs/architecture.md and what each may touch; test/architecture runs it. */
+
+/** Libraries (and adapters), each with the libraries that it may import. */
+const rooms = {
+  'libs/domain': [],
+  'libs/events': ['libs/domain'],
+  'libs/event-log/src': ['libs/domain', 'libs/events'],
+  'libs/event-log/sqlite': ['libs/domain', 'libs/events', 'libs/event-log/src'],
+  'libs/read-models/src': ['libs/domain', 'libs/events', 'libs/event-log/src'],
+  'libs/read-models/sqlite': ['libs/domain', 'libs/events', 'libs/read-models/src'],
+  'libs/credentials': ['libs/domain'],
+  'libs/tokens': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/credentials'],
+  'libs/platform': ['libs/domain', 'libs/event-log/src', 'libs/read-models/src', 'libs/credentials', 'libs/tokens'],
+};
+
+const roomRules = Object.entries(rooms).map(([room, allowed]) => ({
+  name: `what-${room.replaceAll('/', '-')}-may-import`,
+  severity: 'error',
+  from: { path: `^${room}/`, pathNot: '\\.spec\\.ts$' },
+  to: { path: '^(libs|apps|test|bench|examples)/', pathNot: [room, ...allowed].map((path) => `^${path}/`) },
+}));
+
+module.exports = {
+  forbidden: [
+    ...roomRules,
+    {
+      name: 'domain-imports-no-package',
+      severity: 'error',
+      from: { path: '^libs/domain/src/', pathNot: '\\.spec\\.ts$' },
+      to: { dependencyTypesNot: ['local'] },
+    },
+    {
+      name: 'nest-only-in-apps-and-platform',
+      severity: 'error',
+      from: { path: '^libs/', pathNot: '^libs/platform/' },
+      to: { path: 'node_modules/@nestjs/' },
+    },
+    {
+      name: 'apps-never-import-each-other',
+      severity: 'error',
+      from: { path: '^apps/([^/]+)/', pathNot: '^apps/standalone/' },
+      to: { path: '^apps/', pathNot: '^apps/$1/' },
+    },
+    {
+      name: 'nothing-reaches-past-an-index',
+      severity: 'error',
+      from: { path: '^(apps|libs|test|bench|examples)/([^/]+)/([^/]+)/' },
+      to: { path: '^libs/', pathNot: ['/index\\.ts$', '^libs/$2/$3/'] },
+    },
+    {
+      name: 'adapters-only-where-they-are-chosen',
+      severity: 'error',
+      from: {
+        pathNot: [
+          '^libs/(event-log|read-models)/sqlite/',
+          '^apps/(standalone|cli)/',
+          '^(test|bench)/',
+          '\\.spec\\.ts$',
+        ],
+      },
+      to: { path: '^libs/(event-log|read-models)/sqlite/' },
+    },
+    {
+      name: 'auth-imports-no-read-model',
+      severity: 'error',
+      from: { path: '^apps/auth/' },
+      to: { path: '^libs/read-models/' },
+    },
+    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'no-orphans',
+      severity: 'error',
+      from: { orphan: true, path: '^(apps|libs)/', pathNot: '\\.spec\\.ts$' },
+      to: {},
+    },
+    { name: 'everything-resolves', severity: 'error', from: {}, to: { couldNotResolve: true } },
+  ],
+  options: {
+    doNotFollow: { path: ['node_modules', 'dist'] },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['source', 'require', 'node', 'import', 'types', 'default'],
+      extensions: ['.ts', '.js', '.json', '.cjs', '.mjs'],
+    },
+  },
+};
