@@ -1,0 +1,49 @@
+import { endpointUri, type EndpointUriEvent } from '#domain';
+import fc from 'fast-check';
+import { fold } from '../../../test/support/given.js';
+import { play } from '../../../test/support/play.js';
+
+/** Portals that want the same slug, some of which crash between their claim and their registration. */
+const claimants = fc.array(
+  fc.record({
+    workspaceId: fc.constantFrom('acme', 'globex'),
+    subscriptionId: fc.constantFrom('sub-1', 'sub-2', 'sub-3'),
+    crashes: fc.boolean(),
+  }),
+  { maxLength: 20 },
+);
+
+interface Holder {
+  readonly workspaceId: string;
+  readonly subscriptionId: string;
+}
+const isSame = (a: Holder, b: Holder | undefined) =>
+  a.workspaceId === b?.workspaceId && a.subscriptionId === b.subscriptionId;
+
+it('belongs for ever to the first subscription that was registered with it, and before that to the last claim', () => {
+  fc.assert(
+    fc.property(claimants, (all) => {
+      const past: EndpointUriEvent[] = [];
+      let owner: Holder | undefined;
+      for (const { crashes, ...claimant } of all) {
+        const state = fold(endpointUri, past);
+        const holderIsRegistered = state.status === 'CLAIMED' && isSame(state, owner);
+        const steps = play(endpointUri, past, [
+          {
+            type: 'ClaimEndpointUri',
+            endpointUri: 'weather',
+            ...claimant,
+            commandId: 'cmd-1',
+            holderIsRegistered,
+            at: '2026-03-01T08:00:00.000Z',
+          },
+        ]);
+        past.push(...steps.flatMap(({ events }) => events));
+        const isRefused = steps.some(({ refusal }) => refusal?.code === 'endpoint_uri_taken');
+        expect(isRefused).toBe(owner !== undefined && !isSame(claimant, owner));
+        if (!isRefused && !crashes) owner ??= claimant;
+        expect(fold(endpointUri, past)).toMatchObject(owner ?? claimant);
+      }
+    }),
+  );
+});
