@@ -1,0 +1,6 @@
+export * from './canonical-json.js';
+export * from './envelope.js';
+export * from './errors.js';
+export * from './hash-chain.js';
+export * from './log-created.js';
+export * from './registry.js';
