@@ -1,0 +1,107 @@
+import {
+  type Appended,
+  type CallOptions,
+  type EventLog,
+  type ExpectedRevision,
+  type LogBatch,
+  type LogReadOptions,
+  type StreamReadOptions,
+  type SubscribeOptions,
+  LogUnavailable,
+  RevisionConflict,
+  serialiseAppend,
+} from '#event-log';
+import type { NewEvent, Position, RecordedEvent } from '#events';
+import { Changes } from './changes.js';
+import { fromPosition, toPosition } from './positions.js';
+import { type Direction, Reader, startOf } from './reader.js';
+import { Writer } from './writer.js';
+
+export { NotAnEventLog } from './schema.js';
+
+export interface SqliteEventLogOptions {
+  /** Made where it is missing; its folder must exist. `-wal` and `-shm` files lie beside it while it is open. */
+  readonly file: string;
+  /** Milliseconds an append may take where the call doesn't say (default 10,000). */
+  readonly deadlineMs?: number;
+}
+
+/**
+ * The event log in an SQLite file, which several processes of one machine may open at once. An append is acknowledged
+ * when it is synced to disk; appends that arrive together share a transaction and its sync, on a thread of their own.
+ * The process lives until the log is closed. Throws `NotAnEventLog`, `LogUnavailable`.
+ */
+export async function openSqliteEventLog({ file, deadlineMs = 10_000 }: SqliteEventLogOptions): Promise<EventLog> {
+  const writer = await Writer.open({ file, busyMs: deadlineMs });
+  try {
+    return new SqliteEventLog(writer, new Reader(file), deadlineMs);
+  } catch (cause) {
+    await writer.close();
+    throw new LogUnavailable(`${file} can't be read`, { cause });
+  }
+}
+
+const DEFAULT_READ_LIMIT = 500;
+const DEFAULT_BATCH_SIZE = 500;
+/** A batch ends here whatever `batchSize` says, since an event may hold a megabyte. */
+const MAX_BATCH_CHARACTERS = 4 * 1_048_576;
+
+class SqliteEventLog implements EventLog {
+  private readonly changes: Changes;
+
+  constructor(
+    private readonly writer: Writer,
+    private readonly reader: Reader,
+    private readonly deadlineMs: number,
+  ) {
+    this.changes = new Changes(reader);
+  }
+
+  async append(
+    stream: string,
+    expected: ExpectedRevision,
+    newEvents: readonly NewEvent[],
+    { deadlineMs = this.deadlineMs }: CallOptions = {},
+  ): Promise<Appended> {
+    const { events, bytes } = serialiseAppend(stream, expected, newEvents);
+    const outcome = await this.writer.append({ stream, expected, events }, bytes, deadlineMs);
+    if (outcome.kind === 'conflict') throw new RevisionConflict(stream, expected, outcome.actual);
+    if (outcome.kind === 'written') this.changes.wakeAll();
+    return { revision: outcome.revision, position: toPosition(outcome.position) };
+  }
+
+  readStream(stream: string, options?: StreamReadOptions): Promise<RecordedEvent[]> {
+    return this.reader.readStream(stream, options);
+  }
+
+  async readAll({ after, direction = 'forwards', limit, deadlineMs }: LogReadOptions = {}): Promise<RecordedEvent[]> {
+    const limits = { events: limit ?? DEFAULT_READ_LIMIT, deadlineMs };
+    return (await this.reader.readLog(placeOf(after, direction), direction, limits)).events;
+  }
+
+  async *subscribe({ after, signal, batchSize = DEFAULT_BATCH_SIZE }: SubscribeOptions): AsyncGenerator<LogBatch> {
+    const limits = { events: batchSize, characters: MAX_BATCH_CHARACTERS };
+    let readTo = placeOf(after, 'forwards');
+    let saidCaughtUp = false;
+    for (;;) {
+      const version = this.reader.version();
+      const page = await this.reader.readLog(readTo, 'forwards', limits);
+      if (signal.aborted) return;
+      readTo = page.readTo;
+      if (page.events.length > 0 || (page.isLast && !saidCaughtUp)) {
+        yield { events: page.events, caughtUp: page.isLast };
+        saidCaughtUp = page.isLast;
+      }
+      if (page.isLast) await this.changes.since(version, signal);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.writer.close();
+    this.reader.close();
+    this.changes.wakeAll();
+  }
+}
+
+const placeOf = (after: Position | undefined, direction: Direction): bigint =>
+  after === undefined ? startOf(direction) : fromPosition(after);

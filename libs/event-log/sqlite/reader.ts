@@ -1,0 +1,139 @@
+import { setImmediate as endOfTurn } from 'node:timers/promises';
+import { type StreamReadOptions, LogUnavailable, isOurStream } from '#event-log';
+import type { EventMetadata, JsonObject, RecordedEvent } from '#events';
+import type Database from 'libsql';
+import { PAST_ALL, toPosition, within } from './positions.js';
+import { openForReading } from './schema.js';
+
+/** What is read without letting others have their turn: half a millisecond of common events. */
+const PAGE_ROWS = 200;
+
+const COLUMNS = 'position, stream, revision, event_id, type, data, metadata';
+type Row = [
+  position: bigint,
+  stream: string,
+  revision: bigint,
+  eventId: string,
+  type: string,
+  data: string,
+  metadata: string,
+];
+
+export type Direction = 'forwards' | 'backwards';
+
+/** Before the first or past the last event: where a read without a place to begin at begins. */
+export const startOf = (direction: Direction): bigint => (direction === 'forwards' ? 0n : PAST_ALL);
+
+export interface LogPage {
+  readonly events: RecordedEvent[];
+  /** Position to go on after; other applications' events move it too. */
+  readonly readTo: bigint;
+  /** Nothing was left in this direction. */
+  readonly isLast: boolean;
+}
+
+export interface LogPageLimits {
+  readonly events: number;
+  /** Of data and metadata: the event that reaches it is the page's last. */
+  readonly characters?: number;
+  readonly deadlineMs?: number | undefined;
+}
+
+/**
+ * Reads on a connection of its own that can't write. A read costs microseconds, so it happens on the caller's thread;
+ * a commit is seen from before its acknowledgement on, so every read is a strong one. All throw `LogUnavailable`.
+ */
+export class Reader {
+  private readonly db: Database.Database;
+  private readonly streamRows;
+  private readonly logRows;
+  private readonly dataVersion;
+  private isClosed = false;
+
+  /** The file must be there. */
+  constructor(file: string) {
+    this.db = openForReading(file);
+    const select = (rest: string) => this.db.prepare(`SELECT ${COLUMNS} FROM events ${rest} LIMIT ?`).raw();
+    this.streamRows = {
+      forwards: select('WHERE stream = ? AND revision >= ? ORDER BY revision'),
+      backwards: select('WHERE stream = ? AND revision <= ? ORDER BY revision DESC'),
+    };
+    this.logRows = {
+      forwards: select('WHERE position > ? ORDER BY position'),
+      backwards: select('WHERE position < ? ORDER BY position DESC'),
+    };
+    this.dataVersion = this.db.prepare('PRAGMA data_version').raw();
+  }
+
+  async readStream(stream: string, options: StreamReadOptions = {}): Promise<RecordedEvent[]> {
+    const { direction = 'forwards', limit = Infinity, deadlineMs } = options;
+    const givenUpAt = performance.now() + (deadlineMs ?? Infinity);
+    const events: RecordedEvent[] = [];
+    let from = within(options.from ?? startOf(direction));
+    for (;;) {
+      const asked = Math.min(PAGE_ROWS, limit - events.length);
+      const rows = this.all<Row>(this.streamRows[direction], [stream, from, asked]);
+      for (const row of rows) events.push(toEvent(row));
+      const last = rows.at(-1);
+      if (!last || rows.length < asked || events.length === limit) return events;
+      from = direction === 'forwards' ? last[2] + 1n : last[2] - 1n;
+      await othersTurn(givenUpAt);
+    }
+  }
+
+  /** Our events after (backwards: before) a position. */
+  async readLog(after: bigint, direction: Direction, limits: LogPageLimits): Promise<LogPage> {
+    const givenUpAt = performance.now() + (limits.deadlineMs ?? Infinity);
+    const events: RecordedEvent[] = [];
+    let readTo = after;
+    let characters = 0;
+    for (let asked = Math.min(PAGE_ROWS, limits.events); ; asked = PAGE_ROWS) {
+      const rows = this.all<Row>(this.logRows[direction], [readTo, asked]);
+      for (const row of rows) {
+        readTo = row[0];
+        if (!isOurStream(row[1])) continue;
+        events.push(toEvent(row));
+        characters += row[5].length + row[6].length;
+        if (events.length >= limits.events || characters >= (limits.characters ?? Infinity)) {
+          return { events, readTo, isLast: false };
+        }
+      }
+      if (rows.length === 0 || rows.length < asked) return { events, readTo, isLast: true };
+      await othersTurn(givenUpAt);
+    }
+  }
+
+  /** Another number whenever another connection, of this process or another, has committed. */
+  version(): bigint {
+    return this.all<[bigint]>(this.dataVersion, [])[0]?.[0] ?? 0n;
+  }
+
+  close(): void {
+    this.isClosed = true;
+    this.db.close();
+  }
+
+  private all<R>(statement: Database.Statement, parameters: unknown[]): R[] {
+    if (this.isClosed) throw new LogUnavailable('The event log is closed');
+    try {
+      return statement.all(parameters) as R[];
+    } catch (cause) {
+      throw new LogUnavailable("The event log can't be read", { cause });
+    }
+  }
+}
+
+const toEvent = ([position, stream, revision, eventId, type, data, metadata]: Row): RecordedEvent => ({
+  eventId,
+  type,
+  data: JSON.parse(data) as JsonObject,
+  metadata: JSON.parse(metadata) as EventMetadata,
+  stream,
+  revision,
+  position: toPosition(position),
+});
+
+async function othersTurn(givenUpAt: number): Promise<void> {
+  if (performance.now() > givenUpAt) throw new LogUnavailable('The event log was not read within the deadline');
+  await endOfTurn();
+}

@@ -1,0 +1,102 @@
+import type { NewEvent, Position, RecordedEvent, Revision } from '#events';
+
+/**
+ * What must be true of the stream for an append to happen: it has no event, it has some, or this is its last revision.
+ * There is no way to append without saying it.
+ */
+export type ExpectedRevision = 'none' | 'exists' | Revision;
+
+export interface Appended {
+  /** Revision and position of the last event of the append. */
+  readonly revision: Revision;
+  readonly position: Position;
+}
+
+export interface CallOptions {
+  /** Milliseconds until the call is given up with `LogUnavailable`; an append that was given up may have been written. */
+  readonly deadlineMs?: number;
+}
+
+export interface StreamReadOptions extends CallOptions {
+  /** First revision to read, inclusive; absent: the stream's first (forwards) or last (backwards). */
+  readonly from?: Revision;
+  readonly direction?: 'forwards' | 'backwards';
+  readonly limit?: number;
+  /**
+   * `strong`: sees every append that was acknowledged on any node before the call (DESIGN §4); what decides must ask
+   * for it. `any` (default): may lag behind.
+   */
+  readonly consistency?: 'strong' | 'any';
+}
+
+export interface LogReadOptions extends CallOptions {
+  /** Exclusive in both directions; absent: the log's start (forwards) or end (backwards). */
+  readonly after?: Position;
+  readonly direction?: 'forwards' | 'backwards';
+  readonly limit?: number;
+}
+
+export interface SubscribeOptions {
+  /** Exclusive; absent: from the log's start. */
+  readonly after?: Position;
+  /** Ends the subscription. */
+  readonly signal: AbortSignal;
+  /** Events a batch holds at most (default 500). */
+  readonly batchSize?: number;
+}
+
+/** What a subscription yields: events in the log's order, never an empty batch but to say that it has caught up. */
+export interface LogBatch {
+  readonly events: readonly RecordedEvent[];
+  /** Nothing was left to read when this batch was made. */
+  readonly caughtUp: boolean;
+}
+
+/**
+ * The append-only log of all events. Two adapters: SQLite (one machine) and EventStoreDB. Both pass the same contract
+ * suite (`test/contract/event-log.ts`). Above the port only `RevisionConflict`, `LogUnavailable` and `EventTooLarge`
+ * are seen, never a driver's errors.
+ */
+export interface EventLog {
+  /**
+   * Appends all events or none, durably: resolved means synced to disk (or to a quorum). The very same append (same
+   * event ids in the same order, same expected revision) may be sent again and answers as the first one did, also
+   * after others wrote behind it.
+   * Throws `RevisionConflict` when the expectation is wrong, `EventTooLarge` at 1 MiB an append.
+   */
+  append(
+    stream: string,
+    expected: ExpectedRevision,
+    events: readonly NewEvent[],
+    options?: CallOptions,
+  ): Promise<Appended>;
+
+  /** A missing stream is an empty one. Without `limit` all that there is. */
+  readStream(stream: string, options?: StreamReadOptions): Promise<RecordedEvent[]>;
+
+  /** Our streams only (DESIGN §4), whatever else lives in the same store. `limit` defaults to 500. */
+  readAll(options?: LogReadOptions): Promise<RecordedEvent[]>;
+
+  /**
+   * Follows the log: pull-based, one batch at a time, from `after` on without end; our streams only. Yields an empty
+   * `caughtUp` batch when it begins at the end. Reconnecting is the caller's: throws `LogUnavailable` when broken.
+   */
+  subscribe(options: SubscribeOptions): AsyncIterable<LogBatch>;
+
+  close(): Promise<void>;
+}
+
+/** The log's last position among our streams, `undefined` when it is empty. */
+export const endOfLog = async (log: EventLog): Promise<Position | undefined> =>
+  (await log.readAll({ direction: 'backwards', limit: 1 }))[0]?.position;
+
+/** Streams that are ours; all-log reads and subscriptions return nothing else. */
+export const OUR_STREAM_PREFIXES = ['consumerClient-', 'subscription-', 'endpointUri-', 'usage-'] as const;
+export const OUR_STREAMS = ['signingKeys', 'log'] as const;
+
+export const isOurStream = (stream: string): boolean =>
+  (OUR_STREAMS as readonly string[]).includes(stream) ||
+  OUR_STREAM_PREFIXES.some((prefix) => stream.startsWith(prefix));
+
+/** The largest sum of an append's data and metadata, in bytes of JSON (EventStoreDB's own limit). */
+export const MAX_APPEND_BYTES = 1_048_576;
