@@ -1,0 +1,57 @@
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { ReadStoreUnavailable } from '#read-models';
+import type { Answer, Order, WriterOptions, WriterRequest } from './writer-protocol.js';
+
+interface Waiting {
+  readonly resolve: (misses: readonly string[]) => void;
+  readonly reject: (error: ReadStoreUnavailable) => void;
+}
+
+/** The calling thread's end of `writer.ts`. A thread that has died is started again by the next request. */
+export class WriterThread {
+  private worker: Worker | undefined;
+  private readonly waiting = new Map<number, Waiting>();
+  private orders = 0;
+
+  constructor(private readonly options: WriterOptions) {}
+
+  /** Answers what the request missed. Throws `ReadStoreUnavailable`; after a dead thread it may have been done. */
+  request(request: WriterRequest): Promise<readonly string[]> {
+    const worker = (this.worker ??= this.started());
+    const order = this.orders++;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(order, { resolve, reject });
+      worker.postMessage({ order, request } satisfies Order);
+    });
+  }
+
+  /** After all that was asked for before. */
+  async close(): Promise<void> {
+    if (this.worker === undefined) return;
+    const exited = once(this.worker, 'exit');
+    this.worker.postMessage('close');
+    await exited;
+  }
+
+  private started(): Worker {
+    const worker = new Worker(join(__dirname, 'writer.js'), { workerData: this.options });
+    worker.on('message', (answer: Answer) => {
+      const waiting = this.waiting.get(answer.order);
+      this.waiting.delete(answer.order);
+      if ('error' in answer) waiting?.reject(new ReadStoreUnavailable(answer.error));
+      else waiting?.resolve(answer.misses);
+    });
+    let reason: unknown;
+    worker.on('error', (error) => (reason = error));
+    worker.on('exit', () => {
+      this.worker = undefined;
+      for (const { reject } of this.waiting.values()) {
+        reject(new ReadStoreUnavailable('The thread that writes has ended', { cause: reason }));
+      }
+      this.waiting.clear();
+    });
+    return worker;
+  }
+}

@@ -1,0 +1,201 @@
+import { compareBuilds } from './build-comparison.js';
+import { BuildsDiffer, ProjectionStopped, RebuildNeeded, RebuildOvertaken } from './errors.js';
+import { type OutageObserver, mayPass, pause, untilAborted } from './log-follower.js';
+import type { BuildName, CollectionSchema, ReadStore } from './port.js';
+import { type FeedOptions, Projector, type ProjectorStatus } from './projector.js';
+
+/** Learns what happens to a projection, to log it and to count it. */
+export interface ProjectionObserver extends OutageObserver {
+  /** It can't go on with this build; `error` is `ProjectionStopped` or `RebuildNeeded`, or a bug. */
+  stopped(error: unknown): void;
+}
+
+export interface ServedProjectionOptions<Doc> extends FeedOptions<Doc> {
+  readonly observer: ProjectionObserver;
+  /** Milliseconds between looks at which build is served (default 1000). */
+  readonly pointerCheckMs?: number;
+}
+
+const buildName = ({ name, version }: CollectionSchema, n: number): BuildName => `${name}_v${version}_${n}`;
+const numberOf = (build: BuildName): number => Number(build.slice(build.lastIndexOf('_') + 1));
+
+/**
+ * Feeds the build of this code's version that queries are answered from. Where there is none it makes the first, and
+ * has it served once it has caught up; when a rebuild, by whatever process, has another one served, it feeds that one.
+ */
+export class ServedProjection<Doc> {
+  private projector: Projector<Doc> | undefined;
+
+  constructor(private readonly options: ServedProjectionOptions<Doc>) {}
+
+  /** `undefined` until it is known which build to feed. */
+  status(): ProjectorStatus | undefined {
+    return this.projector?.status();
+  }
+
+  /**
+   * Resolves when the signal aborts. A projection that had to stop says so by its observer and its status, and goes on
+   * when a rebuild was switched to.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, projection, observer } = this.options;
+    await untilAborted(signal, observer, async (recovered) => {
+      const { name, version } = projection;
+      const build = (await store.served(name, version)) ?? (await this.firstBuild());
+      recovered();
+      await this.feed(build, signal);
+    });
+  }
+
+  /** The one that a first start, this or an earlier one, began. */
+  private async firstBuild(): Promise<BuildName> {
+    const { store, projection } = this.options;
+    const [begun] = await store.builds(projection.name, projection.version);
+    return begun?.build ?? buildName(projection, 1);
+  }
+
+  /** Until another build is served. */
+  private async feed(build: BuildName, signal: AbortSignal): Promise<void> {
+    const { observer, pointerCheckMs = 1000 } = this.options;
+    const session = new AbortController();
+    const projector = new Projector({ ...this.options, build });
+    this.projector = projector;
+    const running = projector.run(AbortSignal.any([signal, session.signal])).catch((error: unknown) => {
+      observer.stopped(error);
+    });
+    try {
+      await Promise.race([projector.caughtUp, pause(pointerCheckMs, signal)]);
+      while (!signal.aborted && (await this.isToBeFed(build, projector))) await pause(pointerCheckMs, signal);
+    } finally {
+      session.abort();
+      await running;
+    }
+  }
+
+  /** Where no build is served yet, has this one served as soon as it has caught up. */
+  private async isToBeFed(build: BuildName, projector: Projector<Doc>): Promise<boolean> {
+    const { store, projection } = this.options;
+    const { name, version } = projection;
+    try {
+      const served = await store.served(name, version);
+      if (served !== undefined) return served === build;
+      if (projector.status().state === 'live') await store.serve(name, version, undefined, build);
+      return true;
+    } catch (error) {
+      // The projector's own loop meets the same outage, and tells of it.
+      if (mayPass(error)) return true;
+      throw error;
+    }
+  }
+}
+
+export interface RebuildOptions<Doc> extends FeedOptions<Doc> {
+  readonly signal: AbortSignal;
+  /** Switch also when the documents differ from the served build's, because that one is known to be wrong. */
+  readonly acceptDifferences?: boolean;
+  /** How long the replaced build is fed for those who still read it, in milliseconds (default 60,000). */
+  readonly graceMs?: number;
+  readonly onSwitched?: (report: RebuildReport) => void;
+}
+
+export interface RebuildReport {
+  readonly build: BuildName;
+  readonly replaced: BuildName | undefined;
+  /** Documents compared with the replaced build's, and how many of them differ. */
+  readonly documents: number;
+  readonly different: number;
+  /** Why nothing was compared: the replaced build could not be brought up to date. */
+  readonly notCompared?: string;
+}
+
+/**
+ * Makes a new build of the projection from the log beside the served one, compares the two document by document,
+ * switches, feeds the replaced one for a while more, then drops it, and with it what rebuilds that were cut short have
+ * left. Queries are answered all along. Resolves after all that; `onSwitched` is called at the switch.
+ *
+ * Throws `BuildsDiffer`; `RebuildOvertaken`; `ProjectionStopped` when an event can't be applied; the signal's reason;
+ * `LogUnavailable` and `ReadStoreUnavailable`. Until the switch nothing has changed for queries.
+ */
+export async function rebuild<Doc>(options: RebuildOptions<Doc>): Promise<RebuildReport> {
+  const { store, projection, signal, graceMs = 60_000, onSwitched } = options;
+  const { name, version } = projection;
+  const replaced = await store.served(name, version);
+  const numbers = (await store.builds(name, version)).map(({ build }) => numberOf(build));
+  const build = buildName(projection, Math.max(0, ...numbers) + 1);
+  await store.prepare(build, projection);
+  const fresh = new Feed(options, build);
+  const old = replaced === undefined ? undefined : new Feed(options, replaced);
+  try {
+    const report = { build, replaced, ...(await compareWhenCaughtUp(options, fresh, old)) };
+    if (!(await store.serve(name, version, replaced, build)) && (await store.served(name, version)) !== build) {
+      throw new RebuildOvertaken(name);
+    }
+    onSwitched?.(report);
+    await pause(graceMs, signal);
+    await Promise.all([fresh.end(), old?.end()]);
+    if (!signal.aborted) await dropOlderThan(store, projection, build);
+    return report;
+  } catch (error) {
+    await Promise.all([fresh.end(), old?.end()]);
+    const served = await store.served(name, version);
+    if (served !== build) await store.drop(build);
+    throw served === replaced || served === build ? error : new RebuildOvertaken(name);
+  }
+}
+
+/** A projector at work, whose end is a value: it may be waited for late, or never. */
+class Feed<Doc> {
+  private readonly session = new AbortController();
+  private readonly projector: Projector<Doc>;
+  private readonly ended: Promise<Error | undefined>;
+
+  constructor(
+    options: RebuildOptions<Doc>,
+    readonly build: BuildName,
+  ) {
+    this.projector = new Projector({ ...options, build });
+    const signal = AbortSignal.any([options.signal, this.session.signal]);
+    this.ended = this.projector.run(signal).then(
+      () => undefined,
+      (error: unknown) => (error instanceof Error ? error : new Error('The projector failed', { cause: error })),
+    );
+  }
+
+  /** Throws what the projector stopped at. */
+  async caughtUp(): Promise<void> {
+    const error = await Promise.race([this.projector.caughtUp, this.ended]);
+    if (error) throw error;
+  }
+
+  async end(): Promise<void> {
+    this.session.abort();
+    await this.ended;
+  }
+}
+
+async function compareWhenCaughtUp<Doc>(
+  options: RebuildOptions<Doc>,
+  fresh: Feed<Doc>,
+  old: Feed<Doc> | undefined,
+): Promise<Omit<RebuildReport, 'build' | 'replaced'>> {
+  const { projection, signal, acceptDifferences = false } = options;
+  await fresh.caughtUp();
+  try {
+    await old?.caughtUp();
+  } catch (error) {
+    if (!(error instanceof RebuildNeeded || error instanceof ProjectionStopped)) throw error;
+    return { documents: 0, different: 0, notCompared: error.message };
+  }
+  signal.throwIfAborted();
+  if (!old) return { documents: 0, different: 0, notCompared: 'no build was served' };
+  const { documents, different } = await compareBuilds(options, projection, [old.build, fresh.build]);
+  if (different.length > 0 && !acceptDifferences) throw new BuildsDiffer(projection.name, different);
+  return { documents, different: different.length };
+}
+
+/** The replaced build, and what rebuilds that were cut short have left. */
+async function dropOlderThan(store: ReadStore, { name, version }: CollectionSchema, build: BuildName): Promise<void> {
+  for (const { build: other, served } of await store.builds(name, version)) {
+    if (!served && numberOf(other) < numberOf(build)) await store.drop(other);
+  }
+}

@@ -1,0 +1,143 @@
+import {
+  type ClientDocument,
+  type ListQuery,
+  ForeignConsistencyToken,
+  InvalidCursor,
+  NotCaughtUp,
+  NotReady,
+  ReadModelQueries,
+  ServedProjection,
+  clients,
+  subscriptions,
+} from '#read-models';
+import { Stage, WORKSPACE, clientNamed, silent, until } from '../../../test/replay/stage.js';
+
+describe('queries of a read model', () => {
+  let stage: Stage;
+  let queries: ReadModelQueries;
+  let stop: AbortController;
+  let running: Promise<void>[];
+
+  beforeEach(async () => {
+    stage = await Stage.open();
+    queries = new ReadModelQueries(stage.stores);
+    stop = new AbortController();
+    running = [];
+  });
+
+  afterEach(async () => {
+    stop.abort();
+    await Promise.all(running);
+    await stage.close();
+  });
+
+  const serve = () => {
+    running.push(new ServedProjection({ ...stage.stores, projection: clients, observer: silent }).run(stop.signal));
+    return until(async () => (await stage.store.served('clients', 1)) !== undefined);
+  };
+  const active = (list: Partial<ListQuery> = {}): ListQuery => ({
+    equals: { workspaceId: WORKSPACE, status: 'ACTIVE' },
+    sort: { field: 'createdAt', direction: 'asc' },
+    limit: 3,
+    ...list,
+  });
+  const names = (items: readonly { doc: ClientDocument }[]) => items.map(({ doc }) => doc.name);
+
+  it('are refused until a build is served', async () => {
+    await expect(queries.at(clients)).rejects.toThrow(NotReady);
+    await serve();
+    expect(await (await queries.at(clients)).get('cc_unknown')).toBeUndefined();
+    await expect(queries.at(subscriptions)).rejects.toThrow(NotReady);
+  });
+
+  it('see what their token stands for, each time', async () => {
+    await stage.create('a');
+    await serve();
+    for (let n = 0; n < 100; n++) {
+      const token = stage.token(await stage.rename('a', `Name ${n}`));
+      expect((await (await queries.at(clients, token)).get(clientNamed('a')))?.doc.name).toBe(`Name ${n}`);
+    }
+  });
+
+  it('wait for a token only so long, and are answered as soon as it is reached', async () => {
+    await stage.create('a');
+    await stage.project(clients);
+    await stage.store.serve('clients', 1, undefined, 'clients_v1_1');
+    const token = stage.token(await stage.rename('a', 'Not projected yet'));
+    const impatient = new ReadModelQueries({ ...stage.stores, patienceMs: 30 });
+    await expect(impatient.at(clients, token)).rejects.toThrow(NotCaughtUp);
+    expect(await (await impatient.at(clients)).get(clientNamed('a'))).toMatchObject({ doc: { name: 'Client a' } });
+
+    const waiting = Promise.all(Array.from({ length: 50 }, () => queries.at(clients, token)));
+    await stage.project(clients);
+    for (const readModel of await waiting) {
+      expect((await readModel.get(clientNamed('a')))?.doc.name).toBe('Not projected yet');
+    }
+  });
+
+  it('refuse a token of another log', async () => {
+    await stage.create('a');
+    await serve();
+    const token = { logId: '00000000-0000-4000-8000-000000000000', position: '0'.repeat(20) };
+    await expect(queries.at(clients, token)).rejects.toThrow(ForeignConsistencyToken);
+  });
+
+  it('list page by page, whatever changes in between', async () => {
+    for (let n = 0; n < 8; n++) await stage.create(n);
+    await serve();
+    const first = await (await queries.at(clients)).page(active());
+    expect(names(first.items)).toEqual(['Client 0', 'Client 1', 'Client 2']);
+    await stage.revoke(0);
+    const token = stage.token(await stage.revoke(4));
+    const readModel = await queries.at(clients, token);
+    const second = await readModel.page(active({ cursor: first.nextCursor ?? '', limit: 2 }));
+    expect(names(second.items)).toEqual(['Client 3', 'Client 5']);
+    const third = await readModel.page(active({ cursor: second.nextCursor ?? '', limit: 2 }));
+    expect(names(third.items)).toEqual(['Client 6', 'Client 7']);
+    expect(third).not.toHaveProperty('nextCursor');
+  });
+
+  it('list every documented way', async () => {
+    await stage.register('weather');
+    for (const name of ['Orders', 'Orchard', 'Billing']) await stage.create(name, name);
+    await stage.assign('Billing', 'weather');
+    await serve();
+    const readModel = await queries.at(clients, stage.token(await stage.revoke('Orchard')));
+    const byName = { field: 'nameKey', direction: 'asc' } as const;
+    const prefix = { field: 'nameKey', value: 'or' };
+    const contains = { field: 'subscriptionIds', value: 'weather' };
+    const revoked = { workspaceId: WORKSPACE, status: 'REVOKED' };
+    const list = async (query: Partial<ListQuery>) => names((await readModel.page(active(query))).items);
+    expect(await list({ sort: { field: 'createdAt', direction: 'desc' } })).toEqual(['Billing', 'Orders']);
+    expect(await list({ sort: byName })).toEqual(['Billing', 'Orders']);
+    expect(await list({ sort: byName, prefix })).toEqual(['Orders']);
+    expect(await list({ contains })).toEqual(['Billing']);
+    for (const sort of ['createdAt', 'nameKey', 'revokedAt']) {
+      const direction = 'asc';
+      expect(await list({ equals: revoked, sort: { field: sort, direction } })).toEqual(['Orchard']);
+      const equals = { ...revoked, authenticationType: 'OAUTH2' };
+      expect(await list({ equals, sort: { field: sort, direction } })).toEqual([]);
+    }
+  });
+
+  it.each([
+    ['of another sort', { sort: { field: 'createdAt', direction: 'desc' } as const }],
+    ['of another table', { equals: { workspaceId: WORKSPACE, status: 'REVOKED' } }],
+    ['of another workspace', { equals: { workspaceId: 'other', status: 'ACTIVE' } }],
+    ['of another search', { contains: { field: 'subscriptionIds', value: 'weather' } }],
+  ])('refuse a cursor %s', async (_, other: Partial<ListQuery>) => {
+    for (let n = 0; n < 4; n++) await stage.create(n);
+    await serve();
+    const readModel = await queries.at(clients);
+    const { nextCursor = '' } = await readModel.page(active());
+    await expect(readModel.page(active({ ...other, cursor: nextCursor }))).rejects.toThrow(InvalidCursor);
+  });
+
+  it.each(['', 'x', '!!!', 'bnVsbA', Buffer.from('[1,2]').toString('base64url'), '\u0000', 'ё'])(
+    'refuse what is no cursor: %j',
+    async (cursor) => {
+      await serve();
+      await expect((await queries.at(clients)).page(active({ cursor }))).rejects.toThrow(InvalidCursor);
+    },
+  );
+});

@@ -1,0 +1,876 @@
+import fc from 'fast-check';
+import type { Position } from '#events';
+import {
+  type BuildName,
+  type Checkpoint,
+  type CollectionSchema,
+  type DocumentWrite,
+  type PageQuery,
+  type ReadStore,
+  ReadStoreUnavailable,
+  type StoredDocument,
+} from '#read-models';
+
+/** An empty store that the suite has for one test. */
+export interface TestReadStore {
+  /** A connection of its own, as another process has one. The suite closes it. */
+  open(): Promise<ReadStore>;
+  /** Keeps what is stored now; answers how to put it back, beneath connections that stay open. */
+  snapshot(): Promise<() => Promise<void>>;
+  remove(): Promise<void>;
+}
+
+export interface ReadStoreHarness {
+  create(): Promise<TestReadStore>;
+}
+
+interface Note {
+  readonly workspace: string;
+  readonly status: string;
+  readonly title?: string | null;
+  readonly rank?: number;
+  readonly pinned?: boolean;
+  readonly tags?: readonly string[];
+}
+
+/** The suite's lists: one index each. */
+export const notes: CollectionSchema = {
+  name: 'notes',
+  version: 1,
+  indexes: [
+    ['workspace', 'title'],
+    ['workspace', 'rank'],
+    ['workspace', 'status', 'title'],
+    ['workspace', 'status', 'rank'],
+    ['workspace', 'pinned', 'title'],
+    ['rank', 'title'],
+    ['title'],
+  ],
+  arrayIndexes: ['tags'],
+};
+
+const BUILD = 'notes_v1_1';
+const RACERS = 20;
+const LONGEST_WALK = 1_000;
+
+/** What every adapter of the read store must do. */
+export function readStoreContract(name: string, harness: ReadStoreHarness): void {
+  describe(`a read store on ${name}`, () => {
+    let server: TestReadStore;
+    let opened: ReadStore[];
+    let store: ReadStore;
+
+    const open = async (): Promise<ReadStore> => {
+      const connection = await server.open();
+      opened.push(connection);
+      return connection;
+    };
+
+    beforeEach(async () => {
+      opened = [];
+      server = await harness.create();
+      store = await open();
+      await store.prepare(BUILD, notes);
+    });
+
+    afterEach(async () => {
+      await Promise.all(opened.map((connection) => connection.close()));
+      await server.remove();
+    });
+
+    describe('documents', () => {
+      it('come back as they were written', async () => {
+        expect(await store.write(BUILD, [fresh('n1', { title: 'One' }), fresh('n2', { title: 'Two' })])).toEqual([]);
+
+        const found = await store.read(BUILD, ['n2', 'n1', 'unknown']);
+
+        expect(byId(found)).toEqual([
+          { id: 'n1', position: '0001', revision: 0n, doc: { title: 'One' } },
+          { id: 'n2', position: '0001', revision: 0n, doc: { title: 'Two' } },
+        ]);
+        expect(await store.read(BUILD, [])).toEqual([]);
+      });
+
+      it('are written only where they are expected; the others of the batch are written all the same', async () => {
+        await store.write(BUILD, [fresh('here', { title: 'first' }), fresh('moved', { title: 'first' })]);
+
+        const misses = await store.write(BUILD, [
+          fresh('here', { title: 'second' }),
+          next('moved', '0000', '0002', { title: 'second' }),
+          next('absent', '0001', '0002', { title: 'second' }),
+          fresh('new', { title: 'first' }),
+        ]);
+
+        expect(misses.toSorted()).toEqual(['absent', 'here', 'moved']);
+        const found = byId(await store.read<Note>(BUILD, ['here', 'moved', 'absent', 'new']));
+        expect(found.map(({ id, position, doc }) => [id, position, doc.title])).toEqual([
+          ['here', '0001', 'first'],
+          ['moved', '0001', 'first'],
+          ['new', '0001', 'first'],
+        ]);
+      });
+
+      it('are replaced whole', async () => {
+        await store.write(BUILD, [fresh('n1', { title: 'One', rank: 1, extra: { deep: true } })]);
+        expect(await store.write(BUILD, [next('n1', '0001', '0002', { title: 'Uno' }, 7n)])).toEqual([]);
+        expect(await store.read(BUILD, ['n1'])).toEqual([
+          { id: 'n1', position: '0002', revision: 7n, doc: { title: 'Uno' } },
+        ]);
+      });
+
+      it('compare positions as strings, not as numbers', async () => {
+        await store.write(BUILD, [fresh('n1', {}, '0010')]);
+        expect(await store.write(BUILD, [next('n1', '10', '0011', {})])).toEqual(['n1']);
+        expect(await store.write(BUILD, [next('n1', '1e1', '0011', {})])).toEqual(['n1']);
+        expect(await store.write(BUILD, [next('n1', '0010', '0011', {})])).toEqual([]);
+      });
+
+      it('go to exactly one of twenty racing writers, each document on its own', async () => {
+        const connections = [store, await open()];
+        const ids = ['a', 'b', 'c'];
+        for (let round = 0; round < 8; round++) {
+          const expected = round === 0 ? undefined : position(round);
+          const missed = await Promise.all(
+            Array.from({ length: RACERS }, (_, racer) =>
+              connectionOf(connections, racer).write(
+                BUILD,
+                rotated(ids, racer).map((id) => ({
+                  ...fresh(id, { winner: racer }, position(round + 1)),
+                  expected,
+                })),
+              ),
+            ),
+          );
+          const stored = await store.read<{ winner: number }>(BUILD, ids);
+          for (const id of ids) {
+            const winners = missed.flatMap((misses, racer) => (misses.includes(id) ? [] : [racer]));
+            expect(winners).toHaveLength(1);
+            expect(stored.find((document) => document.id === id)?.doc.winner).toBe(winners[0]);
+          }
+        }
+      });
+
+      it('lose no update of twenty writers who read again after a miss', async () => {
+        const connections = [store, await open()];
+        await Promise.all(
+          Array.from({ length: RACERS }, async (_, racer) => {
+            const connection = connectionOf(connections, racer);
+            for (let done = false; !done;) {
+              const [stored] = await connection.read<{ sum: number }>(BUILD, ['sum']);
+              const write = fresh('sum', { sum: (stored?.doc.sum ?? 0) + 1 }, `${stored?.position ?? ''}+${racer}`);
+              done = (await connection.write(BUILD, [{ ...write, expected: stored?.position }])).length === 0;
+            }
+          }),
+        );
+        expect((await store.read(BUILD, ['sum']))[0]?.doc).toEqual({ sum: RACERS });
+      });
+
+      it('are seen by every connection from the moment that their write was acknowledged', async () => {
+        const other = await open();
+        for (let turn = 1; turn <= 50; turn++) {
+          const expected = turn === 1 ? undefined : position(turn - 1);
+          await store.write(BUILD, [{ ...fresh('n1', { title: 't', turn }, position(turn)), expected }]);
+          expect((await other.read(BUILD, ['n1']))[0]?.doc).toEqual({ title: 't', turn });
+          expect((await other.find(BUILD, byTitle({}, 'asc', 5)))[0]?.position).toBe(position(turn));
+        }
+      });
+
+      it.each<[string, unknown]>([
+        ['Unicode', { title: 'Ω ≈ ç√ 東京 👩‍👩‍👧 \u202e\u0000\u001f\u2028 e\u0301 é', '🔑': 'ключ' }],
+        ['names of the prototype', JSON.parse('{"__proto__":{"admin":true},"constructor":1,"toString":null}')],
+        ['names that SQL and paths know', { 'select "doc"': "'; DROP TABLE notes; --", 'a"b': '%_', 'x]y[0]': '?1' }],
+        ['nulls and nothing', { a: null, b: [null, [], {}], c: '', d: false, e: 0 }],
+        ['numbers', [2 ** 53 - 1, -(2 ** 53 - 1), 1e308, 5e-324, 0.1, 1.5e-7, -42]],
+        ['depth', deep(60)],
+        ['a megabyte', { text: 'ä'.repeat(500_000) }],
+      ])('hold %s', async (_, value) => {
+        await store.write(BUILD, [fresh('odd', { value })]);
+        const [found] = await store.read<{ value: unknown }>(BUILD, ['odd']);
+        expect(JSON.stringify(found?.doc.value)).toBe(JSON.stringify(value));
+      });
+
+      it('hold revisions beyond 2^53, and ids of any script', async () => {
+        const revision = 2n ** 53n + 1n;
+        await store.write(BUILD, [{ ...fresh('ид-\'"%🔑', {}), revision }]);
+        expect((await store.read(BUILD, ['ид-\'"%🔑']))[0]?.revision).toBe(revision);
+      });
+
+      it('are written a thousand at a time', async () => {
+        const ids = Array.from({ length: 1_000 }, (_, index) => `n${position(index)}`);
+        expect(
+          await store.write(
+            BUILD,
+            ids.map((id) => fresh(id, { title: id })),
+          ),
+        ).toEqual([]);
+        expect(await store.count(BUILD)).toBe(1_000);
+        expect((await store.read(BUILD, ids)).map(({ id }) => id).toSorted()).toEqual(ids);
+      });
+    });
+
+    describe('lists', () => {
+      it('are what a sort of all documents by code point and a filter give, page by page', async () => {
+        let run = 0;
+        await fc.assert(
+          fc.asyncProperty(
+            fc.array(noteArbitrary, { maxLength: 25 }),
+            listArbitrary,
+            fc.integer({ min: 1, max: 6 }),
+            async (drafts, list, limit) => {
+              const workspace = `run${run++}`;
+              const all = drafts.map((draft, index) =>
+                fresh(`${workspace}-${index % 3}${index}`, { workspace, ...draft }),
+              );
+              await store.write(BUILD, all);
+              const query = { ...list, equals: { ...list.equals, workspace }, limit };
+              expect((await walk(store, query)).map(({ id }) => id)).toEqual(expectedIds(all, query));
+            },
+          ),
+          { numRuns: 150 },
+        );
+      });
+
+      it('are sorted by code point, not by UTF-16 unit, locale or case', async () => {
+        const titles = ['Z', 'a', 'B', 'é', 'e\u0301', '\uffee', '😀', '', '10', '9', '\u0000'];
+        await store.write(
+          BUILD,
+          titles.map((title, index) => fresh(`n${index}`, { title })),
+        );
+        const sorted = ['', '\u0000', '10', '9', 'B', 'Z', 'a', 'e\u0301', 'é', '\uffee', '😀'];
+        expect(await titlesOf(store, byTitle({}, 'asc', 3))).toEqual(sorted);
+        expect(await titlesOf(store, byTitle({}, 'desc', 3))).toEqual(sorted.toReversed());
+      });
+
+      it('are sorted by number', async () => {
+        const ranks = [10, 9, -1, 0.5, 0, 1e21, -1e21, 2 ** 53 - 1];
+        await store.write(
+          BUILD,
+          ranks.map((rank, index) => fresh(`n${index}`, { workspace: 'w', rank })),
+        );
+        for (const direction of ['asc', 'desc'] as const) {
+          const found = await walk(store, { equals: { workspace: 'w' }, sort: { field: 'rank', direction }, limit: 3 });
+          const sorted = ranks.toSorted((left, right) => left - right);
+          expect(found.map(({ doc }) => doc.rank)).toEqual(direction === 'asc' ? sorted : sorted.toReversed());
+        }
+      });
+
+      it('leave out documents that lack the sort field', async () => {
+        await store.write(BUILD, [
+          fresh('has', { workspace: 'w', title: '' }),
+          fresh('lacks', { workspace: 'w', rank: 1 }),
+          fresh('null', { workspace: 'w', title: null }),
+        ]);
+        for (const direction of ['asc', 'desc'] as const) {
+          const found = await walk(store, byTitle({ workspace: 'w' }, direction, 2));
+          expect(found.map(({ id }) => id)).toEqual(['has']);
+        }
+      });
+
+      it('filter by strings, numbers and booleans', async () => {
+        await store.write(BUILD, [
+          fresh('yes', { workspace: 'w', title: 't', pinned: true, rank: 1 }),
+          fresh('no', { workspace: 'w', title: 't', pinned: false, rank: 1.5 }),
+          fresh('elsewhere', { workspace: 'W', title: 't', pinned: true, rank: -1 }),
+        ]);
+        const ids = async (equals: PageQuery['equals']) =>
+          (await walk(store, byTitle(equals, 'asc', 2))).map(({ id }) => id);
+        expect(await ids({ workspace: 'w', pinned: true })).toEqual(['yes']);
+        expect(await ids({ pinned: false, workspace: 'w' })).toEqual(['no']);
+        expect(await ids({ rank: 1.5 })).toEqual(['no']);
+        expect(await ids({ workspace: 'W' })).toEqual(['elsewhere']);
+        expect(await ids({ workspace: 'w ' })).toEqual([]);
+      });
+
+      it('show a document where its last write put it, and nowhere else', async () => {
+        await store.write(BUILD, [fresh('n1', { workspace: 'w', title: 'a', rank: 1 })]);
+        await store.write(BUILD, [next('n1', '0001', '0002', { workspace: 'w', title: 'z' })]);
+        expect(await titlesOf(store, byTitle({ workspace: 'w' }, 'asc', 5))).toEqual(['z']);
+        expect(
+          await walk(store, { equals: { workspace: 'w' }, sort: { field: 'rank', direction: 'asc' }, limit: 5 }),
+        ).toEqual([]);
+      });
+
+      it('repeat and lose nothing when others write during the walk', async () => {
+        const first = Array.from({ length: 40 }, (_, index) =>
+          fresh(`old${index}`, { workspace: 'w', title: `t${index % 4}` }),
+        );
+        await store.write(BUILD, first);
+        for (const direction of ['asc', 'desc'] as const) {
+          const seen: string[] = [];
+          let turn = 0;
+          for await (const page of pages(store, byTitle({ workspace: 'w' }, direction, 3))) {
+            seen.push(...page.map(({ id }) => id));
+            const added = ['', 't1', 't3', 'z'].map((title, n) =>
+              fresh(`${direction}${turn}-${n}`, { workspace: 'w', title }),
+            );
+            if (turn++ < 15) await store.write(BUILD, added);
+          }
+          expect(new Set(seen).size).toBe(seen.length);
+          expect(seen).toEqual(expect.arrayContaining(first.map(({ id }) => id)));
+        }
+      });
+
+      it('hold a client that moves in exactly one table, whenever one looks', async () => {
+        const reader = await open();
+        const ids = Array.from({ length: 60 }, (_, index) => `n${position(index)}`);
+        const note = (id: string, status: string) => ({ workspace: 'w', status, title: id });
+        await store.write(
+          BUILD,
+          ids.map((id) => fresh(id, note(id, 'ACTIVE'))),
+        );
+        const listed = async (status: string) => {
+          const found = await walk(reader, byTitle({ workspace: 'w', status }, 'asc', 7));
+          expect(found.every(({ doc }) => doc.status === status)).toBe(true);
+          return found.map(({ id }) => id);
+        };
+
+        let moved = 0;
+        const move = async () => {
+          for (const id of rotated(ids, 31)) {
+            await store.write(BUILD, [next(id, '0001', '0002', note(id, 'REVOKED'))]);
+            moved++;
+          }
+        };
+        const look = async () => {
+          while (moved < ids.length) {
+            // What moves between the two lists' turns is in both this way round, and in neither the other way round.
+            const forwards = [...(await listed('ACTIVE')), ...(await listed('REVOKED'))];
+            expect(new Set(forwards).size).toBe(ids.length);
+            const backwards = [...(await listed('REVOKED')), ...(await listed('ACTIVE'))];
+            expect(new Set(backwards).size).toBe(backwards.length);
+          }
+        };
+        await Promise.all([move(), look()]);
+        expect(await listed('ACTIVE')).toEqual([]);
+        expect(await listed('REVOKED')).toEqual(ids);
+      });
+    });
+
+    describe('search by prefix', () => {
+      const titles = [
+        ...['abc', 'abd', 'ab', 'a', 'ABC', 'b', ''],
+        ...[
+          '50% off',
+          '50x off',
+          'snake_case',
+          'snakeXcase',
+          'a*b',
+          'aXb',
+          '.hidden',
+          'xhidden',
+          '^a',
+          'a$',
+          '[ab]',
+          '(a',
+        ],
+        ...['back\\slash', 'back/slash', '"quoted"', "'quoted'", '\u0000nul', 'a\u0000b'],
+        ...[
+          'été',
+          'e\u0301te\u0301',
+          '東京',
+          '東方',
+          '\ud7ffx',
+          '\ue000x',
+          '\uffffx',
+          '😀 one',
+          '😀 two',
+          '😁',
+          '\u{10ffff}',
+          '\u{10ffff}a',
+        ],
+      ];
+
+      it.each([
+        ...new Set([
+          ...titles,
+          '50%',
+          'snake_',
+          'a*',
+          '.',
+          '😀',
+          '東',
+          '\ud7ff',
+          '\u{10ffff}',
+          'é',
+          'zzz',
+          'ab%',
+          '\\',
+        ]),
+      ])('%j finds what begins so, in order, both ways', async (prefix) => {
+        await store.write(
+          BUILD,
+          titles.map((title, index) => fresh(`n${index}`, { workspace: 'w', title })),
+        );
+        const sorted = titles.filter((title) => title.startsWith(prefix)).toSorted(byCodePoint);
+        const search = { field: 'title', value: prefix };
+        expect(await titlesOf(store, { ...byTitle({ workspace: 'w' }, 'asc', 2), prefix: search })).toEqual(sorted);
+        expect(await titlesOf(store, { ...byTitle({ workspace: 'w' }, 'desc', 2), prefix: search })).toEqual(
+          sorted.toReversed(),
+        );
+      });
+
+      it('finds strings only, and nothing outside the prefix for a cursor from elsewhere', async () => {
+        await store.write(BUILD, [
+          ...['a', 'm1', 'm2', 'z'].map((title) => fresh(title, { workspace: 'w', title })),
+          fresh('number', { workspace: 'w', title: 1 }),
+        ]);
+        const query = (direction: 'asc' | 'desc', value: string): PageQuery => ({
+          ...byTitle({ workspace: 'w' }, direction, 9),
+          prefix: { field: 'title', value: 'm' },
+          after: { value, id: value },
+        });
+        const ids = async (page: PageQuery) => (await store.find(BUILD, page)).map(({ id }) => id);
+        expect(await ids(query('asc', ''))).toEqual(['m1', 'm2']);
+        expect(await ids(query('asc', 'z'))).toEqual([]);
+        expect(await ids(query('desc', 'zz'))).toEqual(['m2', 'm1']);
+        expect(await ids(query('desc', 'a'))).toEqual([]);
+        expect(await ids({ ...byTitle({ workspace: 'w' }, 'asc', 9), prefix: { field: 'title', value: '' } })).toEqual([
+          'a',
+          'm1',
+          'm2',
+          'z',
+        ]);
+      });
+    });
+
+    describe('search by an element', () => {
+      const tagged = (tag: string, direction: 'asc' | 'desc' = 'asc'): PageQuery => ({
+        ...byTitle({ workspace: 'w' }, direction, 2),
+        contains: { field: 'tags', value: tag },
+      });
+      const note = (title: string, tags: readonly string[] | undefined) => ({ workspace: 'w', title, tags });
+
+      it('finds each document once, sorted, page by page', async () => {
+        await store.write(BUILD, [
+          fresh('n1', note('c', ['x', 'y', 'x'])),
+          fresh('n2', note('a', ['x'])),
+          fresh('n3', note('b', ['y', 'X', 'xx'])),
+          fresh('n4', note('b', ['x'])),
+          fresh('n5', note('d', [])),
+          fresh('n6', { workspace: 'w', title: 'e' }),
+          fresh('n7', { workspace: 'other', title: 'f', tags: ['x'] }),
+        ]);
+        expect((await walk(store, tagged('x'))).map(({ id }) => id)).toEqual(['n2', 'n4', 'n1']);
+        expect((await walk(store, tagged('x', 'desc'))).map(({ id }) => id)).toEqual(['n1', 'n4', 'n2']);
+        expect(await walk(store, tagged('none'))).toEqual([]);
+      });
+
+      it('follows the array and the list’s fields', async () => {
+        await store.write(BUILD, [fresh('n1', note('a', ['x', 'y'])), fresh('n2', note('b', ['x']))]);
+        await store.write(BUILD, [next('n1', '0001', '0002', note('z', ['y', '😀']))]);
+        expect(await titlesOf(store, tagged('x'))).toEqual(['b']);
+        expect(await titlesOf(store, tagged('😀'))).toEqual(['z']);
+        await store.write(BUILD, [next('n1', '0002', '0003', note('m', ['y', '😀', 'x']))]);
+        expect(await titlesOf(store, tagged('y'))).toEqual(['m']);
+        expect(await titlesOf(store, tagged('x'))).toEqual(['b', 'm']);
+        await store.write(BUILD, [next('n1', '0003', '0004', { workspace: 'w', title: 'm' })]);
+        expect(await titlesOf(store, tagged('x'))).toEqual(['b']);
+        await store.write(BUILD, [next('n2', '0001', '0002', { workspace: 'other', title: 'b', tags: ['x'] })]);
+        expect(await titlesOf(store, tagged('x'))).toEqual([]);
+      });
+    });
+
+    it('scans and counts all documents in the order of their ids', async () => {
+      expect(await store.count(BUILD)).toBe(0);
+      expect(await store.scan(BUILD, undefined, 10)).toEqual([]);
+      const ids = ['b', 'a', 'B', '😀', '\uffee', '10', '9'];
+      await store.write(
+        BUILD,
+        ids.map((id) => fresh(id, { id })),
+      );
+      const sorted = ['10', '9', 'B', 'a', 'b', '\uffee', '😀'];
+      const found: string[] = [];
+      for (let page = await store.scan(BUILD, undefined, 2); page.length > 0;) {
+        found.push(...page.map(({ id }) => id));
+        page = await store.scan(BUILD, found.at(-1), 2);
+      }
+      expect(found).toEqual(sorted);
+      expect(await store.count(BUILD)).toBe(ids.length);
+    });
+
+    describe('checkpoints', () => {
+      const at = (place: number, logId = 'log-1'): Checkpoint => ({
+        logId,
+        position: position(place),
+        eventId: `e${place}`,
+      });
+
+      it('move only from where they are expected', async () => {
+        expect(await store.checkpoint(BUILD)).toBeUndefined();
+        expect(await store.advance(BUILD, at(1), at(2))).toBe(false);
+        expect(await store.advance(BUILD, undefined, at(1))).toBe(true);
+        expect(await store.advance(BUILD, undefined, at(2))).toBe(false);
+        expect(await store.advance(BUILD, { ...at(1), eventId: 'other' }, at(2))).toBe(false);
+        expect(await store.advance(BUILD, { ...at(1), logId: 'log-2' }, at(2))).toBe(false);
+        expect(await store.checkpoint(BUILD)).toEqual(at(1));
+        expect(await store.advance(BUILD, at(1), at(2))).toBe(true);
+        expect(await store.checkpoint(BUILD)).toEqual(at(2));
+      });
+
+      it('come back exactly as they were stored, whatever log they are of', async () => {
+        const foreign: Checkpoint = { logId: 'Лог "2" 🔑', position: '0000000000009007199254740993', eventId: '%_\\' };
+        await store.advance(BUILD, undefined, foreign);
+        expect(await (await open()).checkpoint(BUILD)).toEqual(foreign);
+      });
+
+      it('go to exactly one of twenty racers', async () => {
+        const connections = [store, await open()];
+        let current: Checkpoint | undefined;
+        for (let round = 0; round < 8; round++) {
+          const wishes = Array.from({ length: RACERS }, (_, racer) => at(round * RACERS + racer));
+          const won = await Promise.all(
+            wishes.map((wish, racer) => connectionOf(connections, racer).advance(BUILD, current, wish)),
+          );
+          expect(won.filter(Boolean)).toHaveLength(1);
+          current = wishes[won.indexOf(true)];
+          expect(await store.checkpoint(BUILD)).toEqual(current);
+        }
+      });
+
+      it('belong to their build', async () => {
+        await store.prepare('notes_v1_2', notes);
+        await store.advance(BUILD, undefined, at(1));
+        expect(await store.checkpoint('notes_v1_2')).toBeUndefined();
+        expect(await store.advance('notes_v1_2', undefined, at(7))).toBe(true);
+        expect(await store.checkpoint(BUILD)).toEqual(at(1));
+      });
+    });
+
+    describe('two projectors at once', () => {
+      it('end where one alone does', async () => {
+        const events = madeUpEvents(400);
+        const connections = [store, await open()];
+        await Promise.all([...connections, ...connections].map((each, index) => project(each, events, 5 + 3 * index)));
+
+        const found = await store.scan<Tally>(BUILD, undefined, 100);
+        expect(found.map(({ id, doc }) => [id, doc.seen])).toEqual(tallies(events));
+        expect((await store.checkpoint(BUILD))?.position).toBe(events.at(-1)?.position);
+      });
+    });
+
+    describe('a store restored to an older state', () => {
+      it('gives back the older checkpoint and documents, refuses what was folded on newer ones, and catches up', async () => {
+        const events = madeUpEvents(120);
+        await project(store, events.slice(0, 50), 10);
+        const restore = await server.snapshot();
+        await project(store, events.slice(0, 100), 10);
+        const [ahead] = await store.scan<Tally>(BUILD, undefined, 1);
+        const latest = await store.checkpoint(BUILD);
+
+        await restore();
+
+        const older = await answered(() => store.checkpoint(BUILD));
+        expect(older?.position).toBe(events[49]?.position);
+        expect((await store.scan<Tally>(BUILD, undefined, 100)).map(({ id, doc }) => [id, doc.seen])).toEqual(
+          tallies(events.slice(0, 50)),
+        );
+        if (ahead === undefined || latest === undefined) throw new Error('nothing was projected');
+        expect(await answered(() => store.write(BUILD, [{ ...ahead, expected: ahead.position }]))).toEqual([ahead.id]);
+        expect(await store.advance(BUILD, latest, { ...latest, position: position(999) })).toBe(false);
+
+        await project(store, events, 10);
+        expect((await store.scan<Tally>(BUILD, undefined, 100)).map(({ id, doc }) => [id, doc.seen])).toEqual(
+          tallies(events),
+        );
+      });
+    });
+
+    describe('builds', () => {
+      it('are listed oldest first, of their projection and version only', async () => {
+        const next = { ...notes, version: 2 };
+        for (const build of ['notes_v1_10', 'notes_v1_2'] as const) await store.prepare(build, notes);
+        await store.prepare('notes_v2_1', next);
+        await store.prepare('notesOther_v1_1', { ...notes, name: 'notesOther' });
+        const checkpoint = { logId: 'log', position: '0005', eventId: 'e' };
+        await store.advance('notes_v1_2', undefined, checkpoint);
+        await store.serve('notes', 1, undefined, 'notes_v1_2');
+
+        expect(await store.builds('notes', 1)).toEqual([
+          { build: 'notes_v1_1', checkpoint: undefined, served: false },
+          { build: 'notes_v1_2', checkpoint, served: true },
+          { build: 'notes_v1_10', checkpoint: undefined, served: false },
+        ]);
+        expect(await store.builds('notes', 2)).toEqual([{ build: 'notes_v2_1', checkpoint: undefined, served: false }]);
+        expect(await store.builds('notes', 3)).toEqual([]);
+        expect(await store.builds('unknown', 1)).toEqual([]);
+      });
+
+      it('are prepared again without harm, also by many at once', async () => {
+        await store.write(BUILD, [fresh('n1', { title: 'kept' })]);
+        await store.advance(BUILD, undefined, { logId: 'log', position: '0001', eventId: 'e' });
+        const connections = [store, await open(), await open()];
+        await Promise.all(
+          Array.from({ length: 24 }, (_, racer) =>
+            connectionOf(connections, racer).prepare(racer % 2 === 0 ? BUILD : 'notes_v1_2', notes),
+          ),
+        );
+        expect((await store.builds('notes', 1)).map(({ build }) => build)).toEqual([BUILD, 'notes_v1_2']);
+        expect(await store.count(BUILD)).toBe(1);
+        expect((await store.checkpoint(BUILD))?.position).toBe('0001');
+      });
+
+      it('live beside each other, and one switch points queries to the new one', async () => {
+        await store.prepare('notes_v1_2', notes);
+        await store.write(BUILD, [fresh('n1', { title: 'old' })]);
+        await store.write('notes_v1_2', [fresh('n1', { title: 'new' })]);
+        expect(await store.served('notes', 1)).toBeUndefined();
+        expect(await store.serve('notes', 1, 'notes_v1_2', BUILD)).toBe(false);
+        expect(await store.serve('notes', 1, undefined, BUILD)).toBe(true);
+        expect(await store.serve('notes', 1, undefined, 'notes_v1_2')).toBe(false);
+        expect(await store.served('notes', 1)).toBe(BUILD);
+        expect(await store.served('notes', 2)).toBeUndefined();
+        expect(await store.serve('notes', 1, BUILD, 'notes_v1_2')).toBe(true);
+        expect(await (await open()).served('notes', 1)).toBe('notes_v1_2');
+        expect((await store.read(BUILD, ['n1']))[0]?.doc).toEqual({ title: 'old' });
+        expect((await store.read('notes_v1_2', ['n1']))[0]?.doc).toEqual({ title: 'new' });
+      });
+
+      it('are switched by exactly one of twenty racers', async () => {
+        const connections = [store, await open()];
+        const builds: BuildName[] = Array.from({ length: 4 }, (_, index) => `notes_v1_${index + 1}` as const);
+        for (const build of builds) await store.prepare(build, notes);
+        let current: BuildName | undefined;
+        for (let round = 0; round < 6; round++) {
+          const wishes = Array.from(
+            { length: RACERS },
+            (_, racer) => rotated(builds, racer + round)[0] ?? BUILD,
+          ).filter((wish) => wish !== current);
+          const won = await Promise.all(
+            wishes.map((wish, racer) => connectionOf(connections, racer).serve('notes', 1, current, wish)),
+          );
+          expect(won.filter(Boolean)).toHaveLength(1);
+          current = wishes[won.indexOf(true)];
+          expect(await store.served('notes', 1)).toBe(current);
+        }
+      });
+
+      it('are dropped with all that is theirs, also by two at once; the served one is not', async () => {
+        await store.prepare('notes_v1_2', notes);
+        await store.write(BUILD, [fresh('n1', { title: 'old', tags: ['x'] })]);
+        await store.advance(BUILD, undefined, { logId: 'log', position: '0001', eventId: 'e' });
+        await store.serve('notes', 1, undefined, BUILD);
+        await expect(store.drop(BUILD)).rejects.toThrow(BUILD);
+        expect(await store.count(BUILD)).toBe(1);
+
+        await store.serve('notes', 1, BUILD, 'notes_v1_2');
+        const other = await open();
+        await Promise.all([store.drop(BUILD), other.drop(BUILD), store.drop(BUILD)]);
+        expect((await other.builds('notes', 1)).map(({ build }) => build)).toEqual(['notes_v1_2']);
+        expect(await store.checkpoint(BUILD)).toBeUndefined();
+        expect(await store.advance(BUILD, undefined, { logId: 'log', position: '0001', eventId: 'e' })).toBe(false);
+
+        await store.prepare(BUILD, notes);
+        expect(await store.count(BUILD)).toBe(0);
+        const tagged = { ...byTitle({}, 'asc', 5), contains: { field: 'tags', value: 'x' } };
+        expect(await store.find(BUILD, tagged)).toEqual([]);
+        expect(await store.checkpoint(BUILD)).toBeUndefined();
+      });
+    });
+
+    describe('closing', () => {
+      it('ends what was begun; then nothing answers but with ReadStoreUnavailable', async () => {
+        const closing = await open();
+        await closing.ping();
+        const writes = Array.from({ length: 10 }, (_, index) => closing.write(BUILD, [fresh(`n${index}`, {})]));
+        await closing.close();
+        await closing.close();
+        expect(await Promise.all(writes)).toEqual(writes.map(() => []));
+        expect(await store.count(BUILD)).toBe(10);
+
+        const at = { logId: 'log', position: '0001', eventId: 'e' };
+        const calls = [
+          () => closing.ping(),
+          () => closing.prepare(BUILD, notes),
+          () => closing.builds('notes', 1),
+          () => closing.served('notes', 1),
+          () => closing.serve('notes', 1, undefined, BUILD),
+          () => closing.drop(BUILD),
+          () => closing.read(BUILD, ['n1']),
+          () => closing.write(BUILD, [fresh('n1', {})]),
+          () => closing.find(BUILD, byTitle({}, 'asc', 1)),
+          () => closing.count(BUILD),
+          () => closing.scan(BUILD, undefined, 1),
+          () => closing.checkpoint(BUILD),
+          () => closing.advance(BUILD, undefined, at),
+        ];
+        for (const call of calls) await expect(call()).rejects.toBeInstanceOf(ReadStoreUnavailable);
+        await store.ping();
+      });
+    });
+  });
+}
+
+const position = (place: number): Position => String(place).padStart(4, '0');
+
+const fresh = (id: string, doc: unknown, at: Position = '0001'): DocumentWrite => ({
+  id,
+  expected: undefined,
+  position: at,
+  revision: 0n,
+  doc,
+});
+
+const next = (id: string, expected: Position, at: Position, doc: unknown, revision = 1n): DocumentWrite => ({
+  id,
+  expected,
+  position: at,
+  revision,
+  doc,
+});
+
+const connectionOf = (connections: readonly ReadStore[], racer: number): ReadStore => {
+  const connection = connections[racer % connections.length];
+  if (connection === undefined) throw new Error('no connection is open');
+  return connection;
+};
+
+const rotated = <Item>(items: readonly Item[], by: number): Item[] => {
+  const start = by % items.length;
+  return [...items.slice(start), ...items.slice(0, start)];
+};
+
+const byId = <Doc>(documents: readonly StoredDocument<Doc>[]) =>
+  documents.toSorted((left, right) => byCodePoint(left.id, right.id));
+
+const byCodePoint = (left: string, right: string): number => Buffer.compare(Buffer.from(left), Buffer.from(right));
+
+const deep = (levels: number): unknown => (levels === 0 ? 'the end' : { next: [deep(levels - 1)] });
+
+const byTitle = (equals: PageQuery['equals'], direction: 'asc' | 'desc', limit: number): PageQuery => ({
+  ...(equals && { equals }),
+  sort: { field: 'title', direction },
+  limit,
+});
+
+type SortField = 'title' | 'rank';
+
+async function* pages(store: ReadStore, query: PageQuery): AsyncGenerator<StoredDocument<Note>[]> {
+  let after = query.after;
+  for (;;) {
+    const page = await store.find<Note>(BUILD, { ...query, ...(after && { after }) });
+    if (page.length > 0) yield page;
+    const last = page.at(-1);
+    const value = last?.doc[query.sort.field as SortField];
+    if (page.length < query.limit || last === undefined || value === undefined || value === null) return;
+    after = { value, id: last.id };
+  }
+}
+
+async function walk(store: ReadStore, query: PageQuery): Promise<StoredDocument<Note>[]> {
+  const found: StoredDocument<Note>[] = [];
+  for await (const page of pages(store, query)) {
+    found.push(...page);
+    if (found.length > LONGEST_WALK) throw new Error('The walk comes to no end');
+  }
+  return found;
+}
+
+const titlesOf = async (store: ReadStore, query: PageQuery) => (await walk(store, query)).map(({ doc }) => doc.title);
+
+const words = fc.oneof(
+  fc.constantFrom('a', 'ab', 'abc', 'b', '', '%', '_', '😀', '😀b', '\uffee', '\u{10ffff}'),
+  fc.string({ unit: 'binary', maxLength: 4 }),
+);
+
+const noteArbitrary: fc.Arbitrary<Omit<Note, 'workspace'>> = fc.record(
+  {
+    status: fc.constantFrom('ACTIVE', 'REVOKED'),
+    title: fc.option(words),
+    rank: fc.oneof(fc.integer({ min: -3, max: 3 }), fc.double({ noNaN: true, noDefaultInfinity: true })),
+    tags: fc.array(fc.constantFrom('x', 'y', '😀'), { maxLength: 3 }),
+  },
+  { requiredKeys: ['status'] },
+);
+
+const listArbitrary: fc.Arbitrary<Omit<PageQuery, 'limit'>> = fc
+  .record({
+    equals: fc.constantFrom({}, { status: 'ACTIVE' }, { status: 'REVOKED' }),
+    sort: fc.record({ field: fc.constantFrom('title', 'rank'), direction: fc.constantFrom('asc', 'desc') }),
+    prefix: fc.option(words, { nil: undefined }),
+    tag: fc.option(fc.constantFrom('x', 'y', '😀'), { nil: undefined }),
+  })
+  .map(({ equals, sort, prefix, tag }) => ({
+    equals,
+    sort,
+    ...(prefix !== undefined && sort.field === 'title' && { prefix: { field: 'title', value: prefix } }),
+    ...(tag !== undefined && { contains: { field: 'tags', value: tag } }),
+  }));
+
+/** The list as its definition says, from all documents. */
+function expectedIds(all: readonly DocumentWrite[], { equals, prefix, contains, sort }: PageQuery): string[] {
+  const listed = all
+    .map(({ id, doc }) => ({ id, doc: doc as Note, key: (doc as Note)[sort.field as SortField] }))
+    .filter(({ key }) => key !== undefined && key !== null)
+    .filter(({ doc }) => equals?.status === undefined || doc.status === equals.status)
+    .filter(({ key }) => prefix === undefined || String(key).startsWith(prefix.value))
+    .filter(({ doc }) => contains === undefined || doc.tags?.includes(contains.value) === true)
+    .toSorted((left, right) => compareKeys(left.key, right.key) || byCodePoint(left.id, right.id))
+    .map(({ id }) => id);
+  return sort.direction === 'asc' ? listed : listed.toReversed();
+}
+
+const compareKeys = (left: unknown, right: unknown): number =>
+  typeof left === 'number' && typeof right === 'number' ? left - right : byCodePoint(String(left), String(right));
+
+interface MadeUpEvent {
+  readonly eventId: string;
+  readonly position: Position;
+  readonly ids: readonly string[];
+}
+
+interface Tally {
+  readonly seen: readonly string[];
+}
+
+/** Events that touch one or two of seven documents each. */
+const madeUpEvents = (count: number): MadeUpEvent[] =>
+  Array.from({ length: count }, (_, index) => ({
+    eventId: `e${index}`,
+    position: position(index + 1),
+    ids: [...new Set([`d${index % 7}`, `d${(index * index) % 5}`])],
+  }));
+
+/** The fold of the events, without a store. */
+const tallies = (events: readonly MadeUpEvent[]): [string, string[]][] =>
+  [...new Set(events.flatMap(({ ids }) => ids))]
+    .toSorted(byCodePoint)
+    .map((id) => [id, events.filter(({ ids }) => ids.includes(id)).map(({ eventId }) => eventId)]);
+
+/** The projector's rule (DESIGN §4) in its shortest form: read, fold what is new, write back, move the checkpoint. */
+async function project(store: ReadStore, events: readonly MadeUpEvent[], batchSize: number): Promise<void> {
+  for (;;) {
+    const checkpoint = await store.checkpoint(BUILD);
+    const batch = events.filter(({ position }) => position > (checkpoint?.position ?? '')).slice(0, batchSize);
+    const last = batch.at(-1);
+    if (last === undefined) return;
+    let ids = [...new Set(batch.flatMap((event) => event.ids))];
+    while (ids.length > 0) {
+      const stored = new Map((await store.read<Tally>(BUILD, ids)).map((document) => [document.id, document]));
+      const writes = ids.flatMap((id) => {
+        const before = stored.get(id);
+        const fold = batch.filter((event) => event.ids.includes(id) && event.position > (before?.position ?? ''));
+        const end = fold.at(-1);
+        if (end === undefined) return [];
+        const seen = [...(before?.doc.seen ?? []), ...fold.map(({ eventId }) => eventId)];
+        return [
+          { id, expected: before?.position, position: end.position, revision: BigInt(seen.length), doc: { seen } },
+        ];
+      });
+      ids = await store.write(BUILD, writes);
+    }
+    await store.advance(BUILD, checkpoint, { logId: 'log', position: last.position, eventId: last.eventId });
+  }
+}
+
+/** The store may say for a while that it can't answer: the answer that it gives then. */
+async function answered<Result>(call: () => Promise<Result>): Promise<Result> {
+  const giveUpAt = performance.now() + 10_000;
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof ReadStoreUnavailable) || performance.now() > giveUpAt) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}

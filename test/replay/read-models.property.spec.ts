@@ -1,0 +1,219 @@
+import fc from 'fast-check';
+import { DomainError } from '#domain';
+import type { RecordedEvent } from '#events';
+import { type BuildName, type Projection, type ReadStore, Projector, projections } from '#read-models';
+import { openSqliteReadStore } from '#read-models/sqlite';
+import {
+  Stage,
+  VERIFIER_MARK,
+  WORKSPACE,
+  clientNamed,
+  plainFold,
+  silent,
+  storedDocuments,
+  until,
+  verifier,
+} from './stage.js';
+
+type Wish = (stage: Stage) => Promise<unknown>;
+
+const CLIENTS = 4;
+const SUBSCRIPTIONS = ['sub-a', 'sub-b', 'sub-c'];
+
+const client = fc.integer({ min: 0, max: CLIENTS - 1 });
+const subscription = fc.constantFrom(...SUBSCRIPTIONS);
+
+/** Anything that a portal, a login or the process manager may ask for, sensible or not. */
+const wish: fc.Arbitrary<Wish> = fc.oneof(
+  fc.tuple(client, fc.string({ minLength: 1, maxLength: 20 })).map(
+    ([n, name]): Wish =>
+      (stage) =>
+        stage.create(n, name),
+  ),
+  fc.tuple(client, fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme' })).map(
+    ([n, name]): Wish =>
+      (stage) =>
+        stage.rename(n, name),
+  ),
+  fc.tuple(client, fc.constantFrom(0, 1, 60)).map(
+    ([n, overlapSeconds]): Wish =>
+      (stage) =>
+        stage.client(clientNamed(n), {
+          ...{ type: 'RotateSecret', workspaceId: WORKSPACE, verifier: verifier(String(n)), overlapSeconds },
+          at: stage.at(),
+        }),
+  ),
+  fc.tuple(client, fc.integer({ min: 1, max: 4 })).map(
+    ([n, generation]): Wish =>
+      (stage) =>
+        stage.client(clientNamed(n), {
+          ...{ type: 'RetireCredential', workspaceId: WORKSPACE, generation, at: stage.at() },
+        }),
+  ),
+  fc.tuple(client, subscription).map(
+    ([n, id]): Wish =>
+      (stage) =>
+        stage.assign(n, id),
+  ),
+  fc.tuple(client, subscription).map(
+    ([n, subscriptionId]): Wish =>
+      (stage) =>
+        stage.client(clientNamed(n), {
+          ...{ type: 'UnassignFromSubscription', workspaceId: WORKSPACE, subscriptionId, reason: 'REQUESTED' },
+          at: stage.at(),
+        }),
+  ),
+  subscription.map(
+    (id): Wish =>
+      (stage) =>
+        stage.register(id),
+  ),
+  {
+    weight: 1,
+    arbitrary: subscription.map(
+      (id): Wish =>
+        (stage) =>
+          endSubscription(stage, id),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: client.map(
+      (n): Wish =>
+        (stage) =>
+          stage.revoke(n),
+    ),
+  },
+);
+
+const endSubscription = (stage: Stage, id: string) =>
+  stage.subscription(id, { type: 'EndSubscription', workspaceId: WORKSPACE, reason: 'over', at: stage.at() });
+
+/** Where two projectors race, how large their batches are, and which suffixes of the log are applied again. */
+interface Course {
+  readonly batchSizes: readonly number[];
+  readonly replays: readonly number[];
+}
+
+const course: fc.Arbitrary<Course> = fc.record({
+  batchSizes: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 3 }),
+  replays: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3 }),
+});
+
+describe('read models are the fold of the log', () => {
+  it('whatever was commanded, in whatever batches, replayed from anywhere, by however many projectors', async () => {
+    const wishes = fc.array(wish, { minLength: 10, maxLength: 60, size: 'max' });
+    await fc.assert(
+      fc.asyncProperty(wishes, course, async (commands, { batchSizes, replays }) => {
+        const stage = await Stage.open();
+        try {
+          for (const command of commands) await carryOut(command, stage);
+          const events = await stage.events();
+          for (const projection of projections) {
+            const build: BuildName = `${projection.name}_v${projection.version}_1`;
+            await race(stage, stage.store, projection, build, batchSizes, events);
+            for (const place of replays) {
+              await rewind(stage.store, build, stage.logId, events[Math.floor(place * (events.length - 1))]);
+              await race(stage, stage.store, projection, build, batchSizes, events);
+            }
+            const stored = await storedDocuments(stage.store, build);
+            expect(stored).toEqual(plainFold(projection, events));
+            expect(JSON.stringify([...stored.values()].map(({ doc }) => doc))).not.toContain(VERIFIER_MARK);
+          }
+          await expectStreamsAndTablesToAgree(stage);
+        } finally {
+          await stage.close();
+        }
+      }),
+      { numRuns: 15 },
+    );
+  }, 120_000);
+
+  it('also when the log grows meanwhile and projectors of several processes share the file', async () => {
+    const stage = await Stage.open();
+    const stop = new AbortController();
+    const others = await Promise.all(
+      [1, 2].map(() => openSqliteReadStore({ file: `${stage.directory}/read-models.db` })),
+    );
+    try {
+      const running = projections.flatMap((projection) =>
+        others.map((store, n) => {
+          const build: BuildName = `${projection.name}_v${projection.version}_1`;
+          const options = { ...stage.stores, store, projection, build, observer: silent, batchSize: 1 + 4 * n };
+          return new Projector(options).run(stop.signal);
+        }),
+      );
+      for (const command of fc.sample(wish, { numRuns: 400, seed: 20_261_124 })) await carryOut(command, stage);
+      const events = await stage.events();
+      for (const projection of projections) {
+        const build: BuildName = `${projection.name}_v${projection.version}_1`;
+        await until(async () => (await stage.store.checkpoint(build))?.position === events.at(-1)?.position);
+        expect(await storedDocuments(stage.store, build)).toEqual(plainFold(projection, events));
+      }
+      stop.abort();
+      await Promise.all(running);
+    } finally {
+      stop.abort();
+      for (const store of others) await store.close();
+      await stage.close();
+    }
+  }, 60_000);
+});
+
+/** Refused is fine: what was refused is not in the log. */
+async function carryOut(command: Wish, stage: Stage): Promise<void> {
+  try {
+    await command(stage);
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error;
+  }
+}
+
+/** One projector for each batch size, all on one build, until each has caught up. */
+async function race(
+  stage: Stage,
+  store: ReadStore,
+  projection: Projection,
+  build: BuildName,
+  batchSizes: readonly number[],
+  events: readonly RecordedEvent[],
+): Promise<void> {
+  const stop = new AbortController();
+  const racers = batchSizes.map(
+    (batchSize) => new Projector({ ...stage.stores, store, projection, build, observer: silent, batchSize }),
+  );
+  const running = racers.map((racer) => racer.run(stop.signal));
+  await Promise.race([Promise.all(racers.map(({ caughtUp }) => caughtUp)), ...running]);
+  expect((await store.checkpoint(build))?.position).toBe(events.at(-1)?.position);
+  stop.abort();
+  await Promise.all(running);
+}
+
+/** As after a crash between effects and checkpoint: documents are ahead of the checkpoint. */
+async function rewind(store: ReadStore, build: BuildName, logId: string, to: RecordedEvent | undefined): Promise<void> {
+  if (!to) throw new Error('No such event');
+  const { position, eventId } = to;
+  expect(await store.advance(build, await store.checkpoint(build), { logId, position, eventId })).toBe(true);
+}
+
+/** The aggregates fold the same events by their own rules: another witness of what the tables must show. */
+async function expectStreamsAndTablesToAgree(stage: Stage): Promise<void> {
+  for (let n = 0; n < CLIENTS; n++) {
+    const { state, revision } = await stage.book.clients.read(clientNamed(n));
+    const [stored] = await stage.store.read('clients_v1_1', [clientNamed(n)]);
+    if (state.status === 'NONE') {
+      expect(stored).toBeUndefined();
+      continue;
+    }
+    const { clientId, workspaceId, name, authenticationType, createdAt, status } = state;
+    const shared = { clientId, workspaceId, name, authenticationType, createdAt, status };
+    const shown =
+      state.status === 'ACTIVE'
+        ? {
+            credentials: state.credentials.map(({ verifier: _, ...credential }) => credential),
+            subscriptions: [...state.subscriptions.values()],
+          }
+        : { credentials: [], subscriptions: [], revokedAt: state.revokedAt, revocationReason: state.reason };
+    expect(stored).toMatchObject({ revision, doc: { ...shared, ...shown } });
+  }
+}
