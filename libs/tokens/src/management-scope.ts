@@ -1,0 +1,15 @@
+/** All that a management token may allow (DESIGN §5). */
+export const MANAGEMENT_SCOPES = [
+  'clients:write',
+  'clients:read',
+  'subscriptions:write',
+  'audit:read',
+  'analytics:read',
+  'tokens:introspect',
+  'workspaces:any',
+] as const;
+
+export type ManagementScope = (typeof MANAGEMENT_SCOPES)[number];
+
+export const isManagementScope = (value: string): value is ManagementScope =>
+  (MANAGEMENT_SCOPES as readonly string[]).includes(value);
