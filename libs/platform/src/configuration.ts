@@ -1,0 +1,209 @@
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+
+/** A start that can't go on because of one environment variable; the message never holds a secret's value. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError';
+
+  constructor(
+    readonly variable: string,
+    reason: string,
+  ) {
+    super(`${variable} ${reason}`);
+  }
+}
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+const TOKEN_ALGORITHMS = ['EdDSA', 'RS256'] as const;
+
+/** The marketplace's own issuer of management tokens (CREDENTIALS §6). */
+export interface ManagementIssuer {
+  readonly issuer: string;
+  readonly jwksUrl: URL;
+  readonly audience: string;
+}
+
+/** Everything that the environment decides (DESIGN §7). */
+export interface Configuration {
+  /** 0: any free port. */
+  readonly port: number;
+  readonly host: string;
+  /** The issuer of tokens, and what links begin with; no slash at its end. */
+  readonly publicUrl: string;
+  /** Absolute path. */
+  readonly dataDir: string;
+  /** 32 bytes; absent: the standalone's own file. */
+  readonly masterKey?: Buffer;
+  /** 32 bytes each: they verify and unwrap, never create. */
+  readonly previousMasterKeys: readonly Buffer[];
+  /** Of the next signing key. */
+  readonly tokenAlg: (typeof TOKEN_ALGORITHMS)[number];
+  /** Absent: the bootstrap issuer. */
+  readonly managementIssuer?: ManagementIssuer;
+  /** Calls a minute; 0 = off. */
+  readonly rateLimits: { readonly managementPerSubject: number };
+  readonly logLevel: LogLevel;
+  /** Plain HTTP beyond this machine is wanted: TLS ends at a proxy. */
+  readonly allowHttp: boolean;
+  /** Where `/metrics` is served instead of on the public port. */
+  readonly metricsPort?: number;
+  /** CIDRs (or addresses) whose `X-Forwarded-*` headers are believed. */
+  readonly trustedProxies: readonly string[];
+}
+
+/** Injection token of the `Configuration`. */
+export const CONFIGURATION = Symbol('Configuration');
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads the environment once. Throws `ConfigurationError`, which names the first variable at fault. */
+export function configurationFrom(env: Environment): Configuration {
+  refuseProductionStores(env);
+  const port = wholeNumber(env, 'PORT', 65_535) ?? 3000;
+  const host = text(env, 'HOST') ?? '127.0.0.1';
+  const allowHttp = (oneOf(env, 'ALLOW_HTTP', ['true', 'false']) ?? 'false') === 'true';
+  const masterKey = masterKeyFrom(env);
+  const managementIssuer = managementIssuerFrom(env, allowHttp);
+  const metricsPort = metricsPortFrom(env, port);
+  return {
+    port,
+    host,
+    publicUrl: publicUrlFrom(env, host, port, allowHttp),
+    dataDir: resolve(text(env, 'DATA_DIR') ?? 'data'),
+    ...(masterKey && { masterKey }),
+    previousMasterKeys: list(env, 'MASTER_KEY_PREVIOUS').map((key) => masterKeyIn(key, 'MASTER_KEY_PREVIOUS')),
+    tokenAlg: oneOf(env, 'TOKEN_ALG', TOKEN_ALGORITHMS) ?? 'EdDSA',
+    ...(managementIssuer && { managementIssuer }),
+    rateLimits: {
+      managementPerSubject: wholeNumber(env, 'RATE_LIMIT_MANAGEMENT_PER_SUBJECT', Number.MAX_SAFE_INTEGER) ?? 60_000,
+    },
+    logLevel: oneOf(env, 'LOG_LEVEL', LOG_LEVELS) ?? 'info',
+    allowHttp,
+    ...(metricsPort !== undefined && { metricsPort }),
+    trustedProxies: list(env, 'TRUSTED_PROXIES').map(cidr),
+  };
+}
+
+/** 32 bytes of base64 as `MASTER_KEY` has them. Throws `ConfigurationError` naming `variable` (or the file). */
+export function masterKeyIn(base64: string, variable: string): Buffer {
+  if (!/^[A-Za-z0-9+/]{43}=$/.test(base64)) throw new ConfigurationError(variable, 'must be 32 bytes in base64');
+  return Buffer.from(base64, 'base64');
+}
+
+/** An empty value is an absent one, as Compose files and shells make them. */
+const text = (env: Environment, variable: string): string | undefined => {
+  const value = env[variable]?.trim();
+  return value === '' ? undefined : value;
+};
+
+const list = (env: Environment, variable: string): string[] =>
+  (text(env, variable) ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+function wholeNumber(env: Environment, variable: string, max: number): number | undefined {
+  const value = text(env, variable);
+  if (value === undefined) return undefined;
+  if (!/^\d{1,16}$/.test(value) || Number(value) > max) {
+    throw new ConfigurationError(variable, `must be a whole number from 0 to ${max}`);
+  }
+  return Number(value);
+}
+
+function oneOf<T extends string>(env: Environment, variable: string, allowed: readonly T[]): T | undefined {
+  const value = text(env, variable);
+  if (value === undefined) return undefined;
+  const found = allowed.find((candidate) => candidate === value);
+  if (found === undefined) throw new ConfigurationError(variable, `must be one of ${allowed.join(', ')}`);
+  return found;
+}
+
+function refuseProductionStores(env: Environment): void {
+  for (const variable of ['EVENTSTOREDB_URL', 'MONGODB_URL']) {
+    if (text(env, variable) !== undefined) {
+      throw new ConfigurationError(variable, 'must not be set: this version has the embedded stores only');
+    }
+  }
+}
+
+function masterKeyFrom(env: Environment): Buffer | undefined {
+  const key = text(env, 'MASTER_KEY');
+  const file = text(env, 'MASTER_KEY_FILE');
+  if (key !== undefined && file !== undefined) {
+    throw new ConfigurationError('MASTER_KEY', 'and MASTER_KEY_FILE must not both be set');
+  }
+  if (key !== undefined) return masterKeyIn(key, 'MASTER_KEY');
+  if (file === undefined) return undefined;
+  try {
+    return masterKeyIn(readFileSync(file, 'utf8').trim(), 'MASTER_KEY_FILE');
+  } catch (error) {
+    if (error instanceof ConfigurationError) throw error;
+    throw new ConfigurationError('MASTER_KEY_FILE', 'names a file that can not be read');
+  }
+}
+
+function managementIssuerFrom(env: Environment, allowHttp: boolean): ManagementIssuer | undefined {
+  const issuer = text(env, 'MANAGEMENT_ISSUER');
+  const jwksUrl = text(env, 'MANAGEMENT_JWKS_URL');
+  const audience = text(env, 'MANAGEMENT_AUDIENCE');
+  if (issuer === undefined && jwksUrl === undefined && audience === undefined) return undefined;
+  const together = 'must be set: MANAGEMENT_ISSUER, MANAGEMENT_JWKS_URL and MANAGEMENT_AUDIENCE go together';
+  if (issuer === undefined) throw new ConfigurationError('MANAGEMENT_ISSUER', together);
+  if (jwksUrl === undefined) throw new ConfigurationError('MANAGEMENT_JWKS_URL', together);
+  if (audience === undefined) throw new ConfigurationError('MANAGEMENT_AUDIENCE', together);
+  const url = httpUrl(jwksUrl, 'MANAGEMENT_JWKS_URL');
+  if (url.protocol === 'http:' && !isLoopback(url.hostname) && !allowHttp) {
+    throw new ConfigurationError('MANAGEMENT_JWKS_URL', 'must begin with https: (or set ALLOW_HTTP=true)');
+  }
+  return { issuer, jwksUrl: url, audience };
+}
+
+function publicUrlFrom(env: Environment, host: string, port: number, allowHttp: boolean): string {
+  const given = text(env, 'PUBLIC_URL');
+  const url = httpUrl(
+    given ?? `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`,
+    given ? 'PUBLIC_URL' : 'HOST',
+  );
+  if (url.username || url.password || url.search || url.hash) {
+    throw new ConfigurationError('PUBLIC_URL', 'must have no user, query or fragment');
+  }
+  if (url.protocol === 'http:' && !isLoopback(host) && !allowHttp) {
+    throw new ConfigurationError(
+      'PUBLIC_URL',
+      'must begin with https: where HOST is not loopback (or set ALLOW_HTTP=true)',
+    );
+  }
+  return url.href.replace(/\/+$/, '');
+}
+
+function metricsPortFrom(env: Environment, port: number): number | undefined {
+  const metricsPort = wholeNumber(env, 'METRICS_PORT', 65_535);
+  if (metricsPort !== undefined && metricsPort !== 0 && metricsPort === port) {
+    throw new ConfigurationError('METRICS_PORT', 'must not be PORT');
+  }
+  return metricsPort;
+}
+
+function httpUrl(value: string, variable: string): URL {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+    throw new ConfigurationError(variable, 'must make an http: or https: URL');
+  }
+  return url;
+}
+
+function cidr(value: string): string {
+  const [address = '', prefix] = value.split('/', 2);
+  const bits = isIP(address) === 4 ? 32 : 128;
+  const prefixIsFine = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
+  if (isIP(address) === 0 || !prefixIsFine || value.split('/').length > 2) {
+    throw new ConfigurationError('TRUSTED_PROXIES', 'must be addresses or CIDRs, separated by commas');
+  }
+  return value;
+}
+
+const isLoopback = (host: string): boolean => /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);

@@ -1,0 +1,200 @@
+import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { type DynamicModule, Global, Module, type NestApplicationOptions, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import {
+  type ConnectionError,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
+import { CLOCK, systemClock } from './clock.js';
+import { CONFIGURATION, type Configuration } from './configuration.js';
+import { ReadinessChecks, serveHealth } from './health.js';
+import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
+import { type Logger, LOGGER, logRequests, NestLogger } from './logging.js';
+import { addressOf, createRegistry, measureRequests, metricsServer, Registry, serveMetrics } from './metrics.js';
+import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
+import { requestIdOf } from './request-id.js';
+import { validationPipe } from './validation.js';
+
+/** How long accepted requests may take to finish once the process was told to stop. */
+const DRAIN_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_MS = 72_000;
+const MAX_HEADER_BYTES = 16_384;
+const MAX_PATH_PARAMETER = 200;
+
+/** What every module may inject: `CONFIGURATION`, `LOGGER`, `CLOCK`, `Registry`, `ReadinessChecks`. */
+@Global()
+@Module({})
+class PlatformModule {}
+
+/**
+ * The Nest application that all apps are: Fastify, strict JSON, problem details, request ids, logs, metrics, health.
+ * Not yet initialised, so that the caller may still add to it; `listen()` does that.
+ */
+export async function createHttpApplication(
+  module: Type | DynamicModule,
+  configuration: Configuration,
+  logger: Logger,
+): Promise<HttpApplication> {
+  const registry = createRegistry();
+  const readiness = new ReadinessChecks(logger);
+  const providers = [
+    { provide: CONFIGURATION, useValue: configuration },
+    { provide: LOGGER, useValue: logger },
+    { provide: CLOCK, useValue: systemClock },
+    { provide: Registry, useValue: registry },
+    { provide: ReadinessChecks, useValue: readiness },
+  ];
+  const platform = { module: PlatformModule, imports: [module], providers, exports: providers.map((p) => p.provide) };
+  const adapter = fastifyAdapter(configuration, logger);
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest declares its options as a class
+  const options: NestApplicationOptions = {
+    logger: new NestLogger(logger),
+    bodyParser: false,
+    abortOnError: false,
+  };
+  const nest = await NestFactory.create<NestFastifyApplication>(platform, adapter, options);
+  nest.useGlobalFilters(new ProblemFilter());
+  nest.useGlobalPipes(validationPipe());
+  return new HttpApplication(nest, configuration, logger, registry, readiness);
+}
+
+const fastifyAdapter = (configuration: Configuration, logger: Logger): FastifyAdapter =>
+  new FastifyAdapter({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    genReqId: ({ headers }: IncomingMessage) => requestIdOf(headers),
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    http: { maxHeaderSize: MAX_HEADER_BYTES },
+    trustProxy: configuration.trustedProxies.length > 0 && [...configuration.trustedProxies],
+    routerOptions: { caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: MAX_PATH_PARAMETER },
+    // What arrives on an open connection while we drain is accepted, and so is finished.
+    return503OnClosing: false,
+    // No module uses Nest middleware.
+    skipMiddie: true,
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      void reply.headers(securityHeaders(configuration)).header('x-request-id', request.id);
+      sendProblem(error, request, reply);
+    },
+    clientErrorHandler: refuseUnreadable,
+  });
+
+const securityHeaders = (configuration: Configuration): Record<string, string> => ({
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-resource-policy': 'same-origin',
+  ...(configuration.publicUrl.startsWith('https:') && { 'strict-transport-security': 'max-age=31536000' }),
+});
+
+/** What Node could not read as HTTP has no request: the answer is written to the socket itself. */
+function refuseUnreadable(error: ConnectionError, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400;
+  const { title, ...rest } = httpRefusal(status).toBody(requestIdOf({}));
+  const body = JSON.stringify({ title, ...rest });
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+/** A running app. */
+export class HttpApplication {
+  private readonly fastify: FastifyInstance;
+  private metrics: Server | undefined;
+  private closing: Promise<void> | undefined;
+
+  constructor(
+    /** For what only Nest can do, such as `get()` of a provider or setting up OpenAPI. */
+    readonly nest: NestFastifyApplication,
+    private readonly configuration: Configuration,
+    private readonly logger: Logger,
+    private readonly registry: Registry,
+    private readonly readiness: ReadinessChecks,
+  ) {
+    this.fastify = nest.getHttpAdapter().getInstance();
+    acceptJsonBodies(this.fastify);
+    const headers = securityHeaders(configuration);
+    this.fastify.addHook('onRequest', (request, reply, done) => {
+      reply.headers(headers).header('x-request-id', request.id);
+      done();
+    });
+    this.fastify.addHook('onSend', (_request, reply, _payload, done) => {
+      this.endConnectionWhenClosing(reply);
+      done();
+    });
+    measureRequests(this.fastify, registry);
+    logRequests(this.fastify);
+    serveHealth(this.fastify, readiness);
+    if (configuration.metricsPort === undefined) serveMetrics(this.fastify, registry);
+  }
+
+  /** Starts the modules, then accepts requests; answers the URL. Rejects when a module or a port fails. */
+  async listen(): Promise<string> {
+    const { host, port, metricsPort } = this.configuration;
+    if (metricsPort !== undefined) this.metrics = await metricsServer(this.registry, host, metricsPort);
+    await this.nest.listen(port, host);
+    return this.fastify.listeningOrigin;
+  }
+
+  /** Where `METRICS_PORT` serves the metrics, once the app listens. */
+  get metricsUrl(): string | undefined {
+    return this.metrics && `http://${addressOf(this.metrics)}/metrics`;
+  }
+
+  /**
+   * Turns readiness red, accepts no more connections, finishes the requests that were accepted (for 10 s at most),
+   * then closes the modules by Nest's shutdown hooks. Once, however often it is called.
+   */
+  close(): Promise<void> {
+    this.closing ??= this.drainAndClose();
+    return this.closing;
+  }
+
+  /** On SIGTERM or SIGINT: `close()`, then exit with 0, or 1 when it failed. The same signal again kills. */
+  closeOnSignals(): void {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        this.logger.info({ signal }, 'stopping');
+        this.close().then(
+          () => process.exit(0),
+          (err: unknown) => {
+            this.logger.fatal({ err }, 'stopping failed');
+            process.exit(1);
+          },
+        );
+      });
+    }
+  }
+
+  private async drainAndClose(): Promise<void> {
+    this.readiness.turnRed();
+    const deadline = setTimeout(() => {
+      this.logger.warn('requests did not finish in time; their connections are closed');
+      this.fastify.server.closeAllConnections();
+    }, DRAIN_MS);
+    try {
+      // Nest would close its modules first, under the requests that still use them.
+      await this.fastify.close();
+    } finally {
+      clearTimeout(deadline);
+    }
+    await this.nest.close();
+    this.metrics?.close();
+    this.metrics?.closeAllConnections();
+  }
+
+  /** An answered request must not keep its connection, and so the process, for the keep-alive time. */
+  private endConnectionWhenClosing(reply: FastifyReply): void {
+    if (this.closing) void reply.header('connection', 'close');
+  }
+}

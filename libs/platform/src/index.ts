@@ -1,0 +1,32 @@
+export { type Clock, CLOCK, systemClock } from './clock.js';
+export {
+  CONFIGURATION,
+  type Configuration,
+  ConfigurationError,
+  configurationFrom,
+  type Environment,
+  type LogLevel,
+  type ManagementIssuer,
+} from './configuration.js';
+export { type ReadinessCheck, ReadinessChecks, type ReadinessReport } from './health.js';
+export { createHttpApplication, HttpApplication } from './http-app.js';
+export { jsonObjectIn, MAX_BODY_BYTES } from './json-body.js';
+export { createLogger, type Logger, LOGGER } from './logging.js';
+export { Registry } from './metrics.js';
+export {
+  type FieldError,
+  fieldPath,
+  Problem,
+  type ProblemDetails,
+  type ProblemOptions,
+  validationFailed,
+} from './problem.js';
+export { problemOf } from './problem-filter.js';
+export { RateLimit, rateLimited, rateLimitHeaders, type RateLimitOptions, type RateLimitState } from './rate-limit.js';
+export {
+  adminTokenPath,
+  masterKeyPath,
+  prepareDataDir,
+  readableByOthers,
+  standaloneMasterKey,
+} from './standalone-files.js';

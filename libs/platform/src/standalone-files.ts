@@ -1,0 +1,64 @@
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { masterKeyIn } from './configuration.js';
+
+/** Where the standalone keeps its master key: 32 bytes in base64. Losing it loses every credential. */
+export const masterKeyPath = (dataDir: string): string => join(dataDir, 'master.key');
+
+/** Where the bootstrap administrator's token lies (CREDENTIALS §6). */
+export const adminTokenPath = (dataDir: string): string => join(dataDir, 'admin.token');
+
+/** Makes the directory with mode 0700 where it is missing. */
+export const prepareDataDir = (dataDir: string): void => {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+};
+
+/**
+ * The standalone's own master key (32 bytes), made at the first start with mode 0600 and never overwritten: two
+ * processes that start at once get the same one. Throws `ConfigurationError` when the file holds no such key.
+ */
+export function standaloneMasterKey(dataDir: string): Buffer {
+  const path = masterKeyPath(dataDir);
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) writeOnce(path, randomBytes(32).toString('base64'));
+  return masterKeyIn(readFileSync(path, 'utf8').trim(), path);
+}
+
+/** Whether the file's group or others may read it: a secret's owner should be told. */
+export const readableByOthers = (path: string): boolean => (statSync(path).mode & 0o044) !== 0;
+
+/** Whoever links first wins; the path never shows a file that is empty or half written, not even after a crash. */
+function writeOnce(path: string, contents: string): void {
+  const next = `${path}.${randomBytes(6).toString('hex')}`;
+  writeSynced(next, contents);
+  try {
+    linkSync(next, path);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  } finally {
+    unlinkSync(next);
+  }
+  const directory = openSync(dirname(path), 'r');
+  fsyncSync(directory);
+  closeSync(directory);
+}
+
+function writeSynced(path: string, contents: string): void {
+  const file = openSync(path, 'wx', 0o600);
+  try {
+    writeSync(file, `${contents}\n`);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
