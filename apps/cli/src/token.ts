@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { MasterKeys } from '#credentials';
+import { configurationFrom, masterKeyPath, standaloneMasterKey } from '#platform';
+import { BootstrapIssuer, MANAGEMENT_SCOPES, type ManagementScope, isManagementScope } from '#tokens';
+
+interface TokenOptions {
+  readonly workspace?: string;
+  readonly scope: readonly ManagementScope[];
+  readonly subject: string;
+  readonly ttl: number;
+}
+
+/** `token`: a scoped, expiring management token of the bootstrap issuer, for development and tests. */
+export const tokenCommand = (): Command =>
+  new Command('token')
+    .description('print a management token of the built-in issuer (good only while no MANAGEMENT_ISSUER is set)')
+    .addOption(new Option('--workspace <id>', 'the workspace that it is bound to'))
+    .addOption(
+      new Option('--scope <scopes>', `space-separated: ${MANAGEMENT_SCOPES.join(' ')}`)
+        .argParser(scopesIn)
+        .makeOptionMandatory(),
+    )
+    .addOption(new Option('--subject <name>', 'who acts, as the history names it').default('cli'))
+    .addOption(new Option('--ttl <seconds>', 'how long it is good').argParser(Number).default(3600))
+    .action(({ workspace, scope, subject, ttl }: TokenOptions) => {
+      const issuer = new BootstrapIssuer(masterKeys());
+      const request = {
+        subject,
+        scopes: scope,
+        ttlSeconds: ttl,
+        ...(workspace !== undefined && { workspaceId: workspace }),
+      };
+      console.log(issuer.issueManagementToken(request, new Date()));
+    });
+
+function scopesIn(value: string): ManagementScope[] {
+  const scopes = value.split(' ').filter((scope) => scope !== '');
+  if (!scopes.every(isManagementScope)) throw new InvalidArgumentError('No such scope.');
+  return scopes;
+}
+
+/** The master key that the service of this environment uses; none is made here. */
+function masterKeys(): MasterKeys {
+  const { masterKey, previousMasterKeys, dataDir, managementIssuer } = configurationFrom(process.env);
+  if (managementIssuer) throw new Error('MANAGEMENT_ISSUER is set: its tokens are the only good ones');
+  if (!masterKey && !existsSync(masterKeyPath(dataDir))) {
+    throw new Error(`${masterKeyPath(dataDir)} is missing: start the service first, or set MASTER_KEY`);
+  }
+  return MasterKeys.from({ current: masterKey ?? standaloneMasterKey(dataDir), previous: previousMasterKeys });
+}

@@ -1,0 +1,105 @@
+import { Inject } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { type ClientId, type WorkspaceId, clientNotFound } from '#domain';
+import type { ConsistencyToken } from '#event-log';
+import { type DocumentOf, history, historyList } from '#read-models';
+import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { PageQueryParameters, pageOf } from '../requests/page-query.js';
+
+export class ActorView {
+  @ApiProperty({ example: 'portal-backend' })
+  subject!: string;
+
+  @ApiProperty({ type: [String], example: ['clients:read', 'clients:write'] })
+  roles!: readonly string[];
+
+  @ApiProperty({ example: 'http' })
+  via!: string;
+}
+
+/** An event of the client's stream, as it was stored, but for its sensitive fields. */
+export class HistoryEntry {
+  @ApiProperty({ example: 0 })
+  revision!: number;
+
+  @ApiProperty({ example: 'ConsumerClientCreated' })
+  type!: string;
+
+  @ApiProperty({ example: 1 })
+  schemaVersion!: number;
+
+  @ApiProperty({ format: 'uuid' })
+  eventId!: string;
+
+  @ApiProperty({ format: 'date-time', example: '2026-11-24T09:00:00.000Z' })
+  occurredAt!: string;
+
+  @ApiProperty({ type: ActorView })
+  actor!: ActorView;
+
+  @ApiProperty({ type: 'object', additionalProperties: true, description: 'Sensitive fields as {"sha256": …}' })
+  data!: Readonly<Record<string, unknown>>;
+
+  @ApiPropertyOptional({ example: 'acme' })
+  workspaceId?: string;
+
+  @ApiProperty({ format: 'uuid' })
+  commandId!: string;
+
+  @ApiProperty({ description: 'SHA-256 of method, path and body; empty for our own processes' })
+  commandHash!: string;
+
+  @ApiProperty({ description: 'The request that began it all' })
+  correlationId!: string;
+
+  @ApiProperty({ description: 'The request or event that caused the command' })
+  causationId!: string;
+
+  @ApiProperty({ description: 'Hash of the event before it in the stream' })
+  previousHash!: string;
+
+  @ApiProperty({ description: 'SHA-256 over the RFC 8785 form of the event' })
+  hash!: string;
+}
+
+export class HistoryPage {
+  @ApiProperty({ type: [HistoryEntry] })
+  items!: HistoryEntry[];
+
+  @ApiPropertyOptional({ description: 'Absent on the last page' })
+  nextCursor?: string;
+}
+
+export class GetHistory extends Query<HistoryPage> {
+  constructor(
+    readonly workspaceId: WorkspaceId,
+    readonly clientId: ClientId,
+    readonly parameters: PageQueryParameters,
+    readonly token: ConsistencyToken | undefined,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(GetHistory)
+export class GetHistoryHandler implements IQueryHandler<GetHistory> {
+  constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
+
+  async execute({ workspaceId, clientId, parameters, token }: GetHistory): Promise<HistoryPage> {
+    const readModel = await this.dependencies.readModels.at(history, token);
+    const page = await readModel.page({
+      equals: { clientId },
+      sort: { field: historyList.sorts.revision, direction: parameters.order ?? 'asc' },
+      ...pageOf(parameters),
+    });
+    // Histories never shrink, so a page behind a cursor of ours is never empty.
+    if (page.items[0]?.doc.workspaceId !== workspaceId) throw clientNotFound();
+    return { ...page, items: page.items.map(entryOf) };
+  }
+}
+
+function entryOf({ doc }: DocumentOf<typeof history>): HistoryEntry {
+  const { clientId: _, revisionKey: __, revision, ...entry } = doc;
+  return { ...entry, revision: Number(revision) };
+}

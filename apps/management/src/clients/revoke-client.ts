@@ -1,0 +1,77 @@
+import { Inject } from '@nestjs/common';
+import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { IsOptional, IsString, MaxLength } from 'class-validator';
+import { type ClientId, type ConsumerClientState, type WorkspaceId, clientNotFound, goodCredentials } from '#domain';
+import type { Executed } from '#event-log';
+import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import type { CommandRequest } from '../requests/command-request.js';
+import { AssignmentView } from './client.js';
+
+export class RevokeClientBody {
+  @ApiPropertyOptional({
+    minLength: 1,
+    maxLength: 500,
+    example: 'The importer was retired',
+    description: 'Optional only in a dry run',
+  })
+  @IsOptional()
+  @IsString()
+  @MaxLength(2000)
+  reason?: string;
+}
+
+export class RevokeClient extends Command<Executed<ConsumerClientState>> {
+  constructor(
+    readonly clientId: ClientId,
+    readonly reason: string,
+    readonly request: CommandRequest,
+  ) {
+    super();
+  }
+}
+
+@CommandHandler(RevokeClient)
+export class RevokeClientHandler implements ICommandHandler<RevokeClient> {
+  constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
+
+  execute({ clientId, reason, request }: RevokeClient) {
+    const { workspaceId, at } = request.caller;
+    const command = { type: 'RevokeClient', workspaceId, reason, at } as const;
+    return this.dependencies.book.clients.execute(clientId, command, request.context, request);
+  }
+}
+
+/** What a revocation would end: nothing for a client that is revoked already. */
+export class RevocationPreview {
+  @ApiProperty({ type: [AssignmentView], description: 'Subscriptions that the client would leave' })
+  wouldLeave!: AssignmentView[];
+
+  @ApiProperty({ type: [Number], example: [1], description: 'Generations that would stop being good' })
+  wouldInvalidate!: number[];
+}
+
+export class PreviewRevocation extends Query<RevocationPreview> {
+  constructor(
+    readonly clientId: ClientId,
+    readonly workspaceId: WorkspaceId,
+    readonly at: string,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(PreviewRevocation)
+export class PreviewRevocationHandler implements IQueryHandler<PreviewRevocation> {
+  constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
+
+  async execute({ clientId, workspaceId, at }: PreviewRevocation): Promise<RevocationPreview> {
+    const { state } = await this.dependencies.book.clients.read(clientId);
+    if (state.status === 'NONE' || state.workspaceId !== workspaceId) throw clientNotFound();
+    if (state.status === 'REVOKED') return { wouldLeave: [], wouldInvalidate: [] };
+    return {
+      wouldLeave: [...state.subscriptions.values()],
+      wouldInvalidate: goodCredentials(state, at).map(({ generation }) => generation),
+    };
+  }
+}

@@ -1,0 +1,25 @@
+import type { INestApplication } from '@nestjs/common';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { referredModels } from './requests/api-documentation.js';
+
+/** `/openapi.json` (OpenAPI 3.1) and a readable page at `/docs`; the document is made when it is first asked for. */
+export function serveOpenApi(app: INestApplication): void {
+  let document: OpenAPIObject | undefined;
+  SwaggerModule.setup('docs', app, () => (document ??= describe(app)), { jsonDocumentUrl: 'openapi.json' });
+}
+
+const describe = (app: INestApplication): OpenAPIObject =>
+  SwaggerModule.createDocument(
+    app,
+    new DocumentBuilder()
+      .setTitle('Consumer Clients: management API')
+      .setDescription(
+        'The book of record for the API keys and OAuth 2 clients of an API marketplace. Commands take an ' +
+          '`Idempotency-Key` and answer with an `X-Consistency-Token`; errors are RFC 9457 problem details.',
+      )
+      .setVersion('1')
+      .setOpenAPIVersion('3.1.0')
+      .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'A management token (see the README)' })
+      .build(),
+    { extraModels: referredModels },
+  );

@@ -1,0 +1,106 @@
+import { applyDecorators, UseGuards } from '@nestjs/common';
+import { ApiBearerAuth, ApiHeader, ApiProperty, ApiPropertyOptional, ApiResponse } from '@nestjs/swagger';
+import { ManagementGuard, RequiresScope } from './management-guard.js';
+import type { ManagementScope } from '#tokens';
+
+class FieldProblem {
+  @ApiProperty({ example: 'name' })
+  field!: string;
+
+  @ApiProperty({ example: 'name must have 1 to 100 characters' })
+  message!: string;
+}
+
+/** RFC 9457, as the OpenAPI document shows it. */
+class ProblemBody {
+  @ApiProperty({ example: 'about:blank' })
+  type!: string;
+
+  @ApiProperty({ example: 'Bad Request' })
+  title!: string;
+
+  @ApiProperty({ example: 400 })
+  status!: number;
+
+  @ApiProperty({ example: 'VALIDATION_FAILED', description: 'Stable; what callers branch on' })
+  code!: string;
+
+  @ApiProperty({ example: 'The request is not valid; see errors' })
+  detail!: string;
+
+  @ApiProperty({ example: '2f1c8e0a-7d0f-4b57-9c11-0f6d3d1f6a11' })
+  requestId!: string;
+
+  @ApiPropertyOptional({ type: [FieldProblem] })
+  errors?: FieldProblem[];
+}
+
+const problem = (status: number, description: string) =>
+  ApiResponse({ status, description, content: { 'application/problem+json': { schema: problemSchema } } });
+
+const problemSchema = { $ref: '#/components/schemas/ProblemBody' };
+
+/** Schemas that are referred to by name only. */
+export const referredModels = [ProblemBody];
+
+const workspaceHeader = ApiHeader({
+  name: 'X-Workspace-Id',
+  required: false,
+  description: 'The workspace; only for tokens with the scope workspaces:any, which must name one',
+});
+
+const placeHeaders = {
+  ETag: { description: 'Revision of the resource', schema: { type: 'string', example: '"3"' } },
+  'X-Consistency-Token': {
+    description: 'Send it with a query, and the query sees this command’s effect',
+    schema: { type: 'string' },
+  },
+} as const;
+
+interface Answer {
+  readonly status: number;
+  readonly type: new () => unknown;
+}
+
+/** A route that sends a command: who may, which headers it takes, what it answers. */
+export const CommandRoute = (scope: ManagementScope, ...answers: Answer[]) =>
+  applyDecorators(
+    ManagementRoute(scope),
+    ApiHeader({
+      name: 'Idempotency-Key',
+      required: false,
+      description: '1 to 128 visible ASCII characters; the same key and payload is carried out once',
+    }),
+    ApiHeader({ name: 'If-Match', required: false, description: 'An ETag; 412 when the resource has changed since' }),
+    ...answers.map(({ status, type }) => ApiResponse({ status, type, headers: placeHeaders })),
+    problem(409, 'The state of the resource does not allow it'),
+    problem(412, 'If-Match names another revision'),
+    problem(422, 'The Idempotency-Key was used for another payload'),
+  );
+
+/** A route that reads a read model. */
+export const QueryRoute = (scope: ManagementScope, type: new () => unknown) =>
+  applyDecorators(
+    ManagementRoute(scope),
+    ApiHeader({
+      name: 'X-Consistency-Token',
+      required: false,
+      description: 'Waits up to 2 s for the read model to come that far, else 503 with Retry-After',
+    }),
+    ApiResponse({ status: 200, type }),
+  );
+
+/** What every route of the management API has. */
+export const ManagementRoute = (scope: ManagementScope) =>
+  applyDecorators(
+    UseGuards(ManagementGuard),
+    RequiresScope(scope),
+    ApiBearerAuth(),
+    workspaceHeader,
+    problem(400, 'The request is not valid; `errors` names each field'),
+    problem(401, 'No bearer token, or one that is not good'),
+    problem(403, 'The token lacks the scope, or names another workspace'),
+    problem(404, 'There is no such resource in this workspace'),
+    problem(429, 'Too many requests of this subject; see Retry-After'),
+    problem(503, 'A store can’t answer now, or has not caught up; see Retry-After'),
+  );

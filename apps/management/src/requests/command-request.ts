@@ -1,0 +1,73 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { v5 as uuidv5 } from 'uuid';
+import type { WorkspaceId } from '#domain';
+import { canonicalJson, type CommandContext, type Revision } from '#events';
+import { validationFailed } from '#platform';
+import type { Caller } from './management-guard.js';
+
+/** A command as it came over HTTP: who sent it and when, under which id, and on which condition. */
+export interface CommandRequest {
+  readonly context: CommandContext & { readonly workspaceId: WorkspaceId };
+  readonly caller: Caller;
+  /** From `If-Match`. */
+  readonly ifMatch?: Revision;
+}
+
+/** Injects the `CommandRequest` of a request that `ManagementGuard` let through. */
+export const CommandOf = createParamDecorator((_: unknown, context: ExecutionContext): CommandRequest =>
+  commandRequest(context.switchToHttp().getRequest<FastifyRequest>()),
+);
+
+/** Injects the `Caller` of a request that `ManagementGuard` let through. */
+export const CallerOf = createParamDecorator((_: unknown, context: ExecutionContext): Caller =>
+  callerOf(context.switchToHttp().getRequest<FastifyRequest>()),
+);
+
+function callerOf(request: FastifyRequest): Caller {
+  if (!request.caller) throw new Error(`${request.url} is not behind ManagementGuard`);
+  return request.caller;
+}
+
+function commandRequest(request: FastifyRequest): CommandRequest {
+  const caller = callerOf(request);
+  const { subject, scopes, workspaceId } = caller;
+  const ifMatch = revisionIn(request.headers['if-match']);
+  const context = {
+    commandId: commandIdOf(caller, request.headers['idempotency-key']),
+    commandHash: commandHashOf(request),
+    actor: { subject, roles: scopes, via: 'http' },
+    workspaceId,
+    correlationId: request.id,
+    causationId: request.id,
+  };
+  return { context, caller, ...(ifMatch === undefined ? {} : { ifMatch }) };
+}
+
+/** Namespace of command ids made from idempotency keys (CREDENTIALS §2). */
+const COMMAND_NAMESPACE = '6f2a4f0e-6f1d-5c0a-9b57-1b0e8f8d7c11';
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
+
+function commandIdOf({ workspaceId, subject }: Caller, key: string | string[] | undefined): string {
+  if (key === undefined) return randomUUID();
+  if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key)) {
+    throw validationFailed({ field: 'Idempotency-Key', message: 'must be 1 to 128 visible ASCII characters' });
+  }
+  return uuidv5(canonicalJson([workspaceId, subject, key]), COMMAND_NAMESPACE);
+}
+
+const commandHashOf = ({ method, url, body }: FastifyRequest): string =>
+  createHash('sha256')
+    .update(canonicalJson([method, url, body ?? null]))
+    .digest('hex');
+
+const ETAG = /^"(\d{1,19})"$/;
+
+function revisionIn(header: string | undefined): Revision | undefined {
+  if (header === undefined || header === '*') return undefined;
+  const [, digits] = ETAG.exec(header) ?? [];
+  if (digits === undefined)
+    throw validationFailed({ field: 'If-Match', message: 'must be one ETag of this API, such as "3"' });
+  return BigInt(digits);
+}

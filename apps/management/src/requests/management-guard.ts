@@ -1,0 +1,90 @@
+import { type CanActivate, type ExecutionContext, Inject, Injectable, SetMetadata } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Instant, isWorkspaceId, type WorkspaceId } from '#domain';
+import { Problem, RateLimit, rateLimited, rateLimitHeaders, validationFailed } from '#platform';
+import { InvalidManagementToken, type ManagementPrincipal, type ManagementScope } from '#tokens';
+import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+
+/** Who sent a request, when, and the workspace that it is about. */
+export interface Caller {
+  readonly subject: string;
+  readonly scopes: readonly string[];
+  readonly workspaceId: WorkspaceId;
+  readonly at: Instant;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    caller?: Caller;
+  }
+}
+
+const SCOPE = 'management:scope';
+
+/** The scope that a route asks for; a route without one is refused. */
+export const RequiresScope = (scope: ManagementScope) => SetMetadata(SCOPE, scope);
+
+const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
+
+/** Authenticates, checks the scope, finds the workspace and counts the request: CREDENTIALS §6, §8. */
+@Injectable()
+export class ManagementGuard implements CanActivate {
+  private readonly rate: RateLimit;
+
+  constructor(
+    @Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies,
+    @Inject(Reflector) private readonly reflector: Reflector,
+  ) {
+    this.rate = new RateLimit({ limit: dependencies.requestsPerMinute });
+  }
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const principal = await this.authenticate(request);
+    this.count(principal, context.switchToHttp().getResponse<FastifyReply>());
+    const scope = this.reflector.get<ManagementScope | undefined>(SCOPE, context.getHandler());
+    if (scope === undefined || !principal.scopes.has(scope)) {
+      throw new Problem(403, 'INSUFFICIENT_SCOPE', `This needs the scope ${scope ?? 'of no token'}`);
+    }
+    const workspaceId = workspaceOf(principal, request.headers['x-workspace-id']);
+    const at = this.dependencies.clock().toISOString();
+    request.caller = { subject: principal.subject, scopes: [...principal.scopes].sort(), workspaceId, at };
+    return true;
+  }
+
+  private count({ subject }: ManagementPrincipal, reply: FastifyReply): void {
+    const state = this.rate.take(subject);
+    if (!state) return;
+    if (!state.allowed) throw rateLimited(state);
+    void reply.headers(rateLimitHeaders(state));
+  }
+
+  private async authenticate(request: FastifyRequest): Promise<ManagementPrincipal> {
+    const [, token] = BEARER.exec(request.headers.authorization ?? '') ?? [];
+    if (token === undefined) throw unauthenticated('A bearer token is needed', 'Bearer');
+    try {
+      return await this.dependencies.tokens.verify(token);
+    } catch (error) {
+      if (!(error instanceof InvalidManagementToken)) throw error;
+      throw unauthenticated('This bearer token is not good', 'Bearer error="invalid_token"');
+    }
+  }
+}
+
+const unauthenticated = (detail: string, challenge: string) =>
+  new Problem(401, 'UNAUTHENTICATED', detail, { headers: { 'www-authenticate': challenge } });
+
+/** The token's own workspace, or the one that an operator names. */
+function workspaceOf(principal: ManagementPrincipal, named: string | string[] | undefined): WorkspaceId {
+  if (named !== undefined) {
+    if (!isWorkspaceId(named))
+      throw validationFailed({ field: 'X-Workspace-Id', message: 'must match [A-Za-z0-9_-]{1,64}' });
+    if (principal.anyWorkspace || principal.workspaceId === named) return named;
+    throw new Problem(403, 'INSUFFICIENT_SCOPE', 'Naming a workspace needs the scope workspaces:any');
+  }
+  if (principal.workspaceId !== undefined) return principal.workspaceId;
+  if (principal.anyWorkspace)
+    throw validationFailed({ field: 'X-Workspace-Id', message: 'is needed: this token is of no workspace' });
+  throw new Problem(403, 'INSUFFICIENT_SCOPE', 'This token is of no workspace');
+}

@@ -1,0 +1,75 @@
+import { Inject } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
+import type { WorkspaceId } from '#domain';
+import type { ConsistencyToken } from '#event-log';
+import { validationFailed } from '#platform';
+import { searchKey, subscriptionList, subscriptions } from '#read-models';
+import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { PageQueryParameters, pageOf } from '../requests/page-query.js';
+import { SubscriptionView, storedSubscriptionView } from './subscription.js';
+
+type SubscriptionSort = keyof typeof subscriptionList.sorts;
+
+export class ListSubscriptionsParameters extends PageQueryParameters {
+  @ApiPropertyOptional({ enum: ['live', 'ended'], description: 'Absent: both' })
+  @IsOptional()
+  @IsIn(['live', 'ended'])
+  status?: 'live' | 'ended';
+
+  @ApiPropertyOptional({ description: 'Service names that begin so, whatever their case; sorted by name' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(100)
+  serviceName?: string;
+
+  @ApiPropertyOptional({ enum: Object.keys(subscriptionList.sorts), default: 'registeredAt' })
+  @IsOptional()
+  @IsIn(Object.keys(subscriptionList.sorts))
+  sort?: SubscriptionSort;
+}
+
+export class SubscriptionPage {
+  @ApiProperty({ type: [SubscriptionView] })
+  items!: SubscriptionView[];
+
+  @ApiPropertyOptional({ description: 'Absent on the last page' })
+  nextCursor?: string;
+}
+
+export class ListSubscriptions extends Query<SubscriptionPage> {
+  constructor(
+    readonly workspaceId: WorkspaceId,
+    readonly parameters: ListSubscriptionsParameters,
+    readonly token: ConsistencyToken | undefined,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(ListSubscriptions)
+export class ListSubscriptionsHandler implements IQueryHandler<ListSubscriptions> {
+  constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
+
+  async execute({ workspaceId, parameters, token }: ListSubscriptions): Promise<SubscriptionPage> {
+    const { status, serviceName, order = 'asc' } = parameters;
+    const readModel = await this.dependencies.readModels.at(subscriptions, token);
+    const page = await readModel.page({
+      equals: { workspaceId, ...(status && { status: status === 'live' ? 'LIVE' : 'ENDED' }) },
+      ...(serviceName !== undefined && {
+        prefix: { field: subscriptionList.prefix.serviceName, value: searchKey(serviceName) },
+      }),
+      sort: { field: subscriptionList.sorts[sortOf(parameters)], direction: order },
+      ...pageOf(parameters),
+    });
+    return { ...page, items: page.items.map(storedSubscriptionView) };
+  }
+}
+
+function sortOf({ serviceName, sort }: ListSubscriptionsParameters): SubscriptionSort {
+  if (serviceName !== undefined && sort !== undefined && sort !== 'serviceName') {
+    throw validationFailed({ field: 'sort', message: 'must be serviceName where service names are searched' });
+  }
+  return sort ?? (serviceName === undefined ? 'registeredAt' : 'serviceName');
+}

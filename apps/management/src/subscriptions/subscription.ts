@@ -1,0 +1,50 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { type SubscriptionState, subscriptionNotFound } from '#domain';
+import type { Revision } from '#events';
+import type { DocumentOf, subscriptions } from '#read-models';
+
+/** A subscription as the API shows it. */
+export class SubscriptionView {
+  @ApiProperty({ example: 'sub_weather_1' })
+  subscriptionId!: string;
+
+  @ApiProperty({ example: 'acme' })
+  workspaceId!: string;
+
+  @ApiProperty({ example: 'weather' })
+  endpointUri!: string;
+
+  @ApiProperty({ example: 'Weather forecasts' })
+  serviceName!: string;
+
+  @ApiProperty({ enum: ['LIVE', 'ENDED'] })
+  status!: 'LIVE' | 'ENDED';
+
+  @ApiProperty({ format: 'date-time', example: '2026-11-24T09:00:00.000Z' })
+  registeredAt!: string;
+
+  @ApiPropertyOptional({ format: 'date-time' })
+  endedAt?: string;
+
+  @ApiPropertyOptional({ example: 'The contract is over' })
+  endReason?: string;
+
+  @ApiProperty({ example: 0, description: 'Revision of the subscription, also its ETag' })
+  revision!: number;
+}
+
+/** What a command left behind, in the shape that the read model has too. */
+export function subscriptionView(state: SubscriptionState, revision: Revision | undefined): SubscriptionView {
+  if (state.status === 'UNREGISTERED' || revision === undefined) throw subscriptionNotFound();
+  const { subscriptionId, workspaceId, endpointUri, serviceName, registeredAt } = state;
+  const view = { subscriptionId, workspaceId, endpointUri, serviceName, registeredAt, revision: Number(revision) };
+  return state.status === 'LIVE'
+    ? { ...view, status: 'LIVE' }
+    : { ...view, status: 'ENDED', endedAt: state.endedAt, endReason: state.reason };
+}
+
+/** A document of the `subscriptions` read model without its search field. */
+export function storedSubscriptionView({ doc, revision }: DocumentOf<typeof subscriptions>): SubscriptionView {
+  const { serviceNameKey: _, ...subscription } = doc;
+  return { ...subscription, revision: Number(revision) };
+}

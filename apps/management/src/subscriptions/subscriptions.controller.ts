@@ -1,0 +1,85 @@
+import { Body, Controller, Delete, Get, Inject, Param, Put, Query, Res } from '@nestjs/common';
+import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import type { SubscriptionId, SubscriptionState } from '#domain';
+import type { ConsistencyToken, Executed } from '#event-log';
+import { ClientPage, ListClients } from '../clients/list-clients.js';
+import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { tellPlace } from '../requests/answer.js';
+import { CommandRoute, QueryRoute } from '../requests/api-documentation.js';
+import { CallerOf, CommandOf, type CommandRequest } from '../requests/command-request.js';
+import { ConsistencyTokenOf } from '../requests/consistency-token.js';
+import type { Caller } from '../requests/management-guard.js';
+import { PageQueryParameters } from '../requests/page-query.js';
+import { newSubscriptionIdParameter, subscriptionIdParameter } from '../requests/path-parameters.js';
+import { EndSubscription, EndSubscriptionQuery } from './end-subscription.js';
+import { ListSubscriptions, ListSubscriptionsParameters, SubscriptionPage } from './list-subscriptions.js';
+import { RegisterSubscription, RegisterSubscriptionBody } from './register-subscription.js';
+import { SubscriptionView, subscriptionView } from './subscription.js';
+
+/** Subscriptions: commands, lists, and who uses one. */
+@ApiTags('Subscriptions')
+@Controller('v1/subscriptions')
+export class SubscriptionsController {
+  constructor(
+    private readonly commands: CommandBus,
+    private readonly queries: QueryBus,
+    @Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies,
+  ) {}
+
+  @Put(':subscriptionId')
+  @CommandRoute('subscriptions:write', { status: 201, type: SubscriptionView }, { status: 200, type: SubscriptionView })
+  @ApiOperation({ summary: 'Register a subscription; 200 when it is registered already with these values' })
+  async register(
+    @Param('subscriptionId', newSubscriptionIdParameter) subscriptionId: SubscriptionId,
+    @Body() body: RegisterSubscriptionBody,
+    @CommandOf() request: CommandRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<SubscriptionView> {
+    const executed = await this.commands.execute(new RegisterSubscription(subscriptionId, body, request));
+    void reply.status(executed.outcome === 'unchanged' ? 200 : 201);
+    return this.answered(reply, executed);
+  }
+
+  @Delete(':subscriptionId')
+  @CommandRoute('subscriptions:write', { status: 200, type: SubscriptionView })
+  @ApiOperation({ summary: 'End a subscription, for ever: logins are refused at once, its clients are unassigned' })
+  async end(
+    @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
+    @Query() { reason }: EndSubscriptionQuery,
+    @CommandOf() request: CommandRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<SubscriptionView> {
+    const command = new EndSubscription(subscriptionId, reason ?? 'Ended by the portal', request);
+    return this.answered(reply, await this.commands.execute(command));
+  }
+
+  @Get()
+  @QueryRoute('clients:read', SubscriptionPage)
+  @ApiOperation({ summary: 'The workspace’s subscriptions, by pages' })
+  list(
+    @Query() parameters: ListSubscriptionsParameters,
+    @CallerOf() { workspaceId }: Caller,
+    @ConsistencyTokenOf() token: ConsistencyToken | undefined,
+  ): Promise<SubscriptionPage> {
+    return this.queries.execute(new ListSubscriptions(workspaceId, parameters, token));
+  }
+
+  @Get(':subscriptionId/clients')
+  @QueryRoute('clients:read', ClientPage)
+  @ApiOperation({ summary: 'The clients that are assigned to a subscription, by pages' })
+  listClients(
+    @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
+    @Query() parameters: PageQueryParameters,
+    @CallerOf() { workspaceId }: Caller,
+    @ConsistencyTokenOf() token: ConsistencyToken | undefined,
+  ): Promise<ClientPage> {
+    return this.queries.execute(new ListClients(workspaceId, parameters, token, subscriptionId));
+  }
+
+  private answered(reply: FastifyReply, executed: Executed<SubscriptionState>): SubscriptionView {
+    tellPlace(reply, this.dependencies.book, executed);
+    return subscriptionView(executed.state, executed.revision);
+  }
+}

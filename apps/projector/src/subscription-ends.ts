@@ -1,0 +1,75 @@
+import { v5 as uuidv5 } from 'uuid';
+import type { ClientId, SubscriptionId } from '#domain';
+import { type BookOfRecord, LogUnavailable, RevisionConflict } from '#event-log';
+import type { CommandContext } from '#events';
+import type { Clock } from '#platform';
+import type { BuildName, FollowedEvent, ReadStore } from '#read-models';
+import { type AssignmentDocument, clientIdOf } from './assignments.js';
+
+const PAGE = 500;
+
+/**
+ * The process manager that unassigns every client of a subscription that has ended. It acts after its own model of
+ * assignments was brought up to the batch, and before the batch's checkpoint is stored: what a crash cuts short is done
+ * again, and finds its own commands in the log.
+ */
+export class SubscriptionEnds {
+  constructor(
+    private readonly book: BookOfRecord,
+    private readonly store: ReadStore,
+    private readonly clock: Clock,
+  ) {}
+
+  async react(events: readonly FollowedEvent[], build: BuildName): Promise<void> {
+    for (const event of events) {
+      if (event.type === 'SubscriptionEnded') await this.unassignAll(event, event.data.subscriptionId, build);
+      if (event.type === 'ConsumerClientAssignedToSubscription')
+        await this.undoIfEnded(event, event.data.subscriptionId);
+    }
+  }
+
+  private async unassignAll(event: FollowedEvent, subscriptionId: SubscriptionId, build: BuildName): Promise<void> {
+    let after: { value: string; id: string } | undefined;
+    do {
+      const page = await this.store.find<AssignmentDocument>(build, {
+        equals: { subscriptionId, assigned: true },
+        sort: { field: 'clientId', direction: 'asc' },
+        ...(after && { after }),
+        limit: PAGE,
+      });
+      for (const { doc } of page) await this.unassign(event, doc.clientId, subscriptionId);
+      const last = page.length === PAGE ? page.at(-1) : undefined;
+      after = last && { value: last.doc.clientId, id: last.id };
+    } while (after);
+  }
+
+  /** An assignment that was decided just before the end may have been written just after it. */
+  private async undoIfEnded(event: FollowedEvent, subscriptionId: SubscriptionId): Promise<void> {
+    const { state } = await this.book.subscriptions.read(subscriptionId);
+    if (state.status === 'ENDED') await this.unassign(event, clientIdOf(event), subscriptionId);
+  }
+
+  private async unassign(cause: FollowedEvent, clientId: ClientId, subscriptionId: SubscriptionId): Promise<void> {
+    const { workspaceId } = cause.metadata;
+    if (workspaceId === undefined) throw new Error(`${cause.type} without a workspace`);
+    const at = this.clock().toISOString();
+    const reason = 'SUBSCRIPTION_ENDED';
+    const command = { type: 'UnassignFromSubscription', workspaceId, subscriptionId, reason, at } as const;
+    try {
+      await this.book.clients.execute(clientId, command, contextOf(cause, clientId));
+    } catch (error) {
+      if (!(error instanceof RevisionConflict)) throw error;
+      throw new LogUnavailable('Others are faster on this client', { cause: error }); // the loop comes again
+    }
+  }
+}
+
+/** Derived from the cause, so that whoever does it again does the same command again. */
+const contextOf = (cause: FollowedEvent, clientId: ClientId): CommandContext => ({
+  commandId: uuidv5(clientId, cause.eventId),
+  commandHash: '',
+  actor: { subject: 'subscription-ends', roles: [], via: 'process-manager' },
+  ...(cause.metadata.workspaceId !== undefined && { workspaceId: cause.metadata.workspaceId }),
+  correlationId: cause.metadata.correlationId,
+  causationId: cause.eventId,
+});
