@@ -1,0 +1,239 @@
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Answer, send } from '../support/http.js';
+import { oauthLogin } from '../support/login.js';
+import { type NewClient, Portal, readAfter } from '../support/portal.js';
+import { Standalone } from '../support/standalone.js';
+
+const CLI = join(__dirname, '../../dist/apps/cli/src/main.js');
+
+let server: Standalone;
+let portal: Portal;
+let client: NewClient;
+
+beforeAll(async () => {
+  server = await Standalone.startReady();
+  portal = Portal.of(server);
+  await portal.register('sub_weather', { endpointUri: 'weather' });
+  client = await portal.newClient();
+  await portal.assign(client.clientId, 'sub_weather');
+}, 30_000);
+
+afterAll(() => server.stop());
+
+/** What `consumer-clients …` prints beside this server's data, and how it ended. */
+const cli = (...parameters: string[]) => {
+  const env = { PATH: process.env.PATH, DATA_DIR: server.dataDir };
+  const { stdout, stderr, status } = spawnSync(process.execPath, [CLI, ...parameters], { env, encoding: 'utf8' });
+  return { stdout: stdout.trim(), stderr, status };
+};
+
+interface Route {
+  readonly method: string;
+  readonly path: string;
+  readonly scope: string;
+  readonly body?: object;
+}
+
+const routesOf = (clientId: string, subscriptionId: string): Route[] => [
+  { method: 'PATCH', path: `/v1/clients/${clientId}`, scope: 'clients:write', body: { name: 'Mine now' } },
+  { method: 'POST', path: `/v1/clients/${clientId}/rotate`, scope: 'clients:write', body: {} },
+  { method: 'DELETE', path: `/v1/clients/${clientId}/credentials/1`, scope: 'clients:write' },
+  { method: 'PUT', path: `/v1/clients/${clientId}/subscriptions/sub_own`, scope: 'clients:write' },
+  { method: 'DELETE', path: `/v1/clients/${clientId}/subscriptions/${subscriptionId}`, scope: 'clients:write' },
+  { method: 'POST', path: `/v1/clients/${clientId}/revoke`, scope: 'clients:write', body: { reason: 'Mine now' } },
+  { method: 'POST', path: `/v1/clients/${clientId}/revoke?dryRun=true`, scope: 'clients:write' },
+  {
+    method: 'POST',
+    path: '/v1/credential-drafts',
+    scope: 'clients:write',
+    body: { authenticationType: 'OAUTH2', clientId },
+  },
+  { method: 'GET', path: `/v1/clients/${clientId}`, scope: 'clients:read' },
+  { method: 'GET', path: `/v1/clients/${clientId}/history`, scope: 'audit:read' },
+  { method: 'GET', path: `/v1/subscriptions/${subscriptionId}/clients`, scope: 'clients:read' },
+  { method: 'DELETE', path: `/v1/subscriptions/${subscriptionId}`, scope: 'subscriptions:write' },
+];
+const LISTS_AND_CREATION: Route[] = [
+  { method: 'POST', path: '/v1/clients', scope: 'clients:write', body: { name: 'Importer', authenticationType: 'OAUTH2' } },
+  { method: 'GET', path: '/v1/clients', scope: 'clients:read' },
+  { method: 'GET', path: '/v1/subscriptions', scope: 'clients:read' },
+  { method: 'PUT', path: '/v1/subscriptions/sub_new', scope: 'subscriptions:write', body: { endpointUri: 'new-one', serviceName: 'New' } },
+]; // prettier-ignore
+const allRoutes = () => [...routesOf(client.clientId, 'sub_weather'), ...LISTS_AND_CREATION];
+
+test('without a good token every route is 401, and says how to authenticate', async () => {
+  const [header = '', payload = '', signature = ''] = portal.token.split('.');
+  const unsigned = `${Buffer.from('{"alg":"none","typ":"management+jwt"}').toString('base64url')}.${payload}.`;
+  const ofOtherBytes = `${header}.${payload}.${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`;
+  const tokens = [
+    'Bearer x',
+    'Bearer x.y.z',
+    `Bearer ${unsigned}`,
+    `Bearer ${ofOtherBytes}`,
+    `Bearer cca_${'a'.repeat(43)}`,
+  ];
+  for (const { method, path, body } of allRoutes()) {
+    for (const authorization of [undefined, '', 'Basic YTpi', portal.token, ...tokens]) {
+      const headers = authorization === undefined ? {} : { authorization };
+      const answer = await send(method, server.url, path, { headers, body });
+      expect(answer.refusal).toBe('401 UNAUTHENTICATED');
+      expect(answer.header('www-authenticate')).toMatch(/^Bearer/);
+    }
+  }
+  expect((await portal.get(client.clientId, await portal.readNow())).body).toMatchObject({
+    revision: 1,
+    status: 'ACTIVE',
+  });
+});
+
+test('each route asks for its own scope: a token with all others is refused', async () => {
+  const scopes = ['clients:write', 'clients:read', 'subscriptions:write', 'audit:read', 'analytics:read'] as const;
+  for (const { method, path, scope, body } of allRoutes()) {
+    const others = Portal.of(server, { scopes: scopes.filter((other) => other !== scope) });
+    const answer = await others.send(method, path, { body });
+    expect({ path, refusal: answer.refusal }).toEqual({ path, refusal: '403 INSUFFICIENT_SCOPE' });
+    expect(answer.problem.detail).toContain(scope);
+  }
+  expect((await portal.get(client.clientId, await portal.readNow())).body).toMatchObject({
+    revision: 1,
+    status: 'ACTIVE',
+  });
+});
+
+test('another workspace’s ids are answered exactly as ids that nobody has', async () => {
+  const stranger = Portal.of(server, { workspaceId: 'globex' });
+  await stranger.register('sub_own', { endpointUri: 'globex-own' });
+  const unknown = `cc_${'0'.repeat(22)}`;
+  const withoutRequestId = ({ status, text, headers }: Answer<unknown>) => ({
+    status,
+    text: text.replace(/"requestId":"[^"]*"/, ''),
+    type: headers['content-type'],
+    etag: headers.etag,
+  });
+  const caughtUp = await stranger.readNow();
+  const theirs = routesOf(client.clientId, 'sub_weather');
+  const nobodys = routesOf(unknown, 'sub_of_nobody');
+  for (const [at, route] of theirs.entries()) {
+    const same = nobodys[at];
+    if (!same) throw new Error('No such route');
+    for (const headers of [
+      {},
+      { 'if-match': '"1"' },
+      { 'if-match': '"0"' },
+      caughtUp,
+      { 'idempotency-key': randomUUID() },
+    ]) {
+      const answer = await stranger.send(route.method, route.path, { headers, body: route.body });
+      expect(answer.status).toBe(404);
+      const reference = await stranger.send(same.method, same.path, { headers, body: same.body });
+      expect(withoutRequestId(answer)).toEqual(withoutRequestId(reference));
+    }
+  }
+  expect((await stranger.list({}, caughtUp)).body.items).toEqual([]);
+  expect((await portal.get(client.clientId, await portal.readNow())).body).toMatchObject({
+    revision: 1,
+    status: 'ACTIVE',
+  });
+});
+
+describe('X-Workspace-Id', () => {
+  const named = (workspaceId: string) => ({ 'x-workspace-id': workspaceId });
+
+  test('is for operators: they must name a workspace, and act in it', async () => {
+    const operator = new Portal(server.url, server.adminToken);
+    expect((await operator.list()).refusal).toBe('400 VALIDATION_FAILED');
+    expect((await operator.list()).problem.errors?.map(({ field }) => field)).toEqual(['X-Workspace-Id']);
+    for (const malformed of ['', 'a b', 'a/b', 'a'.repeat(65), 'acme, globex']) {
+      expect((await operator.list({}, named(malformed))).refusal).toBe('400 VALIDATION_FAILED');
+    }
+    expect((await operator.get(client.clientId, named('acme'))).body.clientId).toBe(client.clientId);
+    expect((await operator.get(client.clientId, named('globex'))).refusal).toBe('404 CLIENT_NOT_FOUND');
+    const created = await operator.create({}, named('initech'));
+    expect(created.body.client.workspaceId).toBe('initech');
+    const history = await operator.history(
+      created.body.client.clientId,
+      {},
+      { ...readAfter(created), ...named('initech') },
+    );
+    expect(history.body.items[0]).toMatchObject({ actor: { subject: 'administrator' }, workspaceId: 'initech' });
+  });
+
+  test('another workspace is refused to everyone else; one’s own may be named', async () => {
+    expect((await portal.list({}, named('globex'))).refusal).toBe('403 INSUFFICIENT_SCOPE');
+    expect((await portal.list({}, named('acme'))).status).toBe(200);
+  });
+});
+
+describe('tokens of the command line', () => {
+  test('`token` prints one that is good for its workspace and scopes', async () => {
+    const { stdout, status } = cli('token', '--workspace', 'acme', '--scope', 'clients:read', '--subject', 'analyst');
+    expect(status).toBe(0);
+    const analyst = new Portal(server.url, stdout);
+    expect((await analyst.get(client.clientId)).status).toBe(200);
+    expect((await analyst.rename(client.clientId, 'x')).refusal).toBe('403 INSUFFICIENT_SCOPE');
+  });
+
+  test('`token` refuses what no token may be, and prints none', () => {
+    for (const parameters of [
+      ['--scope', 'everything'],
+      [],
+      ['--scope', 'clients:read', '--ttl', '0'],
+      ['--scope', 'clients:read', '--workspace', 'a b'],
+    ]) {
+      const { stdout, status } = cli('token', ...parameters);
+      expect({ stdout, status }).toEqual({ stdout: '', status: 1 });
+    }
+  });
+
+  test('one that has expired is refused', async () => {
+    const { stdout } = cli('token', '--workspace', 'acme', '--scope', 'clients:read', '--ttl', '1');
+    const expiring = new Portal(server.url, stdout);
+    const { exp = 0 } = JSON.parse(Buffer.from(stdout.split('.')[1] ?? '', 'base64url').toString()) as { exp?: number };
+    await new Promise((resolve) => setTimeout(resolve, exp * 1000 - Date.now()));
+    expect((await expiring.list()).refusal).toBe('401 UNAUTHENTICATED');
+  });
+
+  test('`admin-token rotate`: the former token is refused at once by the running server, the new one is good', async () => {
+    const acme = { 'x-workspace-id': 'acme' };
+    const former = new Portal(server.url, server.adminToken);
+    expect((await former.list({}, acme)).status).toBe(200);
+    const { stdout, stderr, status } = cli('admin-token', 'rotate');
+    expect(status).toBe(0);
+    expect((await former.list({}, acme)).refusal).toBe('401 UNAUTHENTICATED');
+    expect((await new Portal(server.url, server.adminToken).list({}, acme)).status).toBe(200);
+    expect(stdout).toContain(join(server.dataDir, 'admin.token'));
+    expect(stdout + stderr).not.toContain(server.adminToken);
+    expect(statSync(join(server.dataDir, 'admin.token')).mode & 0o777).toBe(0o600);
+  });
+});
+
+test('a consumer’s token is refused at the management API', async () => {
+  const { access_token: token } = (await oauthLogin(server.url, client)).body;
+  expect((await new Portal(server.url, token).list()).refusal).toBe('401 UNAUTHENTICATED');
+});
+
+test('who sends more than the limit is told when to come again; others are not slowed down', async () => {
+  const limited = await Standalone.startReady({ env: { RATE_LIMIT_MANAGEMENT_PER_SUBJECT: '5' } });
+  try {
+    const busy = Portal.of(limited, { subject: 'busy' });
+    for (let left = 4; left >= 0; left--) {
+      const answer = await busy.list();
+      expect(answer.status).toBe(200);
+      expect(answer.header('ratelimit-limit')).toBe('5');
+      expect(answer.header('ratelimit-remaining')).toBe(String(left));
+      expect(Number(answer.header('ratelimit-reset'))).toBeGreaterThan(0);
+    }
+    const refused = await busy.create();
+    expect(refused.refusal).toBe('429 RATE_LIMITED');
+    expect(refused.header('retry-after')).toBe(refused.header('ratelimit-reset'));
+    expect(Number(refused.header('retry-after'))).toBeGreaterThan(0);
+    expect(Number(refused.header('retry-after'))).toBeLessThanOrEqual(60);
+    const calm = Portal.of(limited, { subject: 'calm' });
+    expect((await calm.list({}, await calm.readNow())).body.items).toEqual([]);
+  } finally {
+    await limited.stop();
+  }
+}, 20_000);

@@ -1,0 +1,457 @@
+import { type CredentialDraft, MasterKeys, openDraft, sealDraft } from '#credentials';
+import { verifyChain } from '#events';
+import { standaloneMasterKey } from '#platform';
+import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/login.js';
+import {
+  type AuthenticationType,
+  type ClientAnswer,
+  Portal,
+  readAfter,
+  recordedEventOf,
+  secretOf,
+} from '../support/portal.js';
+import type { Answer } from '../support/http.js';
+import { Standalone } from '../support/standalone.js';
+
+let server: Standalone;
+let portal: Portal;
+
+beforeAll(async () => {
+  server = await Standalone.startReady();
+  portal = Portal.of(server);
+}, 30_000);
+
+afterAll(() => server.stop());
+
+/** The command's answer is what a query that waits for it sees: every field, and no other. */
+async function expectReadModelAgrees(command: Answer<ClientAnswer>): Promise<void> {
+  const { client } = command.body;
+  const read = await portal.get(client.clientId, readAfter(command));
+  expect(read.body).toEqual(client);
+  expect(Object.keys(read.body).sort()).toEqual(Object.keys(client).sort());
+  expect(read.header('etag')).toBe(command.header('etag'));
+  expect(command.header('etag')).toBe(`"${client.revision}"`);
+}
+
+describe.each<{
+  type: AuthenticationType;
+  shown: string;
+  login: (id: string, secret: string) => Promise<{ status: number }>;
+}>([
+  { type: 'API_KEY', shown: 'apiKey', login: (_, apiKey) => apiKeyLogin(server.url, apiKey) },
+  { type: 'OAUTH2', shown: 'clientSecret', login: (clientId, secret) => oauthLogin(server.url, { clientId, secret }) },
+])('an $type client', ({ type, shown, login }) => {
+  test('is created, shows its credential once, and logs in', async () => {
+    const created = await portal.create({ name: '  Forecast importer ', authenticationType: type });
+    expect(created.status).toBe(201);
+    expect(created.header('cache-control')).toBe('no-store');
+    const { client, credential } = created.body;
+    expect(client).toEqual({
+      clientId: expect.stringMatching(/^cc_[A-Za-z0-9]+$/) as unknown,
+      workspaceId: 'acme',
+      name: 'Forecast importer',
+      authenticationType: type,
+      status: 'ACTIVE',
+      createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/) as unknown,
+      credentials: [{ generation: 1, createdAt: client.createdAt }],
+      subscriptions: [],
+      revision: 0,
+    });
+    expect(credential).toEqual({ clientId: client.clientId, generation: 1, [shown]: secretOf(credential) });
+    await expectReadModelAgrees(created);
+    expect(await login(client.clientId, secretOf(credential))).toMatchObject({ status: 200 });
+  });
+
+  test('is created from a draft that was shown before, and the answer holds no secret', async () => {
+    const minted = await portal.draft(type);
+    expect(minted.status).toBe(201);
+    expect(minted.header('cache-control')).toBe('no-store');
+    const { draft, clientId, expiresAt } = minted.body;
+    expect(Object.keys(minted.body).sort()).toEqual(
+      [shown, 'authenticationType', 'clientId', 'draft', 'expiresAt'].sort(),
+    );
+    expect(Date.parse(expiresAt) - Date.now()).toBeLessThanOrEqual(3_600_000);
+    expect(await login(clientId, secretOf(minted.body))).toMatchObject({ status: 401 });
+
+    const created = await portal.create({ authenticationType: type, draft });
+    expect(created.status).toBe(201);
+    expect(Object.keys(created.body)).toEqual(['client']);
+    expect(created.body.client.clientId).toBe(clientId);
+    await expectReadModelAgrees(created);
+    expect(await login(clientId, secretOf(minted.body))).toMatchObject({ status: 200 });
+
+    expect((await portal.create({ authenticationType: type, draft })).refusal).toBe('409 DRAFT_STALE');
+  });
+
+  test('is given a new secret from a draft, once, and only for the generation that it was minted for', async () => {
+    const { clientId, secret } = await portal.newClient(type);
+    const first = (await portal.draft(type, clientId)).body;
+    const second = (await portal.draft(type, clientId)).body;
+    const rotated = await portal.rotate(clientId, { draft: second.draft });
+    expect(rotated.status).toBe(200);
+    expect(Object.keys(rotated.body)).toEqual(['client']);
+    expect(rotated.body.client.credentials.map(({ generation }) => generation)).toEqual([2]);
+    await expectReadModelAgrees(rotated);
+    expect(await login(clientId, secretOf(second))).toMatchObject({ status: 200 });
+    expect(await login(clientId, secret)).toMatchObject({ status: 401 });
+
+    expect((await portal.rotate(clientId, { draft: second.draft })).refusal).toBe('409 DRAFT_STALE');
+    const beforeTheRotation = await portal.rotate(clientId, { draft: first.draft });
+    expect(beforeTheRotation.refusal).toBe('409 DRAFT_STALE');
+    expect(beforeTheRotation.problem.errors?.map(({ field }) => field)).toEqual(['draft']);
+    expect(await login(clientId, secretOf(first))).toMatchObject({ status: 401 });
+  });
+});
+
+describe('a draft is good only for what it was minted for', () => {
+  const masterKeys = () => MasterKeys.from({ current: standaloneMasterKey(server.dataDir), previous: [] });
+  const altered = async (draft: string, change: Partial<CredentialDraft>) =>
+    sealDraft({ ...(await openDraft(draft, masterKeys())), ...change }, masterKeys());
+
+  const expectRefused = (answer: Answer<ClientAnswer>, refusal: string) => {
+    expect(answer.refusal).toBe(refusal);
+    expect(answer.problem.errors?.map(({ field }) => field)).toEqual(['draft']);
+  };
+
+  test('one that expired is refused, for creation and rotation', async () => {
+    const expiresAt = new Date(Date.now() - 1).toISOString();
+    const { clientId } = await portal.newClient();
+    const forNew = await altered((await portal.draft('OAUTH2')).body.draft, { expiresAt });
+    const forOne = await altered((await portal.draft('OAUTH2', clientId)).body.draft, { expiresAt });
+    expectRefused(await portal.create({ draft: forNew }), '400 DRAFT_EXPIRED');
+    expectRefused(await portal.rotate(clientId, { draft: forOne }), '400 DRAFT_EXPIRED');
+  });
+
+  test('another caller, workspace, type, purpose or client can not use it', async () => {
+    const { clientId } = await portal.newClient();
+    const { clientId: another } = await portal.newClient();
+    const forNew = (await portal.draft('OAUTH2')).body.draft;
+    const forOne = (await portal.draft('OAUTH2', clientId)).body.draft;
+    const colleague = Portal.of(server, { subject: 'another-backend' });
+    const stranger = Portal.of(server, { workspaceId: 'globex' });
+    expectRefused(await colleague.create({ draft: forNew }), '400 DRAFT_INVALID');
+    expectRefused(await stranger.create({ draft: forNew }), '400 DRAFT_INVALID');
+    expectRefused(await portal.create({ draft: forNew, authenticationType: 'API_KEY' }), '400 DRAFT_INVALID');
+    expectRefused(await portal.create({ draft: forOne }), '400 DRAFT_INVALID');
+    expectRefused(await portal.rotate(clientId, { draft: forNew }), '400 DRAFT_INVALID');
+    expectRefused(await portal.rotate(another, { draft: forOne }), '400 DRAFT_INVALID');
+    expectRefused(await colleague.rotate(clientId, { draft: forOne }), '400 DRAFT_INVALID');
+    expect((await portal.create({ draft: forNew })).status).toBe(201);
+    expect((await portal.rotate(clientId, { draft: forOne })).status).toBe(200);
+  });
+
+  test('one that was tampered with, in any of its parts, is refused', async () => {
+    const { draft } = (await portal.draft('OAUTH2')).body;
+    const parts = draft.split('.');
+    const flipped = parts.map((part, at) => {
+      const changed = part === '' ? 'AA' : `${part.slice(0, 5)}${part[5] === 'A' ? 'B' : 'A'}${part.slice(6)}`;
+      return parts.with(at, changed).join('.');
+    });
+    for (const tampered of [...flipped, `${draft}x`, 'draft', '', '....']) {
+      expectRefused(await portal.create({ draft: tampered }), '400 DRAFT_INVALID');
+    }
+  });
+
+  test('it is minted for a rotation only of one’s own, active client, of its type', async () => {
+    const { clientId } = await portal.newClient('API_KEY');
+    const stranger = Portal.of(server, { workspaceId: 'globex' });
+    expect((await stranger.draft('API_KEY', clientId)).refusal).toBe('404 CLIENT_NOT_FOUND');
+    expect((await portal.draft('OAUTH2', clientId)).refusal).toBe('409 WRONG_AUTHENTICATION_TYPE');
+    await portal.revoke(clientId);
+    expect((await portal.draft('API_KEY', clientId)).refusal).toBe('409 CLIENT_REVOKED');
+  });
+});
+
+describe('names', () => {
+  test('a client is renamed; the name that it has already changes nothing', async () => {
+    const { clientId } = await portal.newClient();
+    const renamed = await portal.rename(clientId, '  Wetter-Import (Köln) ☂ ');
+    expect(renamed.status).toBe(200);
+    expect(renamed.body.client).toMatchObject({ name: 'Wetter-Import (Köln) ☂', revision: 1 });
+    await expectReadModelAgrees(renamed);
+    const again = await portal.rename(clientId, 'Wetter-Import (Köln) ☂');
+    expect(again.body.client.revision).toBe(1);
+    expect(again.header('x-consistency-token')).toBe(renamed.header('x-consistency-token'));
+  });
+
+  test('they count characters, not bytes', async () => {
+    const { clientId } = await portal.newClient();
+    expect((await portal.rename(clientId, '🌦'.repeat(100))).status).toBe(200);
+    expect((await portal.rename(clientId, '🌦'.repeat(101))).refusal).toBe('400 INVALID_NAME');
+  });
+});
+
+describe('rotation', () => {
+  test('ends the former generation at once, unless it is given an overlap', async () => {
+    const { clientId, secret } = await portal.newClient('API_KEY');
+    const overlapping = await portal.rotate(clientId, { overlapSeconds: 3600 });
+    const second = secretOf(overlapping.body.credential);
+    const { credentials } = overlapping.body.client;
+    expect(credentials.map(({ generation }) => generation)).toEqual([1, 2]);
+    const [former, newest] = credentials;
+    expect(Date.parse(former?.expiresAt ?? '') - Date.parse(newest?.createdAt ?? '')).toBe(3_600_000);
+    expect(newest).not.toHaveProperty('expiresAt');
+    await expectReadModelAgrees(overlapping);
+    expect((await apiKeyLogin(server.url, secret)).status).toBe(200);
+    expect((await apiKeyLogin(server.url, second)).status).toBe(200);
+
+    const third = await portal.rotate(clientId);
+    expect(third.body.client.credentials.map(({ generation }) => generation)).toEqual([3]);
+    await expectReadModelAgrees(third);
+    expect((await apiKeyLogin(server.url, secret)).status).toBe(401);
+    expect((await apiKeyLogin(server.url, second)).status).toBe(401);
+    expect((await apiKeyLogin(server.url, secretOf(third.body.credential))).status).toBe(200);
+  });
+
+  test('keeps at most two generations good: another rotation ends the older overlap', async () => {
+    const { clientId, secret } = await portal.newClient('API_KEY');
+    await portal.rotate(clientId, { overlapSeconds: 604_800 });
+    const third = await portal.rotate(clientId, { overlapSeconds: 604_800 });
+    expect(third.body.client.credentials.map(({ generation }) => generation)).toEqual([2, 3]);
+    await expectReadModelAgrees(third);
+    expect((await apiKeyLogin(server.url, secret)).status).toBe(401);
+  });
+
+  test('an overlap is retired before its time, the newest generation never', async () => {
+    const { clientId, secret } = await portal.newClient('API_KEY');
+    await portal.rotate(clientId, { overlapSeconds: 3600 });
+    const retired = await portal.retire(clientId, 1);
+    expect(retired.status).toBe(200);
+    expect(retired.body.client.credentials.map(({ generation }) => generation)).toEqual([2]);
+    await expectReadModelAgrees(retired);
+    expect((await apiKeyLogin(server.url, secret)).status).toBe(401);
+    expect((await portal.retire(clientId, 1)).body.client.revision).toBe(retired.body.client.revision);
+    expect((await portal.retire(clientId, 2)).refusal).toBe('409 GENERATION_IS_NEWEST');
+    expect((await portal.retire(clientId, 3)).refusal).toBe('404 GENERATION_NOT_FOUND');
+  });
+
+  test('overlaps are 0 to 604800 whole seconds', async () => {
+    const { clientId } = await portal.newClient();
+    for (const overlapSeconds of [-1, 604_801, 1.5, 1e300]) {
+      const refused = await portal.rotate(clientId, { overlapSeconds });
+      expect(refused.refusal).toBe('400 VALIDATION_FAILED');
+      expect(refused.problem.errors?.map(({ field }) => field)).toEqual(['overlapSeconds']);
+    }
+    expect((await portal.get(clientId, await portal.readNow())).body.revision).toBe(0);
+  });
+});
+
+describe('assignments', () => {
+  test('a client is assigned to subscriptions and unassigned; twice is once', async () => {
+    await portal.register('sub_tides', { endpointUri: 'tides', serviceName: 'Tides' });
+    await portal.register('sub_pollen', { endpointUri: 'pollen', serviceName: 'Pollen' });
+    const { clientId } = await portal.newClient();
+    await portal.assign(clientId, 'sub_tides');
+    const assigned = await portal.assign(clientId, 'sub_pollen');
+    expect(assigned.status).toBe(200);
+    expect(assigned.body.client.subscriptions).toMatchObject([
+      { subscriptionId: 'sub_tides', endpointUri: 'tides', serviceName: 'Tides' },
+      { subscriptionId: 'sub_pollen', endpointUri: 'pollen', serviceName: 'Pollen' },
+    ]);
+    await expectReadModelAgrees(assigned);
+    expect((await portal.assign(clientId, 'sub_pollen')).body.client.revision).toBe(2);
+
+    const unassigned = await portal.unassign(clientId, 'sub_tides');
+    expect(unassigned.body.client.subscriptions.map(({ subscriptionId }) => subscriptionId)).toEqual(['sub_pollen']);
+    await expectReadModelAgrees(unassigned);
+    expect((await portal.unassign(clientId, 'sub_tides')).body.client.revision).toBe(3);
+  });
+
+  test('only to a live subscription of the same workspace', async () => {
+    const { clientId } = await portal.newClient();
+    await Portal.of(server, { workspaceId: 'globex' }).register('sub_of_globex');
+    await portal.register('sub_that_ended');
+    await portal.end('sub_that_ended');
+    expect((await portal.assign(clientId, 'sub_of_nobody')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+    expect((await portal.assign(clientId, 'sub_of_globex')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+    expect((await portal.assign(clientId, 'sub_that_ended')).refusal).toBe('409 SUBSCRIPTION_ENDED');
+    expect((await portal.get(clientId, await portal.readNow())).body.revision).toBe(0);
+  });
+});
+
+describe('revocation', () => {
+  test('a dry run tells what it would end, and ends nothing', async () => {
+    await portal.register('sub_preview');
+    const { clientId, secret } = await portal.newClient('API_KEY');
+    const { body } = await portal.assign(clientId, 'sub_preview');
+    const rotated = await portal.rotate(clientId, { overlapSeconds: 60 });
+    const preview = await portal.previewRevocation(clientId);
+    expect(preview.status).toBe(200);
+    expect(preview.body).toEqual({ wouldLeave: body.client.subscriptions, wouldInvalidate: [1, 2] });
+    const withBody = await portal.send('POST', `/v1/clients/${clientId}/revoke?dryRun=true`, {
+      body: { reason: 'soon' },
+    });
+    expect(withBody.body).toEqual(preview.body);
+    expect((await portal.get(clientId, readAfter(rotated))).body).toEqual(rotated.body.client);
+    expect((await apiKeyLogin(server.url, secret)).status).toBe(200);
+
+    await portal.revoke(clientId);
+    expect((await portal.previewRevocation(clientId)).body).toEqual({ wouldLeave: [], wouldInvalidate: [] });
+  });
+
+  test('needs a reason, where it is no dry run', async () => {
+    const { clientId } = await portal.newClient();
+    for (const body of [{}, { reason: '' }, { reason: '  ' }, { reason: 'x'.repeat(501) }, undefined]) {
+      const refused = await portal.send('POST', `/v1/clients/${clientId}/revoke`, { body });
+      expect(refused.status).toBe(400);
+      expect(refused.problem.errors?.map(({ field }) => field)).toEqual(['reason']);
+    }
+    const neither = await portal.send('POST', `/v1/clients/${clientId}/revoke?dryRun=perhaps`, {
+      body: { reason: 'x' },
+    });
+    expect(neither.problem.errors?.map(({ field }) => field)).toEqual(['dryRun']);
+    expect((await portal.get(clientId, await portal.readNow())).body.status).toBe('ACTIVE');
+  });
+
+  test('is for ever: nothing follows it, and the login is refused from its acknowledgement on', async () => {
+    await portal.register('sub_left');
+    const { clientId, secret } = await portal.newClient();
+    await portal.assign(clientId, 'sub_left');
+    const { draft } = (await portal.draft('OAUTH2', clientId)).body;
+    expect((await oauthLogin(server.url, { clientId, secret }, 'sub-left')).status).toBe(200);
+    const revoked = await portal.revoke(clientId, ' Leaked on a public page ');
+    expect(oauthErrorOf(await oauthLogin(server.url, { clientId, secret }))).toMatchObject({ status: 401 });
+    expect(revoked.body.client).toMatchObject({
+      status: 'REVOKED',
+      revocationReason: 'Leaked on a public page',
+      credentials: [],
+      subscriptions: [],
+      revision: 2,
+    });
+    await expectReadModelAgrees(revoked);
+
+    expect((await portal.rename(clientId, 'Phoenix')).refusal).toBe('409 CLIENT_REVOKED');
+    expect((await portal.rotate(clientId)).refusal).toBe('409 CLIENT_REVOKED');
+    expect((await portal.rotate(clientId, { draft })).refusal).toBe('409 CLIENT_REVOKED');
+    expect((await portal.retire(clientId, 1)).refusal).toBe('409 CLIENT_REVOKED');
+    expect((await portal.assign(clientId, 'sub_left')).refusal).toBe('409 CLIENT_REVOKED');
+    expect((await portal.unassign(clientId, 'sub_left')).body.client).toEqual(revoked.body.client);
+    expect((await portal.revoke(clientId, 'Again')).body.client).toEqual(revoked.body.client);
+    expect((await portal.wholeHistory(clientId, readAfter(revoked))).at(-1)?.type).toBe('ConsumerClientRevoked');
+  });
+});
+
+describe('lists', () => {
+  const hub = () => Portal.of(server, { workspaceId: 'hub' });
+  const names = (items: readonly { name: string }[]) => items.map(({ name }) => name);
+
+  beforeAll(async () => {
+    const portal = hub();
+    await portal.register('sub_shared');
+    for (const [at, name] of ['delta', 'Alpha', 'Ämter', 'bravo 1', 'BRAVO 2', 'charlie', 'ﬁeld'].entries()) {
+      const { clientId } = await portal.newClient(at % 2 === 0 ? 'OAUTH2' : 'API_KEY', name);
+      if (at < 3) await portal.assign(clientId, 'sub_shared');
+    }
+    const gone = await portal.newClient('OAUTH2', 'bravo 0');
+    await portal.assign(gone.clientId, 'sub_shared');
+    const revoked = await portal.revoke(gone.clientId);
+    const seen = await portal.list({ status: 'revoked' }, readAfter(revoked));
+    expect(names(seen.body.items)).toEqual(['bravo 0']);
+  });
+
+  test('a client is in exactly one of the two tables', async () => {
+    expect(names((await hub().list()).body.items)).toEqual([
+      'delta', 'Alpha', 'Ämter', 'bravo 1', 'BRAVO 2', 'charlie', 'ﬁeld',
+    ]); // prettier-ignore
+    expect(names((await hub().list({ status: 'active' })).body.items)).not.toContain('bravo 0');
+    const [revoked] = (await hub().list({ status: 'revoked', sort: 'revokedAt', order: 'desc' })).body.items;
+    expect(revoked).toMatchObject({ name: 'bravo 0', status: 'REVOKED', revocationReason: 'The importer was retired' });
+    expect(revoked).toHaveProperty('revokedAt');
+  });
+
+  test('are filtered by type, sorted both ways, and searched by the beginning of the name', async () => {
+    const sorted = ['Alpha', 'bravo 1', 'BRAVO 2', 'charlie', 'delta', 'ﬁeld', 'Ämter'];
+    expect(names((await hub().list({ sort: 'name' })).body.items)).toEqual(sorted);
+    expect(names((await hub().list({ sort: 'name', order: 'desc' })).body.items)).toEqual(sorted.toReversed());
+    expect(names((await hub().list({ sort: 'createdAt', order: 'desc', limit: 1 })).body.items)).toEqual(['ﬁeld']);
+    expect(names((await hub().list({ authenticationType: 'API_KEY' })).body.items)).toEqual([
+      'Alpha',
+      'bravo 1',
+      'charlie',
+    ]);
+    expect(names((await hub().list({ name: '  BrAvO ' })).body.items)).toEqual(['bravo 1', 'BRAVO 2']);
+    expect(names((await hub().list({ name: 'fi' })).body.items)).toEqual(['ﬁeld']);
+    expect(names((await hub().list({ name: 'bravo', status: 'revoked' })).body.items)).toEqual(['bravo 0']);
+    expect(names((await hub().list({ name: 'bravo', authenticationType: 'API_KEY' })).body.items)).toEqual(['bravo 1']);
+    expect(names((await hub().list({ name: '%' })).body.items)).toEqual([]);
+  });
+
+  test('are walked by cursors, each client once, whatever the size of the pages', async () => {
+    const whole = (await hub().list({ sort: 'name' })).body.items;
+    for (const limit of [1, 2, 3, 7, 200]) {
+      const walked = await hub().walk((cursor) => hub().list({ sort: 'name', limit, ...cursor }));
+      expect(walked).toEqual(whole);
+    }
+    const backwards = await hub().walk((cursor) => hub().list({ sort: 'name', order: 'desc', limit: 2, ...cursor }));
+    expect(backwards).toEqual(whole.toReversed());
+  });
+
+  test('a cursor is of its own list', async () => {
+    const { nextCursor = '' } = (await hub().list({ sort: 'name', limit: 2 })).body;
+    for (const query of [{ sort: 'createdAt' }, { sort: 'name', order: 'desc' }, { sort: 'name', status: 'revoked' }]) {
+      const refused = await hub().list({ ...query, cursor: nextCursor });
+      expect(refused.refusal).toBe('400 INVALID_CURSOR');
+      expect(refused.problem.errors?.map(({ field }) => field)).toEqual(['cursor']);
+    }
+    expect((await portal.list({ sort: 'name', cursor: nextCursor })).refusal).toBe('400 INVALID_CURSOR');
+  });
+
+  test('filters that do not go together are refused, and say so', async () => {
+    expect((await hub().list({ name: 'a', sort: 'createdAt' })).refusal).toBe('400 VALIDATION_FAILED');
+    expect((await hub().list({ sort: 'revokedAt' })).refusal).toBe('400 VALIDATION_FAILED');
+    for (const limit of [0, 201, -1, 1.5]) {
+      expect((await hub().list({ limit })).problem.errors?.map(({ field }) => field)).toEqual(['limit']);
+    }
+  });
+
+  test('who uses a subscription: the active clients that are assigned to it, by pages', async () => {
+    const users = await hub().clientsOf('sub_shared');
+    expect(names(users.body.items)).toEqual(['delta', 'Alpha', 'Ämter']);
+    const walked = await hub().walk((cursor) => hub().clientsOf('sub_shared', { limit: 1, ...cursor }));
+    expect(walked).toEqual(users.body.items);
+    expect((await hub().clientsOf('sub_of_nobody')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+  });
+});
+
+test('the history holds every event, no secret, and a hash chain that an auditor verifies', async () => {
+  await portal.register('sub_audited');
+  const { clientId, secret } = await portal.newClient('API_KEY');
+  await portal.rename(clientId, 'Audited');
+  await portal.assign(clientId, 'sub_audited');
+  await apiKeyLogin(server.url, secret);
+  const rotated = await portal.rotate(clientId, { overlapSeconds: 60 });
+  const { draft, apiKey } = (await portal.draft('API_KEY', clientId)).body;
+  await portal.rotate(clientId, { draft, overlapSeconds: 60 });
+  await portal.retire(clientId, 2);
+  await portal.unassign(clientId, 'sub_audited');
+  const revoked = await portal.revoke(clientId);
+
+  const auditor = Portal.of(server, { scopes: ['audit:read'] });
+  const pages = await auditor.walk((cursor) => auditor.history(clientId, { limit: 2, ...cursor }, readAfter(revoked)));
+  expect(pages.map(({ type }) => type)).toEqual([
+    'ConsumerClientCreated',
+    'ConsumerClientRenamed',
+    'ConsumerClientAssignedToSubscription',
+    'ConsumerClientStaticTokenIssued',
+    'ConsumerClientSecretRotated',
+    'ConsumerClientSecretRotated',
+    'ConsumerClientCredentialRetired',
+    'ConsumerClientUnassignedFromSubscription',
+    'ConsumerClientRevoked',
+  ]);
+  expect(pages.map(({ revision }) => revision)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  expect(pages[0]).toMatchObject({ actor: { subject: 'portal-backend', via: 'http' }, workspaceId: 'acme' });
+  expect(pages[3]).toMatchObject({ actor: { subject: clientId, via: 'login' } });
+  const backwards = await auditor.history(clientId, { order: 'desc', limit: 9 });
+  expect(backwards.body.items).toEqual(pages.toReversed());
+
+  const text = JSON.stringify(pages);
+  for (const hidden of [secret, secretOf(rotated.body.credential), apiKey, draft, 'ccs_', '$argon2']) {
+    expect(text).not.toContain(hidden);
+  }
+  const stream = `consumerClient-${clientId}`;
+  const events = pages.map((entry) => recordedEventOf(clientId, entry));
+  expect(await verifyChain(stream, events)).toMatchObject({ whole: true, last: { revision: 8n } });
+  const forged = events.map((event) => (event.revision === 1n ? { ...event, data: { name: 'Innocent' } } : event));
+  expect(await verifyChain(stream, forged)).toMatchObject({ whole: false, fault: 'HASH_MISMATCH', revision: 1n });
+});

@@ -1,0 +1,205 @@
+import { eventually } from '../support/http.js';
+import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/login.js';
+import { Portal, readAfter } from '../support/portal.js';
+import { Standalone } from '../support/standalone.js';
+
+let server: Standalone;
+let portal: Portal;
+let stranger: Portal;
+
+beforeAll(async () => {
+  server = await Standalone.startReady();
+  portal = Portal.of(server);
+  stranger = Portal.of(server, { workspaceId: 'globex' });
+}, 30_000);
+
+afterAll(() => server.stop());
+
+describe('registering', () => {
+  test('is 201, the same again 200, other values 409, another workspace’s 404', async () => {
+    const wished = { endpointUri: 'weather', serviceName: ' Weather forecasts ' };
+    const registered = await portal.register('sub_weather_1', wished);
+    expect(registered.status).toBe(201);
+    expect(registered.body).toEqual({
+      subscriptionId: 'sub_weather_1',
+      workspaceId: 'acme',
+      endpointUri: 'weather',
+      serviceName: 'Weather forecasts',
+      status: 'LIVE',
+      registeredAt: expect.stringMatching(/Z$/) as unknown,
+      revision: 0,
+    });
+    expect(registered.header('etag')).toBe('"0"');
+    const again = await portal.register('sub_weather_1', wished);
+    expect(again.status).toBe(200);
+    expect(again.body).toEqual(registered.body);
+    expect((await portal.register('sub_weather_1', { ...wished, serviceName: 'Rain' })).refusal).toBe(
+      '409 SUBSCRIPTION_EXISTS',
+    );
+    expect((await portal.register('sub_weather_1', { ...wished, endpointUri: 'rain' })).refusal).toBe(
+      '409 SUBSCRIPTION_EXISTS',
+    );
+    expect((await stranger.register('sub_weather_1', wished)).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+    const listed = await portal.subscriptions({ serviceName: 'weather' }, readAfter(registered));
+    expect(listed.body.items).toEqual([registered.body]);
+  });
+
+  test('a slug belongs to its first subscription for ever, also after its end, whoever asks', async () => {
+    await portal.register('sub_tides', { endpointUri: 'tides' });
+    expect((await portal.register('sub_tides_2', { endpointUri: 'tides' })).refusal).toBe('409 ENDPOINT_URI_TAKEN');
+    const elsewhere = await stranger.register('sub_tides_of_globex', { endpointUri: 'tides' });
+    expect(elsewhere.refusal).toBe('409 ENDPOINT_URI_TAKEN');
+    expect(elsewhere.problem.errors?.map(({ field }) => field)).toEqual(['endpointUri']);
+    await portal.end('sub_tides');
+    expect((await portal.register('sub_tides_2', { endpointUri: 'tides' })).refusal).toBe('409 ENDPOINT_URI_TAKEN');
+    expect((await portal.register('sub_tides', { endpointUri: 'tides' })).refusal).toBe('409 SUBSCRIPTION_EXISTS');
+    expect((await portal.register('sub_tides_2', { endpointUri: 'tides-2' })).status).toBe(201);
+  });
+
+  test('the service’s own paths, and what is no slug, are refused', async () => {
+    const slugs = [
+      'oauth',
+      'gateway',
+      'health',
+      'login',
+      'metrics',
+      'docs',
+      'ab',
+      '-ab',
+      'Weather',
+      'a_b',
+      'a/b',
+      'a'.repeat(64),
+    ];
+    for (const endpointUri of [...slugs, '', ' abc', 'abc\n', 'münchen']) {
+      const refused = await portal.register('sub_reserved', { endpointUri });
+      expect(refused.refusal).toBe('400 INVALID_ENDPOINT_URI');
+      expect(refused.problem.errors?.map(({ field }) => field)).toEqual(['endpointUri']);
+    }
+    expect((await portal.register('sub_reserved', { endpointUri: '0a-' })).status).toBe(201);
+  });
+
+  test('ids are [A-Za-z0-9_-]{1,64}', async () => {
+    for (const id of ['a.b', 'a'.repeat(65), 'a%20b', '%00', 'caf%C3%A9']) {
+      const refused = await portal.register(id, { endpointUri: 'any-slug' });
+      expect(refused.refusal).toBe('400 INVALID_SUBSCRIPTION_ID');
+      expect(refused.problem.errors?.map(({ field }) => field)).toEqual(['subscriptionId']);
+    }
+    expect((await portal.register('a'.repeat(64), { endpointUri: 'any-slug' })).status).toBe(201);
+  });
+
+  test.each([1, 2, 3])('ten that race for one slug: exactly one gets it (race %i)', async (race) => {
+    const endpointUri = `contested-${race}`;
+    const ids = Array.from({ length: 10 }, (_, at) => `sub_race_${race}_${at}`);
+    const answers = await Promise.all(ids.map((id) => portal.register(id, { endpointUri })));
+    const winners = answers.filter(({ status }) => status === 201);
+    expect(winners).toHaveLength(1);
+    const losers = answers.filter(({ status }) => status !== 201);
+    expect(new Set(losers.map(({ refusal }) => refusal))).toEqual(new Set(['409 ENDPOINT_URI_TAKEN']));
+    const [winner] = winners;
+    if (!winner) throw new Error('Nobody won');
+    const listed = await portal.subscriptions({ limit: 200 }, readAfter(winner));
+    expect(listed.body.items.filter((item) => item.endpointUri === endpointUri)).toEqual([winner.body]);
+
+    const { clientId, secret } = await portal.newClient('API_KEY');
+    await portal.assign(clientId, winner.body.subscriptionId);
+    expect((await apiKeyLogin(server.url, secret, endpointUri)).status).toBe(200);
+  });
+
+  test('a loser of such a race registers with another slug', async () => {
+    await portal.register('sub_first', { endpointUri: 'wanted' });
+    expect((await portal.register('sub_second', { endpointUri: 'wanted' })).status).toBe(409);
+    expect((await portal.register('sub_second', { endpointUri: 'unwanted' })).status).toBe(201);
+  });
+});
+
+describe('lists', () => {
+  test('live or ended or both, sorted, searched by name, by pages; of one workspace', async () => {
+    const hub = Portal.of(server, { workspaceId: 'hub' });
+    for (const [id, serviceName] of [['h1', 'Delta'], ['h2', 'alpha'], ['h3', 'Bravo'], ['h4', 'ALPS']] as const) {
+      await hub.register(id, { endpointUri: `hub-${id}`, serviceName });
+    } // prettier-ignore
+    const ended = await hub.end('h3');
+    const ids = async (query = {}) =>
+      (await hub.subscriptions(query, readAfter(ended))).body.items.map(({ subscriptionId }) => subscriptionId);
+    expect(await ids()).toEqual(['h1', 'h2', 'h3', 'h4']);
+    expect(await ids({ order: 'desc' })).toEqual(['h4', 'h3', 'h2', 'h1']);
+    expect(await ids({ status: 'live' })).toEqual(['h1', 'h2', 'h4']);
+    expect(await ids({ status: 'ended' })).toEqual(['h3']);
+    expect(await ids({ sort: 'serviceName' })).toEqual(['h2', 'h4', 'h3', 'h1']);
+    expect(await ids({ serviceName: 'AL' })).toEqual(['h2', 'h4']);
+    const walked = await hub.walk((cursor) => hub.subscriptions({ limit: 1, sort: 'serviceName', ...cursor }));
+    expect(walked.map(({ subscriptionId }) => subscriptionId)).toEqual(['h2', 'h4', 'h3', 'h1']);
+  });
+});
+
+describe('ending a subscription', () => {
+  test('answers agree with the list; ending twice is once; another workspace’s is not found', async () => {
+    await portal.register('sub_contract', { endpointUri: 'contract' });
+    expect((await stranger.end('sub_contract')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+    expect((await portal.end('sub_contract', ' ')).refusal).toBe('400 INVALID_REASON');
+    const ended = await portal.end('sub_contract', 'The contract is over');
+    expect(ended.body).toMatchObject({ status: 'ENDED', endReason: 'The contract is over', revision: 1 });
+    const listed = await portal.subscriptions({ status: 'ended', limit: 200 }, readAfter(ended));
+    expect(listed.body.items).toContainEqual(ended.body);
+    expect((await portal.end('sub_contract', 'Again')).body).toEqual(ended.body);
+  });
+
+  test('refuses logins from its acknowledgement on, and unassigns every client afterwards', async () => {
+    await portal.register('sub_ending', { endpointUri: 'ending' });
+    await portal.register('sub_staying', { endpointUri: 'staying' });
+    const clients = [];
+    for (let count = 0; count < 5; count++) {
+      const client = await portal.newClient('OAUTH2', `Importer ${count}`);
+      await portal.assign(client.clientId, 'sub_ending');
+      const assigned = await portal.assign(client.clientId, 'sub_staying');
+      clients.push({ ...client, assigned });
+    }
+    const [first] = clients;
+    if (!first) throw new Error('No client');
+    expect((await oauthLogin(server.url, first, 'ending')).status).toBe(200);
+
+    const ended = await portal.end('sub_ending');
+    for (const client of clients) {
+      const refused = oauthErrorOf(await oauthLogin(server.url, client, 'ending'));
+      expect(refused).toMatchObject({ status: 400, error: 'unauthorized_client' });
+      expect((await oauthLogin(server.url, client, 'staying')).status).toBe(200);
+    }
+    await eventually(
+      () => portal.clientsOf('sub_ending', {}, readAfter(ended)),
+      ({ body }) => body.items.length === 0,
+    );
+    for (const { clientId } of clients) {
+      const history = await portal.wholeHistory(clientId, await portal.readNow());
+      expect(history.at(-1)).toMatchObject({
+        type: 'ConsumerClientUnassignedFromSubscription',
+        data: { subscriptionId: 'sub_ending', reason: 'SUBSCRIPTION_ENDED' },
+        actor: { subject: 'subscription-ends', via: 'process-manager' },
+        workspaceId: 'acme',
+        revision: 3,
+      });
+    }
+    expect((await portal.clientsOf('sub_staying', {}, await portal.readNow())).body.items).toHaveLength(5);
+  });
+
+  test('an assignment that races the end is refused or undone, and never logs in', async () => {
+    for (let round = 0; round < 10; round++) {
+      const subscriptionId = `sub_raced_${round}`;
+      const endpointUri = `raced-${round}`;
+      await portal.register(subscriptionId, { endpointUri });
+      const clients = await Promise.all([portal.newClient(), portal.newClient(), portal.newClient()]);
+      const [, ...assigned] = await Promise.all([
+        portal.end(subscriptionId),
+        ...clients.map(({ clientId }) => portal.assign(clientId, subscriptionId)),
+      ]);
+      for (const [at, answer] of assigned.entries()) {
+        if (answer.status !== 200) expect(answer.refusal).toBe('409 SUBSCRIPTION_ENDED');
+        const client = clients[at];
+        if (!client) throw new Error('No client');
+        expect((await oauthLogin(server.url, client, endpointUri)).status).toBe(400);
+        const assignments = () => portal.get(client.clientId, answer.status === 200 ? readAfter(answer) : undefined);
+        await eventually(assignments, ({ body }) => body.subscriptions.length === 0);
+      }
+    }
+  }, 30_000);
+});

@@ -1,0 +1,71 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog } from '../support/audit.js';
+import { eventually } from '../support/http.js';
+import { apiKeyLogin } from '../support/login.js';
+import { Portal, readAfter } from '../support/portal.js';
+import { Standalone } from '../support/standalone.js';
+
+jest.setTimeout(120_000);
+
+const disk = mkdtempSync(join(tmpdir(), 'full-disk-'));
+const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', disk]).status === 0;
+
+let standalone: Standalone | undefined;
+afterAll(async () => {
+  await standalone?.kill();
+  if (mounted) spawnSync('umount', ['--lazy', disk]); // libsql keeps files open until its statements are collected;
+  rmSync(disk, { recursive: true, force: true });
+});
+
+const story = mounted ? test : test.failing;
+story(
+  mounted
+    ? 'on a full tmpfs commands are refused with 503, nothing is lost, and all is well when space returns'
+    : 'mounting a tmpfs is not allowed here, so the story of the full disk can not be told',
+  async () => {
+    if (!mounted) throw new Error('mount -t tmpfs failed');
+    const running = (standalone = await Standalone.start({ dataDir: disk }));
+    const portal = Portal.of(running);
+    const client = await portal.newClient('API_KEY');
+    await apiKeyLogin(running.url, client.secret);
+
+    const ballast = join(disk, 'ballast');
+    expect(() => {
+      writeFileSync(ballast, Buffer.alloc(48 * 2 ** 20));
+    }).toThrow('ENOSPC');
+
+    const acknowledged = [client.revision];
+    let refused = 0;
+    for (let number = 0; refused < 5; number++) {
+      const answer = await portal.rename(client.clientId, `Name ${number} ${'long '.repeat(15)}`);
+      if (answer.status === 200) acknowledged.push(answer.body.client.revision);
+      else {
+        expect([answer.refusal, answer.header('retry-after')]).toEqual(['503 LOG_UNAVAILABLE', '1']);
+        refused++;
+      }
+      expect(number).toBeLessThan(20_000);
+    }
+    expect((await apiKeyLogin(running.url, client.secret)).status).toBe(200);
+
+    rmSync(ballast);
+    const recovered = await eventually(
+      () => portal.rename(client.clientId, 'There is space again'),
+      ({ status }) => status === 200,
+    );
+    const seen = await eventually(
+      () => portal.get(client.clientId, readAfter(recovered)),
+      ({ status }) => status === 200,
+    );
+    expect(seen.body).toEqual(recovered.body.client);
+
+    const history = await portal.wholeHistory(client.clientId, readAfter(recovered));
+    expect(history.map(({ revision }) => revision)).toEqual(expect.arrayContaining(acknowledged));
+    expect(await running.stop()).toBe(0);
+    const events = await eventsIn(disk);
+    await expectSoundLog(events);
+    await expectReadModelsToBeTheFold(disk, events);
+  },
+);
