@@ -1,0 +1,17 @@
+import { createRequire } from 'node:module';
+
+// The client's own copies, whatever else is installed.
+const requireAsClient = createRequire(createRequire(import.meta.url).resolve('@eventstore/db-client'));
+const generated = (name) => requireAsClient(`@eventstore/db-client/generated/${name}_pb`);
+
+export const { Any } = requireAsClient('google-protobuf/google/protobuf/any_pb');
+export const { Empty: NoValue } = requireAsClient('google-protobuf/google/protobuf/empty_pb');
+export const streams = generated('streams');
+export const shared = generated('shared');
+export const gossip = generated('gossip');
+export const features = generated('serverfeatures');
+export const { Status: RpcStatus } = generated('status');
+
+export const { StreamsService } = generated('streams_grpc');
+export const { GossipService } = generated('gossip_grpc');
+export const { ServerFeaturesService } = generated('serverfeatures_grpc');
