@@ -1,0 +1,79 @@
+import { type Credentials, jsonEvent } from '@eventstore/db-client';
+import { failureOfAppend } from './appends.js';
+import type { Connection, Link } from './connection.js';
+import { ATTEMPT_MS, Deadline } from './deadline.js';
+
+/** An append that a quorum acknowledged: when it began, in milliseconds of the monotonic clock, its link led to the leader. */
+export interface Fence {
+  readonly link: Link;
+  readonly beganAt: number;
+}
+
+export interface FencesOptions {
+  /** The connection of the strong reads: a fence says nothing about any other. */
+  readonly connection: Connection;
+  readonly credentials: Credentials;
+  /** Name of the process: the fences are appended to `fence-<process>`. */
+  readonly processName: string;
+  /** Milliseconds; 0: only a fence counts that began after its caller arrived. */
+  readonly maxAgeMs: number;
+}
+
+/**
+ * Proof that the strong reads' link leads to the leader. A leader that was paused and replaced goes on answering reads
+ * from its old state until it learns better, but can't have an append acknowledged. One fence at a time is under way,
+ * for all who wait.
+ */
+export class Fences {
+  private latest: Fence | undefined;
+  private appending: Promise<void> | undefined;
+  private keepsOne = false;
+  private readonly stream: string;
+
+  constructor(private readonly options: FencesOptions) {
+    this.stream = `fence-${options.processName}`;
+  }
+
+  /** One that counts for a caller who arrived then. Throws `LogUnavailable`, and what the driver throws. */
+  async before(arrivedAt: number, deadline: Deadline): Promise<Fence> {
+    while (!this.latest || !this.counts(this.latest, arrivedAt)) {
+      this.appending ??= this.append().finally(() => (this.appending = undefined));
+      await deadline.race(this.appending);
+    }
+    return this.latest;
+  }
+
+  /**
+   * Whether it counts now, for a caller who arrived then: on the same, unbroken link, and either begun after the caller
+   * arrived, or so lately that no other leader can have been elected.
+   */
+  counts({ link, beganAt }: Fence, arrivedAt: number): boolean {
+    if (link.lost.aborted) return false;
+    return beganAt >= arrivedAt || performance.now() - beganAt < this.options.maxAgeMs;
+  }
+
+  private async append(): Promise<void> {
+    const { connection, credentials } = this.options;
+    const deadline = new Deadline(ATTEMPT_MS);
+    this.latest = await connection.use(deadline, async (link) => {
+      const options = { requiresLeader: true, credentials };
+      try {
+        if (!this.keepsOne) {
+          await link.client.setStreamMetadata(
+            this.stream,
+            { maxCount: 1 },
+            { ...options, deadline: deadline.attemptMs },
+          );
+          this.keepsOne = true;
+        }
+        const beganAt = performance.now();
+        const event = jsonEvent({ type: 'Fence', data: {} });
+        await link.client.appendToStream(this.stream, event, { ...options, deadline: deadline.attemptMs });
+        return { link, beganAt };
+      } catch (error) {
+        link.giveUp(); // Whatever it was: what can't be fenced is not read from.
+        throw failureOfAppend(error, this.stream);
+      }
+    });
+  }
+}

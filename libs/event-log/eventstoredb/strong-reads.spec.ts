@@ -1,0 +1,252 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { EventStoreDBClient } from '@eventstore/db-client';
+import { type EventLog, isOurStream } from '#event-log';
+import { type ConnectionPurpose, EventStoreDbLog, openEventStoreDbLog } from '#event-log/eventstoredb';
+import { type EventStore, startEventStore } from '../../../test/support/eventstoredb/event-store.js';
+import { newEvents } from '../../../test/support/events.js';
+import { TcpProxy } from '../../../test/support/tcp-proxy.js';
+
+jest.setTimeout(60_000);
+
+let store: EventStore;
+let proxy: TcpProxy;
+let others: EventLog;
+beforeAll(async () => {
+  store = await startEventStore();
+  proxy = await TcpProxy.start(() => store.port);
+  others = openEventStoreDbLog({ url: store.url });
+});
+afterAll(async () => {
+  await others.close();
+  await proxy.stop();
+  await store.stop();
+});
+
+const credentials = { username: 'a', password: 'test' };
+const newStream = () => `consumerClient-cc_${randomUUID()}`;
+const strong = { consistency: 'strong' } as const;
+
+let clients = 0;
+const clientTo = (port: number): EventStoreDBClient =>
+  EventStoreDBClient.connectionString(
+    `esdb://127.0.0.1:${port}?tls=false&connectionName=a-test&keepAliveInterval=${20_000 + clients++}`,
+  );
+
+const until = async (isSo: () => boolean) => {
+  while (!isSo()) await delay(2);
+};
+
+/** A log whose strong reads, and nothing else, go through the proxy; and what its clients for them were asked. */
+const openLog = ({ fenceMaxAgeMs = 60_000, strongClient = () => clientTo(proxy.port) } = {}) => {
+  const processName = randomUUID();
+  const asked: { client: number; call: 'fence' | 'read' }[] = [];
+  let strongClients = 0;
+  const createClient = (purpose: ConnectionPurpose) => {
+    if (purpose !== 'strong reads') return clientTo(store.port);
+    const client = strongClient();
+    const number = ++strongClients;
+    const [appendToStream, readStream] = [client.appendToStream.bind(client), client.readStream.bind(client)];
+    jest.spyOn(client, 'appendToStream').mockImplementation((stream, ...rest) => {
+      if (stream === `fence-${processName}`) asked.push({ client: number, call: 'fence' });
+      return appendToStream(stream, ...rest);
+    });
+    jest.spyOn(client, 'readStream').mockImplementation((...args) => {
+      asked.push({ client: number, call: 'read' });
+      return readStream(...args);
+    });
+    return client;
+  };
+  const log = new EventStoreDbLog({ createClient, credentials, processName, fenceMaxAgeMs });
+  const count = (call: 'fence' | 'read') => asked.filter((one) => one.call === call).length;
+  return { log, asked, count, fenceStream: `fence-${processName}` };
+};
+
+const withLog = async (
+  options: Parameters<typeof openLog>[0],
+  use: (opened: ReturnType<typeof openLog>) => Promise<void>,
+) => {
+  const opened = openLog(options);
+  try {
+    await use(opened);
+  } finally {
+    await opened.log.close();
+  }
+};
+
+describe('a strong read', () => {
+  it('is never one that was sent before its caller came', async () => {
+    await withLog({}, async ({ log, count }) => {
+      const stream = newStream();
+      await log.append(stream, 'none', newEvents(1));
+      await log.readStream(stream, strong);
+      proxy.hold();
+      const early = log.readStream(stream, strong);
+      await proxy.holds(stream);
+      await others.append(stream, 0n, newEvents(1));
+      const late = [log.readStream(stream, strong), log.readStream(stream, strong)];
+      proxy.release();
+      expect(await early).toHaveLength(1);
+      for (const events of await Promise.all(late)) expect(events).toHaveLength(2);
+      expect(count('read')).toBe(3);
+    });
+  });
+
+  it('is shared by those who came before it was sent, and by no one else', async () => {
+    await withLog({}, async ({ log, count }) => {
+      const [stream, other] = [newStream(), newStream()];
+      await log.append(stream, 'none', newEvents(3));
+      const same = await Promise.all(Array.from({ length: 50 }, () => log.readStream(stream, strong)));
+      for (const events of same) expect(events).toHaveLength(3);
+      expect(new Set(same).size).toBe(50);
+      expect(count('read')).toBeLessThanOrEqual(2);
+      const before = count('read');
+      const different = await Promise.all([
+        log.readStream(stream, { ...strong, from: 1n }),
+        log.readStream(stream, { ...strong, limit: 1 }),
+        log.readStream(stream, { ...strong, direction: 'backwards', limit: 2 }),
+        log.readStream(other, strong),
+      ]);
+      expect(different.map((events) => events.map(({ revision }) => revision))).toEqual([[1n, 2n], [0n], [2n, 1n], []]);
+      expect(count('read') - before).toBe(4);
+    });
+  });
+});
+
+describe('the fence', () => {
+  it('is shared by all who wait, and serves those who come while it is young', async () => {
+    await withLog({}, async ({ log, count }) => {
+      await Promise.all(Array.from({ length: 30 }, () => log.readStream(newStream(), strong)));
+      for (let read = 0; read < 10; read++) await log.readStream(newStream(), strong);
+      expect(count('fence')).toBe(1);
+      await log.readStream(newStream());
+      await log.append(newStream(), 'none', newEvents(1));
+      expect(count('fence')).toBe(1);
+    });
+  });
+
+  it('that is too old when the answer arrives does not count: another is appended, and the stream read again', async () => {
+    await withLog({ fenceMaxAgeMs: 400 }, async ({ log, count }) => {
+      const stream = newStream();
+      await log.append(stream, 'none', newEvents(1));
+      await log.readStream(stream, strong);
+      proxy.hold();
+      const reading = log.readStream(stream, strong);
+      await proxy.holds(stream);
+      await others.append(stream, 0n, newEvents(1));
+      await delay(400);
+      proxy.release();
+      expect(await reading).toHaveLength(2);
+      expect([count('fence'), count('read')]).toEqual([2, 3]);
+    });
+  });
+
+  it('that began before its caller arrived does not count at an age of 0, and one at a time is under way', async () => {
+    await withLog({ fenceMaxAgeMs: 0 }, async ({ log, asked, count }) => {
+      for (let read = 0; read < 3; read++) await log.readStream(newStream(), strong);
+      expect(asked.map(({ call }) => call)).toEqual(['fence', 'read', 'fence', 'read', 'fence', 'read']);
+
+      proxy.hold();
+      const first = log.readStream(newStream(), strong);
+      await until(() => count('fence') === 4);
+      const later = Array.from({ length: 20 }, () => log.readStream(newStream(), strong));
+      proxy.release();
+      await Promise.all([first, ...later]);
+      expect(count('fence')).toBe(5);
+    });
+  });
+
+  it('counts for no other connection: one that was broken is replaced, and fenced anew', async () => {
+    await withLog({}, async ({ log, asked }) => {
+      const stream = newStream();
+      await log.readStream(stream, strong);
+      proxy.cut();
+      await log.readStream(stream, strong);
+      expect(asked.filter(({ client }) => client > 1)).toEqual([
+        { client: 2, call: 'fence' },
+        { client: 2, call: 'read' },
+      ]);
+    });
+  });
+
+  it('counts no more for a read whose connection breaks before the answer is there', async () => {
+    await withLog({}, async ({ log, asked }) => {
+      const stream = newStream();
+      await log.append(stream, 'none', newEvents(1));
+      await log.readStream(stream, strong);
+      proxy.hold();
+      const reading = log.readStream(stream, strong);
+      await proxy.holds(stream);
+      await others.append(stream, 0n, newEvents(1));
+      proxy.cut();
+      expect(await reading).toHaveLength(2);
+      expect(asked.slice(-2)).toEqual([
+        { client: 2, call: 'fence' },
+        { client: 2, call: 'read' },
+      ]);
+    });
+  });
+
+  it('that is not acknowledged in time has its client replaced before anything is read', async () => {
+    await withLog({ fenceMaxAgeMs: 0 }, async ({ log, asked }) => {
+      await log.readStream(newStream(), strong);
+      proxy.deafen();
+      expect(await log.readStream(newStream(), strong)).toEqual([]);
+      expect(asked.slice(2)).toEqual([
+        { client: 1, call: 'fence' },
+        { client: 2, call: 'fence' },
+        { client: 2, call: 'read' },
+      ]);
+    });
+  });
+
+  it.each([
+    ['is not acknowledged in time', { code: 4, type: 'deadline-exceeded' }],
+    ['is refused because the server is in trouble', { code: 2, type: 'unknown' }],
+    ['is refused because it may not be appended', { code: 7, type: 'access-denied' }],
+  ])('that %s keeps a leader that was replaced from answering: it is not asked', async (_, failure) => {
+    const replaced = await startEventStore();
+    const stream = newStream();
+    try {
+      const events = newEvents(2);
+      const old = openEventStoreDbLog({ url: replaced.url });
+      await old.append(stream, 'none', events.slice(0, 1));
+      await old.close();
+      await others.append(stream, 'none', events);
+      const strongClient = jest
+        .fn(() => clientTo(store.port))
+        .mockImplementationOnce(() => {
+          const client = clientTo(replaced.port);
+          client.appendToStream = () => Promise.reject(Object.assign(new Error('Refused'), failure));
+          return client;
+        });
+      await withLog({ strongClient }, async ({ log, asked }) => {
+        const first = log.readStream(stream, strong);
+        if (failure.type === 'access-denied') await expect(first).rejects.toThrow('EventStoreDB refused a call');
+        else expect(await first).toHaveLength(2);
+        expect(await log.readStream(stream, strong)).toHaveLength(2);
+        expect(asked.filter(({ client, call }) => client === 1 && call === 'read')).toEqual([]);
+        expect(strongClient).toHaveBeenCalledTimes(2);
+      });
+    } finally {
+      await replaced.stop();
+    }
+  });
+
+  it('is seen by no reader of the log, and leaves one event behind', async () => {
+    await withLog({ fenceMaxAgeMs: 0 }, async ({ log, fenceStream }) => {
+      for (let read = 0; read < 5; read++) await log.readStream(newStream(), strong);
+      const { position } = await log.append(newStream(), 'none', newEvents(1));
+      expect((await log.readAll({ limit: 10_000 })).filter(({ stream }) => !isOurStream(stream))).toEqual([]);
+      for await (const { events } of log.subscribe({ signal: new AbortController().signal })) {
+        expect(events.filter(({ stream }) => !isOurStream(stream))).toEqual([]);
+        if (events.some((event) => event.position === position)) break;
+      }
+      const client = clientTo(store.port);
+      expect((await client.getStreamMetadata(fenceStream)).metadata).toEqual({ maxCount: 1 });
+      const left = [];
+      for await (const { event } of client.readStream(fenceStream)) left.push(event?.revision);
+      expect(left).toEqual([4n]);
+    });
+  });
+});

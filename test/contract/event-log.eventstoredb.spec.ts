@@ -1,0 +1,34 @@
+import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
+import { openEventStoreDbLog } from '#event-log/eventstoredb';
+import { type EventStore, startEventStore } from '../support/eventstoredb/event-store.js';
+import { newEvents } from '../support/events.js';
+import { eventLogContract } from './event-log.js';
+
+/** A real server where one is at hand; the suite touches only streams of its own. */
+const realServer = process.env.EVENTSTOREDB_URL;
+
+let standIn: EventStore | undefined;
+const serverUrl = async (): Promise<string> => realServer ?? (standIn ??= await startEventStore()).url;
+
+eventLogContract(realServer ? 'EventStoreDB' : "EventStoreDB's stand-in", {
+  open: async () => openEventStoreDbLog({ url: await serverUrl() }),
+  appendForeign: async (stream, count) => {
+    const events = newEvents(count).map(({ eventId, type, data, metadata }) =>
+      jsonEvent({ id: eventId, type, data, metadata }),
+    );
+    const options = { credentials: { username: 'another', password: 'application' } };
+    await EventStoreDBClient.connectionString(await serverUrl()).appendToStream(stream, events, options);
+  },
+  ...(!realServer && {
+    freeze: () => {
+      standIn?.freeze();
+      return Promise.resolve(() => {
+        standIn?.thaw();
+        return Promise.resolve();
+      });
+    },
+  }),
+  close: async () => {
+    await standIn?.stop();
+  },
+});

@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto';
+import { EventStoreDBClient } from '@eventstore/db-client';
+import { type EventLog, LogUnavailable } from '#event-log';
+import { EventStoreDbLog, openEventStoreDbLog } from '#event-log/eventstoredb';
+import { type Cluster, startCluster } from '../support/eventstoredb/cluster.js';
+import { newEvent, newEvents } from '../support/events.js';
+
+jest.setTimeout(60_000);
+
+/** Shorter than the real server's, in the same proportions: a fence counts for less than an election takes. */
+const ELECTION_MS = 1_500;
+const STALE_MS = 1_500;
+const FENCE_MAX_AGE_MS = 600;
+
+let cluster: Cluster;
+beforeEach(async () => {
+  cluster = await startCluster({ electionMs: ELECTION_MS, staleMs: STALE_MS });
+});
+afterEach(async () => {
+  await cluster.stop();
+});
+
+const newStream = () => `consumerClient-cc_${randomUUID()}`;
+const strong = { consistency: 'strong' } as const;
+
+let clients = 0;
+const clientTo = (url: string) =>
+  EventStoreDBClient.connectionString(`${url}&gossipTimeout=1&keepAliveInterval=${20_000 + clients++}`);
+
+test('a leader that was paused and replaced answers no strong read from its old state', async () => {
+  const old = await cluster.leader();
+  const oldUrl = `esdb://127.0.0.1:${old.port}?tls=false`;
+  // As after a change of leader that one connection has noticed and another hasn't.
+  const log = new EventStoreDbLog({
+    createClient: (purpose) => clientTo(purpose === 'strong reads' ? oldUrl : cluster.url),
+    credentials: { username: 'a', password: 'test' },
+    fenceMaxAgeMs: FENCE_MAX_AGE_MS,
+  });
+  const unfenced = clientTo(oldUrl);
+  try {
+    const stream = newStream();
+    await log.append(stream, 'none', newEvents(1));
+    expect(await log.readStream(stream, strong)).toHaveLength(1);
+    expect(await revisionsOf(unfenced, stream)).toBe(1);
+
+    old.freeze();
+    await cluster.leader(old);
+    await log.append(stream, 0n, newEvents(1));
+    const answers: Promise<number | 'unavailable'>[] = [];
+    const ask = () => {
+      const read = log.readStream(stream, { ...strong, deadlineMs: 500 });
+      answers.push(
+        read.then(
+          ({ length }) => length,
+          (error: unknown) => {
+            expect(error).toBeInstanceOf(LogUnavailable);
+            return 'unavailable';
+          },
+        ),
+      );
+    };
+    ask();
+    old.thaw();
+    let stale = 0;
+    for (let events = 1; events === 1; stale++) {
+      ask();
+      events = await revisionsOf(unfenced, stream);
+    }
+    expect(stale).toBeGreaterThan(10);
+    expect(new Set(await Promise.all(answers))).not.toContain(1);
+    await cluster.until(() => old.state?.role === 'follower' && old.state.isReady);
+  } finally {
+    await log.close();
+    await unfenced.dispose();
+  }
+});
+
+/** How many events a read from the leader brings without a fence; 0 where it is refused. */
+async function revisionsOf(client: EventStoreDBClient, stream: string): Promise<number> {
+  let events = 0;
+  const read = client.readStream(stream, { requiresLeader: true });
+  try {
+    for await (const { event } of read) if (event) events += 1;
+    return events;
+  } catch {
+    return 0;
+  }
+}
+
+test.each(['killed', 'frozen'] as const)('a leader that is %s loses no append, and doubles none', async (how) => {
+  const former = await cluster.leader();
+  const log: EventLog = openEventStoreDbLog({ url: cluster.url, fenceMaxAgeMs: FENCE_MAX_AGE_MS, deadlineMs: 20_000 });
+  try {
+    const stream = newStream();
+
+    const writers = Array.from({ length: 8 }, newStream);
+    const written = new Map<string, string[]>(writers.map((writer) => [writer, []]));
+    let isOver = false;
+    const writing = writers.map(async (writer) => {
+      for (let last: bigint | undefined; !isOver;) {
+        const event = newEvent();
+        ({ revision: last } = await log.append(writer, last ?? 'none', [event]));
+        written.get(writer)?.push(event.eventId);
+      }
+    });
+    await log.append(stream, 'none', newEvents(1));
+    if (how === 'killed') await former.kill();
+    else former.freeze();
+    await log.append(stream, 0n, newEvents(1));
+    isOver = true;
+    await Promise.all(writing);
+    expect(await log.readStream(stream, strong)).toHaveLength(2);
+    for (const [writer, ids] of written) {
+      expect((await log.readStream(writer, strong)).map(({ eventId }) => eventId)).toEqual(ids);
+    }
+  } finally {
+    former.thaw();
+    await log.close();
+  }
+});
