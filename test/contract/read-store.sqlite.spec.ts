@@ -4,9 +4,9 @@ import { copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
-import { type PageQuery, type ReadStore, ReadStoreUnavailable } from '#read-models';
+import { type ReadStore, ReadStoreUnavailable } from '#read-models';
 import { openSqliteReadStore, pageStatement } from '#read-models/sqlite';
-import { notes, readStoreContract, type TestReadStore } from './read-store.js';
+import { lists, notes, readStoreContract, type TestReadStore } from './read-store.js';
 
 const BUILD = 'notes_v1_1';
 
@@ -231,26 +231,6 @@ describe('the SQLite read store', () => {
     expect(after).toBe(Number(written) + 1);
   });
 });
-
-/** Every list of the suite: each index, both ways, with and without a cursor, a prefix and an element. */
-function lists(): PageQuery[] {
-  return notes.indexes.flatMap((fields) => {
-    const field = fields.at(-1) ?? '';
-    const equals = Object.fromEntries(fields.slice(0, -1).map((name) => [name, 'value']));
-    const filters = [
-      {},
-      { contains: { field: 'tags', value: 'x' } },
-      { prefix: { field, value: 'a' } },
-      { contains: { field: 'tags', value: 'x' }, prefix: { field, value: 'a' } },
-    ];
-    return (['asc', 'desc'] as const).flatMap((direction) =>
-      filters.flatMap((filter) => {
-        const list = { equals, ...filter, sort: { field, direction }, limit: 10 };
-        return [list, { ...list, after: { value: 'ab', id: 'n1' } }];
-      }),
-    );
-  });
-}
 
 /** Runs `body` in a process of its own, with `store` open on the file and `notes` at hand. */
 function inProcess(file: string, body: string): ChildProcess {

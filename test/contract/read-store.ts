@@ -5,6 +5,7 @@ import {
   type Checkpoint,
   type CollectionSchema,
   type DocumentWrite,
+  type Lease,
   type PageQuery,
   type ReadStore,
   ReadStoreUnavailable,
@@ -48,6 +49,26 @@ export const notes: CollectionSchema = {
   ],
   arrayIndexes: ['tags'],
 };
+
+/** Every list of the suite: each index, both ways, with and without a cursor, a prefix and an element. */
+export function lists(): PageQuery[] {
+  return notes.indexes.flatMap((fields) => {
+    const field = fields.at(-1) ?? '';
+    const equals = Object.fromEntries(fields.slice(0, -1).map((name) => [name, 'value']));
+    const filters = [
+      {},
+      { contains: { field: 'tags', value: 'x' } },
+      { prefix: { field, value: 'a' } },
+      { contains: { field: 'tags', value: 'x' }, prefix: { field, value: 'a' } },
+    ];
+    return (['asc', 'desc'] as const).flatMap((direction) =>
+      filters.flatMap((filter) => {
+        const list = { equals, ...filter, sort: { field, direction }, limit: 10 };
+        return [list, { ...list, after: { value: 'ab', id: 'n1' } }];
+      }),
+    );
+  });
+}
 
 const BUILD = 'notes_v1_1';
 const RACERS = 20;
@@ -536,6 +557,76 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
       });
     });
 
+    describe('leases', () => {
+      const lease = (holder: string, turn = 1, ttlMs = 2_000): Lease => ({ holder, turn, ttlMs });
+
+      it('are taken where nobody has them, and renewed and taken over only from the turn that is expected', async () => {
+        const other = await open();
+        expect(await store.lease(BUILD)).toBeUndefined();
+        expect(await store.setLease(BUILD, lease('a'), lease('a', 2))).toBe(false);
+        expect(await store.setLease(BUILD, undefined, lease('a'))).toBe(true);
+        expect(await other.setLease(BUILD, undefined, lease('b'))).toBe(false);
+        expect(await other.lease(BUILD)).toEqual(lease('a'));
+
+        expect(await store.setLease(BUILD, lease('a'), lease('a', 2))).toBe(true);
+        expect(await other.setLease(BUILD, lease('a'), lease('b'))).toBe(false);
+        expect(await other.setLease(BUILD, lease('b', 2), lease('b'))).toBe(false);
+        expect(await other.setLease(BUILD, lease('a', 2), lease('b', 1, 7))).toBe(true);
+        expect(await store.setLease(BUILD, lease('a', 2), lease('a', 3))).toBe(false);
+        expect(await store.lease(BUILD)).toEqual(lease('b', 1, 7));
+      });
+
+      it('are released by their holder, and by nobody else', async () => {
+        await store.setLease(BUILD, undefined, lease('a', 9));
+        await store.releaseLease(BUILD, 'b');
+        expect(await store.lease(BUILD)).toEqual(lease('a', 9));
+        await store.releaseLease(BUILD, 'a');
+        expect(await store.lease(BUILD)).toBeUndefined();
+        await store.releaseLease(BUILD, 'a');
+        expect(await store.setLease(BUILD, lease('a', 9), lease('a', 10))).toBe(false);
+        expect(await store.setLease(BUILD, undefined, lease('b'))).toBe(true);
+      });
+
+      it('go to exactly one of twenty racers, whether free or abandoned', async () => {
+        const connections = [store, await open()];
+        let current: Lease | undefined;
+        for (let round = 0; round < 8; round++) {
+          const wishes = Array.from({ length: RACERS }, (_, racer) => lease(`${round}-${racer}`));
+          const won = await Promise.all(
+            wishes.map((wish, racer) => connectionOf(connections, racer).setLease(BUILD, current, wish)),
+          );
+          expect(won.filter(Boolean)).toHaveLength(1);
+          current = wishes[won.indexOf(true)];
+          expect(await store.lease(BUILD)).toEqual(current);
+        }
+      });
+
+      it('belong to their build: another has its own, one that is not there has none, and a dropped one keeps none', async () => {
+        await store.prepare('notes_v1_2', notes);
+        await store.setLease(BUILD, undefined, lease('a'));
+        await store.setLease('notes_v1_2', undefined, lease('b'));
+        expect(await store.lease(BUILD)).toEqual(lease('a'));
+        expect(await store.setLease('notes_v1_3', undefined, lease('c'))).toBe(false);
+        expect(await store.lease('notes_v1_3')).toBeUndefined();
+
+        await store.prepare(BUILD, notes);
+        expect(await store.lease(BUILD)).toEqual(lease('a'));
+        await store.drop(BUILD);
+        await store.prepare(BUILD, notes);
+        expect(await store.lease(BUILD)).toBeUndefined();
+        expect(await store.lease('notes_v1_2')).toEqual(lease('b'));
+      });
+
+      it('change no checkpoint, and no checkpoint changes them', async () => {
+        const at = { logId: 'log', position: '0001', eventId: 'e' };
+        await store.setLease(BUILD, undefined, lease('a'));
+        expect(await store.advance(BUILD, undefined, at)).toBe(true);
+        expect(await store.setLease(BUILD, lease('a'), lease('a', 2))).toBe(true);
+        expect(await store.checkpoint(BUILD)).toEqual(at);
+        expect(await store.lease(BUILD)).toEqual(lease('a', 2));
+      });
+    });
+
     describe('two projectors at once', () => {
       it('end where one alone does', async () => {
         const events = madeUpEvents(400);
@@ -692,6 +783,9 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
           () => closing.scan(BUILD, undefined, 1),
           () => closing.checkpoint(BUILD),
           () => closing.advance(BUILD, undefined, at),
+          () => closing.lease(BUILD),
+          () => closing.setLease(BUILD, undefined, { holder: 'a', turn: 1, ttlMs: 1 }),
+          () => closing.releaseLease(BUILD, 'a'),
         ];
         for (const call of calls) await expect(call()).rejects.toBeInstanceOf(ReadStoreUnavailable);
         await store.ping();

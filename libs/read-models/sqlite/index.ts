@@ -5,13 +5,15 @@ import {
   type Checkpoint,
   type CollectionSchema,
   type DocumentWrite,
+  type Lease,
   type PageQuery,
   type ReadStore,
   ReadStoreUnavailable,
   type StoredDocument,
+  parsedBuild,
 } from '#read-models';
 import { Connection, type SqlValue } from './connection.js';
-import { parsedBuild, tableOf } from './layout.js';
+import { tableOf } from './layout.js';
 import { pageStatement } from './page.js';
 import type { WriterRequest } from './writer-protocol.js';
 import { WriterThread } from './writer-thread.js';
@@ -146,6 +148,23 @@ class SqliteReadStore implements ReadStore {
   async advance(build: BuildName, expected: Checkpoint | undefined, next: Checkpoint): Promise<boolean> {
     const misses = await this.request({ type: 'advance', build, expected, next });
     return misses.length === 0;
+  }
+
+  async lease(build: BuildName): Promise<Lease | undefined> {
+    const rows = await this.all<{ holder: string; turn: bigint; ttl_ms: bigint }>(
+      'SELECT holder, turn, ttl_ms FROM leases WHERE build = ?',
+      build,
+    );
+    return rows[0] && { holder: rows[0].holder, turn: Number(rows[0].turn), ttlMs: Number(rows[0].ttl_ms) };
+  }
+
+  async setLease(build: BuildName, expected: Lease | undefined, next: Lease): Promise<boolean> {
+    const misses = await this.request({ type: 'set lease', build, expected, next });
+    return misses.length === 0;
+  }
+
+  async releaseLease(build: BuildName, holder: string): Promise<void> {
+    await this.request({ type: 'release lease', build, holder });
   }
 
   async ping(): Promise<void> {

@@ -1,5 +1,5 @@
 import Database from 'libsql';
-import type { BuildName, CollectionSchema } from '#read-models';
+import { type BuildName, type CollectionSchema, checkedField, parsedBuild } from '#read-models';
 import { Connection } from './connection.js';
 
 /** `CCRM`, in the file's header: a read store of ours, and no other database. */
@@ -8,16 +8,6 @@ const LAYOUT_VERSION = 1;
 const WAL_RETRY_MS = 20;
 /** Catching up writes all over the indexes: with SQLite's 2 MiB it reads each page again. */
 const WRITE_CACHE_KIB = 65_536;
-
-const BUILD_NAME = /^([A-Za-z][A-Za-z0-9_-]{0,62})_v(\d{1,9})_(\d{1,9})$/;
-const FIELD_NAME = /^[A-Za-z][A-Za-z0-9]{0,62}$/;
-
-/** Throws `TypeError` for anything but `<projection>_v<version>_<n>`. */
-export function parsedBuild(build: string): { name: string; version: number; number: number } {
-  const [, name, version, number] = BUILD_NAME.exec(build) ?? [];
-  if (name === undefined) throw new TypeError(`${JSON.stringify(build)} is not the name of a build`);
-  return { name, version: Number(version), number: Number(number) };
-}
 
 /** A build's table: quoted, so only of a name that has been checked. */
 export const tableOf = (build: BuildName): string => {
@@ -38,11 +28,6 @@ export const keyColumn = (field: string): string => `"doc.${checkedField(field)}
 export const indexOf = (table: string, equality: readonly string[], sort: string): string =>
   `"${table.slice(1, -1)}:${equality.map(checkedField).toSorted().join(',')}:${checkedField(sort)}"`;
 
-function checkedField(field: string): string {
-  if (!FIELD_NAME.test(field)) throw new TypeError(`${JSON.stringify(field)} is not a field that can be indexed`);
-  return field;
-}
-
 /** Opens the file to write, makes it where there is none. Throws when it is another program's or another version's. */
 export function openToWrite(file: string, busyTimeoutMs: number): Connection {
   const connection = new Connection(file, busyTimeoutMs);
@@ -58,7 +43,9 @@ export function openToWrite(file: string, busyTimeoutMs: number): Connection {
           build TEXT PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, number INTEGER NOT NULL,
           layout TEXT NOT NULL, log_id TEXT, position TEXT, event_id TEXT);
         CREATE TABLE IF NOT EXISTS served (
-          name TEXT, version INTEGER, build TEXT NOT NULL, PRIMARY KEY (name, version));`);
+          name TEXT, version INTEGER, build TEXT NOT NULL, PRIMARY KEY (name, version));
+        CREATE TABLE IF NOT EXISTS leases (
+          build TEXT PRIMARY KEY, holder TEXT NOT NULL, turn INTEGER NOT NULL, ttl_ms INTEGER NOT NULL);`);
     });
     return connection;
   } catch (error) {
@@ -175,7 +162,7 @@ function layOutValues(
   makeIndexes(connection, values, schema, 'value, ');
 }
 
-/** Removes the build's tables, its checkpoint and its name; indexes and triggers go with their tables. */
+/** Removes the build's tables, its checkpoint, its lease and its name; indexes and triggers go with their tables. */
 export function remove(connection: Connection, build: BuildName): void {
   parsedBuild(build);
   const tables = connection.all<{ name: string }>(
@@ -183,5 +170,6 @@ export function remove(connection: Connection, build: BuildName): void {
     ...[build, `${build}.`, `${build}.`],
   );
   for (const { name } of tables) connection.exec(`DROP TABLE "${name}"`);
+  connection.run('DELETE FROM leases WHERE build = ?', build);
   connection.run('DELETE FROM builds WHERE build = ?', build);
 }

@@ -1,4 +1,4 @@
-import type { BuildName, FieldValue, PageQuery } from '#read-models';
+import { type BuildName, type FieldValue, type PageQuery, endOfPrefix } from '#read-models';
 import type { SqlValue } from './connection.js';
 import { indexOf, keyColumn, tableOf, valuesTableOf } from './layout.js';
 
@@ -57,15 +57,3 @@ export function pageStatement(build: BuildName, query: PageQuery): { sql: string
 /** In SQLite's order of keys: numbers before strings, strings by code point. */
 const precedes = (value: FieldValue, bound: string): boolean =>
   typeof value !== 'string' || Buffer.compare(Buffer.from(value), Buffer.from(bound)) < 0;
-
-/** The first string behind all that begin with `prefix`, by code point; `undefined` where nothing can be behind them. */
-export function endOfPrefix(prefix: string): string | undefined {
-  // A lone surrogate is bound as U+FFFD.
-  const characters = Array.from(prefix.replace(/\p{Cs}/gu, '\ufffd'));
-  const codePoints = characters.map((character) => character.codePointAt(0) ?? 0);
-  const last = codePoints.findLastIndex((codePoint) => codePoint < 0x10ffff);
-  const codePoint = codePoints[last];
-  if (codePoint === undefined) return undefined;
-  const next = codePoint === 0xd7ff ? 0xe000 : codePoint + 1;
-  return characters.slice(0, last).join('') + String.fromCodePoint(next);
-}

@@ -1,4 +1,4 @@
-import type { BuildName, Checkpoint, CollectionSchema } from '#read-models';
+import type { BuildName, Checkpoint, CollectionSchema, Lease } from '#read-models';
 
 export interface WriterOptions {
   readonly file: string;
@@ -32,7 +32,14 @@ export type WriterRequest =
       readonly build: BuildName;
       readonly expected: Checkpoint | undefined;
       readonly next: Checkpoint;
-    };
+    }
+  | {
+      readonly type: 'set lease';
+      readonly build: BuildName;
+      readonly expected: Lease | undefined;
+      readonly next: Lease;
+    }
+  | { readonly type: 'release lease'; readonly build: BuildName; readonly holder: string };
 
 export interface Order {
   readonly order: number;

@@ -1,5 +1,5 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { BuildName, Checkpoint } from '#read-models';
+import type { BuildName, Checkpoint, Lease } from '#read-models';
 import type { Connection } from './connection.js';
 import { layOut, openToWrite, remove, tableOf } from './layout.js';
 import type { Answer, DocumentRow, Order, WriterOptions, WriterRequest } from './writer-protocol.js';
@@ -77,6 +77,11 @@ function fulfil(open: Connection, request: WriterRequest): string[] {
       return advanced(open, request.build, request.expected, request.next) ? [] : [request.build];
     case 'serve':
       return served(open, request.name, request.version, request.from, request.build) ? [] : [request.build];
+    case 'set lease':
+      return leaseSet(open, request.build, request.expected, request.next) ? [] : [request.build];
+    case 'release lease':
+      open.run('DELETE FROM leases WHERE build = ? AND holder = ?', request.build, request.holder);
+      return [];
     case 'drop':
       if (open.all('SELECT build FROM served WHERE build = ?', request.build).length > 0) return [request.build];
       remove(open, request.build);
@@ -120,4 +125,16 @@ const served = (
         `UPDATE served SET build = ? WHERE name = ? AND version = ? AND build = ?
          AND EXISTS (SELECT 1 FROM builds WHERE builds.build = ?)`,
         ...[build, name, version, from, build],
+      )) === 1;
+
+const leaseSet = (open: Connection, build: BuildName, expected: Lease | undefined, next: Lease): boolean =>
+  (expected === undefined
+    ? open.run(
+        `INSERT INTO leases (build, holder, turn, ttl_ms) SELECT build, ?, ?, ? FROM builds
+         WHERE build = ? ON CONFLICT DO NOTHING`,
+        ...[next.holder, next.turn, next.ttlMs, build],
+      )
+    : open.run(
+        `UPDATE leases SET holder = ?, turn = ?, ttl_ms = ? WHERE build = ? AND holder = ? AND turn = ?`,
+        ...[next.holder, next.turn, next.ttlMs, build, expected.holder, expected.turn],
       )) === 1;

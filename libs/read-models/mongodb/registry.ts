@@ -1,0 +1,135 @@
+import type { Collection, Filter, UpdateFilter } from 'mongodb';
+import {
+  type BuildInfo,
+  type BuildName,
+  type Checkpoint,
+  type Lease,
+  ReadStoreUnavailable,
+  parsedBuild,
+} from '#read-models';
+import { ServerCode, hasCode } from './errors.js';
+
+interface BuildEntry {
+  readonly checkpoint?: Checkpoint;
+  readonly lease?: Lease;
+}
+
+/** A projection in one version. One document, so that pointer, builds and checkpoints change under one guard. */
+export interface ProjectionEntry {
+  /** `<projection>_v<version>` */
+  readonly _id: string;
+  readonly name: string;
+  readonly version: number;
+  /** The build that queries are answered from. */
+  readonly served?: BuildName;
+  readonly builds: Readonly<Record<BuildName, BuildEntry>>;
+}
+
+const idOf = (name: string, version: number): string => `${name}_v${version}`;
+
+const entryIdOf = (build: BuildName): string => {
+  const { name, version } = parsedBuild(build);
+  return idOf(name, version);
+};
+
+/** Which builds there are, which are served, how far each has come, and who works at it. */
+export class Registry {
+  constructor(private readonly projections: Collection<ProjectionEntry>) {}
+
+  async builds(name: string, version: number): Promise<BuildInfo[]> {
+    const entry = await this.projections.findOne({ _id: idOf(name, version) });
+    const builds = Object.entries(entry?.builds ?? {}) as [BuildName, BuildEntry][];
+    return builds
+      .toSorted(([left], [right]) => parsedBuild(left).number - parsedBuild(right).number)
+      .map(([build, { checkpoint }]) => ({ build, checkpoint, served: entry?.served === build }));
+  }
+
+  async served(name: string, version: number): Promise<BuildName | undefined> {
+    const entry = await this.projections.findOne({ _id: idOf(name, version) });
+    return entry?.served;
+  }
+
+  /** The served build of the latest version that has one. */
+  async latestServed(name: string): Promise<BuildName | undefined> {
+    const entry = await this.projections.findOne({ name, served: { $exists: true } }, { sort: { version: -1 } });
+    return entry?.served;
+  }
+
+  async find(build: BuildName): Promise<BuildEntry | undefined> {
+    const entry = await this.projections.findOne({ _id: entryIdOf(build) });
+    return entry?.builds[build];
+  }
+
+  /** Throws `ReadStoreUnavailable` where there is no such build: it was dropped, or never prepared. */
+  async expect(build: BuildName): Promise<void> {
+    if ((await this.find(build)) === undefined) throw new ReadStoreUnavailable(`${build} is not there`);
+  }
+
+  async add(build: BuildName): Promise<void> {
+    const { name, version } = parsedBuild(build);
+    const _id = idOf(name, version);
+    try {
+      await this.projections.updateOne({ _id }, { $setOnInsert: { name, version, builds: {} } }, { upsert: true });
+    } catch (error) {
+      // Another process was faster.
+      if (!hasCode(error, ServerCode.DuplicateKey)) throw error;
+    }
+    await this.change({ _id, [`builds.${build}`]: { $exists: false } }, { $set: { [`builds.${build}`]: {} } });
+  }
+
+  /** Answers whether `from` was still the one that is served, and there is such a build. */
+  serve(name: string, version: number, from: BuildName | undefined, build: BuildName): Promise<boolean> {
+    return this.change(
+      { _id: idOf(name, version), served: from ?? { $exists: false }, [`builds.${build}`]: { $exists: true } },
+      { $set: { served: build } },
+    );
+  }
+
+  /** Answers whether it was this call that took the build's name away. Throws for the served one. */
+  async remove(build: BuildName): Promise<boolean> {
+    const { name, version } = parsedBuild(build);
+    const entry = `builds.${build}`;
+    const unserved = { _id: idOf(name, version), served: { $ne: build }, [entry]: { $exists: true } };
+    const removed = await this.change(unserved, { $unset: { [entry]: '' } });
+    if (!removed && (await this.served(name, version)) === build) {
+      throw new Error(`${build} is served, so it can't be dropped`);
+    }
+    return removed;
+  }
+
+  advance(build: BuildName, expected: Checkpoint | undefined, next: Checkpoint): Promise<boolean> {
+    const stored = expected && { logId: expected.logId, position: expected.position, eventId: expected.eventId };
+    return this.move(build, 'checkpoint', stored, next);
+  }
+
+  setLease(build: BuildName, expected: Lease | undefined, next: Lease): Promise<boolean> {
+    return this.move(build, 'lease', expected && { holder: expected.holder, turn: expected.turn }, next);
+  }
+
+  async releaseLease(build: BuildName, holder: string): Promise<void> {
+    const lease = `builds.${build}.lease`;
+    await this.change({ _id: entryIdOf(build), [`${lease}.holder`]: holder }, { $unset: { [lease]: '' } });
+  }
+
+  /** Compare-and-set of a part of the build's entry, which is there when the build is. */
+  private move(
+    build: BuildName,
+    part: keyof BuildEntry,
+    expected: Readonly<Record<string, string | number>> | undefined,
+    next: Checkpoint | Lease,
+  ): Promise<boolean> {
+    const path = `builds.${build}.${part}`;
+    const stored: Filter<ProjectionEntry>[] = expected
+      ? Object.entries(expected).map(([field, value]) => ({ [`${path}.${field}`]: { $eq: value } }))
+      : [{ [path]: { $exists: false } }];
+    return this.change(
+      { _id: entryIdOf(build), [`builds.${build}`]: { $exists: true }, $and: stored },
+      { $set: { [path]: next } },
+    );
+  }
+
+  private async change(expected: Filter<ProjectionEntry>, change: UpdateFilter<ProjectionEntry>): Promise<boolean> {
+    const { matchedCount } = await this.projections.updateOne(expected, change);
+    return matchedCount === 1;
+  }
+}

@@ -1,0 +1,420 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Int32, Long, MongoClient, MongoServerError } from 'mongodb';
+import {
+  type BuildName,
+  type DocumentWrite,
+  type Projection,
+  type ReadStore,
+  ProjectionStopped,
+  Projector,
+  ReadStoreUnavailable,
+  clients,
+  projections,
+  rebuild,
+} from '#read-models';
+import { type StoredFields, openMongoReadStore, pageFind, validatorOf } from '#read-models/mongodb';
+import { Stage, VERIFIER_MARK, plainFold, silent, storedDocuments, until } from '../replay/stage.js';
+import {
+  type MongoProcess,
+  describeWithMongo,
+  describeWithOwnMongo,
+  startMongo,
+} from '../support/mongodb/mongo-server.js';
+import { lists, notes, readStoreContract } from './read-store.js';
+
+const BUILD = 'notes_v1_1';
+const START_MS = 60_000;
+
+const write = (id: string, doc: unknown = {}): DocumentWrite => ({
+  ...{ id, expected: undefined, position: '0001', revision: 0n, doc },
+});
+
+/** Feeds the first build of the projection until it has caught up. */
+async function project<Doc>(stage: Stage, store: ReadStore, projection: Projection<Doc>): Promise<BuildName> {
+  const build: BuildName = `${projection.name}_v${projection.version}_1`;
+  const stop = new AbortController();
+  const projector = new Projector({ ...stage.stores, store, projection, build, observer: silent });
+  const running = projector.run(stop.signal);
+  await Promise.race([projector.caughtUp, running]);
+  stop.abort();
+  await running;
+  return build;
+}
+
+describeWithMongo('MongoDB', () => {
+  let mongo: MongoProcess;
+  let client: MongoClient;
+
+  beforeAll(async () => {
+    mongo = await startMongo();
+    client = new MongoClient(mongo.url);
+  }, START_MS);
+
+  afterAll(async () => {
+    await client.close();
+    await mongo.stop();
+  });
+
+  const newDatabase = () => `read_store_${randomUUID().slice(0, 8)}`;
+
+  readStoreContract('MongoDB', {
+    create: () => {
+      const database = newDatabase();
+      return Promise.resolve({
+        open: () => openMongoReadStore({ url: mongo.url, database }),
+        snapshot: () => dump(client, database),
+        remove: async () => {
+          await client.db(database).dropDatabase();
+        },
+      });
+    },
+  });
+
+  describe('the MongoDB read store', () => {
+    let database: string;
+    let store: ReadStore;
+
+    beforeEach(async () => {
+      database = newDatabase();
+      store = await openMongoReadStore({ url: mongo.url, database });
+      await store.prepare(BUILD, notes);
+    });
+
+    afterEach(async () => {
+      await store.close();
+      await client.db(database).dropDatabase();
+    });
+
+    const collections = async () => {
+      const found = await client.db(database).listCollections({}, { nameOnly: true }).toArray();
+      return found.map(({ name }) => name).filter((name) => !name.startsWith('system.'));
+    };
+    /** The answer, or nothing from a server that has no such command. */
+    const whereSupported = (command: Promise<unknown>) =>
+      command.catch((error: unknown) => {
+        if (!(error instanceof MongoServerError && error.codeName === 'CommandNotFound')) throw error;
+      });
+
+    it('has an index for every list: the filters, then the sort, then the id', async () => {
+      const indexes = await client.db(database).collection(BUILD).indexes();
+      for (const list of lists()) {
+        const { options } = pageFind(list);
+        const fields = [...(list.contains ? [list.contains.field] : []), ...Object.keys(list.equals ?? {})];
+        const index = indexes.find(({ name }) => name === options.hint);
+        expect(Object.keys(index?.key ?? {})).toEqual([...fields, list.sort.field, '_id']);
+      }
+    });
+
+    it('walks that index for every page and sorts nothing, where the server can explain', async () => {
+      for (const list of lists()) {
+        const { filter, options } = pageFind(list);
+        const cursor = client.db(database).collection<StoredFields>(BUILD).find(filter, options);
+        const plan = await whereSupported(cursor.explain('queryPlanner'));
+        if (plan === undefined) return;
+        const steps = JSON.stringify((plan as { queryPlanner: { winningPlan: unknown } }).queryPlanner.winningPlan);
+        expect(steps).toContain('IXSCAN');
+        expect(steps).not.toMatch(/"(COLLSCAN|SORT|SORT_MERGE)"/);
+      }
+    });
+
+    it('refuses a prefix of another field than the sort’s, and fields that are paths or operators', async () => {
+      const sort = { field: 'title', direction: 'asc' } as const;
+      await expect(store.find(BUILD, { prefix: { field: 'rank', value: 'a' }, sort, limit: 1 })).rejects.toThrow(
+        TypeError,
+      );
+      for (const field of ['$where', 'title.x', '_id', '']) {
+        await expect(store.find(BUILD, { equals: { [field]: 'x' }, sort, limit: 1 })).rejects.toThrow(TypeError);
+        await expect(store.find(BUILD, { sort: { ...sort, field }, limit: 1 })).rejects.toThrow(TypeError);
+        const contains = { field, value: 'x' };
+        await expect(store.find(BUILD, { contains, sort, limit: 1 })).rejects.toThrow(TypeError);
+      }
+    });
+
+    it.each(['projections', 'system.views', 'notes_v1', '_v1_1', 'notes_v1_1.tags', 'notes$_v1_1'])(
+      'takes no name of a build like %j',
+      async (name) => {
+        const build = name as typeof BUILD;
+        await expect(store.prepare(build, notes)).rejects.toThrow(TypeError);
+        await expect(store.read(build, ['n1'])).rejects.toThrow(TypeError);
+        await expect(store.drop(build)).rejects.toThrow(TypeError);
+      },
+    );
+
+    it('adds the indexes that a later schema has, and keeps what is stored', async () => {
+      await store.prepare('later_v1_1', { name: 'later', version: 1, indexes: [['title']] });
+      await store.write('later_v1_1', [write('n1', { workspace: 'w', title: 't', tags: ['x'] })]);
+      await store.prepare('later_v1_1', { ...notes, name: 'later' });
+      const sort = { field: 'title', direction: 'asc' } as const;
+      const contains = { field: 'tags', value: 'x' };
+      const found = await store.find('later_v1_1', { equals: { workspace: 'w' }, contains, sort, limit: 5 });
+      expect(found.map(({ id }) => id)).toEqual(['n1']);
+    });
+
+    it('stores a document’s fields beside its own, and what is undefined not at all', async () => {
+      await store.write(BUILD, [write('n1', { title: 't', rank: undefined, tags: ['x'] })]);
+      const stored = await client.db(database).collection(BUILD).findOne({}, { useBigInt64: true });
+      expect(stored).toEqual({ _id: 'n1', _position: '0001', _revision: 0n, title: 't', tags: ['x'] });
+    });
+
+    it('says that a build is not there, rather than that it is empty, and makes none by a write', async () => {
+      await store.prepare('notes_v1_2', notes);
+      await store.drop('notes_v1_2');
+      for (const build of ['notes_v1_2', 'notes_v9_9'] as const) {
+        const calls = [
+          () => store.count(build),
+          () => store.read(build, ['n1']),
+          () => store.find(build, { sort: { field: 'title', direction: 'asc' }, limit: 1 }),
+          () => store.scan(build, undefined, 1),
+          () => store.write(build, [write('n1')]),
+        ];
+        for (const call of calls) await expect(call()).rejects.toBeInstanceOf(ReadStoreUnavailable);
+      }
+      expect((await collections()).toSorted()).toEqual([BUILD, 'projections']);
+    });
+
+    it('begins a build anew where a late write has left documents of one that was dropped', async () => {
+      await client.db(database).collection('notes_v1_2').insertOne({ title: 'left over' });
+      await store.prepare('notes_v1_2', notes);
+      expect(await store.count('notes_v1_2')).toBe(0);
+    });
+
+    it('asks the majority, and retries nothing, whatever the connection string says', async () => {
+      const relay = await relayTo(mongo.url);
+      const careless = 'w=0&readConcernLevel=local&readPreference=secondaryPreferred&retryWrites=true';
+      const relayed = await openMongoReadStore({ url: `${relay.url}/?directConnection=true&${careless}`, database });
+      relay.forget();
+      await relayed.write(BUILD, [write('n1')]);
+      await relayed.read(BUILD, ['n1']);
+      await relayed.close();
+      await relay.close();
+      const sent = relay.sent();
+      expect(sent).toContain('\x02w\0\t\0\0\0majority\0');
+      expect(sent).toContain('\x02level\0\t\0\0\0majority\0');
+      expect(sent).not.toMatch(/local|secondary|txnNumber/);
+    });
+
+    it('says soon that no server is there, and refuses what is no connection string without quoting it', async () => {
+      const opened = openMongoReadStore({ url: 'mongodb://127.0.0.1:9/?connectTimeoutMS=60000', timeoutMs: 300 });
+      await expect(opened).rejects.toBeInstanceOf(ReadStoreUnavailable);
+      const error: unknown = await openMongoReadStore({ url: 'http://user:s3cret@host' }).catch(
+        (thrown: unknown) => thrown,
+      );
+      expect(error).toBeInstanceOf(TypeError);
+      expect(String(error)).not.toContain('s3cret');
+    });
+
+    describe('under the projections', () => {
+      let stage: Stage;
+
+      beforeEach(async () => {
+        stage = await Stage.open();
+        await stage.register('weather');
+        for (const label of ['a', 'b', 'c']) await stage.create(label);
+        await stage.rename('b', 'Böen 🔑');
+        await stage.assign('a', 'weather');
+        await stage.assign('c', 'weather');
+        await stage.revoke('c');
+      });
+
+      afterEach(() => stage.close());
+
+      it('holds their folds, as the schema for analysts says, and no verifier', async () => {
+        const events = await stage.events();
+        for (const projection of projections) {
+          const build = await project(stage, store, projection);
+          expect(await storedDocuments(store, build)).toEqual(plainFold(projection, events));
+          const validator = validatorOf(projection.name, projection.version);
+          const stored = await client.db(database).collection(build, { promoteValues: false }).find().toArray();
+          expect(stored.length).toBeGreaterThan(0);
+          for (const document of stored) expect(violations(document, validator?.$jsonSchema)).toEqual([]);
+          expect(JSON.stringify(stored)).not.toContain(VERIFIER_MARK);
+        }
+      });
+
+      it('has MongoDB refuse other documents than the schema’s, where the server validates', async () => {
+        const build = await project(stage, store, clients);
+        const options = await client.db(database).listCollections({ name: build }).toArray();
+        if (!JSON.stringify(options).includes('$jsonSchema')) return;
+        const [stored] = await store.scan(build, undefined, 1);
+        const refused = store.write(build, [write('cc_x', { ...(stored?.doc as object), verifier: 'x' })]);
+        await expect(refused).rejects.toBeInstanceOf(ReadStoreUnavailable);
+      });
+
+      it('rebuilds beside the served build and switches; the views follow, where the server has views', async () => {
+        const first = await project(stage, store, clients);
+        await store.serve(clients.name, clients.version, undefined, first);
+        const { signal } = new AbortController();
+        const options = { ...stage.stores, store, projection: clients, observer: silent, signal, graceMs: 0 };
+        expect(await rebuild(options)).toMatchObject({ build: 'clients_v1_2', documents: 3, different: 0 });
+        const made = await collections();
+        expect(made).toContain('clients_v1_2');
+        expect(made).not.toContain(first);
+        expect((await client.db(database).collection('projections').findOne({ name: 'clients' }))?.served).toBe(
+          'clients_v1_2',
+        );
+        if ((await whereSupported(client.db(database).command({ collMod: BUILD }))) === undefined) {
+          expect(made).not.toContain('active_clients');
+          return;
+        }
+        const named = async (view: string) =>
+          (await client.db(database).collection(view).find().sort({ name: 1 }).toArray()).map(
+            ({ name }) => name as string,
+          );
+        expect(await named('active_clients')).toEqual(['Böen 🔑', 'Client a']);
+        expect(await named('revoked_clients')).toEqual(['Client c']);
+      });
+    });
+  });
+});
+
+describeWithOwnMongo('a MongoDB server that fails', () => {
+  let directory: string;
+  let mongo: MongoProcess;
+  let store: ReadStore;
+  let stage: Stage;
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'mongo-faults-'));
+    mongo = await startMongo({ file: join(directory, 'data') });
+    store = await openMongoReadStore({ url: mongo.url, timeoutMs: 1_000 });
+    stage = await Stage.open();
+  }, START_MS);
+
+  afterEach(async () => {
+    await store.close();
+    await stage.close();
+    await mongo.stop();
+    await rm(directory, { recursive: true });
+  });
+
+  it('is told as ReadStoreUnavailable in time while it hangs, and answers when it is back', async () => {
+    await store.prepare(BUILD, notes);
+    process.kill(mongo.pid ?? 0, 'SIGSTOP');
+    const began = performance.now();
+    const calls = [store.write(BUILD, [write('n1')]), store.read(BUILD, ['n1']), store.checkpoint(BUILD), store.ping()];
+    for (const call of calls) await expect(call).rejects.toBeInstanceOf(ReadStoreUnavailable);
+    expect(performance.now() - began).toBeLessThan(3_000);
+    process.kill(mongo.pid ?? 0, 'SIGCONT');
+    await until(() =>
+      store.ping().then(
+        () => true,
+        () => false,
+      ),
+    );
+    // What was answered too late may have been done: the guard makes the repetition harmless.
+    expect([[], ['n1']]).toContainEqual(await store.write(BUILD, [write('n1')]));
+    expect(await store.count(BUILD)).toBe(1);
+  });
+
+  it(
+    'is waited for by a projector, which goes on where a server that came back older stands',
+    async () => {
+      await stage.create('a');
+      const build = await project(stage, store, clients);
+      await mongo.stop();
+      const older = join(directory, 'older');
+      await cp(join(directory, 'data'), older, { recursive: true });
+      await mongo.restart();
+
+      const stop = new AbortController();
+      const outages: string[] = [];
+      const observer = {
+        outageBegan: (error: Error) => outages.push(error.name),
+        outageEnded: () => outages.push('over'),
+      };
+      const projector = new Projector({ ...stage.stores, store, projection: clients, build, observer });
+      const running = projector.run(stop.signal);
+      await until(() => projector.status().state === 'live');
+      await stage.create('b');
+      await until(async () => (await store.count(build)) === 2);
+      await mongo.kill();
+      await rm(join(directory, 'data'), { recursive: true });
+      await cp(older, join(directory, 'data'), { recursive: true });
+      await stage.create('c');
+      await until(() => outages.length > 0);
+      await mongo.restart();
+      await until(() => outages.includes('over'), 20_000);
+      await until(() => projector.status().state === 'live');
+      stop.abort();
+      await running;
+
+      expect(outages[0]).toBe(ReadStoreUnavailable.name);
+      expect(projector.status().error).not.toBeInstanceOf(ProjectionStopped);
+      expect(await storedDocuments(store, build)).toEqual(plainFold(clients, await stage.events()));
+    },
+    START_MS,
+  );
+});
+
+/** As `mongodump` and `mongorestore` do. */
+async function dump(client: MongoClient, name: string): Promise<() => Promise<void>> {
+  const database = client.db(name);
+  const collections = await database.listCollections({ type: 'collection' }, { nameOnly: true }).toArray();
+  const dumped = await Promise.all(
+    collections.map(async (each) => {
+      const collection = database.collection(each.name, { promoteValues: false });
+      return { collection, documents: await collection.find().toArray(), indexes: await collection.indexes() };
+    }),
+  );
+  return async () => {
+    await database.dropDatabase();
+    for (const { collection, documents, indexes } of dumped) {
+      if (documents.length > 0) await collection.insertMany(documents);
+      const wanted = indexes.filter(({ key }) => Object.keys(key).join() !== '_id');
+      if (wanted.length > 0) await collection.createIndexes(wanted.map(({ name = '', key }) => ({ name, key })));
+    }
+  };
+}
+
+/** What lies between a store and its server: keeps what was sent. */
+async function relayTo(url: string) {
+  const { hostname, port } = new URL(url);
+  const chunks: Buffer[] = [];
+  const relay = createServer((socket) => {
+    const server = connect(Number(port), hostname);
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('error', () => server.destroy());
+    server.on('error', () => socket.destroy());
+    socket.pipe(server).pipe(socket);
+  }).listen(0, '127.0.0.1');
+  await once(relay, 'listening');
+  return {
+    url: `mongodb://127.0.0.1:${(relay.address() as AddressInfo).port}`,
+    forget: () => chunks.splice(0),
+    sent: () => Buffer.concat(chunks).toString('latin1'),
+    close: () => once(relay.close(), 'close'),
+  };
+}
+
+type Schema = NonNullable<ReturnType<typeof validatorOf>>['$jsonSchema'];
+
+/** The paths of what MongoDB's `$jsonSchema` would refuse, of the part of it that is used. */
+function violations(value: unknown, schema: Schema | undefined, path = ''): string[] {
+  if (schema === undefined) return [`${path} is not documented`];
+  if (bsonTypeOf(value) !== schema.bsonType) return [`${path}: ${bsonTypeOf(value)}`];
+  if (schema.enum && !schema.enum.includes(value as string)) return [`${path}: ${String(value)}`];
+  if (Array.isArray(value)) return value.flatMap((item, index) => violations(item, schema.items, `${path}[${index}]`));
+  if (bsonTypeOf(value) !== 'object') return [];
+  const fields = value as Record<string, unknown>;
+  const { properties = {}, required = [], additionalProperties = true } = schema;
+  return [
+    ...required.filter((field) => !(field in fields)).map((field) => `${path}.${field} is missing`),
+    ...Object.keys(fields).flatMap((field) => {
+      return additionalProperties && !(field in properties)
+        ? []
+        : violations(fields[field], properties[field], `${path}.${field}`);
+    }),
+  ];
+}
+
+function bsonTypeOf(value: unknown): string {
+  if (Array.isArray(value)) return 'array';
+  if (value instanceof Int32) return 'int';
+  if (value instanceof Long) return 'long';
+  return value === null ? 'null' : typeof value;
+}

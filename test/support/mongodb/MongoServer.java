@@ -1,0 +1,81 @@
+import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.bson.Document;
+import io.netty.channel.Channel;
+import java.util.List;
+import java.util.function.IntUnaryOperator;
+import java.util.stream.Collectors;
+import org.h2.mvstore.MVStore;
+
+/**
+ * MongoDB's protocol for tests, by mongo-java-server: `java -cp 'jars/*' MongoServer.java <port> [file]`. Port 0 is any
+ * free one; without a file nothing outlives the process. Prints its port when it is ready, ends when its input ends.
+ */
+public final class MongoServer {
+    public static void main(String[] args) throws Exception {
+        var backend = new CodePointOrder(args.length > 1 ? args[1] : null);
+        backend.version(new Version5());
+        var server = new de.bwaldvogel.mongo.MongoServer(backend);
+        server.bind("127.0.0.1", Integer.parseInt(args[0]));
+        Runtime.getRuntime().addShutdownHook(new Thread(server::shutdown));
+        System.out.println(server.getLocalAddress().getPort());
+        while (System.in.read() != -1) {}
+        System.exit(0);
+    }
+
+    /** The driver refuses what the server says of itself. */
+    private static final class Version5 implements MongoVersion {
+        @Override
+        public List<Integer> getVersionArray() {
+            return List.of(5, 0, 0);
+        }
+
+        @Override
+        public int getWireVersion() {
+            return 13;
+        }
+    }
+
+    /**
+     * MongoDB orders strings by code point, this server by UTF-16 unit. The two differ in surrogates only: they are kept
+     * as the greatest units, the units above them as smaller ones.
+     */
+    private static final class CodePointOrder extends H2Backend {
+        CodePointOrder(String file) {
+            super(MVStore.open(file));
+        }
+
+        /** One at a time: the server answers with its own documents, which other commands change under way. */
+        @Override
+        public synchronized Document handleCommand(Channel channel, String database, String command, Document query) {
+            return answer(super.handleCommand(channel, database, command, (Document) kept(query)));
+        }
+
+        private static Object kept(Object value) {
+            return mapped(value, unit -> unit < 0xd800 ? unit : unit < 0xe000 ? unit + 0x2000 : unit - 0x800);
+        }
+
+        private static Document answer(Document kept) {
+            return (Document) mapped(kept, unit -> unit < 0xd800 ? unit : unit < 0xf800 ? unit + 0x800 : unit - 0x2000);
+        }
+
+        private static Object mapped(Object value, IntUnaryOperator unit) {
+            if (value instanceof String text) {
+                if (text.chars().allMatch(each -> each < 0xd800)) return text;
+                var units = text.chars().map(unit).toArray();
+                var mapped = new StringBuilder(units.length);
+                for (int each : units) mapped.append((char) each);
+                return mapped.toString();
+            }
+            if (value instanceof Document document) {
+                var mapped = new Document();
+                document.forEach((name, each) -> mapped.put((String) mapped(name, unit), mapped(each, unit)));
+                return mapped;
+            }
+            if (value instanceof List<?> list) {
+                return list.stream().map(each -> mapped(each, unit)).collect(Collectors.toList());
+            }
+            return value;
+        }
+    }
+}
