@@ -1,0 +1,158 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DockerfileParser } from 'dockerfile-ast';
+import { parse } from 'yaml';
+import { ConfigurationError, configurationFrom } from '#platform';
+
+const ROOT = join(__dirname, '..', '..');
+const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
+
+interface Service {
+  readonly command?: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly restart?: string;
+  readonly healthcheck?: object;
+  readonly volumes?: readonly string[];
+}
+interface Compose {
+  readonly services: Readonly<Record<string, Service>>;
+  readonly volumes: Readonly<Record<string, unknown>>;
+}
+
+const compose = (file: string) => parse(read(file), { merge: true }) as Compose;
+const single = compose('docker-compose.yml');
+const cluster = compose('docker-compose.cluster.yml');
+const OURS = ['management', 'auth', 'projector'] as const;
+
+/** Every variable that the configuration looks at. */
+const known = (): Set<string> => {
+  const seen = new Set<string>();
+  configurationFrom(
+    new Proxy<Record<string, undefined>>(
+      {},
+      {
+        get: (_, variable) => void seen.add(String(variable)),
+      },
+    ),
+  );
+  return seen;
+};
+
+/** `${NAME}`, `${NAME:-default}`, `${NAME:?why}`, with values as Compose would put them in. */
+const interpolated = (value: string, environment: Readonly<Record<string, string>>) =>
+  value.replaceAll(/\$\{(\w+)(?::([-?])([^}]*))?\}/g, (_, name: string, mark?: string, rest?: string) => {
+    const given = environment[name];
+    if (given !== undefined) return given;
+    if (mark === '?') throw new Error(`${name} is asked for: ${rest ?? ''}`);
+    return rest ?? '';
+  });
+
+describe.each([
+  ['docker-compose.yml', single],
+  ['docker-compose.cluster.yml', cluster],
+])('%s', (file, { services, volumes }) => {
+  it('sets only variables that the configuration has', () => {
+    for (const name of OURS) {
+      for (const variable of Object.keys(services[name]?.environment ?? {})) expect(known()).toContain(variable);
+    }
+  });
+
+  it('restarts every service, also one that ended with code 0, and watches the stores', () => {
+    for (const [name, service] of Object.entries(services)) {
+      const alone = { ...single.services[name], ...service };
+      expect([name, alone.restart]).toEqual([name, 'unless-stopped']);
+      const isOurs = (OURS as readonly string[]).includes(name); // the image has a health check of its own
+      expect([name, isOurs || alone.healthcheck !== undefined]).toEqual([name, true]);
+    }
+  });
+
+  it('keeps every store in a volume of its own', () => {
+    const used = Object.values(services).flatMap((service) => service.volumes ?? []);
+    expect(used.map((volume) => volume.split(':')[0])).toEqual(Object.keys(volumes));
+  });
+
+  it('holds no secret', () => {
+    expect(read(file)).not.toMatch(/[A-Za-z0-9+/]{43}=|password|:\/\/[^/\s]+@/i);
+  });
+});
+
+describe('docker-compose.yml', () => {
+  const given = {
+    PUBLIC_URL: 'https://clients.example.com',
+    MANAGEMENT_ISSUER: 'https://issuer.example.com',
+    MANAGEMENT_JWKS_URL: 'https://issuer.example.com/jwks.json',
+    MANAGEMENT_AUDIENCE: 'consumer-clients',
+  };
+
+  it.each(OURS)('gives %s a configuration that it can start with', (name) => {
+    const { environment = {}, command } = single.services[name] ?? {};
+    const { MASTER_KEY_FILE, ...rest } = Object.fromEntries(
+      Object.entries(environment).map(([variable, value]) => [variable, interpolated(value, given)]),
+    );
+    expect(MASTER_KEY_FILE).toBe('/run/secrets/master_key');
+    const configuration = configurationFrom(rest);
+    expect(configuration.publicUrl).toBe(given.PUBLIC_URL);
+    expect(configuration.eventStoreDbUrl).toMatch(/^esdb:/);
+    expect(configuration.mongoDbUrl).toMatch(/^mongodb:/);
+    const [node, program = ''] = command ?? [];
+    expect(node).toBe('node');
+    expect(existsSync(join(ROOT, program))).toBe(true);
+  });
+
+  it('asks for what only the operator can know', () => {
+    const { environment = {} } = single.services.management ?? {};
+    for (const variable of Object.keys(given)) {
+      const value = environment[variable] ?? '';
+      expect(() => interpolated(value, {})).toThrow(`${variable} is asked for`);
+    }
+  });
+});
+
+describe('Dockerfile', () => {
+  const dockerfile = DockerfileParser.parse(read('Dockerfile'));
+  const lines = (keyword: string) =>
+    dockerfile
+      .getInstructions()
+      .filter((instruction) => instruction.getKeyword() === keyword)
+      .map((instruction) => instruction.getArgumentsContent() ?? '');
+
+  it('runs without root, on production dependencies, a program that the build makes', () => {
+    expect(dockerfile.getFROMs().length).toBeGreaterThan(1);
+    expect(lines('USER')).toEqual(['node']);
+    expect(lines('RUN').some((command) => command.startsWith('npm ci --omit=dev'))).toBe(true);
+    const [, program = ''] = JSON.parse(lines('CMD').at(-1) ?? '[]') as string[];
+    expect(existsSync(join(ROOT, program))).toBe(true);
+  });
+
+  /** Of the build's context, not of another stage. */
+  const copied = dockerfile
+    .getCOPYs()
+    .filter((copy) => copy.getFromFlag() === null)
+    .flatMap((copy) => (copy.getArgumentsContent() ?? '').split(' ').slice(0, -1));
+
+  it('copies only what is there and .dockerignore lets through', () => {
+    const allowed = [...read('.dockerignore').matchAll(/^!(.+)$/gm)].map(([, path]) => path);
+    expect(copied.length).toBeGreaterThan(0);
+    expect(copied.filter((source) => !existsSync(join(ROOT, source)) || !allowed.includes(source))).toEqual([]);
+  });
+
+  it('sets only variables that the configuration has', () => {
+    const variables = lines('ENV').flatMap((line) => line.split(' ').map((pair) => pair.split('=')[0]));
+    for (const variable of variables) expect([...known(), 'NODE_ENV']).toContain(variable);
+  });
+});
+
+describe('.env.example', () => {
+  const variables = [...read('.env.example').matchAll(/^([A-Z_]+)=/gm)].map(([, name]) => name);
+
+  it('names every variable of the configuration, and no other', () => {
+    expect(new Set(variables)).toEqual(known());
+  });
+
+  it('is a configuration that the standalone starts with', () => {
+    const environment = Object.fromEntries(
+      [...read('.env.example').matchAll(/^([A-Z_]+)=(.*)$/gm)].map(([, name = '', value = '']) => [name, value]),
+    );
+    expect(() => configurationFrom(environment)).not.toThrow(ConfigurationError);
+  });
+});
