@@ -1,131 +1,29 @@
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
-import { endOfLog, readLogId } from '#event-log';
-import { openSqliteEventLog } from '#event-log/sqlite';
-import { Projector, projections as allProjections } from '#read-models';
 import { openSqliteReadStore } from '#read-models/sqlite';
+import { measureCatchUp } from '../catch-up.mjs';
 import { ratioAtLeast, row } from '../report.mjs';
-import { alternatingMedians } from '../rounds.mjs';
-import { seedLog } from '../seeding.mjs';
 
 const section = 'Projection catch-up';
-const buildOf = ({ name, version }) => `${name}_v${version}_1`;
 
 /** All projections at once on a fresh read store, against the very writes that they make, without log and fold. */
 export async function projections(bench) {
-  const { clients, rounds } = bench.isQuick ? { clients: 100, rounds: 1 } : { clients: 8000, rounds: 5 };
   bench.say('projections');
-  const file = join(bench.newFolder('projections'), 'event-log.db');
-  const events = await seedLog(file, (seeder) => seedMarketplace(seeder, clients));
-  const log = await openSqliteEventLog({ file });
-  try {
-    const logId = await readLogId(log);
-    const writes = [];
-    await inFreshStore(bench, (store) => catchUp(log, logId, recording(store, writes)));
-    const documents = writes.reduce((sum, { documents }) => sum + documents.length, 0);
-    const seconds = await alternatingMedians(rounds, {
-      catchUp: () => inFreshStore(bench, (store) => catchUp(log, logId, store)),
-      writes: () => inFreshStore(bench, (store) => writeAgain(store, writes)),
-    });
-    return [
-      row({ section, name: `catch-up on ${events} events`, unit: 'events/s', value: events / seconds.catchUp }),
-      row({
-        ...{ section, name: 'the documents that it writes', unit: 'documents/s', value: documents / seconds.catchUp },
-        ...{ against: 'raw batched writes', reference: documents / seconds.writes, target: ratioAtLeast(0.4) },
-      }),
-    ];
-  } finally {
-    await log.close();
-  }
-}
-
-/** Seconds that `work` takes. */
-async function inFreshStore(bench, work) {
-  const store = await openSqliteReadStore({ file: join(bench.newFolder('store'), 'read-models.db') });
-  try {
-    const startedAt = performance.now();
-    await work(store);
-    return (performance.now() - startedAt) / 1000;
-  } finally {
-    await store.close();
-  }
-}
-
-async function catchUp(log, logId, store) {
-  const stopping = new AbortController();
-  const projectors = allProjections.map(
-    (projection) =>
-      new Projector({
-        ...{ log, logId, store, projection, build: buildOf(projection), now: () => new Date() },
-        observer: { outageBegan() {}, outageEnded() {} },
-      }),
-  );
-  const running = projectors.map((projector) => projector.run(stopping.signal));
-  await Promise.race([Promise.all(projectors.map(({ caughtUp }) => caughtUp)), Promise.all(running)]);
-  stopping.abort();
-  await Promise.all(running);
-  await requireComplete(log, store);
-}
-
-async function requireComplete(log, store) {
-  const end = await endOfLog(log);
-  for (const projection of allProjections) {
-    const checkpoint = await store.checkpoint(buildOf(projection));
-    if (checkpoint?.position !== end)
-      throw new Error(`${projection.name} ended at ${checkpoint?.position}, not ${end}`);
-  }
-}
-
-/** The store, with every batch that is written to it kept in `writes`. */
-const recording = (store, writes) =>
-  Object.assign(Object.create(store), {
-    write: (build, documents) => {
-      writes.push({ build, documents });
-      return store.write(build, documents);
+  const { events, documents, seconds } = await measureCatchUp(bench, {
+    ...(bench.isQuick ? { clients: 100, rounds: 1 } : { clients: 8000, rounds: 5 }),
+    openStore: () => openSqliteReadStore({ file: join(bench.newFolder('store'), 'read-models.db') }),
+    writeRaw: async ({ store, build, projection, batches }) => {
+      await store.prepare(build, projection);
+      for (const batch of batches) {
+        const missed = await store.write(build, batch);
+        if (missed.length > 0) throw new Error(`${missed.length} documents of ${build} were not written`);
+      }
     },
   });
-
-async function writeAgain(store, writes) {
-  const writeBuild = async (projection) => {
-    const build = buildOf(projection);
-    await store.prepare(build, projection);
-    for (const { documents } of writes.filter((write) => write.build === build)) {
-      const missed = await store.write(build, documents);
-      if (missed.length > 0) throw new Error(`${missed.length} documents of ${build} were not written`);
-    }
-  };
-  await Promise.all(allProjections.map(writeBuild));
-}
-
-const SUBSCRIPTIONS = 200;
-/** Clients whose lives run beside each other, so that a document is written again by later batches. */
-const GENERATION = 400;
-
-/** Clients live: created, assigned twice, renamed, rotated, unassigned, revoked, each by some. Answers the events. */
-async function seedMarketplace(seeder, count) {
-  for (let index = 0; index < SUBSCRIPTIONS; index++) await seeder.registerSubscription(`weather-${index}`);
-  for (let first = 0; first < count; first += GENERATION) {
-    const numbers = Array.from({ length: Math.min(GENERATION, count - first) }, (_, index) => first + index);
-    const clients = [];
-    const subscriptionOf = (number, nth) => `weather-${(number + nth * 7) % SUBSCRIPTIONS}`;
-    for (const number of numbers) {
-      clients.push([await seeder.createClient(`Importer ${number}`, number % 2 ? 'OAUTH2' : 'API_KEY'), number]);
-    }
-    const some = (share, change) => clients.filter(([, number]) => number % share === 0).map((each) => [each, change]);
-    for (const [[clientId, number], change] of [
-      ...some(1, (id, n) => seeder.assign(id, subscriptionOf(n, 0))),
-      ...some(1, (id, n) => seeder.assign(id, subscriptionOf(n, 1))),
-      ...some(2, (id, n) => seeder.change(id, 'ConsumerClientRenamed', { name: `Importer ${n} (Berlin)` })),
-      ...some(4, (id) => seeder.rotate(id, 2)),
-      ...some(5, (id, n) =>
-        seeder.change(id, 'ConsumerClientUnassignedFromSubscription', {
-          ...{ subscriptionId: subscriptionOf(n, 0), reason: 'REQUESTED' },
-        }),
-      ),
-      ...some(10, (id, n) => seeder.revoke(id, [subscriptionOf(n, 1)])),
-    ]) {
-      await change(clientId, number);
-    }
-  }
-  return seeder.count;
+  return [
+    row({ section, name: `catch-up on ${events} events`, unit: 'events/s', value: events / seconds.catchUp }),
+    row({
+      ...{ section, name: 'the documents that it writes', unit: 'documents/s', value: documents / seconds.catchUp },
+      ...{ against: 'raw batched writes', reference: documents / seconds.writes, target: ratioAtLeast(0.4) },
+    }),
+  ];
 }
