@@ -6,11 +6,14 @@ const rooms = {
   'libs/events': ['libs/domain'],
   'libs/event-log/src': ['libs/domain', 'libs/events'],
   'libs/event-log/sqlite': ['libs/domain', 'libs/events', 'libs/event-log/src'],
+  'libs/event-log/eventstoredb': ['libs/domain', 'libs/events', 'libs/event-log/src'],
   'libs/read-models/src': ['libs/domain', 'libs/events', 'libs/event-log/src'],
   'libs/read-models/sqlite': ['libs/domain', 'libs/events', 'libs/read-models/src'],
+  'libs/read-models/mongodb': ['libs/domain', 'libs/events', 'libs/read-models/src'],
   'libs/credentials': ['libs/domain'],
   'libs/tokens': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/credentials'],
   'libs/platform': ['libs/domain', 'libs/event-log/src', 'libs/read-models/src', 'libs/credentials', 'libs/tokens'],
+  'libs/stores': ['libs/event-log', 'libs/read-models', 'libs/credentials', 'libs/tokens', 'libs/platform'],
 };
 
 const roomRules = Object.entries(rooms).map(([room, allowed]) => ({
@@ -52,13 +55,14 @@ module.exports = {
       severity: 'error',
       from: {
         pathNot: [
-          '^libs/(event-log|read-models)/sqlite/',
-          '^apps/(standalone|cli)/',
+          '^libs/(event-log|read-models)/(sqlite|eventstoredb|mongodb)/',
+          '^libs/stores/',
+          '^apps/cli/',
           '^(test|bench)/',
           '\\.spec\\.ts$',
         ],
       },
-      to: { path: '^libs/(event-log|read-models)/sqlite/' },
+      to: { path: '^libs/(event-log|read-models)/(sqlite|eventstoredb|mongodb)/' },
     },
     {
       name: 'auth-imports-no-read-model',

@@ -72,7 +72,8 @@ const wasAssigned = (book: Book, clientId: string, revision: number, subscriptio
   book.histories
     .get(clientId)
     ?.slice(0, revision + 1)
-    .findLast(({ data }) => data.subscriptionId === subscriptionId)?.type === 'ConsumerClientAssignedToSubscription';
+    .findLast(({ type, data }) => type === 'ConsumerClientRevoked' || data.subscriptionId === subscriptionId)?.type ===
+  'ConsumerClientAssignedToSubscription';
 
 const create = (key: string): Wish => ({
   what: `create ${key}`,

@@ -1,5 +1,7 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
+import { ReadinessChecks } from '#platform';
+import { clients, history, subscriptions } from '#read-models';
 import { AssignToSubscriptionHandler } from './clients/assign-to-subscription.js';
 import { ClientsController } from './clients/clients.controller.js';
 import { CreateClientHandler } from './clients/create-client.js';
@@ -43,7 +45,7 @@ const QUERIES = [
 
 /** The management API under `/v1`: commands and queries of portal backends, auditors and operators. */
 @Module({})
-export class ManagementModule {
+export class ManagementModule implements OnModuleInit {
   static with(dependencies: ManagementDependencies): DynamicModule {
     return {
       module: ManagementModule,
@@ -51,5 +53,19 @@ export class ManagementModule {
       controllers: [ClientsController, CredentialDraftsController, SubscriptionsController],
       providers: [{ provide: DEPENDENCIES, useValue: dependencies }, ManagementGuard, ...COMMANDS, ...QUERIES],
     };
+  }
+
+  constructor(
+    @Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies,
+    @Inject(ReadinessChecks) private readonly readiness: ReadinessChecks,
+  ) {}
+
+  /** Not ready before this code's version of each read model that it answers from has caught up once. */
+  onModuleInit(): void {
+    for (const projection of [clients, history, subscriptions]) {
+      this.readiness.add(`read model ${projection.name}`, async () => {
+        await this.dependencies.readModels.served(projection);
+      });
+    }
   }
 }

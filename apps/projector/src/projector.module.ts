@@ -11,6 +11,7 @@ import {
   type Projection,
   type ProjectionObserver,
   type ProjectorStatus,
+  type ReadStore,
   NotReady,
   ServedProjection,
   type ServedProjectionOptions,
@@ -19,7 +20,7 @@ import {
   subscriptions,
 } from '#read-models';
 import { assignments } from './assignments.js';
-import { DEPENDENCIES, type ProjectorDependencies } from './dependencies.js';
+import { DEPENDENCIES, type ProjectorDependencies, type ProjectorStores } from './dependencies.js';
 import { SubscriptionEnds } from './subscription-ends.js';
 
 interface Follower {
@@ -27,12 +28,16 @@ interface Follower {
   readonly served: { run(signal: AbortSignal): Promise<void>; status(): ProjectorStatus | undefined };
 }
 
+const PROJECTIONS = [clients, subscriptions, history, assignments];
+
 /** Follows the log: builds the read models and runs the process manager, each at its own pace. */
 @Module({})
 export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly stopping = new AbortController();
-  private readonly running: Promise<void>[] = [];
-  private readonly followers: readonly Follower[];
+  private running: Promise<unknown> = Promise.resolve();
+  /** None until the stores are there. */
+  private followers: readonly Follower[] = [];
+  private readStore: ReadStore | undefined;
 
   static with(dependencies: ProjectorDependencies): DynamicModule {
     return { module: ProjectorModule, providers: [{ provide: DEPENDENCIES, useValue: dependencies }] };
@@ -43,45 +48,46 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(ReadinessChecks) private readonly readiness: ReadinessChecks,
     @Inject(Registry) private readonly registry: Registry,
-  ) {
-    const { book, readStore, clock } = dependencies;
-    const ends = new SubscriptionEnds(book, readStore, clock);
-    this.followers = [
-      this.follower(clients),
-      this.follower(subscriptions),
-      this.follower(history),
-      this.follower(assignments, (events, build) => ends.react(events, build)),
-    ];
-  }
+  ) {}
 
   onApplicationBootstrap(): void {
-    for (const follower of this.followers) {
-      const { projection, served } = follower;
-      this.readiness.add(`projection ${projection.name}`, () => this.requireServed(follower));
-      this.running.push(served.run(this.stopping.signal));
+    for (const projection of PROJECTIONS) {
+      this.readiness.add(`projection ${projection.name}`, () => this.requireServed(projection));
     }
     this.measure();
+    // What keeps the stores from ever being opened ends the process elsewhere.
+    this.dependencies.opened().then(
+      (stores) => {
+        this.follow(stores);
+      },
+      () => undefined,
+    );
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping.abort();
-    await Promise.all(this.running);
+    await this.running;
   }
 
-  private follower<Doc>(projection: Projection<Doc>, react?: ServedProjectionOptions<Doc>['react']): Follower {
-    const { book, readStore: store, clock } = this.dependencies;
-    const { log, logId } = book;
-    const observer = this.observerOf(projection.name);
-    const served = new ServedProjection({
-      log,
-      logId,
-      store,
-      projection,
-      now: clock,
-      observer,
-      ...(react && { react }),
-    });
-    return { projection, served };
+  private follow({ book, readStore }: ProjectorStores): void {
+    const { signal } = this.stopping;
+    if (signal.aborted) return;
+    const { clock, seizeLeases: seizeLease } = this.dependencies;
+    const ends = new SubscriptionEnds(book, readStore, clock);
+    const follower = <Doc>(projection: Projection<Doc>, react?: ServedProjectionOptions<Doc>['react']): Follower => {
+      const { log, logId } = book;
+      const observer = this.observerOf(projection.name);
+      const options = { log, logId, store: readStore, projection, now: clock, observer, seizeLease };
+      return { projection, served: new ServedProjection({ ...options, ...(react && { react }) }) };
+    };
+    this.readStore = readStore;
+    this.followers = [
+      follower(clients),
+      follower(subscriptions),
+      follower(history),
+      follower(assignments, (events, build) => ends.react(events, build)),
+    ];
+    this.running = Promise.all(this.followers.map(({ served }) => served.run(signal)));
   }
 
   private observerOf(projection: string): ProjectionObserver {
@@ -99,15 +105,14 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
   }
 
   /** Red until this code's version of the projection has a build that is served, and when it had to stop. */
-  private async requireServed({ projection, served }: Follower): Promise<void> {
-    const { name, version } = projection;
-    const status = served.status();
+  private async requireServed({ name, version }: Follower['projection']): Promise<void> {
+    const status = this.followers.find(({ projection }) => projection.name === name)?.served.status();
     if (status?.state === 'stopped') throw status.error ?? new Error(`${name} stopped`);
-    if ((await this.dependencies.readStore.served(name, version)) === undefined) throw new NotReady(name);
+    if ((await this.readStore?.served(name, version)) === undefined) throw new NotReady(name);
   }
 
   private measure(): void {
-    const followers = this.followers;
+    const followers = () => this.followers;
     const gauge = (name: string, help: string, value: (status: ProjectorStatus) => number | undefined) =>
       new Gauge({
         name,
@@ -115,7 +120,9 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
         labelNames: ['projection'],
         registers: [this.registry],
         collect() {
-          for (const { projection, served } of followers) {
+          // Another process may have taken the work over.
+          this.reset();
+          for (const { projection, served } of followers()) {
             const status = served.status();
             const measured = status && value(status);
             if (measured !== undefined) this.set({ projection: projection.name }, measured);
@@ -124,6 +131,7 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
       });
     gauge('projection_lag_seconds', 'Age of the oldest event that the projection lacks, at most', (s) => s.lagSeconds);
     gauge('projection_position', 'Position of the last event that was applied', (s) => Number(s.position ?? 0));
+    gauge('projection_at_work', '1 in the process that has the lease of the build that is served', () => 1);
     gauge('projection_stopped', '1 when the projection had to stop', (s) => (s.state === 'stopped' ? 1 : 0));
   }
 }

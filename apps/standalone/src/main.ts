@@ -1,20 +1,33 @@
 import 'reflect-metadata';
-import { type Configuration, configurationFrom, createHttpApplication, createLogger, systemClock } from '#platform';
-import { adminTokenPath } from '#platform';
+import { type Configuration, adminTokenPath, runProcess, systemClock } from '#platform';
+import { lateKeyedBook, lateReadStore } from '#stores';
+import { authDependencies } from '../../auth/src/dependencies.js';
+import { managementDependencies } from '../../management/src/dependencies.js';
 import { serveOpenApi } from '../../management/src/openapi.js';
+import { projectorDependencies } from '../../projector/src/dependencies.js';
+import { ownManagementTokens, ownMasterKeys } from './own-secrets.js';
 import { StandaloneModule } from './standalone.module.js';
-import { openStores } from './stores.js';
 
-async function main(): Promise<void> {
-  const configuration = configurationFrom(process.env);
-  const logger = createLogger(configuration.logLevel);
-  const stores = await openStores(configuration, logger, systemClock);
-  const module = StandaloneModule.with(stores, configuration, systemClock);
-  const application = await createHttpApplication(module, configuration, logger);
-  serveOpenApi(application.nest);
-  application.closeOnSignals();
-  welcome(await application.listen(), configuration);
-}
+runProcess(async (configuration, logger) => {
+  const clock = systemClock;
+  const masterKeys = ownMasterKeys(configuration, logger);
+  const tokens = await ownManagementTokens(configuration, masterKeys, clock);
+  const context = { configuration, logger, clock };
+  const log = lateKeyedBook(context, masterKeys);
+  const readStore = lateReadStore(context);
+  return {
+    module: StandaloneModule.with({
+      management: managementDependencies({ log, readStore, masterKeys, tokens, clock, configuration }),
+      auth: authDependencies({ log, masterKeys, clock, configuration }),
+      projector: projectorDependencies({ log, readStore, clock, seizeLeases: true }),
+    }),
+    dependencies: [log, readStore],
+    extend: serveOpenApi,
+    onOpen: (url) => {
+      welcome(url, configuration);
+    },
+  };
+});
 
 /** To stderr: stdout is the log. */
 function welcome(url: string, { dataDir, managementIssuer }: Configuration): void {
@@ -26,8 +39,3 @@ function welcome(url: string, { dataDir, managementIssuer }: Configuration): voi
   data     ${dataDir}
   token    ${token}`);
 }
-
-main().catch((error: unknown) => {
-  console.error(error instanceof Error ? `${error.name}: ${error.message}` : 'The start failed');
-  process.exitCode = 1;
-});

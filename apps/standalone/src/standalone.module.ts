@@ -1,43 +1,24 @@
-import { type DynamicModule, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { type DynamicModule, Module } from '@nestjs/common';
 import { AuthModule } from '../../auth/src/auth.module.js';
+import type { AuthDependencies } from '../../auth/src/dependencies.js';
+import type { ManagementDependencies } from '../../management/src/dependencies.js';
 import { ManagementModule } from '../../management/src/management.module.js';
+import type { ProjectorDependencies } from '../../projector/src/dependencies.js';
 import { ProjectorModule } from '../../projector/src/projector.module.js';
-import { type Clock, type Configuration } from '#platform';
-import { ReadModelQueries } from '#read-models';
-import type { Stores } from './stores.js';
 
-const STORES = Symbol('Stores');
+export interface StandaloneDependencies {
+  readonly management: ManagementDependencies;
+  readonly auth: AuthDependencies;
+  readonly projector: ProjectorDependencies;
+}
 
-/** Management, authentication and projector in one process, on the embedded stores. */
+/** Management, authentication and projector in one process. */
 @Module({})
-export class StandaloneModule implements OnApplicationShutdown {
-  static with(stores: Stores, configuration: Configuration, clock: Clock): DynamicModule {
-    const { book, readStore, masterKeys, mint, verifier, ring, managementTokens } = stores;
-    const readModels = new ReadModelQueries({ store: readStore, logId: book.logId });
-    const requestsPerMinute = configuration.rateLimits.managementPerSubject;
+export class StandaloneModule {
+  static with({ management, auth, projector }: StandaloneDependencies): DynamicModule {
     return {
       module: StandaloneModule,
-      imports: [
-        ManagementModule.with({
-          book,
-          readModels,
-          masterKeys,
-          mint,
-          tokens: managementTokens,
-          clock,
-          requestsPerMinute,
-        }),
-        AuthModule.with({ book, masterKeys, verifier, ring, issuer: configuration.publicUrl, clock }),
-        ProjectorModule.with({ book, readStore, clock }),
-      ],
-      providers: [{ provide: STORES, useValue: stores }],
+      imports: [ManagementModule.with(management), AuthModule.with(auth), ProjectorModule.with(projector)],
     };
-  }
-
-  constructor(@Inject(STORES) private readonly stores: Stores) {}
-
-  /** After the projector has stopped. */
-  async onApplicationShutdown(): Promise<void> {
-    await this.stores.close();
   }
 }

@@ -35,6 +35,7 @@ describe('the configuration', () => {
       publicUrl: 'http://127.0.0.1:3000',
       dataDir: resolve('data'),
       previousMasterKeys: [],
+      fenceMaxAgeMs: 2_000,
       tokenAlg: 'EdDSA',
       rateLimits: { managementPerSubject: 60_000 },
       logLevel: 'info',
@@ -50,6 +51,9 @@ describe('the configuration', () => {
       HOST: '0.0.0.0',
       PUBLIC_URL: 'https://clients.market.example/',
       DATA_DIR: '/srv/clients',
+      EVENTSTOREDB_URL: 'esdb+discover://admin:changeit@log.market.example:2113',
+      MONGODB_URL: 'mongodb://one.market.example,two.market.example/clients?replicaSet=rs0',
+      FENCE_MAX_AGE_MS: '0',
       MASTER_KEY: KEY,
       MASTER_KEY_PREVIOUS: `${KEY}, ${KEY}`,
       TOKEN_ALG: 'RS256',
@@ -61,6 +65,9 @@ describe('the configuration', () => {
     expect(given).toMatchObject({
       publicUrl: 'https://clients.market.example',
       dataDir: '/srv/clients',
+      eventStoreDbUrl: 'esdb+discover://admin:changeit@log.market.example:2113',
+      mongoDbUrl: 'mongodb://one.market.example,two.market.example/clients?replicaSet=rs0',
+      fenceMaxAgeMs: 0,
       masterKey: Buffer.alloc(32, 7),
       previousMasterKeys: [Buffer.alloc(32, 7), Buffer.alloc(32, 7)],
       tokenAlg: 'RS256',
@@ -99,8 +106,11 @@ describe('the configuration', () => {
     ['TRUSTED_PROXIES', { TRUSTED_PROXIES: 'proxy.internal' }],
     ['METRICS_PORT', { METRICS_PORT: '3000' }],
     ['LOG_LEVEL', { LOG_LEVEL: 'loud' }],
-    ['EVENTSTOREDB_URL', { EVENTSTOREDB_URL: 'esdb://localhost:2113' }],
-    ['MONGODB_URL', { MONGODB_URL: 'mongodb://localhost' }],
+    ['EVENTSTOREDB_URL', { EVENTSTOREDB_URL: 'localhost:2113' }],
+    ['EVENTSTOREDB_URL', { EVENTSTOREDB_URL: 'https://localhost:2113' }],
+    ['EVENTSTOREDB_URL', { EVENTSTOREDB_URL: 'esdb://localhost:2113 ' + 'esdb://other:2113' }],
+    ['MONGODB_URL', { MONGODB_URL: 'localhost' }],
+    ['FENCE_MAX_AGE_MS', { FENCE_MAX_AGE_MS: '5000' }],
   ])('stops the start when %s is wrong: %j', (variable, env: Environment) => {
     const error = refusal(env);
     expect(error.variable).toBe(variable);
@@ -115,6 +125,9 @@ describe('the configuration', () => {
       );
     }
     expect(refusal({ MASTER_KEY_FILE: file(secret) }).message).not.toContain(secret);
+    for (const variable of ['EVENTSTOREDB_URL', 'MONGODB_URL']) {
+      expect(JSON.stringify(refusal({ [variable]: `http://admin:${secret}@log:2113` }))).not.toContain(secret);
+    }
   });
 
   it('allows plain HTTP beyond this machine only when told so', () => {

@@ -17,6 +17,9 @@ export class ConfigurationError extends Error {
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+/** A paused leader may be replaced after 5 s (EventStoreDB's time-outs): what is older proves nothing. */
+const MAX_FENCE_AGE_MS = 4_000;
+
 const TOKEN_ALGORITHMS = ['EdDSA', 'RS256'] as const;
 
 /** The marketplace's own issuer of management tokens (CREDENTIALS §6). */
@@ -35,6 +38,12 @@ export interface Configuration {
   readonly publicUrl: string;
   /** Absolute path. */
   readonly dataDir: string;
+  /** May hold credentials: never to be logged. Absent: an SQLite file in `dataDir`. */
+  readonly eventStoreDbUrl?: string;
+  /** May hold credentials: never to be logged. Absent: an SQLite file in `dataDir`. */
+  readonly mongoDbUrl?: string;
+  /** How old the fence of a strong read may be, in milliseconds; 0: each strong read waits for one of its own. */
+  readonly fenceMaxAgeMs: number;
   /** 32 bytes; absent: the standalone's own file. */
   readonly masterKey?: Buffer;
   /** 32 bytes each: they verify and unwrap, never create. */
@@ -61,10 +70,11 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Reads the environment once. Throws `ConfigurationError`, which names the first variable at fault. */
 export function configurationFrom(env: Environment): Configuration {
-  refuseProductionStores(env);
   const port = wholeNumber(env, 'PORT', 65_535) ?? 3000;
   const host = text(env, 'HOST') ?? '127.0.0.1';
   const allowHttp = (oneOf(env, 'ALLOW_HTTP', ['true', 'false']) ?? 'false') === 'true';
+  const eventStoreDbUrl = storeUrl(env, 'EVENTSTOREDB_URL', ['esdb:', 'esdb+discover:']);
+  const mongoDbUrl = storeUrl(env, 'MONGODB_URL', ['mongodb:', 'mongodb+srv:']);
   const masterKey = masterKeyFrom(env);
   const managementIssuer = managementIssuerFrom(env, allowHttp);
   const metricsPort = metricsPortFrom(env, port);
@@ -73,6 +83,9 @@ export function configurationFrom(env: Environment): Configuration {
     host,
     publicUrl: publicUrlFrom(env, host, port, allowHttp),
     dataDir: resolve(text(env, 'DATA_DIR') ?? 'data'),
+    ...(eventStoreDbUrl !== undefined && { eventStoreDbUrl }),
+    ...(mongoDbUrl !== undefined && { mongoDbUrl }),
+    fenceMaxAgeMs: wholeNumber(env, 'FENCE_MAX_AGE_MS', MAX_FENCE_AGE_MS) ?? 2_000,
     ...(masterKey && { masterKey }),
     previousMasterKeys: list(env, 'MASTER_KEY_PREVIOUS').map((key) => masterKeyIn(key, 'MASTER_KEY_PREVIOUS')),
     tokenAlg: oneOf(env, 'TOKEN_ALG', TOKEN_ALGORITHMS) ?? 'EdDSA',
@@ -122,12 +135,14 @@ function oneOf<T extends string>(env: Environment, variable: string, allowed: re
   return found;
 }
 
-function refuseProductionStores(env: Environment): void {
-  for (const variable of ['EVENTSTOREDB_URL', 'MONGODB_URL']) {
-    if (text(env, variable) !== undefined) {
-      throw new ConfigurationError(variable, 'must not be set: this version has the embedded stores only');
-    }
+/** Its store's client checks the rest of it, and also says no more than the variable's name. */
+function storeUrl(env: Environment, variable: string, schemes: readonly string[]): string | undefined {
+  const url = text(env, variable);
+  if (url === undefined) return undefined;
+  if (!schemes.some((scheme) => url.startsWith(`${scheme}//`)) || /\s/.test(url)) {
+    throw new ConfigurationError(variable, `must be a URL that begins with ${schemes.join('// or ')}//`);
   }
+  return url;
 }
 
 function masterKeyFrom(env: Environment): Buffer | undefined {

@@ -16,6 +16,7 @@ const CHECK_TIMEOUT_MS = 2000;
 /** What must answer before this process may be given traffic; each app adds its own dependencies. */
 export class ReadinessChecks {
   private readonly checks = new Map<string, ReadinessCheck>();
+  private readonly down = new Set<string>();
   private stopping = false;
 
   constructor(private readonly logger: Logger) {}
@@ -31,7 +32,7 @@ export class ReadinessChecks {
     this.stopping = true;
   }
 
-  /** Runs every check at once; one that takes longer than 2 s is down. */
+  /** Runs every check at once; one that takes longer than 2 s is down. Logged is only what changes. */
   async report(): Promise<ReadinessReport> {
     const results = await Promise.all(
       [...this.checks].map(async ([name, check]) => [name, await this.run(name, check)]),
@@ -50,9 +51,11 @@ export class ReadinessChecks {
           throw new Error(`No answer within ${CHECK_TIMEOUT_MS} ms`);
         }),
       ]);
+      if (this.down.delete(name)) this.logger.info({ check: name }, 'readiness check passes again');
       return 'up';
     } catch (err) {
-      this.logger.warn({ err, check: name }, 'readiness check failed');
+      if (!this.down.has(name)) this.logger.warn({ err, check: name }, 'readiness check failed');
+      this.down.add(name);
       return 'down';
     } finally {
       timer.abort();

@@ -18,6 +18,7 @@ import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
 import { type Logger, LOGGER, logRequests, NestLogger } from './logging.js';
 import { addressOf, createRegistry, measureRequests, metricsServer, Registry, serveMetrics } from './metrics.js';
 import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
+import type { ProcessDependency } from './process-dependency.js';
 import { requestIdOf } from './request-id.js';
 import { validationPipe } from './validation.js';
 
@@ -41,6 +42,7 @@ export async function createHttpApplication(
   module: Type | DynamicModule,
   configuration: Configuration,
   logger: Logger,
+  dependencies: readonly ProcessDependency[] = [],
 ): Promise<HttpApplication> {
   const registry = createRegistry();
   const readiness = new ReadinessChecks(logger);
@@ -62,7 +64,7 @@ export async function createHttpApplication(
   const nest = await NestFactory.create<NestFastifyApplication>(platform, adapter, options);
   nest.useGlobalFilters(new ProblemFilter());
   nest.useGlobalPipes(validationPipe());
-  return new HttpApplication(nest, configuration, logger, registry, readiness);
+  return new HttpApplication(nest, configuration, logger, registry, readiness, dependencies);
 }
 
 const fastifyAdapter = (configuration: Configuration, logger: Logger): FastifyAdapter =>
@@ -120,6 +122,7 @@ export class HttpApplication {
     private readonly logger: Logger,
     private readonly registry: Registry,
     private readonly readiness: ReadinessChecks,
+    private readonly dependencies: readonly ProcessDependency[],
   ) {
     this.fastify = nest.getHttpAdapter().getInstance();
     acceptJsonBodies(this.fastify);
@@ -136,6 +139,7 @@ export class HttpApplication {
     logRequests(this.fastify);
     serveHealth(this.fastify, readiness);
     if (configuration.metricsPort === undefined) serveMetrics(this.fastify, registry);
+    for (const dependency of dependencies) readiness.add(dependency.name, () => dependency.check());
   }
 
   /** Starts the modules, then accepts requests; answers the URL. Rejects when a module or a port fails. */
@@ -146,6 +150,11 @@ export class HttpApplication {
     return this.fastify.listeningOrigin;
   }
 
+  /** Resolves when all that it stands on is open; rejects with what no waiting helps against. */
+  async opened(): Promise<void> {
+    await Promise.all(this.dependencies.map(({ opened }) => opened));
+  }
+
   /** Where `METRICS_PORT` serves the metrics, once the app listens. */
   get metricsUrl(): string | undefined {
     return this.metrics && `http://${addressOf(this.metrics)}/metrics`;
@@ -153,7 +162,7 @@ export class HttpApplication {
 
   /**
    * Turns readiness red, accepts no more connections, finishes the requests that were accepted (for 10 s at most),
-   * then closes the modules by Nest's shutdown hooks. Once, however often it is called.
+   * then closes the modules by Nest's shutdown hooks, then what they stood on. Once, however often it is called.
    */
   close(): Promise<void> {
     this.closing ??= this.drainAndClose();
@@ -189,6 +198,7 @@ export class HttpApplication {
       clearTimeout(deadline);
     }
     await this.nest.close();
+    await Promise.all(this.dependencies.map((dependency) => dependency.close()));
     this.metrics?.close();
     this.metrics?.closeAllConnections();
   }

@@ -8,6 +8,7 @@ export {
   type LogLevel,
   type ManagementIssuer,
 } from './configuration.js';
+export { givenMasterKeys } from './given-master-keys.js';
 export { type ReadinessCheck, ReadinessChecks, type ReadinessReport } from './health.js';
 export { createHttpApplication, HttpApplication } from './http-app.js';
 export { jsonObjectIn, MAX_BODY_BYTES } from './json-body.js';
@@ -22,7 +23,9 @@ export {
   validationFailed,
 } from './problem.js';
 export { problemOf } from './problem-filter.js';
+export type { ProcessDependency } from './process-dependency.js';
 export { RateLimit, rateLimited, rateLimitHeaders, type RateLimitOptions, type RateLimitState } from './rate-limit.js';
+export { type ProcessParts, runProcess } from './run-process.js';
 export {
   adminTokenPath,
   masterKeyPath,

@@ -11,7 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { masterKeyIn } from './configuration.js';
+import { ConfigurationError, masterKeyIn } from './configuration.js';
 
 /** Where the standalone keeps its master key: 32 bytes in base64. Losing it loses every credential. */
 export const masterKeyPath = (dataDir: string): string => join(dataDir, 'master.key');
@@ -19,9 +19,13 @@ export const masterKeyPath = (dataDir: string): string => join(dataDir, 'master.
 /** Where the bootstrap administrator's token lies (CREDENTIALS §6). */
 export const adminTokenPath = (dataDir: string): string => join(dataDir, 'admin.token');
 
-/** Makes the directory with mode 0700 where it is missing. */
+/** Makes the directory with mode 0700 where it is missing. Throws `ConfigurationError` where it can't be made. */
 export const prepareDataDir = (dataDir: string): void => {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new ConfigurationError('DATA_DIR', `can not be made: ${cause instanceof Error ? cause.message : dataDir}`);
+  }
 };
 
 /**

@@ -37,7 +37,7 @@ describe('the builds of a projection', () => {
 
   /** As a process's projector does. */
   const serve = (observer: ProjectionObserver = silent) => {
-    const served = new ServedProjection({ ...stage.stores, projection: clients, observer, pointerCheckMs: 10 });
+    const served = new ServedProjection({ ...stage.stores, projection: clients, observer, checkMs: 10 });
     running.push(served.run(stop.signal));
     return served;
   };
@@ -94,7 +94,7 @@ describe('the builds of a projection', () => {
         return stage.store.served(name, version);
       },
     });
-    const options = { ...stage.stores, store, projection: clients, observer: silent, pointerCheckMs: 1 };
+    const options = { ...stage.stores, store, projection: clients, observer: silent, checkMs: 1 };
     running.push(new ServedProjection({ ...options, react: () => passed }).run(stop.signal));
     await until(() => looks > 10);
     expect(await stage.store.count('clients_v1_1')).toBe(1);
@@ -240,7 +240,7 @@ describe('the builds of a projection', () => {
     await expectPlainFold('clients_v1_1');
   });
 
-  it('are fed by another process too', async () => {
+  it('stay right when another process waits to feed them, too', async () => {
     await stage.create('a');
     await serveNow();
     const other = await openSqliteReadStore({ file: `${stage.directory}/read-models.db` });

@@ -1,4 +1,5 @@
 import { compareBuilds } from './build-comparison.js';
+import { BuildLease } from './build-lease.js';
 import { BuildsDiffer, ProjectionStopped, RebuildNeeded, RebuildOvertaken } from './errors.js';
 import { type OutageObserver, mayPass, pause, untilAborted } from './log-follower.js';
 import type { BuildName, CollectionSchema, ReadStore } from './port.js';
@@ -12,23 +13,37 @@ export interface ProjectionObserver extends OutageObserver {
 
 export interface ServedProjectionOptions<Doc> extends FeedOptions<Doc> {
   readonly observer: ProjectionObserver;
-  /** Milliseconds between looks at which build is served (default 1000). */
-  readonly pointerCheckMs?: number;
+  /** Milliseconds between looks at which build is served, and between renewals of its lease (default 500). */
+  readonly checkMs?: number;
+  /** Milliseconds after which another process takes over from one that renews its lease no more (default 2000). */
+  readonly leaseTtlMs?: number;
+  /**
+   * Take the lease from whoever has it at the start (default: no): for a process that is alone as a rule, and would wait
+   * for its own former lease after a crash.
+   */
+  readonly seizeLease?: boolean;
 }
 
 const buildName = ({ name, version }: CollectionSchema, n: number): BuildName => `${name}_v${version}_${n}`;
 const numberOf = (build: BuildName): number => Number(build.slice(build.lastIndexOf('_') + 1));
 
+const CHECK_MS = 500;
+const LEASE_TTL_MS = 2_000;
+/** Who waits for a lease looks at it so many times while its holder renews it once. */
+const LOOKS_A_RENEWAL = 3;
+
 /**
- * Feeds the build of this code's version that queries are answered from. Where there is none it makes the first, and
- * has it served once it has caught up; when a rebuild, by whatever process, has another one served, it feeds that one.
+ * Feeds the build of this code's version that queries are answered from, while this process has its lease. Where there
+ * is none it makes the first, and has it served once it has caught up; when a rebuild, by whatever process, has another
+ * one served, it feeds that one.
  */
 export class ServedProjection<Doc> {
   private projector: Projector<Doc> | undefined;
+  private lease: BuildLease | undefined;
 
   constructor(private readonly options: ServedProjectionOptions<Doc>) {}
 
-  /** `undefined` until it is known which build to feed. */
+  /** `undefined` until it is known which build to feed, and while another process feeds it. */
   status(): ProjectorStatus | undefined {
     return this.projector?.status();
   }
@@ -38,12 +53,15 @@ export class ServedProjection<Doc> {
    * when a rebuild was switched to.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { store, projection, observer } = this.options;
+    const { store, projection, observer, checkMs = CHECK_MS } = this.options;
     await untilAborted(signal, observer, async (recovered) => {
       const { name, version } = projection;
       const build = (await store.served(name, version)) ?? (await this.firstBuild());
+      const lease = this.leaseOn(build);
+      const isOurs = await lease.take();
       recovered();
-      await this.feed(build, signal);
+      if (isOurs) await this.feed(lease, signal);
+      else await pause(checkMs / LOOKS_A_RENEWAL, signal);
     });
   }
 
@@ -51,12 +69,23 @@ export class ServedProjection<Doc> {
   private async firstBuild(): Promise<BuildName> {
     const { store, projection } = this.options;
     const [begun] = await store.builds(projection.name, projection.version);
-    return begun?.build ?? buildName(projection, 1);
+    if (begun) return begun.build;
+    const build = buildName(projection, 1);
+    await store.prepare(build, projection);
+    return build;
   }
 
-  /** Until another build is served. */
-  private async feed(build: BuildName, signal: AbortSignal): Promise<void> {
-    const { observer, pointerCheckMs = 1000 } = this.options;
+  /** The same one as long as the build is: it remembers for how long it has seen another's. */
+  private leaseOn(build: BuildName): BuildLease {
+    const { store, leaseTtlMs: ttlMs = LEASE_TTL_MS, seizeLease: seize = false } = this.options;
+    if (this.lease?.build !== build) this.lease = new BuildLease(store, build, { ttlMs, seize });
+    return this.lease;
+  }
+
+  /** Until another build is served, or the lease is lost. */
+  private async feed(lease: BuildLease, signal: AbortSignal): Promise<void> {
+    const { observer, checkMs = CHECK_MS } = this.options;
+    const { build } = lease;
     const session = new AbortController();
     const projector = new Projector({ ...this.options, build });
     this.projector = projector;
@@ -64,28 +93,45 @@ export class ServedProjection<Doc> {
       observer.stopped(error);
     });
     try {
-      await Promise.race([projector.caughtUp, pause(pointerCheckMs, signal)]);
-      while (!signal.aborted && (await this.isToBeFed(build, projector))) await pause(pointerCheckMs, signal);
+      await Promise.race([projector.caughtUp, pause(checkMs, signal)]);
+      while (!signal.aborted && (await this.isToBeFed(lease, projector))) await pause(checkMs, signal);
     } finally {
       session.abort();
       await running;
+      this.projector = undefined;
+      await releaseIfPossible(lease);
     }
   }
 
   /** Where no build is served yet, has this one served as soon as it has caught up. */
-  private async isToBeFed(build: BuildName, projector: Projector<Doc>): Promise<boolean> {
+  private async isToBeFed(lease: BuildLease, projector: Projector<Doc>): Promise<boolean> {
     const { store, projection } = this.options;
     const { name, version } = projection;
+    const { state, build } = projector.status();
     try {
       const served = await store.served(name, version);
-      if (served !== undefined) return served === build;
-      if (projector.status().state === 'live') await store.serve(name, version, undefined, build);
-      return true;
+      if (served !== undefined && served !== build) return false;
+      if (state === 'stopped') {
+        // Another process may know what to do with the event; this one stays red until a rebuild was switched to.
+        await lease.release();
+        return true;
+      }
+      if (served === undefined && state === 'live') await store.serve(name, version, undefined, build);
+      return await lease.renew();
     } catch (error) {
       // The projector's own loop meets the same outage, and tells of it.
       if (mayPass(error)) return true;
       throw error;
     }
+  }
+}
+
+/** Where it can't be, the others wait for its ttl. */
+async function releaseIfPossible(lease: BuildLease): Promise<void> {
+  try {
+    await lease.release();
+  } catch (error) {
+    if (!mayPass(error)) throw error;
   }
 }
 

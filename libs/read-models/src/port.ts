@@ -64,6 +64,18 @@ export interface BuildInfo {
 }
 
 /**
+ * Who works at a build. Each taking and each renewal stores another turn, so that who waits sees by its own clock alone
+ * whether the holder lives: the clocks of nodes needn't agree.
+ */
+export interface Lease {
+  /** The id of one taking, never used again. */
+  readonly holder: string;
+  readonly turn: number;
+  /** Who has seen this very turn for so long may take the lease over. */
+  readonly ttlMs: number;
+}
+
+/**
  * Where read models live. Two adapters: SQLite and MongoDB; both pass `test/contract/read-store.ts`. Every read sees
  * every write acknowledged before it (MongoDB: primary, majority). Above the port only `ReadStoreUnavailable` is seen.
  */
@@ -76,7 +88,7 @@ export interface ReadStore {
   served(name: string, version: number): Promise<BuildName | undefined>;
   /** Points queries at `build`, where `from` is still the one that is served; answers whether it did. */
   serve(name: string, version: number, from: BuildName | undefined, build: BuildName): Promise<boolean>;
-  /** Removes a build with its documents and checkpoint. Throws for the served one. */
+  /** Removes a build with its documents, checkpoint and lease. Throws for the served one. */
   drop(build: BuildName): Promise<void>;
 
   read<Doc>(build: BuildName, ids: readonly string[]): Promise<StoredDocument<Doc>[]>;
@@ -90,6 +102,16 @@ export interface ReadStore {
   checkpoint(build: BuildName): Promise<Checkpoint | undefined>;
   /** Compare-and-set; `false` when the stored checkpoint is not `expected` any more. */
   advance(build: BuildName, expected: Checkpoint | undefined, next: Checkpoint): Promise<boolean>;
+
+  /** The build's lease as it was last stored; `undefined` when nobody has it. */
+  lease(build: BuildName): Promise<Lease | undefined>;
+  /**
+   * Compare-and-set, to take a lease and to renew one; `false` when the stored lease is not `expected` any more (by
+   * holder and turn), or when there is no such build.
+   */
+  setLease(build: BuildName, expected: Lease | undefined, next: Lease): Promise<boolean>;
+  /** Nobody has the lease any more, where this holder had it; else nothing. */
+  releaseLease(build: BuildName, holder: string): Promise<void>;
 
   /** Whether the store answers at all, for readiness. */
   ping(): Promise<void>;

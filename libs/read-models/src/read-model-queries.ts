@@ -55,13 +55,19 @@ export class ReadModelQueries {
   async at<Doc>(projection: Projection<Doc>, token?: ConsistencyToken): Promise<ServedReadModel<Doc>> {
     if (token && token.logId !== this.logId) throw new ForeignConsistencyToken();
     const { store } = this;
-    const build = await store.served(projection.name, projection.version);
-    if (build === undefined) throw new NotReady(projection.name);
+    const build = await this.served(projection);
     if (token) await this.caughtUp(projection.name, build, token);
     return {
       get: async (id) => (await store.read<Doc>(build, [id]))[0],
       page: (list) => page(store, build, projection, list),
     };
+  }
+
+  /** The build that this code's version is served from. Throws `NotReady`, `ReadStoreUnavailable`. */
+  async served({ name, version }: Pick<Projection, 'name' | 'version'>): Promise<BuildName> {
+    const build = await this.store.served(name, version);
+    if (build === undefined) throw new NotReady(name);
+    return build;
   }
 
   private async caughtUp(projection: string, build: BuildName, { position }: ConsistencyToken): Promise<void> {

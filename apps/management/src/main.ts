@@ -1,0 +1,28 @@
+import 'reflect-metadata';
+import { ConfigurationError, givenMasterKeys, runProcess, systemClock } from '#platform';
+import { lateKeyedBook, lateReadStore } from '#stores';
+import { ManagementTokenVerifier } from '#tokens';
+import { managementDependencies } from './dependencies.js';
+import { ManagementModule } from './management.module.js';
+import { serveOpenApi } from './openapi.js';
+
+runProcess((configuration, logger) => {
+  const { managementIssuer } = configuration;
+  if (managementIssuer === undefined) {
+    throw new ConfigurationError('MANAGEMENT_ISSUER', 'must be set: without it only the standalone starts');
+  }
+  const masterKeys = givenMasterKeys(configuration);
+  const clock = systemClock;
+  const context = { configuration, logger, clock };
+  const log = lateKeyedBook(context, masterKeys);
+  const readStore = lateReadStore(context);
+  const tokens = new ManagementTokenVerifier(managementIssuer, { now: clock });
+  return {
+    module: ManagementModule.with(managementDependencies({ log, readStore, masterKeys, tokens, clock, configuration })),
+    dependencies: [log, readStore],
+    extend: serveOpenApi,
+    onListening: (url) => {
+      console.error(`Consumer Clients, management: ${url}`);
+    },
+  };
+});

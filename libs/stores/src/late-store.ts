@@ -1,0 +1,70 @@
+import type { Logger, ProcessDependency } from '#platform';
+import { untilAborted } from '#read-models';
+
+export interface LateStoreOptions<Store> {
+  /** As readiness and the log name it. */
+  readonly name: string;
+  /** Tried again while it throws `LogUnavailable` or `ReadStoreUnavailable`. */
+  readonly open: () => Promise<Store>;
+  readonly check: (store: Store) => Promise<void>;
+  readonly close: (store: Store) => Promise<void>;
+  /** What its users are told until it is open. */
+  readonly unavailable: () => Error;
+  readonly logger: Logger;
+}
+
+/**
+ * A store that is opened in the background: where it comes late it is waited for with growing pauses, and that is logged
+ * once. Once it is open its adapter reconnects by itself.
+ */
+export class LateStore<Store> implements ProcessDependency {
+  readonly name: string;
+  /** Rejects with what no waiting helps against. */
+  readonly opened: Promise<Store>;
+  private store: Store | undefined;
+  private readonly waiting = new AbortController();
+
+  constructor(private readonly options: LateStoreOptions<Store>) {
+    this.name = options.name;
+    this.opened = this.open();
+    // Whoever awaits it learns why; that nobody does so yet is no crash.
+    this.opened.catch(() => undefined);
+  }
+
+  /** Throws the store's own unavailability until it is open. */
+  get current(): Store {
+    if (this.store === undefined) throw this.options.unavailable();
+    return this.store;
+  }
+
+  async check(): Promise<void> {
+    await this.options.check(this.current);
+  }
+
+  async close(): Promise<void> {
+    this.waiting.abort();
+    if (this.store === undefined) return;
+    await this.options.close(this.store);
+  }
+
+  private async open(): Promise<Store> {
+    const { name, open, close, logger } = this.options;
+    const { signal } = this.waiting;
+    const observer = {
+      outageBegan: (err: Error) => {
+        logger.warn({ err }, `waiting for the ${name}`);
+      },
+      outageEnded: () => {
+        logger.info(`the ${name} is there`);
+      },
+    };
+    await untilAborted(signal, observer, async (recovered) => {
+      const store = await open();
+      if (signal.aborted) return close(store);
+      this.store = store;
+      recovered();
+      this.waiting.abort();
+    });
+    return this.current;
+  }
+}

@@ -1,0 +1,309 @@
+import { randomBytes } from 'node:crypto';
+import { eventually } from '../support/http.js';
+import { Issuer } from '../support/issuer.js';
+import { oauthLogin } from '../support/login.js';
+import { type Headers, Portal, readAfter } from '../support/portal.js';
+import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
+import { type Environment, type Readiness, Service, type ServiceName } from '../support/service.js';
+import { ProductionPair, type StorePair, sqlitePair } from '../support/store-pair.js';
+
+/** Processes and servers start and stop in each test, and a call may take its whole deadline. */
+jest.setTimeout(60_000);
+
+const AT_WORK = 'projection_at_work{projection="clients"}';
+
+let issuer: Issuer;
+let env: Environment;
+let running: Service[];
+
+/** What every process is told that is to use these stores. */
+async function tell(pair: StorePair): Promise<void> {
+  issuer = await Issuer.start();
+  env = { ...pair.env, ...issuer.env, MASTER_KEY: randomBytes(32).toString('base64') };
+  running = [];
+}
+
+async function stopAll(): Promise<void> {
+  await Promise.all(running.map((service) => service.stop()));
+  await issuer.close();
+}
+
+async function start(name: ServiceName): Promise<Service> {
+  const service = await Service.start(name, env);
+  running.push(service);
+  return service;
+}
+
+async function startReady(name: ServiceName): Promise<Service> {
+  const service = await start(name);
+  await service.ready();
+  return service;
+}
+
+const startAll = () => Promise.all([start('management'), start('auth'), start('projector')]);
+const portalOf = async ({ url }: Service) => new Portal(url, await issuer.token('acme'));
+const isAtWork = async (projector: Service) => (await projector.metric(AT_WORK)) === 1;
+
+/** Its readiness: the status, and what is missing. */
+async function missing(service: Service): Promise<[status: number, down: string[]]> {
+  const { status, text } = await service.readiness();
+  const { checks } = JSON.parse(text) as Readiness;
+  return [status, Object.keys(checks).filter((name) => checks[name] === 'down')];
+}
+
+/** How often the process has logged so. */
+const logged = ({ output }: Service, pattern: RegExp): number => output().match(new RegExp(pattern, 'g'))?.length ?? 0;
+
+function processes(createPair: () => Promise<StorePair>): void {
+  let pair: StorePair;
+
+  beforeEach(async () => {
+    pair = await createPair();
+    await tell(pair);
+  });
+
+  afterEach(async () => {
+    await stopAll();
+    await pair.remove();
+  });
+
+  it('let a portal read its own writes at another process, and a client log in at a third', async () => {
+    await pair.arrive();
+    const [commands, queries, auth] = await Promise.all([start('management'), start('management'), start('auth')]);
+    await startReady('projector');
+    await Promise.all([commands.ready(), queries.ready(), auth.ready()]);
+    const [writer, reader] = [await portalOf(commands), await portalOf(queries)];
+
+    await writer.register('sub_weather', { endpointUri: 'weather' });
+    const client = await writer.newClient();
+    for (let n = 0; n < 20; n++) {
+      const renamed = await writer.rename(client.clientId, `Importer ${n}`);
+      expect((await reader.get(client.clientId, readAfter(renamed))).body.name).toBe(`Importer ${n}`);
+    }
+    await writer.assign(client.clientId, 'sub_weather');
+    expect((await oauthLogin(auth.url, client, 'weather')).body.token_type).toBe('Bearer');
+
+    // The process manager, in the projector's process.
+    const ended = await writer.end('sub_weather', 'contract over');
+    const unassigned = await eventually(
+      async () => (await reader.get(client.clientId, readAfter(ended))).body,
+      ({ subscriptions }) => subscriptions.length === 0,
+    );
+    expect(unassigned.status).toBe('ACTIVE');
+
+    const revoked = await writer.revoke(client.clientId);
+    expect((await oauthLogin(auth.url, client)).status).toBe(401);
+    const list = await reader.list({ status: 'revoked' }, readAfter(revoked));
+    expect(list.body.items.map(({ clientId }) => clientId)).toEqual([client.clientId]);
+  });
+
+  it('answer 503 with Retry-After rather than from before the write, while no projector works', async () => {
+    await pair.arrive();
+    const [management, projector] = await Promise.all([start('management'), start('projector')]);
+    await Promise.all([management.ready(), projector.ready()]);
+    const portal = await portalOf(management);
+    const created = await portal.create({ name: 'Before' });
+    const { clientId } = created.body.client;
+    expect((await portal.get(clientId, readAfter(created))).body.name).toBe('Before');
+
+    await projector.kill();
+    const renamed = await portal.rename(clientId, 'After');
+    const refused = await portal.get(clientId, readAfter(renamed));
+    expect(refused.refusal).toBe('503 READ_MODEL_BEHIND');
+    expect(refused.header('retry-after')).toBe('1');
+    expect((await portal.get(clientId)).body.name).toBe('Before');
+
+    await start('projector');
+    const read = await eventually(
+      () => portal.get(clientId, readAfter(renamed)),
+      ({ status }) => status !== 503,
+    );
+    expect(read.body.name).toBe('After');
+  });
+
+  it('have one projector at work, and another within 5 s of its kill -9', async () => {
+    await pair.arrive();
+    const [management, first] = await Promise.all([start('management'), start('projector')]);
+    await Promise.all([management.ready(), eventually(() => isAtWork(first), Boolean)]);
+    const second = await startReady('projector');
+    const portal = await portalOf(management);
+    const client = await portal.newClient();
+    await portal.get(client.clientId, readAfter(await portal.rename(client.clientId, 'Known')));
+    expect([await isAtWork(first), await isAtWork(second)]).toEqual([true, false]);
+
+    await first.kill();
+    const killedAt = performance.now();
+    const renamed = await portal.rename(client.clientId, 'Taken over');
+    const { body } = await eventually(
+      () => portal.get(client.clientId, readAfter(renamed)),
+      ({ status }) => status !== 503,
+    );
+    expect(body.name).toBe('Taken over');
+    expect(performance.now() - killedAt).toBeLessThan(5_000);
+    expect(await isAtWork(second)).toBe(true);
+  });
+
+  it('are live and say what is missing while the stores are, log it once, and work when they come', async () => {
+    const [management, auth, projector] = await startAll();
+    const readModels = ['read model clients', 'read model history', 'read model subscriptions'];
+    const projections = ['clients', 'subscriptions', 'history', 'assignments'].map((name) => `projection ${name}`);
+    expect(await missing(management)).toEqual([503, ['event log', 'read store', ...readModels]]);
+    expect(await missing(auth)).toEqual([503, ['event log']]);
+    expect(await missing(projector)).toEqual([503, ['event log', 'read store', ...projections]]);
+    const portal = await portalOf(management);
+    expect((await portal.create()).refusal).toBe('503 LOG_UNAVAILABLE');
+    expect((await portal.list()).refusal).toBe('503 READ_STORE_UNAVAILABLE');
+    const waits = () =>
+      [/waiting for the event log/, /waiting for the read store/].map((line) => logged(management, line));
+    await eventually(
+      () => Promise.resolve(waits()),
+      ([log, store]) => log === 1 && store === 1,
+      20,
+    );
+
+    await pair.arrive();
+    await Promise.all([management, auth, projector].map((service) => service.ready()));
+    const client = await portal.newClient();
+    expect((await oauthLogin(auth.url, client)).status).toBe(200);
+    expect(waits()).toEqual([1, 1]);
+    expect(logged(management, /the event log is there/)).toBe(1);
+  });
+
+  it('end with 0 on SIGTERM, while their stores are there and while they are waited for', async () => {
+    const waiting = await startAll();
+    expect(await Promise.all(waiting.map((service) => service.stop()))).toEqual([0, 0, 0]);
+    await pair.arrive();
+    const working = await startAll();
+    await Promise.all(working.map((service) => service.ready()));
+    expect(await Promise.all(working.map((service) => service.stop()))).toEqual([0, 0, 0]);
+  });
+
+  it('stop when their master key is not the log’s, naming the variable', async () => {
+    await pair.arrive();
+    await startReady('auth');
+    const other = { ...env, MASTER_KEY: randomBytes(32).toString('base64') };
+    for (const name of ['management', 'auth'] as const) {
+      const { code, output } = await Service.runToEnd(name, other);
+      expect(code).toBe(1);
+      expect(output).toContain('MASTER_KEY is not the key');
+    }
+  });
+}
+
+describe('management, auth and projector, each in a process, on SQLite files of one directory', () => {
+  processes(sqlitePair);
+});
+
+describeWithOwnMongo('management, auth and projector, each in a process, on EventStoreDB and MongoDB', () => {
+  processes(() => ProductionPair.create());
+});
+
+describeWithOwnMongo('a production store that goes away', () => {
+  let pair: ProductionPair;
+
+  beforeEach(async () => {
+    pair = await ProductionPair.create();
+    await tell(pair);
+    await pair.arrive();
+  });
+
+  afterEach(async () => {
+    await stopAll();
+    await pair.remove();
+  });
+
+  const soon = (portal: Portal, clientId: string, headers: Headers) =>
+    eventually(
+      () => portal.get(clientId, headers),
+      ({ status }) => status !== 503,
+    );
+
+  it('is named by readiness, logged once, done without where that can be, and used again when it is back', async () => {
+    const all = await startAll();
+    const [management, auth, projector] = all;
+    await Promise.all(all.map((service) => service.ready()));
+    const portal = await portalOf(management);
+    const client = await portal.newClient();
+    const logs = () => [
+      logged(management, /"check":"read store","msg":"readiness check failed"/),
+      logged(auth, /"check":"event log","msg":"readiness check failed"/),
+      logged(projector, /"projection":"clients","msg":"the projection waits for a store"/),
+    ];
+    const logsBefore = logs();
+
+    await pair.mongo.kill();
+    await eventually(
+      () => missing(management),
+      ([, down]) => down.includes('read store'),
+      20,
+    );
+    expect((await missing(auth))[0]).toBe(200);
+    expect((await portal.list()).refusal).toBe('503 READ_STORE_UNAVAILABLE');
+    const renamed = await portal.rename(client.clientId, 'While the read store is gone');
+    expect((await oauthLogin(auth.url, client)).status).toBe(200);
+    await pair.mongo.restart();
+    await Promise.all([management, projector].map((service) => service.ready()));
+    expect((await soon(portal, client.clientId, readAfter(renamed))).body.name).toBe('While the read store is gone');
+
+    await pair.eventStore.kill();
+    await eventually(
+      () => missing(auth),
+      ([, down]) => down.includes('event log'),
+      20,
+    );
+    const [login, rename] = await Promise.all([
+      oauthLogin(auth.url, client),
+      portal.rename(client.clientId, 'While the event log is gone'),
+    ]);
+    expect([login.status, rename.refusal]).toEqual([503, '503 LOG_UNAVAILABLE']);
+    expect((await portal.get(client.clientId)).body.name).toBe('While the read store is gone');
+    await pair.eventStore.restart();
+    await Promise.all(all.map((service) => service.ready()));
+    const back = await portal.rename(client.clientId, 'All is back');
+    expect((await soon(portal, client.clientId, readAfter(back))).body.name).toBe('All is back');
+    expect((await oauthLogin(auth.url, client)).status).toBe(200);
+
+    const added = logs().map((lines, index) => lines - (logsBefore[index] ?? 0));
+    expect(added).toEqual([1, 1, 2]);
+  });
+});
+
+describe('a process of its own', () => {
+  const MASTER_KEY = randomBytes(32).toString('base64');
+
+  it.each<[ServiceName, string, Environment]>([
+    ['management', 'MANAGEMENT_ISSUER', { MASTER_KEY }],
+    ['auth', 'MASTER_KEY', {}],
+  ])('%s does not start without %s', async (name, variable, env) => {
+    const { code, output } = await Service.runToEnd(name, env);
+    expect(code).toBe(1);
+    expect(output).toContain(`${variable} must be set`);
+  });
+
+  it.each<[string, Environment]>([
+    ['EVENTSTOREDB_URL', { EVENTSTOREDB_URL: 'esdb://admin:hunter2@' }],
+    ['MONGODB_URL', { MONGODB_URL: 'mongodb://admin:hunter2@/?replicaSet' }],
+  ])('stops at a %s that its store’s client refuses, and does not repeat it', async (variable, wrong) => {
+    const unreachable = { EVENTSTOREDB_URL: 'esdb://127.0.0.1:1?tls=false', MONGODB_URL: 'mongodb://127.0.0.1:1' };
+    const { code, output } = await Service.runToEnd('projector', { ...unreachable, ...wrong });
+    expect(code).toBe(1);
+    expect(output).toContain(`${variable} is not a connection string`);
+    expect(output).not.toContain('hunter2');
+  });
+
+  it('waits for production stores that are not there, and prints no credentials of theirs', async () => {
+    const projector = await Service.start('projector', {
+      EVENTSTOREDB_URL: 'esdb://admin:hunter2@127.0.0.1:1?tls=false',
+      MONGODB_URL: 'mongodb://admin:hunter2@127.0.0.1:1/clients',
+    });
+    try {
+      const waitsForBoth = (output: string) =>
+        output.includes('for the event log') && output.includes('for the read store');
+      const output = await eventually(() => Promise.resolve(projector.output()), waitsForBoth, 20);
+      expect(output).not.toContain('hunter2');
+      expect((await projector.readiness()).text).toMatch(/"event log":"down","read store":"down"/);
+    } finally {
+      expect(await projector.stop()).toBe(0);
+    }
+  });
+});
