@@ -21,10 +21,17 @@ export class SubscriptionEnds {
   ) {}
 
   async react(events: readonly FollowedEvent[], build: BuildName): Promise<void> {
+    const ended = new Map<SubscriptionId, Promise<boolean>>();
     for (const event of events) {
       if (event.type === 'SubscriptionEnded') await this.unassignAll(event, event.data.subscriptionId, build);
-      if (event.type === 'ConsumerClientAssignedToSubscription')
-        await this.undoIfEnded(event, event.data.subscriptionId);
+      if (event.type === 'ConsumerClientAssignedToSubscription') {
+        // An assignment that was decided just before the end may have been written just after it. One read, which
+        // comes after all these events, stands for every assignment of the batch.
+        const { subscriptionId } = event.data;
+        const hasEnded = ended.get(subscriptionId) ?? this.hasEnded(subscriptionId);
+        ended.set(subscriptionId, hasEnded);
+        if (await hasEnded) await this.unassign(event, clientIdOf(event), subscriptionId);
+      }
     }
   }
 
@@ -43,10 +50,9 @@ export class SubscriptionEnds {
     } while (after);
   }
 
-  /** An assignment that was decided just before the end may have been written just after it. */
-  private async undoIfEnded(event: FollowedEvent, subscriptionId: SubscriptionId): Promise<void> {
+  private async hasEnded(subscriptionId: SubscriptionId): Promise<boolean> {
     const { state } = await this.book.subscriptions.read(subscriptionId);
-    if (state.status === 'ENDED') await this.unassign(event, clientIdOf(event), subscriptionId);
+    return state.status === 'ENDED';
   }
 
   private async unassign(cause: FollowedEvent, clientId: ClientId, subscriptionId: SubscriptionId): Promise<void> {
