@@ -30,3 +30,4 @@ export {
   readableByOthers,
   standaloneMasterKey,
 } from './standalone-files.js';
+export { MayBeAbsent } from './validation.js';
