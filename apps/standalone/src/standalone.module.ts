@@ -13,7 +13,7 @@ const STORES = Symbol('Stores');
 export class StandaloneModule implements OnApplicationShutdown {
   static with(stores: Stores, configuration: Configuration, clock: Clock): DynamicModule {
     const { book, readStore, masterKeys, mint, verifier, ring, managementTokens } = stores;
-    const readModels = new ReadModelQueries({ store: readStore, logId: book.logId });
+    const readModels = new ReadModelQueries({ log: book.log, logId: book.logId, store: readStore });
     const requestsPerMinute = configuration.rateLimits.managementPerSubject;
     return {
       module: StandaloneModule,

@@ -133,7 +133,7 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
   const { batchSize = 1000, idleCheckMs = 1000, gatherMs = 20 } = options;
   await options.prepare?.();
   let checkpoint = await checkpoints.read();
-  await verify(name, log, logId, checkpoint);
+  await verifyCheckpoint(name, log, logId, checkpoint);
   const session = new AbortController();
   const signal = AbortSignal.any([options.signal, session.signal]);
   const after = checkpoint && { after: checkpoint.position };
@@ -213,8 +213,13 @@ async function settledWithin(promise: Promise<unknown>, milliseconds: number): P
   }
 }
 
-/** A checkpoint must be of this log, and its event where it says. */
-async function verify(name: string, log: EventLog, logId: string, checkpoint: Checkpoint | undefined): Promise<void> {
+/** A checkpoint must be of this log, and its event where it says. Throws `RebuildNeeded`, `LogUnavailable`. */
+export async function verifyCheckpoint(
+  name: string,
+  log: EventLog,
+  logId: string,
+  checkpoint: Checkpoint | undefined,
+): Promise<void> {
   const actual = await readLogId(log);
   if (actual !== logId) throw new RebuildNeeded(name, `log ${logId} was exchanged for ${actual ?? 'an empty one'}`);
   if (!checkpoint) return;
