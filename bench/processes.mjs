@@ -109,14 +109,19 @@ export class Companion {
   }
 
   async ask(question) {
+    const asking = new AbortController();
     const answer = Promise.race([
-      once(this.child, 'message'),
-      once(this.child, 'exit').then(([code]) => {
+      once(this.child, 'message', asking),
+      once(this.child, 'exit', asking).then(([code]) => {
         throw new Error(`${this.child.spawnargs[1]} ended with ${code}`);
       }),
     ]);
     this.child.send(question);
-    return (await answer)[0];
+    try {
+      return (await answer)[0];
+    } finally {
+      asking.abort(); // the other one stops listening
+    }
   }
 
   async stop() {

@@ -1,4 +1,6 @@
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { type EventLog, endOfLog } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { postLogin } from '../support/login.js';
@@ -29,14 +31,173 @@ const end = () => endOfLog(log);
 const JSON_TYPE = { 'content-type': 'application/json' };
 const deep = (levels: number) => `${'{"name":'.repeat(levels)}1${'}'.repeat(levels)}`;
 
-test('malformed JSON is a problem at the management API too, and appends nothing', async () => {
+const STACK_TRACE = /\bat .+:\d+|node_modules|\.[jt]s\b/;
+
+const INVALID = '400 VALIDATION_FAILED';
+const MALFORMED = '400 MALFORMED_JSON';
+const TOO_LARGE = '413 BODY_TOO_LARGE';
+const UNSUPPORTED = '415 UNSUPPORTED_MEDIA_TYPE';
+
+interface BodyRoute {
+  readonly method: string;
+  /** `:client` stands for a client of the portal. */
+  readonly path: string;
+  /** A body that is taken. */
+  readonly good: Readonly<Record<string, unknown>>;
+  /** No field is needed. */
+  readonly isOptional?: boolean;
+  /** Values that a field does not take. */
+  readonly wrong: Readonly<Record<string, readonly unknown[]>>;
+}
+
+const NO_TEXT = [null, true, 7, ['a'], { a: 'a' }];
+const ROUTES: Readonly<Record<string, BodyRoute>> = {
+  create: {
+    ...{ method: 'POST', path: '/v1/clients', good: { name: 'Importer', authenticationType: 'OAUTH2' } },
+    wrong: { name: NO_TEXT, authenticationType: [...NO_TEXT, 'oauth2', ''], draft: NO_TEXT },
+  },
+  rename: {
+    ...{ method: 'PATCH', path: '/v1/clients/:client', good: { name: 'Another name' } },
+    wrong: { name: NO_TEXT },
+  },
+  rotate: {
+    ...{ method: 'POST', path: '/v1/clients/:client/rotate', good: { overlapSeconds: 60 } },
+    isOptional: true,
+    wrong: { overlapSeconds: [null, '60', true, [60], {}, 0.5, -1, 604_801, 1e300], draft: NO_TEXT },
+  },
+  revoke: {
+    ...{ method: 'POST', path: '/v1/clients/:client/revoke', good: { reason: 'The importer was retired' } },
+    wrong: { reason: NO_TEXT },
+  },
+  'mint a draft': {
+    ...{ method: 'POST', path: '/v1/credential-drafts', good: { authenticationType: 'OAUTH2' } },
+    wrong: { authenticationType: [...NO_TEXT, 'oauth2'], clientId: [...NO_TEXT, 'cc_', '__proto__'] },
+  },
+  'register a subscription': {
+    ...{ method: 'PUT', path: '/v1/subscriptions/weather-2' },
+    good: { endpointUri: 'weather-2', serviceName: 'Weather forecasts' },
+    wrong: { endpointUri: NO_TEXT, serviceName: NO_TEXT },
+  },
+  assign: { method: 'PUT', path: '/v1/clients/:client/subscriptions/weather-1', good: {}, wrong: {} },
+};
+
+/** Made of the text of a body that is taken. */
+interface BadBody {
+  readonly of: (good: string) => string | Buffer;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly refusal: string;
+  readonly field?: string | undefined;
+}
+const asIs = (good: string) => good;
+const adding = (member: string) => (good: string) => good.replace('}', good === '{}' ? `${member}}` : `,${member}}`);
+const utf16 = (good: string) => Buffer.from(`\ufeff${good}`, 'utf16le');
+const ofType = (type: string) => ({ 'content-type': type });
+const HUGE = adding(`"a":"${'a'.repeat(8_000_000)}"`);
+
+const BAD_BODIES: Readonly<Record<string, BadBody>> = {
+  'cut off': { of: (good) => good.slice(0, -1), refusal: MALFORMED },
+  'no JSON': { of: () => 'name=Importer', refusal: MALFORMED },
+  'JSON with a comment': { of: (good) => `${good} // please`, refusal: MALFORMED },
+  'JSON twice': { of: (good) => good + good, refusal: MALFORMED },
+  'JSON with a bare line break': { of: adding('"a":"\n"'), refusal: MALFORMED },
+  'JSON with NaN': { of: adding('"a":NaN'), refusal: MALFORMED },
+  null: { of: () => 'null', refusal: INVALID, field: 'body' },
+  'a list': { of: (good) => `[${good}]`, refusal: INVALID, field: 'body' },
+  'a string': { of: (good) => JSON.stringify(good), refusal: INVALID, field: 'body' },
+  'a number': { of: () => '7', refusal: INVALID, field: 'body' },
+  'just too large': { of: (good) => good.padEnd(65_537), refusal: TOO_LARGE },
+  huge: { of: HUGE, refusal: TOO_LARGE },
+  'huge, in chunks': { of: HUGE, headers: { ...JSON_TYPE, 'transfer-encoding': 'chunked' }, refusal: TOO_LARGE },
+  'nested deeply': {
+    of: adding(`"a":${'['.repeat(30_000)}${']'.repeat(30_000)}`),
+    ...{ refusal: INVALID, field: `a${'[0]'.repeat(31)}` },
+  },
+  'broken UTF-8': { of: (good) => Buffer.from(adding('"a":"\xff"')(good), 'latin1'), refusal: MALFORMED },
+  'half a character': { of: adding('"a":"\\ud800"'), refusal: INVALID, field: 'a' },
+  'UTF-16': { of: utf16, refusal: MALFORMED },
+  'UTF-16, and says so': { of: utf16, headers: ofType('application/json; charset=utf-16'), refusal: UNSUPPORTED },
+  'said to be Latin-1': { of: asIs, headers: ofType('application/json; charset=iso-8859-1'), refusal: UNSUPPORTED },
+  gzip: { of: gzipSync, refusal: MALFORMED },
+  'gzip, and says so': { of: gzipSync, headers: { ...JSON_TYPE, 'content-encoding': 'gzip' }, refusal: UNSUPPORTED },
+  'of no type': { of: asIs, headers: {}, refusal: UNSUPPORTED },
+  'of a type that is none': { of: asIs, headers: ofType('json'), refusal: UNSUPPORTED },
+  'said to be text': { of: asIs, headers: ofType('text/plain'), refusal: UNSUPPORTED },
+  'said to be XML': { of: asIs, headers: ofType('application/xml'), refusal: UNSUPPORTED },
+  'said to be a form': { of: asIs, headers: ofType('application/x-www-form-urlencoded'), refusal: UNSUPPORTED },
+  'with __proto__': { of: adding('"__proto__":{"name":"a"}'), refusal: INVALID, field: '__proto__' },
+  'with constructor': { of: adding('"constructor":{"prototype":{}}'), refusal: INVALID, field: 'constructor' },
+};
+
+describe.each(Object.entries(ROUTES))('%s', (_name, { method, path, good, wrong, isOptional = false }) => {
+  const expectRefused = async ({ of, headers = JSON_TYPE, refusal, field }: BadBody) => {
+    const before = await end();
+    const body = Buffer.from(of(JSON.stringify(good)));
+    const answer = await portal.send(method, path.replace(':client', client.clientId), { headers, body });
+    expect([answer.refusal, answer.problem.errors?.[0]?.field]).toEqual([refusal, field]);
+    expect(answer.text).not.toMatch(STACK_TRACE);
+    expect(await end()).toBe(before);
+  };
+
+  test.each(Object.entries(BAD_BODIES))('refuses a body that is %s', (_what, badBody) => expectRefused(badBody));
+
+  const wrongValues = Object.entries(wrong).flatMap(([field, values]) =>
+    values.map((value): [string, BadBody] => [
+      JSON.stringify({ [field]: value }),
+      { of: () => JSON.stringify({ ...good, [field]: value }), refusal: INVALID, field },
+    ]),
+  );
+  const [first] = Object.keys(good);
+  const ofFields: Record<string, BadBody> = {
+    'repeating its fields': { of: (body) => body.replace('}', `,${body.slice(1)}`), refusal: INVALID, field: first },
+    'with an unknown field': { of: adding('"colour":"red"'), refusal: INVALID, field: 'colour' },
+    'with prototype': { of: adding('"prototype":{}'), refusal: INVALID, field: 'prototype' },
+  };
+  const ofRequired: Record<string, BadBody> = {
+    empty: { of: () => '', refusal: INVALID, field: first },
+    'without its fields': { of: () => '{}', refusal: INVALID, field: first },
+  };
+  if (first !== undefined) {
+    test.each(wrongValues)('refuses a body with %s', (_what, badBody) => expectRefused(badBody));
+    test.each(Object.entries(ofFields))('refuses a body %s', (_what, badBody) => expectRefused(badBody));
+    if (!isOptional)
+      test.each(Object.entries(ofRequired))('refuses a body %s', (_what, badBody) => expectRefused(badBody));
+  }
+});
+
+const FRAMINGS: readonly [what: string, head: string][] = [
+  ['a length that is too short', 'Content-Length: 9'],
+  ['a length that is too long', 'Content-Length: 99'],
+  ['two lengths', 'Content-Length: 16\r\nContent-Length: 9'],
+  ['a negative length', 'Content-Length: -16'],
+  ['a length and chunks', 'Content-Length: 16\r\nTransfer-Encoding: chunked'],
+  ['chunks that are none', 'Transfer-Encoding: chunked'],
+  ['an unknown framing', 'Transfer-Encoding: mystery'],
+];
+test.each(FRAMINGS)('a rename with %s is refused', async (_what, head) => {
   const before = await end();
-  const headers = { authorization: `Bearer ${portal.token}`, ...JSON_TYPE };
-  const answer = await fetch(`${standalone.url}/v1/clients`, { method: 'POST', headers, body: '{"name":' });
-  expect([answer.status, answer.headers.get('content-type')]).toEqual([400, 'application/problem+json']);
-  expect(await answer.json()).toMatchObject({ code: 'MALFORMED_JSON', status: 400 });
+  const text = await exchange(
+    `PATCH /v1/clients/${client.clientId} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${portal.token}\r\n` +
+      `Content-Type: application/json\r\n${head}\r\n\r\n{"name":"Other"}`,
+  );
+  const statuses = text.match(/(?<=HTTP\/1\.1 )\d+/g);
+  expect(statuses?.filter((status) => status !== '400')).toEqual([]);
+  expect(text).toContain('application/problem+json');
+  expect(text).not.toMatch(STACK_TRACE);
   expect(await end()).toBe(before);
 });
+
+/** All that is answered to bytes after which the caller says nothing more. */
+const exchange = (bytes: string) =>
+  new Promise<string>((resolve, reject) => {
+    let received = '';
+    const socket = connect(Number(new URL(portal.url).port), '127.0.0.1');
+    socket.on('data', (chunk) => (received += chunk.toString()));
+    socket.on('close', () => {
+      resolve(received);
+    });
+    socket.on('error', reject);
+    socket.end(bytes);
+  });
 
 const NAMES: readonly [what: string, name: unknown][] = [
   ['empty', ''],

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { EventLog } from '#event-log';
+import { type EventLog, endOfLog } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type RecordedEvent, verifyChain } from '#events';
 import {
@@ -13,6 +13,7 @@ import {
   subscriptions,
 } from '#read-models';
 import { openSqliteReadStore } from '#read-models/sqlite';
+import { eventually } from './http.js';
 
 /** The event log in a standalone's directory, whether the standalone runs or not. */
 export async function withEventLog<T>(dataDir: string, use: (log: EventLog) => Promise<T>): Promise<T> {
@@ -46,6 +47,25 @@ export async function expectReadModelsToBeTheFold(dataDir: string, events: reado
     await expectFold(store, clients, events);
     await expectFold(store, subscriptions, events);
     await expectFold(store, history, events);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Waits until the read models of a standalone that runs hold everything that is in its log now. */
+export async function readModelsCaughtUp(dataDir: string): Promise<void> {
+  const end = await withEventLog(dataDir, endOfLog);
+  const store = await openSqliteReadStore({ file: join(dataDir, 'read-models.db') });
+  try {
+    for (const { name, version } of [clients, subscriptions, history]) {
+      await eventually(
+        async () => {
+          const build = await store.served(name, version);
+          return { name, end, reached: build && (await store.checkpoint(build))?.position };
+        },
+        ({ reached }) => reached === end,
+      );
+    }
   } finally {
     await store.close();
   }

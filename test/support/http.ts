@@ -60,6 +60,9 @@ export const send = <Body>(
   new Promise((resolve, reject) => {
     const { hostname, port } = new URL(url);
     const isJson = body !== undefined && !Buffer.isBuffer(body);
+    const bytes = isJson ? Buffer.from(JSON.stringify(body)) : body;
+    // Node frames no body of GET and DELETE by itself: its bytes would begin the connection's next request.
+    const length = bytes && !('transfer-encoding' in headers) && { 'content-length': bytes.length };
     const outgoing = request(
       {
         agent,
@@ -67,7 +70,7 @@ export const send = <Body>(
         port,
         method,
         path,
-        headers: { ...(isJson && { 'content-type': 'application/json' }), ...headers },
+        headers: { ...(isJson && { 'content-type': 'application/json' }), ...length, ...headers },
       },
       (incoming) => {
         const chunks: Buffer[] = [];
@@ -79,7 +82,7 @@ export const send = <Body>(
       },
     );
     outgoing.on('error', reject);
-    outgoing.end(isJson ? JSON.stringify(body) : body);
+    outgoing.end(bytes);
   });
 
 /** Asks again until the answer is the one that is waited for. Throws after `seconds`, with the last answer. */

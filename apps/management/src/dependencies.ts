@@ -39,7 +39,11 @@ export function managementDependencies(parts: ManagementParts): ManagementDepend
       return log.current.book;
     },
     get readModels() {
-      return (readModels ??= new ReadModelQueries({ store: readStore.current, logId: log.current.book.logId }));
+      if (readModels === undefined) {
+        const { log: eventLog, logId } = log.current.book;
+        readModels = new ReadModelQueries({ log: eventLog, logId, store: readStore.current });
+      }
+      return readModels;
     },
     masterKeys,
     mint: new CredentialMint({ keys: masterKeys }),

@@ -3,8 +3,8 @@ import type { ClientId, SubscriptionId } from '#domain';
 import { type BookOfRecord, LogUnavailable, RevisionConflict } from '#event-log';
 import type { CommandContext } from '#events';
 import type { Clock } from '#platform';
-import type { BuildName, FollowedEvent, ReadStore } from '#read-models';
-import { type AssignmentDocument, clientIdOf } from './assignments.js';
+import { type BuildName, type FollowedEvent, type ReadStore, ProjectionStopped, mayPass } from '#read-models';
+import { type AssignmentDocument, assignments, clientIdOf } from './assignments.js';
 
 const PAGE = 500;
 
@@ -20,11 +20,31 @@ export class SubscriptionEnds {
     private readonly clock: Clock,
   ) {}
 
+  /** Throws `ProjectionStopped` at an event that it can't do its part about; `LogUnavailable`, `ReadStoreUnavailable`. */
   async react(events: readonly FollowedEvent[], build: BuildName): Promise<void> {
+    const ended = new Map<SubscriptionId, Promise<boolean>>();
     for (const event of events) {
-      if (event.type === 'SubscriptionEnded') await this.unassignAll(event, event.data.subscriptionId, build);
-      if (event.type === 'ConsumerClientAssignedToSubscription')
-        await this.undoIfEnded(event, event.data.subscriptionId);
+      try {
+        await this.reactTo(event, ended, build);
+      } catch (error) {
+        throw mayPass(error) ? error : new ProjectionStopped(assignments.name, event, error);
+      }
+    }
+  }
+
+  private async reactTo(
+    event: FollowedEvent,
+    ended: Map<SubscriptionId, Promise<boolean>>,
+    build: BuildName,
+  ): Promise<void> {
+    if (event.type === 'SubscriptionEnded') await this.unassignAll(event, event.data.subscriptionId, build);
+    if (event.type === 'ConsumerClientAssignedToSubscription') {
+      // An assignment that was decided just before the end may have been written just after it. One read, which
+      // comes after all these events, stands for every assignment of the batch.
+      const { subscriptionId } = event.data;
+      const hasEnded = ended.get(subscriptionId) ?? this.hasEnded(subscriptionId);
+      ended.set(subscriptionId, hasEnded);
+      if (await hasEnded) await this.unassign(event, clientIdOf(event), subscriptionId);
     }
   }
 
@@ -43,10 +63,9 @@ export class SubscriptionEnds {
     } while (after);
   }
 
-  /** An assignment that was decided just before the end may have been written just after it. */
-  private async undoIfEnded(event: FollowedEvent, subscriptionId: SubscriptionId): Promise<void> {
+  private async hasEnded(subscriptionId: SubscriptionId): Promise<boolean> {
     const { state } = await this.book.subscriptions.read(subscriptionId);
-    if (state.status === 'ENDED') await this.unassign(event, clientIdOf(event), subscriptionId);
+    return state.status === 'ENDED';
   }
 
   private async unassign(cause: FollowedEvent, clientId: ClientId, subscriptionId: SubscriptionId): Promise<void> {

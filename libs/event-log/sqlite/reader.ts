@@ -3,6 +3,7 @@ import { type StreamReadOptions, LogUnavailable, isOurStream } from '#event-log'
 import type { EventMetadata, JsonObject, RecordedEvent } from '#events';
 import type Database from 'libsql';
 import { PAST_ALL, toPosition, within } from './positions.js';
+import { type LogRow, RecentRows } from './recent-rows.js';
 import { openForReading } from './schema.js';
 
 /** What is read without letting others have their turn: half a millisecond of common events. */
@@ -48,6 +49,7 @@ export class Reader {
   private readonly streamRows;
   private readonly logRows;
   private readonly dataVersion;
+  private readonly recent = new RecentRows();
   private isClosed = false;
 
   /** The file must be there. */
@@ -88,12 +90,12 @@ export class Reader {
     let readTo = after;
     let characters = 0;
     for (let asked = Math.min(PAGE_ROWS, limits.events); ; asked = PAGE_ROWS) {
-      const rows = this.all<Row>(this.logRows[direction], [readTo, asked]);
+      const rows = this.rowsOfLog(readTo, direction, asked);
       for (const row of rows) {
-        readTo = row[0];
-        if (!isOurStream(row[1])) continue;
-        events.push(toEvent(row));
-        characters += row[5].length + row[6].length;
+        readTo = row.position;
+        if (!row.event) continue;
+        events.push(row.event);
+        characters += row.characters;
         if (events.length >= limits.events || characters >= (limits.characters ?? Infinity)) {
           return { events, readTo, isLast: false };
         }
@@ -101,6 +103,17 @@ export class Reader {
       if (rows.length === 0 || rows.length < asked) return { events, readTo, isLast: true };
       await othersTurn(givenUpAt);
     }
+  }
+
+  private rowsOfLog(after: bigint, direction: Direction, limit: number): readonly LogRow[] {
+    if (direction === 'backwards') return this.all<Row>(this.logRows.backwards, [after, limit]).map(toLogRow);
+    const known = this.recent.after(after, limit);
+    if (known.length === limit) return known;
+    const readTo = known.at(-1)?.position ?? after;
+    const asked = limit - known.length;
+    const rows = this.all<Row>(this.logRows.forwards, [readTo, asked]).map(toLogRow);
+    this.recent.add(readTo, rows, rows.length < asked);
+    return [...known, ...rows];
   }
 
   /** Another number whenever another connection, of this process or another, has committed. */
@@ -131,6 +144,12 @@ const toEvent = ([position, stream, revision, eventId, type, data, metadata]: Ro
   stream,
   revision,
   position: toPosition(position),
+});
+
+const toLogRow = (row: Row): LogRow => ({
+  position: row[0],
+  event: isOurStream(row[1]) ? toEvent(row) : undefined,
+  characters: row[5].length + row[6].length,
 });
 
 async function othersTurn(givenUpAt: number): Promise<void> {

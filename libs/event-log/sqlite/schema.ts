@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import Database from 'libsql';
@@ -62,6 +63,12 @@ function prepare(db: Database.Database, file: string): void {
 /** A connection that can't write, and so never syncs; bigints for integers. */
 export const openForReading = (file: string): Database.Database =>
   new Database(`${pathToFileURL(resolve(file)).href}?mode=ro`).defaultSafeIntegers();
+
+/** Another one once the path leads to another file, as after a restore; `undefined` where there is none. */
+export function fileIdentityOf(file: string): string | undefined {
+  const found = statSync(file, { throwIfNoEntry: false });
+  return found && `${found.dev}:${found.ino}`;
+}
 
 /** Repeats `step` until no other process is in the way; SQLite's own waits are too coarse to get a turn beside a busy writer. */
 export function whileBusy<T>(busyMs: number, step: () => T): T {

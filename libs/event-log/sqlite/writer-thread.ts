@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { GroupCommit } from './group-commit.js';
-import { NotAnEventLog, openForWriting } from './schema.js';
+import { NotAnEventLog, fileIdentityOf, openForWriting } from './schema.js';
 import type { FromWriterThread, ToWriterThread, WriterThreadOptions } from './writer-protocol.js';
 
 // The thread that writes: a disk sync blocks it, and nothing else.
@@ -15,10 +15,13 @@ const reasonOf = (error: unknown) => (error instanceof Error ? error.message : S
 function serve({ file, busyMs }: WriterThreadOptions): void {
   const db = openForWriting(file, busyMs);
   const groups = new GroupCommit(db, busyMs);
+  const opened = fileIdentityOf(file);
   port.on('message', (message: ToWriterThread) => {
     switch (message.kind) {
       case 'group':
         try {
+          // Whoever opens the path next would not find what is written to the file that was there.
+          if (fileIdentityOf(file) !== opened) throw new Error('Its file was replaced or removed; a restart is needed');
           tell({ kind: 'committed', outcomes: groups.commit(message.appends) });
         } catch (error) {
           tell({ kind: 'failed', reason: reasonOf(error) });

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Decider, Instant } from '#domain';
+import { type Decider, DomainError, type Instant } from '#domain';
 import { type CommandContext, type LogEvent, type Position, type Revision, FIRST_HASH, seal, upcast } from '#events';
 import { CommandIdReused, PreconditionFailed, RevisionConflict } from './errors.js';
 import type { EventLog } from './port.js';
@@ -34,6 +34,8 @@ interface KnownStream<State> extends Folded<State> {
 export interface ExecuteOptions {
   /** Only where the stream is still at this revision, else `PreconditionFailed` (HTTP `If-Match`). */
   readonly ifMatch?: Revision;
+  /** The command's id was made for this very call: nobody can have carried it out before. */
+  readonly isNew?: boolean;
 }
 
 const MAX_ATTEMPTS = 10;
@@ -42,7 +44,8 @@ const CACHE_SIZE = 200_000;
 
 /**
  * Carries out commands on the streams of one aggregate: read, decide, append; on a conflict read and decide again.
- * Its cache is never believed: every call reads the events after the cached revision by a strong read.
+ * Its cache is never believed: what is decided on it counts only where the append's expected revision proves it, and
+ * everything else reads the events after the cached revision by a strong read.
  */
 export class CommandExecutor<Id, State, Command extends { readonly at: Instant }, Event extends LogEvent> {
   private readonly cache = new LRUCache<string, KnownStream<State>>({
@@ -77,6 +80,8 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
   ): Promise<Executed<State>> {
     const stream = this.aggregate.stream(id);
     return this.turns.take(stream, async () => {
+      const changed = await this.changeCached(stream, command, context, options);
+      if (changed) return changed;
       for (let attempt = 1; ; attempt++) {
         const known = await this.readStream(stream);
         const done = known.commands.get(context.commandId);
@@ -91,6 +96,29 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
         }
       }
     });
+  }
+
+  /**
+   * Saves the read where the cached state is the stream's: then the append finds the revision that it expects. Refusals
+   * and wishes that are already true prove nothing, and are decided again on what is read. Not for ids that may have
+   * been used: a store may take the very same events for a resend, and answer as if they were written now.
+   */
+  private async changeCached(
+    stream: string,
+    command: Command | ((state: State) => Command | Promise<Command>),
+    context: CommandContext,
+    options: ExecuteOptions,
+  ): Promise<Executed<State> | undefined> {
+    const known = this.cache.get(stream);
+    if (!known || options.isNew !== true || typeof command === 'function') return undefined;
+    try {
+      const executed = await this.decideAndAppend(stream, known, command, context, options);
+      return executed.outcome === 'changed' ? executed : undefined;
+    } catch (error) {
+      if (error instanceof DomainError || error instanceof PreconditionFailed) return undefined;
+      if (error instanceof RevisionConflict) return undefined;
+      throw error;
+    }
   }
 
   private async decideAndAppend(

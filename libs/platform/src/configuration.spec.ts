@@ -98,6 +98,12 @@ describe('the configuration', () => {
     ['MASTER_KEY_PREVIOUS', { MASTER_KEY_PREVIOUS: `${KEY},short` }],
     ['TOKEN_ALG', { TOKEN_ALG: 'HS256' }],
     ['MANAGEMENT_ISSUER', { ...issuer, MANAGEMENT_ISSUER: '' }],
+    ['MANAGEMENT_ISSUER', { ...issuer, PUBLIC_URL: 'https://id.market.example/' }],
+    [
+      'MANAGEMENT_ISSUER',
+      { ...issuer, MANAGEMENT_ISSUER: 'https://id.market.example/', PUBLIC_URL: 'https://id.market.example' },
+    ],
+    ['MANAGEMENT_ISSUER', { ...issuer, MANAGEMENT_ISSUER: 'http://127.0.0.1:3000' }],
     ['MANAGEMENT_JWKS_URL', { ...issuer, MANAGEMENT_JWKS_URL: '' }],
     ['MANAGEMENT_JWKS_URL', { ...issuer, MANAGEMENT_JWKS_URL: 'http://id.market.example/jwks' }],
     ['MANAGEMENT_AUDIENCE', { ...issuer, MANAGEMENT_AUDIENCE: '' }],

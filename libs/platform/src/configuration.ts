@@ -78,10 +78,12 @@ export function configurationFrom(env: Environment): Configuration {
   const masterKey = masterKeyFrom(env);
   const managementIssuer = managementIssuerFrom(env, allowHttp);
   const metricsPort = metricsPortFrom(env, port);
+  const publicUrl = publicUrlFrom(env, host, port, allowHttp);
+  if (managementIssuer) refuseOwnIssuer(managementIssuer, publicUrl);
   return {
     port,
     host,
-    publicUrl: publicUrlFrom(env, host, port, allowHttp),
+    publicUrl,
     dataDir: resolve(text(env, 'DATA_DIR') ?? 'data'),
     ...(eventStoreDbUrl !== undefined && { eventStoreDbUrl }),
     ...(mongoDbUrl !== undefined && { mongoDbUrl }),
@@ -193,6 +195,12 @@ function publicUrlFrom(env: Environment, host: string, port: number, allowHttp: 
     );
   }
   return url.href.replace(/\/+$/, '');
+}
+
+/** Whatever a consumer's token grants, it must never be taken for one of the management API. */
+function refuseOwnIssuer({ issuer }: ManagementIssuer, publicUrl: string): void {
+  if (issuer.replace(/\/+$/, '') !== publicUrl) return;
+  throw new ConfigurationError('MANAGEMENT_ISSUER', 'must not be PUBLIC_URL, which is the issuer of consumers’ tokens');
 }
 
 function metricsPortFrom(env: Environment, port: number): number | undefined {

@@ -1,4 +1,6 @@
 import { connect } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { Body, Controller, Get, HttpException, Module, type OnModuleDestroy, Param, Post, Query } from '@nestjs/common';
 import { Type } from 'class-transformer';
 import { IsArray, IsInt, IsOptional, IsString, Length, Max, ValidateNested } from 'class-validator';
@@ -10,6 +12,7 @@ import {
   createHttpApplication,
   createLogger,
   type HttpApplication,
+  MayBeAbsent,
   Problem,
   ReadinessChecks,
 } from '#platform';
@@ -20,7 +23,7 @@ class Endpoint {
 }
 class OrderBody {
   @IsString() @Length(1, 10) name!: string;
-  @IsOptional() @IsInt() seconds?: number;
+  @MayBeAbsent() @IsInt() seconds?: number;
   @IsOptional() @IsArray() @ValidateNested({ each: true }) @Type(() => Endpoint) endpoints?: Endpoint[];
 }
 class PageQuery {
@@ -152,6 +155,7 @@ describe('an app', () => {
     ['a wrong type', '{"name":7}', 'name'],
     ['no conversion of numbers', '{"name":"tea","seconds":"3"}', 'seconds'],
     ['a number beyond all', '{"name":"tea","seconds":1e999}', 'seconds'],
+    ['null for a field that may be absent', '{"name":"tea","seconds":null}', 'seconds'],
     ['an unknown field', '{"name":"tea","price":1}', 'price'],
     ['a nested field', '{"name":"tea","endpoints":[{"uri":"a"},{"uri":1}]}', 'endpoints[1].uri'],
     ['an unknown nested field', '{"name":"tea","endpoints":[{"uri":"a","x":1}]}', 'endpoints[0].x'],
@@ -164,6 +168,11 @@ describe('an app', () => {
     ],
     ['a prototype', '{"name":"tea","__proto__":{"admin":true}}', '__proto__'],
     ['a nested prototype', '{"name":"tea","endpoints":[{"uri":"a","__proto__":1}]}', 'endpoints[0].__proto__'],
+    [
+      'a nested name that Nest would drop',
+      '{"name":"tea","endpoints":[{"uri":"a","prototype":1}]}',
+      'endpoints[0].prototype',
+    ],
     ['a constructor', '{"name":"tea","constructor":{"prototype":{"admin":true}}}', 'constructor'],
     [
       'a nested name that objects inherit',
@@ -202,6 +211,19 @@ describe('an app', () => {
     expect(await huge).toMatchObject({ status: 413, code: 'BODY_TOO_LARGE' });
   });
 
+  it.each([
+    ['a length', 'Content-Length: 5000000'],
+    ['chunks', 'Transfer-Encoding: chunked'],
+  ])('lets a huge body with %s arrive, so that its answer is not lost, and goes on', async (_what, framing) => {
+    const { socket, seen } = connection();
+    socket.write(`POST /orders HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n${framing}\r\n\r\n`);
+    const bytes = 'x'.repeat(5_000_000);
+    socket.write(framing.includes('chunked') ? `${bytes.length.toString(16)}\r\n${bytes}\r\n0\r\n\r\n` : bytes);
+    socket.write('GET /orders/tea HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    expect((await seen(/HTTP.*HTTP.*}/s)).match(/HTTP\S+ \d+/g)).toEqual(['HTTP/1.1 413', 'HTTP/1.1 200']);
+    socket.destroy();
+  });
+
   it('takes an empty body as none', async () => {
     expect(await problem(post(''))).toMatchObject({ status: 400, code: 'VALIDATION_FAILED', fields: ['name'] });
   });
@@ -211,7 +233,7 @@ describe('an app', () => {
     for (const query of ['limit=many', 'limit=201', 'limit=1&limit=2']) {
       expect(await problem(fetch(`${url}/orders?${query}`))).toMatchObject({ status: 400, fields: ['limit'] });
     }
-    for (const name of ['page', '__proto__', 'constructor', 'toString']) {
+    for (const name of ['page', '__proto__', 'prototype', 'constructor', 'toString']) {
       expect(await problem(fetch(`${url}/orders?${name}=1`))).toMatchObject({ status: 400, fields: [name] });
     }
     expect(await problem(fetch(`${url}/orders/too-long`))).toMatchObject({ status: 400, fields: ['id'] });
@@ -358,6 +380,24 @@ const exchange = (bytes: string) =>
     socket.on('error', reject);
   });
 
+/** A raw connection; `seen` waits until what it has received matches, or the server has ended it. */
+const connection = () => {
+  const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', allowHalfOpen: true });
+  let received = '';
+  const seen = (what: RegExp) =>
+    new Promise<string>((resolve, reject) => {
+      socket.on('data', (chunk) => {
+        received += chunk.toString();
+        if (what.test(received)) resolve(received);
+      });
+      socket.on('end', () => {
+        resolve(received);
+      });
+      socket.on('error', reject);
+    });
+  return { socket, seen };
+};
+
 describe('an app that stops', () => {
   it('finishes what it has accepted before it closes its modules, and accepts nothing more', async () => {
     closed.length = 0;
@@ -373,6 +413,39 @@ describe('an app that stops', () => {
     expect(await answer.json()).toEqual({ closedBefore: [] });
     await stopped;
     expect(closed).toEqual(['orders']);
+  });
+
+  it.each([
+    ['answered before its body came', 'PUT /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n', 'body'],
+    ['no HTTP, and never closed', 'HELLO\r\n\r\n', ''],
+  ])('does not wait for a connection that is %s', async (_what, bytes, rest) => {
+    await start();
+    const { socket, seen } = connection();
+    const answered = seen(/\r\n\r\n/);
+    socket.write(bytes);
+    expect(await answered).toMatch(/^HTTP\/1.1 4/);
+    const stopped = app.close();
+    await refusesConnections();
+    socket.write(rest);
+    await stopped;
+    socket.destroy();
+    expect(lines.map(({ msg }) => msg)).not.toContain('requests did not finish in time; their connections are closed');
+  });
+
+  it('takes a body that broke off for no fault of its own', async () => {
+    await start();
+    const { socket, seen } = connection();
+    const taken = seen(/100 Continue/);
+    socket.write('POST /orders HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n');
+    socket.write('Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"name":');
+    await taken;
+    socket.destroy();
+    const { server } = app.nest.getHttpAdapter().getInstance();
+    const connections = promisify(server.getConnections.bind(server));
+    while ((await connections()) > 0) await nextTurn();
+    await fetch(`${url}/health/live`);
+    await app.close();
+    expect(lines.filter(({ level }) => level === 'error')).toEqual([]);
   });
 
   it('is not ready any more from the moment it was told', async () => {

@@ -24,7 +24,11 @@ import { validationPipe } from './validation.js';
 
 /** How long accepted requests may take to finish once the process was told to stop. */
 const DRAIN_MS = 10_000;
+const IDLE_CHECK_MS = 50;
+/** Until a request's head, and the whole of it, must have arrived; Node looks every `TIMEOUT_CHECK_MS`. */
+const HEAD_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+const TIMEOUT_CHECK_MS = 5_000;
 const KEEP_ALIVE_MS = 72_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_PATH_PARAMETER = 200;
@@ -75,7 +79,12 @@ const fastifyAdapter = (configuration: Configuration, logger: Logger): FastifyAd
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    http: { maxHeaderSize: MAX_HEADER_BYTES },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Absent it would be 60 s, and Node takes the longer of the two for the whole request.
+      headersTimeout: HEAD_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    },
     trustProxy: configuration.trustedProxies.length > 0 && [...configuration.trustedProxies],
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: MAX_PATH_PARAMETER },
     // What arrives on an open connection while we drain is accepted, and so is finished.
@@ -97,7 +106,17 @@ const securityHeaders = (configuration: Configuration): Record<string, string> =
   ...(configuration.publicUrl.startsWith('https:') && { 'strict-transport-security': 'max-age=31536000' }),
 });
 
-/** What Node could not read as HTTP has no request: the answer is written to the socket itself. */
+/** Fastify closes on a body that is still coming: a reset, to which the caller may lose the answer (RFC 9112 §9.6). */
+function readRestOfBody({ raw }: FastifyRequest, reply: FastifyReply): void {
+  if (raw.complete || reply.getHeader('connection') !== 'close') return;
+  reply.removeHeader('connection');
+  raw.resume();
+}
+
+/**
+ * What Node could not read as HTTP has no request: the answer is written to the socket itself, which Node has let go
+ * of by then, so that a caller who never closes would keep it open for ever.
+ */
 function refuseUnreadable(error: ConnectionError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400;
@@ -106,6 +125,7 @@ function refuseUnreadable(error: ConnectionError, socket: Socket): void {
   socket.end(
     `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
   );
 }
 
@@ -131,7 +151,8 @@ export class HttpApplication {
       reply.headers(headers).header('x-request-id', request.id);
       done();
     });
-    this.fastify.addHook('onSend', (_request, reply, _payload, done) => {
+    this.fastify.addHook('onSend', (request, reply, _payload, done) => {
+      readRestOfBody(request, reply);
       this.endConnectionWhenClosing(reply);
       done();
     });
@@ -191,11 +212,16 @@ export class HttpApplication {
       this.logger.warn('requests did not finish in time; their connections are closed');
       this.fastify.server.closeAllConnections();
     }, DRAIN_MS);
+    // Fastify closes once what is idle now; a request that was answered before its body came is still busy then.
+    const idle = setInterval(() => {
+      this.fastify.server.closeIdleConnections();
+    }, IDLE_CHECK_MS);
     try {
       // Nest would close its modules first, under the requests that still use them.
       await this.fastify.close();
     } finally {
       clearTimeout(deadline);
+      clearInterval(idle);
     }
     await this.nest.close();
     await Promise.all(this.dependencies.map((dependency) => dependency.close()));

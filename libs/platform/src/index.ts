@@ -33,3 +33,4 @@ export {
   readableByOthers,
   standaloneMasterKey,
 } from './standalone-files.js';
+export { MayBeAbsent } from './validation.js';

@@ -7,8 +7,8 @@ export const MAX_BODY_BYTES = 65_536;
 const MAX_DEPTH = 32;
 const JSON_TYPE = /^application\/(?:[\w.!#$&^-]+\+)?json\s*(?:;|$)/i;
 const CHARSET = /;\s*charset\s*=\s*"?([^";\s]+)/i;
-/** Names that every object inherits (`__proto__`, `constructor`, …): code would take them for its own machinery. */
-export const isInheritedName = (name: string): boolean => name in Object.prototype;
+/** `prototype`, and what every object inherits (`__proto__`, `constructor`, …): code takes them for its own machinery. */
+export const isPrototypeName = (name: string): boolean => name === 'prototype' || name in Object.prototype;
 
 /** Takes JSON bodies strictly, and no other content type: anything else is 415. */
 export function acceptJsonBodies(fastify: FastifyInstance): void {
@@ -34,7 +34,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * The JSON object (RFC 8259) that the bytes hold. Throws a 400 `Problem`: `MALFORMED_JSON`, or `VALIDATION_FAILED`
- * naming the field that is repeated, has an inherited name or a lone surrogate, or is nested too deep.
+ * naming the field that is repeated, has a prototype's name or a lone surrogate, or is nested too deep.
  */
 export function jsonObjectIn(bytes: Uint8Array): Record<string, unknown> {
   const { text, value } = parsed(bytes);
@@ -85,7 +85,7 @@ function countMembers(value: unknown, path: Path, depth: number): number {
   }
   for (const [name, item] of Object.entries(value)) {
     const member = { segment: name, parent: path };
-    if (isInheritedName(name) || !isWellFormed(name)) {
+    if (isPrototypeName(name) || !isWellFormed(name)) {
       throw validationFailed({ field: fieldAt(member), message: 'is not an allowed name' });
     }
     members += 1 + countMembers(item, member, depth + 1);

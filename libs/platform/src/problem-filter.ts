@@ -3,7 +3,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DraftExpired, DraftInvalid, MintingBusy, VerificationBusy } from '#credentials';
 import { DomainError, type DomainErrorCode } from '#domain';
 import { CommandIdReused, EventTooLarge, LogUnavailable, PreconditionFailed, RevisionConflict } from '#event-log';
-import { ForeignConsistencyToken, InvalidCursor, NotCaughtUp, NotReady, ReadStoreUnavailable } from '#read-models';
+import {
+  ForeignConsistencyToken,
+  InvalidCursor,
+  NotCaughtUp,
+  NotReady,
+  ReadStoreUnavailable,
+  RebuildNeeded,
+} from '#read-models';
 import { ManagementIssuerUnavailable } from '#tokens';
 import { Problem } from './problem.js';
 
@@ -90,6 +97,9 @@ export function problemOf(error: unknown): Problem {
     return tryAgain('READ_STORE_UNAVAILABLE', 'The read models do not answer; try again', error);
   }
   if (error instanceof NotReady) return tryAgain('READ_MODEL_NOT_READY', 'This list is being built; try again', error);
+  if (error instanceof RebuildNeeded) {
+    return tryAgain('READ_MODEL_REBUILD_NEEDED', 'This list is of another log and must be rebuilt', error);
+  }
   if (error instanceof NotCaughtUp) {
     return tryAgain('READ_MODEL_BEHIND', 'The read models have not come as far as the token; try again', error);
   }
@@ -116,8 +126,13 @@ function refusedStatus(error: unknown): number | undefined {
   return typeof status === 'number' && status >= 400 && status < 500 ? status : undefined;
 }
 
-const fastifyStatus = (error: unknown): unknown =>
-  error instanceof Error && error.name === 'FastifyError' && 'statusCode' in error ? error.statusCode : undefined;
+/** Fastify gives a status to Node's own error, too, where a body broke off (`ECONNRESET`). */
+const fastifyStatus = (error: unknown): unknown => {
+  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return undefined;
+  const isFastifys = 'name' in error && error.name === 'FastifyError';
+  const hasBrokenOff = 'code' in error && error.code === 'ECONNRESET';
+  return isFastifys || hasBrokenOff ? error.statusCode : undefined;
+};
 
 /** Answers every error as `application/problem+json`. 5xx are logged with their cause and stack; nobody else sees them. */
 @Catch()

@@ -1,9 +1,12 @@
 import { type ArgumentMetadata, ValidationPipe } from '@nestjs/common';
-import type { ValidationError } from 'class-validator';
-import { isInheritedName } from './json-body.js';
+import { ValidateIf, type ValidationError } from 'class-validator';
+import { isPrototypeName } from './json-body.js';
 import { type FieldError, type Problem, fieldPath, validationFailed } from './problem.js';
 
 const MOST_ERRORS = 20;
+
+/** The field may be absent; `IsOptional` would let null through too, past all that is said of the field. */
+export const MayBeAbsent = (): PropertyDecorator => ValidateIf((_, value) => value !== undefined);
 
 /**
  * Checks bodies, queries and path parameters against their class-validator classes, and makes instances of them. No
@@ -21,9 +24,9 @@ export const validationPipe = (): ValidationPipe =>
   });
 
 class StrictValidationPipe extends ValidationPipe {
-  /** Nest drops `__proto__` in silence, and class-validator takes every other inherited name for a known field. */
+  /** Nest drops `__proto__` and `prototype` in silence, and class-validator takes every other inherited name for a known field. */
   override transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
-    const name = typeof value === 'object' && value !== null ? Object.keys(value).find(isInheritedName) : undefined;
+    const name = typeof value === 'object' && value !== null ? Object.keys(value).find(isPrototypeName) : undefined;
     if (name !== undefined) throw validationFailed({ field: name, message: `property ${name} should not exist` });
     return super.transform(value, metadata);
   }

@@ -8,6 +8,8 @@ const LAYOUT_VERSION = 1;
 const WAL_RETRY_MS = 20;
 /** Catching up writes all over the indexes: with SQLite's 2 MiB it reads each page again. */
 const WRITE_CACHE_KIB = 65_536;
+/** 16 MiB of WAL: the pages of documents that change often are copied into the file once, not at every checkpoint. */
+const PAGES_BETWEEN_CHECKPOINTS = 4_000;
 
 /** A build's table: quoted, so only of a name that has been checked. */
 export const tableOf = (build: BuildName): string => {
@@ -35,6 +37,7 @@ export function openToWrite(file: string, busyTimeoutMs: number): Connection {
     refuseForeign(connection, file);
     useWriteAheadLog(connection, busyTimeoutMs);
     connection.exec(`PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${WRITE_CACHE_KIB}`);
+    connection.exec(`PRAGMA wal_autocheckpoint = ${PAGES_BETWEEN_CHECKPOINTS}`);
     connection.transaction(() => {
       connection.exec(`
         PRAGMA application_id = ${APPLICATION_ID};

@@ -171,11 +171,13 @@ export async function rebuild<Doc>(options: RebuildOptions<Doc>): Promise<Rebuil
   await store.prepare(build, projection);
   const fresh = new Feed(options, build);
   const old = replaced === undefined ? undefined : new Feed(options, replaced);
+  let isSwitched = false;
   try {
     const report = { build, replaced, ...(await compareWhenCaughtUp(options, fresh, old)) };
     if (!(await store.serve(name, version, replaced, build)) && (await store.served(name, version)) !== build) {
       throw new RebuildOvertaken(name);
     }
+    isSwitched = true;
     onSwitched?.(report);
     await pause(graceMs, signal);
     await Promise.all([fresh.end(), old?.end()]);
@@ -185,7 +187,7 @@ export async function rebuild<Doc>(options: RebuildOptions<Doc>): Promise<Rebuil
     await Promise.all([fresh.end(), old?.end()]);
     const served = await store.served(name, version);
     if (served !== build) await store.drop(build);
-    throw served === replaced || served === build ? error : new RebuildOvertaken(name);
+    throw isSwitched || served === replaced ? error : new RebuildOvertaken(name);
   }
 }
 

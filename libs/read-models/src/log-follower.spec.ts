@@ -186,8 +186,8 @@ describe('the loop by which everything follows the log', () => {
     void start({ idleCheckMs: 10 });
     await until(() => seen.length === 1);
     await stage.create('a');
-    await until(() => seen.length === 2);
-    const [first] = await stage.events();
+    const [first, second] = await stage.events();
+    await until(async () => (await checkpoint())?.eventId === second?.eventId);
     const stored = await checkpoint();
     if (!first || !stored) throw new Error('nothing was stored');
     // Behind: what a store restored to an older state has.

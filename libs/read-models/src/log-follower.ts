@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type EventLog, LogUnavailable, readLogId } from '#event-log';
+import { type EventLog, type LogBatch, LogUnavailable, readLogId } from '#event-log';
 import type { RecordedEvent } from '#events';
 import { CheckpointMoved, ProjectionStopped, RebuildNeeded } from './errors.js';
 import { type BuildName, type Checkpoint, type ReadStore, ReadStoreUnavailable } from './port.js';
@@ -60,6 +60,8 @@ export interface FollowOptions {
   readonly batchSize?: number;
   /** Milliseconds of silence after which the stored checkpoint is looked at (default 1000). */
   readonly idleCheckMs?: number;
+  /** Least milliseconds between two batches at the log's end, in which the second one gathers (default 20). */
+  readonly gatherMs?: number;
 }
 
 /**
@@ -86,6 +88,7 @@ export function applying<T>(name: string, event: RecordedEvent | FollowedEvent, 
 }
 
 const FIRST_PAUSE_MS = 50;
+const LONGEST_GATHERING_MS = 250;
 const LONGEST_PAUSE_MS = 5_000;
 
 /**
@@ -126,10 +129,11 @@ export const pause = (milliseconds: number, signal: AbortSignal): Promise<void> 
 
 /** Throws `CheckpointMoved` when others moved the checkpoint, or a restored store has an older one. */
 async function followFromCheckpoint(options: FollowOptions, recovered: () => void): Promise<void> {
-  const { name, log, logId, checkpoints, apply, observer, batchSize = 1000, idleCheckMs = 1000 } = options;
+  const { name, log, logId, checkpoints, apply, observer } = options;
+  const { batchSize = 1000, idleCheckMs = 1000, gatherMs = 20 } = options;
   await options.prepare?.();
   let checkpoint = await checkpoints.read();
-  await verify(name, log, logId, checkpoint);
+  await verifyCheckpoint(name, log, logId, checkpoint);
   const session = new AbortController();
   const signal = AbortSignal.any([options.signal, session.signal]);
   const after = checkpoint && { after: checkpoint.position };
@@ -143,9 +147,9 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
       const result = await next;
       if (result.done === true) return;
       const batch = result.value;
+      const begunAt = performance.now();
       // Read while this batch is applied; should it fail, that is met when its turn comes.
-      next = batches.next();
-      next.catch(() => undefined);
+      if (!batch.caughtUp) next = prefetched(batches);
       const follows = checkpoint;
       const { applied, stoppedBy } = await applyInOrder(name, batch.events, (events) => apply(events, follows));
       const last = applied.at(-1);
@@ -157,12 +161,24 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
       if (stoppedBy) throw stoppedBy;
       recovered();
       observer.progressed({ checkpoint, last, caughtUp: batch.caughtUp });
+      if (batch.caughtUp) {
+        // Behind every append alone a batch would cost nearly as much as fifty: they gather as long as one takes.
+        const took = performance.now() - begunAt;
+        await pause(Math.min(Math.max(took, gatherMs), LONGEST_GATHERING_MS), signal);
+        next = batches.next();
+      }
     }
   } finally {
     session.abort();
     await batches.return?.();
   }
 }
+
+const prefetched = (batches: AsyncIterator<LogBatch>): Promise<IteratorResult<LogBatch>> => {
+  const next = batches.next();
+  next.catch(() => undefined);
+  return next;
+};
 
 /** Applies the batch, or all of it that comes before the first event that can't be applied. */
 async function applyInOrder(
@@ -197,8 +213,13 @@ async function settledWithin(promise: Promise<unknown>, milliseconds: number): P
   }
 }
 
-/** A checkpoint must be of this log, and its event where it says. */
-async function verify(name: string, log: EventLog, logId: string, checkpoint: Checkpoint | undefined): Promise<void> {
+/** A checkpoint must be of this log, and its event where it says. Throws `RebuildNeeded`, `LogUnavailable`. */
+export async function verifyCheckpoint(
+  name: string,
+  log: EventLog,
+  logId: string,
+  checkpoint: Checkpoint | undefined,
+): Promise<void> {
   const actual = await readLogId(log);
   if (actual !== logId) throw new RebuildNeeded(name, `log ${logId} was exchanged for ${actual ?? 'an empty one'}`);
   if (!checkpoint) return;

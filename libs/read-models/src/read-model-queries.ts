@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ConsistencyToken } from '#event-log';
+import type { ConsistencyToken, EventLog } from '#event-log';
 import { canonicalJson } from '#events';
 import { ForeignConsistencyToken, InvalidCursor, NotCaughtUp, NotReady } from './errors.js';
+import { verifyCheckpoint } from './log-follower.js';
 import type { BuildName, Checkpoint, FieldValue, PageQuery, ReadStore, StoredDocument } from './port.js';
 import type { Projection } from './projection.js';
+import type { ReadModelStores } from './projector.js';
 
 /** A list and the page of it that is wanted; `cursor` is the `nextCursor` of the page before. */
 export interface ListQuery extends Omit<PageQuery, 'after'> {
@@ -24,9 +26,7 @@ export interface ServedReadModel<Doc> {
   page(list: ListQuery): Promise<Page<Doc>>;
 }
 
-export interface ReadModelQueriesOptions {
-  readonly store: ReadStore;
-  readonly logId: string;
+export interface ReadModelQueriesOptions extends ReadModelStores {
   /** How long a query waits for its consistency token, in milliseconds (default 2000). */
   readonly patienceMs?: number;
   /** Milliseconds between looks at a checkpoint while queries wait for it (default 5). */
@@ -35,13 +35,17 @@ export interface ReadModelQueriesOptions {
 
 /** What queries are answered from. */
 export class ReadModelQueries {
+  private readonly log: EventLog;
   private readonly store: ReadStore;
   private readonly logId: string;
   private readonly patienceMs: number;
   private readonly pollMs: number;
   private readonly checkpointReads = new Map<BuildName, Promise<Checkpoint | undefined>>();
+  /** Builds whose checkpoint was found in the log; what moves it from there is a projector that looked as well. */
+  private readonly verified = new Set<BuildName>();
 
-  constructor({ store, logId, patienceMs = 2_000, pollMs = 5 }: ReadModelQueriesOptions) {
+  constructor({ log, store, logId, patienceMs = 2_000, pollMs = 5 }: ReadModelQueriesOptions) {
+    this.log = log;
     this.store = store;
     this.logId = logId;
     this.patienceMs = patienceMs;
@@ -50,12 +54,14 @@ export class ReadModelQueries {
 
   /**
    * The projection, with everything in it that `token` stands for: what is read from it afterwards is at least as new.
-   * Throws `NotReady`, `NotCaughtUp`, `ForeignConsistencyToken`, `ReadStoreUnavailable`.
+   * Throws `NotReady`, `NotCaughtUp`, `RebuildNeeded`, `ForeignConsistencyToken`, `ReadStoreUnavailable`,
+   * `LogUnavailable`.
    */
   async at<Doc>(projection: Projection<Doc>, token?: ConsistencyToken): Promise<ServedReadModel<Doc>> {
     if (token && token.logId !== this.logId) throw new ForeignConsistencyToken();
     const { store } = this;
     const build = await this.served(projection);
+    await this.verify(projection.name, build);
     if (token) await this.caughtUp(projection.name, build, token);
     return {
       get: async (id) => (await store.read<Doc>(build, [id]))[0],
@@ -68,6 +74,13 @@ export class ReadModelQueries {
     const build = await this.store.served(name, version);
     if (build === undefined) throw new NotReady(name);
     return build;
+  }
+
+  /** Documents that were folded of another past than the log's must not pass for the present. */
+  private async verify(projection: string, build: BuildName): Promise<void> {
+    if (this.verified.has(build)) return;
+    await verifyCheckpoint(projection, this.log, this.logId, await this.store.checkpoint(build));
+    this.verified.add(build);
   }
 
   private async caughtUp(projection: string, build: BuildName, { position }: ConsistencyToken): Promise<void> {

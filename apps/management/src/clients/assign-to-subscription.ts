@@ -23,17 +23,14 @@ export class AssignToSubscription extends Command<Executed<ConsumerClientState>>
 export class AssignToSubscriptionHandler implements ICommandHandler<AssignToSubscription> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  execute({ clientId, subscriptionId, request }: AssignToSubscription) {
+  async execute({ clientId, subscriptionId, request }: AssignToSubscription) {
     const { clients, subscriptions } = this.dependencies.book;
     const { workspaceId, at } = request.caller;
-    return clients.execute(
-      clientId,
-      async () => {
-        const { state: subscription } = await subscriptions.read(subscriptionId);
-        return { type: 'AssignToSubscription', workspaceId, subscription, at };
-      },
-      request.context,
-      request,
-    );
+    const command = async () => {
+      const { state: subscription } = await subscriptions.read(subscriptionId);
+      return { type: 'AssignToSubscription', workspaceId, subscription, at } as const;
+    };
+    // A repeated command is answered from its events, whatever has become of the subscription.
+    return clients.execute(clientId, request.isNew ? await command() : command, request.context, request);
   }
 }

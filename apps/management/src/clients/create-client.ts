@@ -1,10 +1,11 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
+import { IsIn, IsString, MaxLength } from 'class-validator';
 import { clientIdOfCommand, openDraft, requireFitting } from '#credentials';
 import { type AuthenticationType, type ConsumerClientState, consumerClient } from '#domain';
 import type { Executed } from '#event-log';
+import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { CommandRequest } from '../requests/command-request.js';
 import { type IssuedCredential, shownSecret } from './issued-credential.js';
@@ -20,7 +21,7 @@ export class CreateClientBody {
   authenticationType!: AuthenticationType;
 
   @ApiPropertyOptional({ description: 'From POST /v1/credential-drafts; without it the answer carries the credential' })
-  @IsOptional()
+  @MayBeAbsent()
   @IsString()
   @MaxLength(4096)
   draft?: string;

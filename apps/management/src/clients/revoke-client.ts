@@ -1,9 +1,10 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsOptional, IsString, MaxLength } from 'class-validator';
+import { IsString, MaxLength } from 'class-validator';
 import { type ClientId, type ConsumerClientState, type WorkspaceId, clientNotFound, goodCredentials } from '#domain';
 import type { Executed } from '#event-log';
+import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { CommandRequest } from '../requests/command-request.js';
 import { AssignmentView } from './client.js';
@@ -15,7 +16,7 @@ export class RevokeClientBody {
     example: 'The importer was retired',
     description: 'Optional only in a dry run',
   })
-  @IsOptional()
+  @MayBeAbsent()
   @IsString()
   @MaxLength(2000)
   reason?: string;

@@ -1,9 +1,10 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiPropertyOptional } from '@nestjs/swagger';
-import { IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
+import { IsInt, IsString, Max, MaxLength, Min } from 'class-validator';
 import { openDraft, requireFitting } from '#credentials';
 import { type ClientId, MAX_OVERLAP_SECONDS, consumerClient, newestCredential } from '#domain';
+import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { CommandRequest } from '../requests/command-request.js';
 import type { CredentialMade } from './create-client.js';
@@ -11,13 +12,13 @@ import { shownSecret } from './issued-credential.js';
 
 export class RotateSecretBody {
   @ApiPropertyOptional({ description: 'From POST /v1/credential-drafts with this client’s id' })
-  @IsOptional()
+  @MayBeAbsent()
   @IsString()
   @MaxLength(4096)
   draft?: string;
 
   @ApiPropertyOptional({ minimum: 0, maximum: MAX_OVERLAP_SECONDS, default: 0, example: 3600 })
-  @IsOptional()
+  @MayBeAbsent()
   @IsInt()
   @Min(0)
   @Max(MAX_OVERLAP_SECONDS)

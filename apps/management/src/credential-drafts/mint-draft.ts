@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsIn, IsOptional, Matches } from 'class-validator';
+import { IsIn, Matches } from 'class-validator';
 import { DRAFT_LIFETIME_SECONDS, newClientId, sealDraft } from '#credentials';
 import {
   type AuthenticationType,
@@ -13,6 +13,7 @@ import {
   newestCredential,
   secondsAfter,
 } from '#domain';
+import { MayBeAbsent } from '#platform';
 import { shownSecret } from '../clients/issued-credential.js';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { Caller } from '../requests/management-guard.js';
@@ -23,7 +24,7 @@ export class MintDraftBody {
   authenticationType!: AuthenticationType;
 
   @ApiPropertyOptional({ description: 'For that client’s next rotation; absent: for a new client' })
-  @IsOptional()
+  @MayBeAbsent()
   @Matches(/^cc_[A-Za-z0-9]{16,40}$/)
   clientId?: ClientId;
 }

@@ -13,6 +13,8 @@ export interface CommandRequest {
   readonly caller: Caller;
   /** From `If-Match`. */
   readonly ifMatch?: Revision;
+  /** It came without an `Idempotency-Key`: its id was made here, and can't have been carried out before. */
+  readonly isNew: boolean;
 }
 
 /** Injects the `CommandRequest` of a request that `ManagementGuard` let through. */
@@ -33,16 +35,17 @@ function callerOf(request: FastifyRequest): Caller {
 function commandRequest(request: FastifyRequest): CommandRequest {
   const caller = callerOf(request);
   const { subject, scopes, workspaceId } = caller;
+  const key = request.headers['idempotency-key'];
   const ifMatch = revisionIn(request.headers['if-match']);
   const context = {
-    commandId: commandIdOf(caller, request.headers['idempotency-key']),
+    commandId: commandIdOf(caller, key),
     commandHash: commandHashOf(request),
     actor: { subject, roles: scopes, via: 'http' },
     workspaceId,
     correlationId: request.id,
     causationId: request.id,
   };
-  return { context, caller, ...(ifMatch === undefined ? {} : { ifMatch }) };
+  return { context, caller, isNew: key === undefined, ...(ifMatch === undefined ? {} : { ifMatch }) };
 }
 
 /** Namespace of command ids made from idempotency keys (CREDENTIALS §2). */

@@ -1,0 +1,229 @@
+import { copyFileSync, cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaughtUp } from '../support/audit.js';
+import { type Answer, eventually, send } from '../support/http.js';
+import { oauthErrorOf, oauthLogin } from '../support/login.js';
+import { Portal, readAfter } from '../support/portal.js';
+import { Standalone } from '../support/standalone.js';
+
+jest.setTimeout(60_000);
+
+const PROJECTIONS = ['clients', 'subscriptions', 'history', 'assignments'];
+
+let folder: string;
+let dataDir: string;
+let standalone: Standalone | undefined;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'restored-stores-'));
+  dataDir = join(folder, 'data');
+});
+afterEach(async () => {
+  await standalone?.kill();
+  rmSync(folder, { recursive: true });
+});
+
+type Store = 'event-log' | 'read-models';
+
+/** Of a directory whose standalone was stopped, so that the file is whole. */
+const backUp = (store: Store, from = dataDir): string => {
+  const copy = join(folder, `${store}-${Math.random()}.db`);
+  copyFileSync(join(from, `${store}.db`), copy);
+  return copy;
+};
+
+const remove = (store: Store): void => {
+  for (const suffix of ['', '-wal', '-shm']) rmSync(join(dataDir, `${store}.db${suffix}`), { force: true });
+};
+
+const restore = (store: Store, copy: string): void => {
+  remove(store);
+  copyFileSync(copy, `${copy}.restored`);
+  renameSync(`${copy}.restored`, join(dataDir, `${store}.db`));
+};
+
+/** One life of the process. */
+async function live<T>(story: (portal: Portal, running: Standalone) => Promise<T>, directory = dataDir): Promise<T> {
+  const running = (standalone = await Standalone.start({ dataDir: directory }));
+  const told = await story(Portal.of(running), running);
+  expect(await running.stop()).toBe(0);
+  standalone = undefined;
+  return told;
+}
+
+const isReady = async (url: string): Promise<boolean> => (await send('GET', url, '/health/ready')).status === 200;
+
+const untilReady = (url: string) =>
+  eventually(
+    () => isReady(url),
+    (ready) => ready,
+  );
+
+/** The log reaches us after the answers. */
+const printed = (running: Standalone, what: RegExp) =>
+  eventually(
+    () => Promise.resolve(running.output()),
+    (output) => what.test(output),
+  );
+
+/** Every projection says so, by readiness and in the log. */
+async function expectRebuildNeeded(running: Standalone, reason: RegExp): Promise<void> {
+  await eventually(
+    () => send('GET', running.url, '/health/ready'),
+    ({ status, text }) => status === 503 && PROJECTIONS.every((name) => text.includes(`"projection ${name}":"down"`)),
+  );
+  for (const name of PROJECTIONS) await printed(running, new RegExp(`${name} must be rebuilt: ${reason.source}`));
+}
+
+/** Nothing that was read from another past is shown as the present one. */
+async function expectNothingServed(portal: Portal, clientId: string, command: Answer<unknown>): Promise<void> {
+  const queries = [undefined, readAfter(command)].flatMap((headers) => [
+    portal.get(clientId, headers),
+    portal.list({}, headers),
+    portal.subscriptions({}, headers),
+    portal.history(clientId, {}, headers),
+  ]);
+  for (const answer of await Promise.all(queries)) {
+    expect([answer.refusal, answer.header('retry-after')]).toEqual(['503 READ_MODEL_REBUILD_NEEDED', '1']);
+  }
+}
+
+describe('an event log that was restored', () => {
+  it('to an older copy: the read models say that they must be rebuilt, and show nothing of what is gone', async () => {
+    const kept = await live(async (portal, { url }) => {
+      await untilReady(url);
+      return portal.newClient('OAUTH2', 'Before the backup');
+    });
+    const older = backUp('event-log');
+    const gone = await live(async (portal) => {
+      const client = await portal.newClient('OAUTH2', 'After the backup');
+      for (let count = 0; count < 5; count++) await portal.rename(kept.clientId, `Lost name ${count}`);
+      await readModelsCaughtUp(dataDir);
+      return client;
+    });
+    restore('event-log', older);
+
+    await live(async (portal, running) => {
+      await expectRebuildNeeded(running, /its checkpoint \d+ is past the end of the log/);
+      expect(oauthErrorOf(await oauthLogin(running.url, gone)).error).toBe('invalid_client');
+      expect((await oauthLogin(running.url, kept)).status).toBe(200);
+      const renamed = await portal.rename(kept.clientId, 'After the restore');
+      expect(renamed.body.client.revision).toBe(1);
+      await expectNothingServed(portal, kept.clientId, renamed);
+      // Until the log is longer than it was.
+      for (let count = 0; count < 10; count++) await portal.rename(kept.clientId, `New name ${count}`);
+    });
+    await live(async (portal, running) => {
+      await expectRebuildNeeded(running, /another event is at \d+ of the log/);
+      await expectNothingServed(portal, kept.clientId, await portal.rename(kept.clientId, 'Last name'));
+    });
+
+    remove('read-models');
+    await live(async (portal, { url }) => {
+      await untilReady(url);
+      await readModelsCaughtUp(dataDir);
+      const { items } = (await portal.list()).body;
+      expect(items.map(({ name }) => name)).toEqual(['Last name']);
+    });
+    const events = await eventsIn(dataDir);
+    await expectSoundLog(events);
+    await expectReadModelsToBeTheFold(dataDir, events);
+  });
+
+  it('from another log: its past is not mixed with ours, and our tokens are refused', async () => {
+    const ours = await live(async (portal, { url }) => {
+      await untilReady(url);
+      const client = await portal.newClient('OAUTH2', 'Of our log');
+      await readModelsCaughtUp(dataDir);
+      return client;
+    });
+    const elsewhere = join(folder, 'elsewhere');
+    cpSync(dataDir, elsewhere, { recursive: true, filter: (path) => !path.includes('.db') });
+    const theirs = await live((portal) => portal.newClient('OAUTH2', 'Of their log'), elsewhere);
+    restore('event-log', backUp('event-log', elsewhere));
+
+    await live(async (portal, running) => {
+      await expectRebuildNeeded(running, /its checkpoint is of log/);
+      const foreign = await portal.get(ours.clientId, { 'x-consistency-token': ours.token });
+      expect(foreign.refusal).toBe('400 FOREIGN_CONSISTENCY_TOKEN');
+      expect((await oauthLogin(running.url, theirs)).status).toBe(200);
+      expect(oauthErrorOf(await oauthLogin(running.url, ours)).error).toBe('invalid_client');
+      const renamed = await portal.rename(theirs.clientId, 'Of their log, here');
+      await expectNothingServed(portal, ours.clientId, renamed);
+    });
+  });
+
+  it('under the running process: no command is acknowledged that nobody would find again', async () => {
+    await live((portal) => portal.newClient());
+    const older = backUp('event-log');
+    const running = (standalone = await Standalone.startReady({ dataDir }));
+    const portal = Portal.of(running);
+    expect((await portal.create()).status).toBe(201);
+    restore('event-log', older);
+    const refused = await portal.create();
+    expect([refused.refusal, refused.header('retry-after')]).toEqual(['503 LOG_UNAVAILABLE', '1']);
+    await printed(running, /Its file was replaced or removed/);
+  });
+});
+
+describe('a read store', () => {
+  /** So that every projection, and the process manager, has something to do. */
+  async function use(portal: Portal, round: string): Promise<void> {
+    await portal.register(`weather-${round}`);
+    const clients = await Promise.all(Array.from({ length: 5 }, () => portal.newClient('OAUTH2', `Round ${round}`)));
+    for (const { clientId } of clients) await portal.assign(clientId, `weather-${round}`);
+    await portal.revoke((clients[0] as { clientId: string }).clientId);
+    const ended = await portal.end(`weather-${round}`);
+    await eventually(
+      () => portal.clientsOf(`weather-${round}`, {}, readAfter(ended)),
+      ({ status, text }) => status === 200 && text === '{"items":[]}',
+    );
+  }
+
+  it.each([
+    [
+      'restored to an older copy',
+      (copy: string) => {
+        restore('read-models', copy);
+      },
+    ],
+    [
+      'removed',
+      () => {
+        remove('read-models');
+      },
+    ],
+  ])('that was %s catches up, whether or not the process runs', async (_, change) => {
+    await live(async (portal, { url }) => {
+      await untilReady(url);
+      await use(portal, 'one');
+      await readModelsCaughtUp(dataDir);
+    });
+    const older = backUp('read-models');
+    await live((portal) => use(portal, 'two'));
+    change(older);
+    await live(async (portal, { url }) => {
+      await untilReady(url);
+      await use(portal, 'three');
+      await readModelsCaughtUp(dataDir);
+    });
+    const before = await eventsIn(dataDir);
+    await expectReadModelsToBeTheFold(dataDir, before);
+
+    await live(async (portal, { url }) => {
+      await untilReady(url);
+      change(older);
+      await readModelsCaughtUp(dataDir);
+      await untilReady(url);
+      await use(portal, 'four');
+      await readModelsCaughtUp(dataDir);
+    });
+    const events = await eventsIn(dataDir);
+    await expectSoundLog(events);
+    await expectReadModelsToBeTheFold(dataDir, events);
+    // Who sees the ends of subscriptions again has nothing left to do.
+    const unassigned = events.filter(({ type }) => type === 'ConsumerClientUnassignedFromSubscription');
+    expect(unassigned).toHaveLength(4 * 4);
+  });
+});
