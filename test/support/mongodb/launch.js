@@ -40,6 +40,8 @@ async function startMongo({ file, port } = {}) {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, 'exit');
     child.kill(signal);
+    // One that a test has stopped would not hear of it.
+    child.kill('SIGCONT');
     await exited;
   };
   return {
