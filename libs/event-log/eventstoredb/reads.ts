@@ -84,15 +84,21 @@ export async function readEach<Event extends ResolvedEvent>(
   const silence = setTimeout(() => {
     read.destroy(deadline.exceeded());
   }, deadline.attemptMs);
+  let hasEnded = false;
   try {
     for await (const { event } of read) {
       if (deadline.isOver) throw deadline.exceeded();
       silence.refresh();
       if (event && !take(event)) return;
     }
+    hasEnded = true;
+  } catch (error) {
+    hasEnded = isMissingStream(error);
+    throw error;
   } finally {
     clearTimeout(silence);
-    await read.cancel().catch(() => undefined);
+    // What the server ends itself is not reset: servers take many resets for an attack, and close the connection.
+    if (!hasEnded) await read.cancel().catch(() => undefined);
   }
 }
 

@@ -126,6 +126,8 @@ export class GrpcServer {
   });
 
   constructor() {
+    // Without it the end of an answer waits for the client to acknowledge its beginning.
+    this.http.on('connection', (socket) => socket.setNoDelay(true));
     this.http.on('session', (session) => {
       session.on('error', () => undefined);
       session.once('connect', () => session.setLocalWindowSize(2 ** 22));
