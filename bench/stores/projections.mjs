@@ -6,7 +6,7 @@ import { ratioAtLeast, row } from '../report.mjs';
 
 const section = 'Projection catch-up into MongoDB';
 
-/** All projections at once into a fresh database, against the driver's own bulk writes of the same documents. */
+/** All projections at once into a fresh database, against the driver's own bulk writes into the same collections. */
 export async function projections(bench, _, mongoUrl) {
   bench.say('projections into MongoDB');
   const client = await MongoClient.connect(mongoUrl);
@@ -19,7 +19,8 @@ export async function projections(bench, _, mongoUrl) {
       names.push(`bench_${randomUUID().slice(0, 8)}`);
       return openMongoReadStore({ url: `${mongoUrl}/${names.at(-1)}` });
     },
-    writeRaw: async ({ build, batches }) => {
+    writeRaw: async ({ store, build, projection, batches }) => {
+      await store.prepare(build, projection);
       const collection = client.db(names.at(-1)).collection(build, { writeConcern: { w: 'majority' } });
       for (const batch of batches) await collection.bulkWrite(batch.map(rawWrite), { ordered: false });
     },
@@ -35,7 +36,7 @@ export async function projections(bench, _, mongoUrl) {
 
 /** Whole documents, by id: the first time inserted, later replaced. */
 const rawWrite = ({ id, expected, position, revision, doc }) => {
-  const document = { _id: id, position, revision: revision.toString(), ...doc };
+  const document = { _id: id, _position: position, _revision: revision, ...doc };
   return expected === undefined
     ? { insertOne: { document } }
     : { replaceOne: { filter: { _id: id }, replacement: document } };
