@@ -10,6 +10,7 @@ const rooms = {
   'libs/read-models/src': ['libs/domain', 'libs/events', 'libs/event-log/src'],
   'libs/read-models/sqlite': ['libs/domain', 'libs/events', 'libs/read-models/src'],
   'libs/read-models/mongodb': ['libs/domain', 'libs/events', 'libs/read-models/src'],
+  'libs/process-managers': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],
   'libs/credentials': ['libs/domain'],
   'libs/tokens': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/credentials'],
   'libs/platform': ['libs/domain', 'libs/event-log/src', 'libs/read-models/src', 'libs/credentials', 'libs/tokens'],

@@ -20,6 +20,10 @@ eventLogContract(realServer ? 'EventStoreDB' : "EventStoreDB's stand-in", {
     await EventStoreDBClient.connectionString(await serverUrl()).appendToStream(stream, events, options);
   },
   ...(!realServer && {
+    apart: async () => {
+      const store = await startEventStore();
+      return { open: () => Promise.resolve(openEventStoreDbLog({ url: store.url })), remove: () => store.stop() };
+    },
     freeze: () => {
       standIn?.freeze();
       return Promise.resolve(() => {

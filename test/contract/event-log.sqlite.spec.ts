@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +16,16 @@ eventLogContract('SQLite', {
     const log = await openSqliteEventLog({ file });
     await log.append(stream, 'none', newEvents(count));
     await log.close();
+  },
+  apart: () => {
+    const place = join(folder, `${randomUUID()}.db`);
+    return Promise.resolve({
+      open: () => openSqliteEventLog({ file: place }),
+      remove: () => {
+        rmSync(place);
+        return Promise.resolve();
+      },
+    });
   },
   freeze: () => {
     const other = new Database(file);

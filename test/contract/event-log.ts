@@ -7,12 +7,17 @@ import {
   type LogBatch,
   type StreamReadOptions,
   EventTooLarge,
+  LogIsSealed,
   LogUnavailable,
   MAX_APPEND_BYTES,
   RevisionConflict,
+  identifyLog,
   isOurStream,
+  isSealed,
+  sealLog,
+  unsealLog,
 } from '#event-log';
-import type { NewEvent, Position, RecordedEvent } from '#events';
+import { type NewEvent, type Position, type RecordedEvent, verifyChain } from '#events';
 import { newEvent, newEvents } from '../support/events.js';
 
 /** A store to hold to the contract. Others may use it meanwhile: the suite looks at its own streams only. */
@@ -23,8 +28,16 @@ export interface EventLogHarness {
   appendForeign: (stream: string, count: number) => Promise<void>;
   /** Keeps the store from acknowledging appends, until what it resolves to is called. Absent where that can't be done. */
   freeze?: () => Promise<() => Promise<void>>;
+  /** A store that is the caller's alone, empty. Absent where others may use the only one. */
+  apart?: () => Promise<StoreApart>;
   /** After everything that was opened is closed. */
   close: () => Promise<void>;
+}
+
+export interface StoreApart {
+  open: () => Promise<EventLog>;
+  /** After everything that was opened is closed. */
+  remove: () => Promise<void>;
 }
 
 /** What every adapter of the `EventLog` port does (DESIGN §4). */
@@ -294,6 +307,8 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
             await log.append(stream, revision === 0n ? 'none' : revision - 1n, newEvents(1));
             const seen = await other.readStream(stream, { from: revision, consistency: 'strong' });
             expect(revisions(seen)).toEqual([revision]);
+            const [end] = await other.readAll({ direction: 'backwards', limit: 1, consistency: 'strong' });
+            expect((end?.position ?? '') >= (seen[0]?.position ?? 'none')).toBe(true);
           }
           expect(await refusalOf(other.append(stream, 'none', newEvents(1)))).toMatchObject({ actual: 19n });
         } finally {
@@ -532,6 +547,97 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         }
         expect((await log.append(stream, 'none', events)).revision).toBe(1n);
         expect(ids(await read(stream))).toEqual(ids(events));
+      });
+    });
+
+    describe('a seal', () => {
+      const { apart } = harness;
+      if (!apart) return;
+      const now = () => new Date();
+      const reason = 'Copied elsewhere';
+
+      let store: StoreApart;
+      let one: EventLog;
+      let other: EventLog;
+      beforeEach(async () => {
+        store = await apart();
+        [one, other] = [await store.open(), await store.open()];
+        await identifyLog(one, now);
+      });
+      afterEach(async () => {
+        await Promise.all([one.close(), other.close()]);
+        await store.remove();
+      });
+
+      /** Appends to stream after stream until the log refuses for being sealed; the streams that were acknowledged. */
+      const appendUntilSealed = async (to: EventLog) => {
+        const acknowledged: { stream: string; at: number }[] = [];
+        for (;;) {
+          const stream = newStream();
+          try {
+            await to.append(stream, 'none', newEvents(1));
+            acknowledged.push({ stream, at: performance.now() });
+          } catch (error) {
+            expect(error).toBeInstanceOf(LogIsSealed);
+            expect(error).toBeInstanceOf(LogUnavailable);
+            return acknowledged;
+          }
+        }
+      };
+
+      it('ends what every process appends, and what was acknowledged until then is in the log', async () => {
+        const appending = Promise.all([one, other, one, other].map(appendUntilSealed));
+        expect(await sealLog(one, { reason, now })).toBe(true);
+        const sealedAt = performance.now();
+        const acknowledged = (await appending).flat();
+        const written = new Set((await other.readAll({ limit: 10_000, consistency: 'strong' })).map((e) => e.stream));
+        for (const { stream, at } of acknowledged) {
+          expect(written).toContain(stream);
+          expect(at).toBeLessThanOrEqual(sealedAt + Math.max(one.sealHoldsAfterMs, 1_000));
+        }
+        expect(await sealLog(other, { reason, now })).toBe(false);
+        expect(await isSealed(other)).toBe(true);
+      });
+
+      it('refuses also what was appended before, lets everything be read, and binds those who come later', async () => {
+        const stream = newStream();
+        const events = newEvents(2);
+        await one.append(stream, 'none', events);
+        await sealLog(other, { reason, now });
+        await appendUntilSealed(one);
+        const late = await store.open();
+        try {
+          for (const log of [one, late]) {
+            expect(await refusalOf(log.append(stream, 'none', events))).toBeInstanceOf(LogIsSealed);
+            expect(await refusalOf(log.append(stream, 1n, newEvents(1)))).toBeInstanceOf(LogIsSealed);
+            expect(await refusalOf(log.append(stream, 0n, newEvents(1)))).toBeInstanceOf(LogIsSealed);
+            expect(ids(await log.readStream(stream, { consistency: 'strong' }))).toEqual(ids(events));
+          }
+        } finally {
+          await late.close();
+        }
+      });
+
+      it('is lifted for all, and leaves stream `log` a chain that tells of it', async () => {
+        await sealLog(one, { reason, now });
+        await appendUntilSealed(other);
+        expect(await unsealLog(one, { reason: 'The copy was given up', now })).toBe(true);
+        expect(await unsealLog(one, { reason: 'The copy was given up', now })).toBe(false);
+        const late = await store.open();
+        try {
+          expect((await late.append(newStream(), 'none', newEvents(1))).revision).toBe(0n);
+        } finally {
+          await late.close();
+        }
+        for (let isOver = false; !isOver;) {
+          isOver = await other.append(newStream(), 'none', newEvents(1)).then(
+            () => true,
+            () => false,
+          );
+        }
+        const marks = await one.readStream('log', { consistency: 'strong' });
+        expect(marks.map(({ type }) => type)).toEqual(['LogCreated', 'LogSealed', 'LogUnsealed']);
+        expect(await verifyChain('log', marks)).toMatchObject({ whole: true });
       });
     });
 

@@ -1,14 +1,19 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { adminTokenCommand } from './admin-token.js';
+import { exitCodeOf } from './exit-codes.js';
+import { logCommand } from './log-copy/log-copy.js';
+import { projectionsCommand } from './projections.js';
 import { tokenCommand } from './token.js';
 
 const program = new Command('consumer-clients')
   .description('Operators’ and auditors’ command line of Consumer Clients')
   .addCommand(tokenCommand())
-  .addCommand(adminTokenCommand());
+  .addCommand(adminTokenCommand())
+  .addCommand(logCommand())
+  .addCommand(projectionsCommand());
 
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : 'Failed');
-  process.exitCode = 1;
+  process.exitCode = exitCodeOf(error);
 });

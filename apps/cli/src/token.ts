@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { MasterKeys } from '#credentials';
-import { configurationFrom, masterKeyPath, standaloneMasterKey } from '#platform';
+import type { MasterKeys } from '#credentials';
+import { configurationFrom } from '#platform';
 import { BootstrapIssuer, MANAGEMENT_SCOPES, type ManagementScope, isManagementScope } from '#tokens';
+import { masterKeysOf } from './master-keys.js';
 
 interface TokenOptions {
   readonly workspace?: string;
@@ -24,7 +24,7 @@ export const tokenCommand = (): Command =>
     .addOption(new Option('--subject <name>', 'who acts, as the history names it').default('cli'))
     .addOption(new Option('--ttl <seconds>', 'how long it is good').argParser(Number).default(3600))
     .action(({ workspace, scope, subject, ttl }: TokenOptions) => {
-      const issuer = new BootstrapIssuer(masterKeys());
+      const issuer = new BootstrapIssuer(bootstrapMasterKeys());
       const request = {
         subject,
         scopes: scope,
@@ -40,12 +40,8 @@ function scopesIn(value: string): ManagementScope[] {
   return scopes;
 }
 
-/** The master key that the service of this environment uses; none is made here. */
-function masterKeys(): MasterKeys {
-  const { masterKey, previousMasterKeys, dataDir, managementIssuer } = configurationFrom(process.env);
-  if (managementIssuer) throw new Error('MANAGEMENT_ISSUER is set: its tokens are the only good ones');
-  if (!masterKey && !existsSync(masterKeyPath(dataDir))) {
-    throw new Error(`${masterKeyPath(dataDir)} is missing: start the service first, or set MASTER_KEY`);
-  }
-  return MasterKeys.from({ current: masterKey ?? standaloneMasterKey(dataDir), previous: previousMasterKeys });
+function bootstrapMasterKeys(): MasterKeys {
+  const configuration = configurationFrom(process.env);
+  if (configuration.managementIssuer) throw new Error('MANAGEMENT_ISSUER is set: its tokens are the only good ones');
+  return masterKeysOf(configuration);
 }

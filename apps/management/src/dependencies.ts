@@ -40,8 +40,9 @@ export function managementDependencies(parts: ManagementParts): ManagementDepend
     },
     get readModels() {
       if (readModels === undefined) {
+        const store = readStore.current;
         const { log: eventLog, logId } = log.current.book;
-        readModels = new ReadModelQueries({ log: eventLog, logId, store: readStore.current });
+        readModels = new ReadModelQueries({ log: eventLog, logId, store });
       }
       return readModels;
     },

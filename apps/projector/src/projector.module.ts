@@ -7,6 +7,7 @@ import {
 } from '@nestjs/common';
 import { Gauge } from 'prom-client';
 import { type Logger, LOGGER, ReadinessChecks, Registry } from '#platform';
+import { SubscriptionEnds, assignments } from '#process-managers';
 import {
   type Projection,
   type ProjectionObserver,
@@ -19,9 +20,7 @@ import {
   history,
   subscriptions,
 } from '#read-models';
-import { assignments } from './assignments.js';
 import { DEPENDENCIES, type ProjectorDependencies, type ProjectorStores } from './dependencies.js';
-import { SubscriptionEnds } from './subscription-ends.js';
 
 interface Follower {
   readonly projection: { readonly name: string; readonly version: number };

@@ -1,17 +1,19 @@
 import { type AppendExpectedRevision, type Credentials, ErrorType, jsonEvent } from '@eventstore/db-client';
-import {
-  type Appended,
-  type ExpectedRevision,
-  EventTooLarge,
-  LogUnavailable,
-  RevisionConflict,
-  serialiseAppend,
-} from '#event-log';
+import { type Appended, type ExpectedRevision, EventTooLarge, LogUnavailable, RevisionConflict } from '#event-log';
 import type { NewEvent } from '#events';
 import type { Connection } from './connection.js';
 import type { Deadline } from './deadline.js';
 import { messageOf, typeOf } from './errors.js';
 import { toPosition } from './positions.js';
+
+/** An append that `serialiseAppend` has nothing against. */
+export interface CheckedAppend {
+  readonly stream: string;
+  readonly expected: ExpectedRevision;
+  readonly newEvents: readonly NewEvent[];
+  /** The sum of all data and metadata, UTF-8. */
+  readonly bytes: number;
+}
 
 /**
  * Appends on the leader, by the driver's unary path: the only one whose deadline holds, and whose failures stay its own.
@@ -20,13 +22,10 @@ import { toPosition } from './positions.js';
  */
 export async function append(
   connection: Connection,
-  stream: string,
-  expected: ExpectedRevision,
-  newEvents: readonly NewEvent[],
+  { stream, expected, newEvents, bytes }: CheckedAppend,
   credentials: Credentials,
   deadline: Deadline,
 ): Promise<Appended> {
-  const { bytes } = serialiseAppend(stream, expected, newEvents);
   const events = newEvents.map(({ eventId, type, data, metadata }) =>
     jsonEvent({ id: eventId.toLowerCase(), type, data, metadata }),
   );
@@ -36,6 +35,8 @@ export async function append(
       const options = { expectedRevision, requiresLeader: true, credentials, deadline: deadline.attemptMs };
       try {
         const { nextExpectedRevision, position } = await client.appendToStream(stream, events, options);
+        // An answer so late is none: its caller has given up, and a seal counts on that.
+        if (deadline.isOver) throw deadline.exceeded();
         if (!position) throw new Error(`EventStoreDB did not say where it appended to ${stream}`);
         return { revision: nextExpectedRevision, position: toPosition(position) };
       } catch (error) {

@@ -104,6 +104,8 @@ export class Connection {
   private opening: Promise<Link> | undefined;
   private link: Link | undefined;
   private isClosed = false;
+  /** Links that were lost, each at the moment that it was noticed. */
+  losses = 0;
 
   constructor(private readonly createClient: () => EventStoreDBClient) {}
 
@@ -155,6 +157,7 @@ export class Connection {
     this.opening ??= Link.open(this.createClient())
       .then((link) => {
         this.link = link;
+        link.lost.addEventListener('abort', () => (this.losses += 1));
         if (this.isClosed) link.giveUp();
         return link;
       })

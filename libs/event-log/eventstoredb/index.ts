@@ -10,7 +10,9 @@ import {
   type LogReadOptions,
   type StreamReadOptions,
   type SubscribeOptions,
+  LOG_STREAM,
   LogUnavailable,
+  serialiseAppend,
 } from '#event-log';
 import type { NewEvent, RecordedEvent } from '#events';
 import { append } from './appends.js';
@@ -18,6 +20,7 @@ import { Connection } from './connection.js';
 import { parseConnectionString, withOptions } from './connection-string.js';
 import { Deadline } from './deadline.js';
 import { readLog, readStream } from './reads.js';
+import { MAX_SEAL_AGE_MS, SealCheck } from './seal-check.js';
 import { StrongReads } from './strong-reads.js';
 import { follow } from './subscription.js';
 
@@ -62,7 +65,9 @@ const createClient = (url: string): EventStoreDBClient =>
       nodePreference: 'leader',
       throwOnAppendFailure: true,
       gossipTimeout: 2,
+      // By this a subscription learns that its server says nothing any more: 13 s after it froze, where others lead by then.
       keepAliveInterval: 10_000 + (clients++ % 1_000),
+      keepAliveTimeout: 3_000,
     }),
   );
 
@@ -76,11 +81,13 @@ const DEFAULT_FENCE_MAX_AGE_MS = 2_000;
 
 /** The event log on clients that the caller makes. */
 export class EventStoreDbLog implements EventLog {
+  readonly sealHoldsAfterMs: number;
   private readonly appends: Connection;
   private readonly reads: Connection;
   private readonly subscriptions: Connection;
   private readonly strongConnection: Connection;
   private readonly strongReads: StrongReads;
+  private readonly sealCheck: SealCheck;
   private readonly credentials: Credentials;
   private readonly deadlineMs: number;
   private readonly closing = new AbortController();
@@ -100,16 +107,26 @@ export class EventStoreDbLog implements EventLog {
     this.strongReads = new StrongReads(fences, deadlineMs);
     this.credentials = credentials;
     this.deadlineMs = deadlineMs;
+    this.sealHoldsAfterMs = MAX_SEAL_AGE_MS + Math.max(deadlineMs, DEFAULT_DEADLINE_MS);
+    const lastOfLogStream = { direction: 'backwards', limit: 1 } as const;
+    this.sealCheck = new SealCheck(
+      () => this.strongReads.readStream(LOG_STREAM, lastOfLogStream, new Deadline(deadlineMs)),
+      fenceMaxAgeMs,
+    );
+  }
+
+  get interruptions(): number {
+    return this.strongConnection.losses;
   }
 
   async append(
     stream: string,
     expected: ExpectedRevision,
     events: readonly NewEvent[],
-    options?: CallOptions,
+    { deadlineMs = this.deadlineMs }: CallOptions = {},
   ): Promise<Appended> {
-    const deadline = this.accept(options);
-    const appending = append(this.appends, stream, expected, events, this.credentials, deadline);
+    const deadline = this.accept({ deadlineMs: Math.min(deadlineMs, this.deadlineMs) });
+    const appending = this.appendUnlessSealed(stream, expected, events, deadline);
     this.accepted.add(appending);
     try {
       return await appending;
@@ -131,6 +148,7 @@ export class EventStoreDbLog implements EventLog {
   async readAll(options: LogReadOptions = {}): Promise<RecordedEvent[]> {
     const deadline = this.accept(options);
     if (options.limit === 0) return [];
+    if (options.consistency === 'strong') return this.strongReads.readLog(options, deadline, this.closing.signal);
     const attempt = () => this.reads.use(deadline, (link) => readLog(link, options, deadline));
     return deadline.retry(attempt, this.closing.signal);
   }
@@ -146,6 +164,17 @@ export class EventStoreDbLog implements EventLog {
       for (const connection of [appends, reads, strongConnection, subscriptions]) connection.close();
     });
     return this.closed;
+  }
+
+  private async appendUnlessSealed(
+    stream: string,
+    expected: ExpectedRevision,
+    newEvents: readonly NewEvent[],
+    deadline: Deadline,
+  ): Promise<Appended> {
+    const { bytes } = serialiseAppend(stream, expected, newEvents);
+    if (stream !== LOG_STREAM) await this.sealCheck.requireUnsealed(deadline);
+    return append(this.appends, { stream, expected, newEvents, bytes }, this.credentials, deadline);
   }
 
   private accept({ deadlineMs = this.deadlineMs }: CallOptions = {}): Deadline {

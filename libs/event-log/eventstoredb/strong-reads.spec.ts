@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EventStoreDBClient } from '@eventstore/db-client';
 import { type EventLog, isOurStream } from '#event-log';
+import type { RecordedEvent } from '#events';
 import { type ConnectionPurpose, EventStoreDbLog, openEventStoreDbLog } from '#event-log/eventstoredb';
 import { type EventStore, startEventStore } from '../../../test/support/eventstoredb/event-store.js';
 import { newEvents } from '../../../test/support/events.js';
@@ -51,9 +52,10 @@ const openLog = ({ fenceMaxAgeMs = 60_000, strongClient = () => clientTo(proxy.p
       if (stream === `fence-${processName}`) asked.push({ client: number, call: 'fence' });
       return appendToStream(stream, ...rest);
     });
-    jest.spyOn(client, 'readStream').mockImplementation((...args) => {
-      asked.push({ client: number, call: 'read' });
-      return readStream(...args);
+    jest.spyOn(client, 'readStream').mockImplementation((stream, ...rest) => {
+      // Whether the log is sealed is the appends' question.
+      if (stream !== 'log') asked.push({ client: number, call: 'read' });
+      return readStream(stream, ...rest);
     });
     return client;
   };
@@ -74,21 +76,44 @@ const withLog = async (
   }
 };
 
+type Read = (stream: string) => Promise<readonly RecordedEvent[]>;
+
+/** How many events reads find that begin after a second one was acknowledged, while one that was sent before is under way. */
+async function readWhileOneIsUnderWay(read: Read): Promise<{ early: number; late: readonly number[] }> {
+  const stream = newStream();
+  await others.append(stream, 'none', newEvents(1));
+  await read(stream);
+  proxy.hold();
+  const early = read(stream);
+  await proxy.holds(stream);
+  await others.append(stream, 0n, newEvents(1));
+  const late = [read(stream), read(stream)];
+  proxy.release();
+  return { early: (await early).length, late: (await Promise.all(late)).map(({ length }) => length) };
+}
+
+/** Strong reads as they must not be shared: who comes while one is under way takes its answer. */
+const joiningRunningReads = (log: EventLog): Read => {
+  const running = new Map<string, ReturnType<Read>>();
+  return (stream) => {
+    const read = running.get(stream) ?? log.readStream(stream, strong).finally(() => running.delete(stream));
+    running.set(stream, read);
+    return read;
+  };
+};
+
 describe('a strong read', () => {
   it('is never one that was sent before its caller came', async () => {
     await withLog({}, async ({ log, count }) => {
-      const stream = newStream();
-      await log.append(stream, 'none', newEvents(1));
-      await log.readStream(stream, strong);
-      proxy.hold();
-      const early = log.readStream(stream, strong);
-      await proxy.holds(stream);
-      await others.append(stream, 0n, newEvents(1));
-      const late = [log.readStream(stream, strong), log.readStream(stream, strong)];
-      proxy.release();
-      expect(await early).toHaveLength(1);
-      for (const events of await Promise.all(late)) expect(events).toHaveLength(2);
+      const read: Read = (stream) => log.readStream(stream, strong);
+      expect(await readWhileOneIsUnderWay(read)).toEqual({ early: 1, late: [2, 2] });
       expect(count('read')).toBe(3);
+    });
+  });
+
+  it('would be too old, were running reads joined', async () => {
+    await withLog({}, async ({ log }) => {
+      expect(await readWhileOneIsUnderWay(joiningRunningReads(log))).toEqual({ early: 1, late: [1, 1] });
     });
   });
 
@@ -236,7 +261,7 @@ describe('the fence', () => {
   it('is seen by no reader of the log, and leaves one event behind', async () => {
     await withLog({ fenceMaxAgeMs: 0 }, async ({ log, fenceStream }) => {
       for (let read = 0; read < 5; read++) await log.readStream(newStream(), strong);
-      const { position } = await log.append(newStream(), 'none', newEvents(1));
+      const { position } = await others.append(newStream(), 'none', newEvents(1));
       expect((await log.readAll({ limit: 10_000 })).filter(({ stream }) => !isOurStream(stream))).toEqual([]);
       for await (const { events } of log.subscribe({ signal: new AbortController().signal })) {
         expect(events.filter(({ stream }) => !isOurStream(stream))).toEqual([]);

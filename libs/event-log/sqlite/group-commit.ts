@@ -1,4 +1,4 @@
-import type { SerialisedEvent } from '#event-log';
+import { LOG_STREAM, type SerialisedEvent, isSealedBy } from '#event-log';
 import type { Revision } from '#events';
 import type Database from 'libsql';
 import { whileBusy } from './schema.js';
@@ -12,6 +12,8 @@ export class GroupCommit {
   private readonly statements;
   /** The log's last position, within a transaction. */
   private position = 0n;
+  /** Whether the log is sealed, within a transaction. */
+  private isSealed = false;
 
   constructor(
     private readonly db: Database.Database,
@@ -20,6 +22,7 @@ export class GroupCommit {
     this.statements = {
       position: db.prepare('SELECT max(position) FROM events').raw(),
       revision: db.prepare('SELECT max(revision) FROM events WHERE stream = ?').raw(),
+      lastType: db.prepare('SELECT type FROM events WHERE stream = ? ORDER BY revision DESC LIMIT 1').raw(),
       // Goes through the stream: only 'exists' asks, and an index would tax every append for it.
       revisionsOfEvent: db.prepare('SELECT revision FROM events WHERE stream = ? AND event_id = ?').raw(),
       eventsFrom: db
@@ -34,7 +37,8 @@ export class GroupCommit {
     whileBusy(this.busyMs, () => this.db.exec('BEGIN IMMEDIATE'));
     try {
       this.position = this.lastPosition();
-      const outcomes = appends.map((append) => this.append(append));
+      this.isSealed = this.endsSealed();
+      const outcomes = appends.map((append) => this.appendUnlessSealed(append));
       this.db.exec('COMMIT');
       return outcomes;
     } catch (error) {
@@ -42,6 +46,13 @@ export class GroupCommit {
       if (this.db.inTransaction) this.db.exec('ROLLBACK');
       throw error;
     }
+  }
+
+  private appendUnlessSealed(append: AppendRequest): AppendOutcome {
+    if (append.stream !== LOG_STREAM) return this.isSealed ? { kind: 'sealed' } : this.append(append);
+    const outcome = this.append(append);
+    this.isSealed = this.endsSealed();
+    return outcome;
   }
 
   private append({ stream, expected, events }: AppendRequest): AppendOutcome {
@@ -78,6 +89,11 @@ export class GroupCommit {
   private lastPosition(): bigint {
     const [row] = this.statements.position.all([]) as [bigint | null][];
     return row?.[0] ?? 0n;
+  }
+
+  private endsSealed(): boolean {
+    const [row] = this.statements.lastType.all([LOG_STREAM]) as [string][];
+    return isSealedBy(row?.[0]);
   }
 
   private lastRevision(stream: string): Revision {

@@ -7,6 +7,7 @@ import {
   type LogReadOptions,
   type StreamReadOptions,
   type SubscribeOptions,
+  LogIsSealed,
   LogUnavailable,
   RevisionConflict,
   serialiseAppend,
@@ -47,6 +48,10 @@ const DEFAULT_BATCH_SIZE = 500;
 const MAX_BATCH_CHARACTERS = 4 * 1_048_576;
 
 class SqliteEventLog implements EventLog {
+  /** The transaction that writes looks for the seal. */
+  readonly sealHoldsAfterMs = 0;
+  /** A file that is replaced while it is open is unavailable for good. */
+  readonly interruptions = 0;
   private readonly changes: Changes;
 
   constructor(
@@ -64,7 +69,9 @@ class SqliteEventLog implements EventLog {
     { deadlineMs = this.deadlineMs }: CallOptions = {},
   ): Promise<Appended> {
     const { events, bytes } = serialiseAppend(stream, expected, newEvents);
-    const outcome = await this.writer.append({ stream, expected, events }, bytes, deadlineMs);
+    const patienceMs = Math.min(deadlineMs, this.deadlineMs);
+    const outcome = await this.writer.append({ stream, expected, events }, bytes, patienceMs);
+    if (outcome.kind === 'sealed') throw new LogIsSealed();
     if (outcome.kind === 'conflict') throw new RevisionConflict(stream, expected, outcome.actual);
     if (outcome.kind === 'written') this.changes.wakeAll();
     return { revision: outcome.revision, position: toPosition(outcome.position) };

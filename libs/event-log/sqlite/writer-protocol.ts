@@ -16,7 +16,8 @@ export interface AppendRequest {
 
 export type AppendOutcome =
   | { readonly kind: 'written' | 'repeated'; readonly revision: Revision; readonly position: bigint }
-  | { readonly kind: 'conflict'; readonly actual: Revision | undefined };
+  | { readonly kind: 'conflict'; readonly actual: Revision | undefined }
+  | { readonly kind: 'sealed' };
 
 export type ToWriterThread =
   | { readonly kind: 'group'; readonly appends: readonly AppendRequest[] }

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { type Decider, DomainError, type Instant } from '#domain';
 import { type CommandContext, type LogEvent, type Position, type Revision, FIRST_HASH, seal, upcast } from '#events';
 import { CommandIdReused, PreconditionFailed, RevisionConflict } from './errors.js';
+import { Patience } from './patience.js';
 import type { EventLog } from './port.js';
 import { Turns } from './turns.js';
 
@@ -60,9 +61,9 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     private readonly aggregate: Aggregate<Id, State, Command, Event>,
   ) {}
 
-  /** The stream's state now: a strong read (DESIGN §4). Throws `LogUnavailable`. */
+  /** The stream's state now: a strong read (DESIGN §4). Throws `LogUnavailable`, after `PATIENCE_MS` at the latest. */
   read(id: Id): Promise<Folded<State>> {
-    return this.readStream(this.aggregate.stream(id));
+    return this.readStream(this.aggregate.stream(id), new Patience());
   }
 
   /**
@@ -70,7 +71,8 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
    * for a command that was carried out before. Its `at` is lifted to the stream's last moment.
    *
    * Throws the decider's `DomainError`; `CommandIdReused`; `PreconditionFailed`; `RevisionConflict` when others won
-   * 10 times running; `LogUnavailable` (then the command may have been carried out, and may be sent again).
+   * 10 times running; `LogUnavailable` (then the command may have been carried out, and may be sent again), also when
+   * it and those whose turn was before have waited for the log for `PATIENCE_MS`.
    */
   execute(
     id: Id,
@@ -79,16 +81,17 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     options: ExecuteOptions = {},
   ): Promise<Executed<State>> {
     const stream = this.aggregate.stream(id);
+    const patience = new Patience();
     return this.turns.take(stream, async () => {
-      const changed = await this.changeCached(stream, command, context, options);
+      const changed = await this.changeCached(stream, command, context, options, patience);
       if (changed) return changed;
       for (let attempt = 1; ; attempt++) {
-        const known = await this.readStream(stream);
+        const known = await this.readStream(stream, patience);
         const done = known.commands.get(context.commandId);
-        if (done) return this.repeat(stream, done, context);
-        const wish = typeof command === 'function' ? await command(known.state) : command;
+        if (done) return this.repeat(stream, done, context, patience);
+        const wish = typeof command === 'function' ? await patience.except(() => command(known.state)) : command;
         try {
-          return await this.decideAndAppend(stream, known, wish, context, options);
+          return await this.decideAndAppend(stream, known, wish, context, options, patience);
         } catch (error) {
           if (!(error instanceof RevisionConflict)) throw error;
           if (options.ifMatch !== undefined) throw new PreconditionFailed(stream);
@@ -108,11 +111,12 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     command: Command | ((state: State) => Command | Promise<Command>),
     context: CommandContext,
     options: ExecuteOptions,
+    patience: Patience,
   ): Promise<Executed<State> | undefined> {
     const known = this.cache.get(stream);
     if (!known || options.isNew !== true || typeof command === 'function') return undefined;
     try {
-      const executed = await this.decideAndAppend(stream, known, command, context, options);
+      const executed = await this.decideAndAppend(stream, known, command, context, options, patience);
       return executed.outcome === 'changed' ? executed : undefined;
     } catch (error) {
       if (error instanceof DomainError || error instanceof PreconditionFailed) return undefined;
@@ -127,6 +131,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     wish: Command,
     context: CommandContext,
     { ifMatch }: ExecuteOptions,
+    patience: Patience,
   ): Promise<Executed<State>> {
     const at = wish.at < known.lastOccurredAt ? known.lastOccurredAt : wish.at;
     const events = this.aggregate.decide(known.state, { ...wish, at });
@@ -135,7 +140,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     if (events.length === 0) return { ...known, outcome: 'unchanged' };
     const last = known.revision === undefined ? undefined : { revision: known.revision, hash: known.lastHash };
     const sealed = seal(stream, last, events, context, at);
-    const { revision, position } = await this.log.append(stream, known.revision ?? 'none', sealed);
+    const { revision, position } = await this.log.append(stream, known.revision ?? 'none', sealed, patience.left);
     known.commands.set(context.commandId, { hash: context.commandHash, revision });
     const next: KnownStream<State> = {
       state: events.reduce(this.aggregate.evolve, known.state),
@@ -153,10 +158,11 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     stream: string,
     done: { hash: string; revision: Revision },
     context: CommandContext,
+    patience: Patience,
   ): Promise<Executed<State>> {
     if (done.hash !== context.commandHash) throw new CommandIdReused(context.commandId);
     const limit = Number(done.revision) + 1;
-    const events = await this.log.readStream(stream, { limit, consistency: 'strong' });
+    const events = await this.log.readStream(stream, { limit, consistency: 'strong', ...patience.left });
     const state = events.reduce(
       (before, event) => this.aggregate.evolve(before, this.own(upcast(event))),
       this.aggregate.initial,
@@ -164,10 +170,10 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     return { state, revision: done.revision, position: events.at(-1)?.position, outcome: 'repeated' };
   }
 
-  private async readStream(stream: string): Promise<KnownStream<State>> {
+  private async readStream(stream: string, patience: Patience): Promise<KnownStream<State>> {
     let known = this.cache.get(stream) ?? this.unknown();
     const from = known.revision === undefined ? 0n : known.revision + 1n;
-    const events = await this.log.readStream(stream, { from, consistency: 'strong' });
+    const events = await this.log.readStream(stream, { from, consistency: 'strong', ...patience.left });
     if (events.length === 0) return known;
     for (const event of events) {
       const { metadata, revision, position } = event;

@@ -17,7 +17,16 @@ export class RevisionConflict extends Error {
 
 /** The log can't answer now. An append that ends so may have been written; the same append may be sent again. */
 export class LogUnavailable extends Error {
-  override readonly name = 'LogUnavailable';
+  override readonly name: string = 'LogUnavailable';
+}
+
+/** The log takes nothing until it is unsealed: its book of record goes on in another store. Nothing was written. */
+export class LogIsSealed extends LogUnavailable {
+  override readonly name = 'LogIsSealed';
+
+  constructor() {
+    super('The event log is sealed');
+  }
 }
 
 /** The append is over `MAX_APPEND_BYTES`; sending it again is useless. */

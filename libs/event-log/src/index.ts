@@ -4,5 +4,7 @@ export * from './command-executor.js';
 export * from './consistency-token.js';
 export * from './errors.js';
 export * from './log-id.js';
+export { PATIENCE_MS } from './patience.js';
 export * from './port.js';
+export * from './seal.js';
 export * from './turns.js';

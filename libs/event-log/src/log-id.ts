@@ -1,9 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { type CommandContext, seal, upcast } from '#events';
+import { seal, upcast } from '#events';
 import { RevisionConflict } from './errors.js';
-import type { EventLog } from './port.js';
-
-const STREAM = 'log';
+import { ownContext } from './own-context.js';
+import { type EventLog, LOG_STREAM } from './port.js';
 
 /** The id that the log was given when it was first opened: checkpoints and consistency tokens carry it. */
 export async function identifyLog(log: EventLog, now: () => Date): Promise<string> {
@@ -11,9 +10,10 @@ export async function identifyLog(log: EventLog, now: () => Date): Promise<strin
   if (known !== undefined) return known;
   const logId = randomUUID();
   const createdAt = now().toISOString();
-  const events = seal(STREAM, undefined, [{ type: 'LogCreated', data: { logId, createdAt } }], firstStart(), createdAt);
+  const created = { type: 'LogCreated', data: { logId, createdAt } } as const;
+  const events = seal(LOG_STREAM, undefined, [created], ownContext('start'), createdAt);
   try {
-    await log.append(STREAM, 'none', events);
+    await log.append(LOG_STREAM, 'none', events);
     return logId;
   } catch (error) {
     if (!(error instanceof RevisionConflict)) throw error;
@@ -23,20 +23,9 @@ export async function identifyLog(log: EventLog, now: () => Date): Promise<strin
 
 /** The log's id as it stands; `undefined` for a log that was never opened. */
 export async function readLogId(log: EventLog): Promise<string | undefined> {
-  const [first] = await log.readStream(STREAM, { limit: 1, consistency: 'strong' });
+  const [first] = await log.readStream(LOG_STREAM, { limit: 1, consistency: 'strong' });
   if (!first) return undefined;
   const event = upcast(first);
-  if (event.type !== 'LogCreated') throw new Error(`Stream ${STREAM} begins with ${event.type}`);
+  if (event.type !== 'LogCreated') throw new Error(`Stream ${LOG_STREAM} begins with ${event.type}`);
   return event.data.logId;
 }
-
-const firstStart = (): CommandContext => {
-  const commandId = randomUUID();
-  return {
-    commandId,
-    commandHash: '',
-    actor: { subject: 'consumer-clients', roles: [], via: 'start' },
-    correlationId: commandId,
-    causationId: commandId,
-  };
-};

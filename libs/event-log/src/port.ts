@@ -13,7 +13,10 @@ export interface Appended {
 }
 
 export interface CallOptions {
-  /** Milliseconds until the call is given up with `LogUnavailable`; an append that was given up may have been written. */
+  /**
+   * Milliseconds until the call is given up with `LogUnavailable`; an append that was given up may have been written.
+   * An append is given up after the log's own deadline at the latest.
+   */
   readonly deadlineMs?: number;
 }
 
@@ -34,6 +37,8 @@ export interface LogReadOptions extends CallOptions {
   readonly after?: Position;
   readonly direction?: 'forwards' | 'backwards';
   readonly limit?: number;
+  /** As of a stream's read. */
+  readonly consistency?: 'strong' | 'any';
 }
 
 export interface SubscribeOptions {
@@ -54,15 +59,24 @@ export interface LogBatch {
 
 /**
  * The append-only log of all events. Two adapters: SQLite (one machine) and EventStoreDB. Both pass the same contract
- * suite (`test/contract/event-log.ts`). Above the port only `RevisionConflict`, `LogUnavailable` and `EventTooLarge`
- * are seen, never a driver's errors.
+ * suite (`test/contract/event-log.ts`). Above the port only `RevisionConflict`, `LogUnavailable` (`LogIsSealed` among
+ * them) and `EventTooLarge` are seen, never a driver's errors.
  */
 export interface EventLog {
+  /** Milliseconds after the acknowledgement of a seal from which on no append to another stream is acknowledged. */
+  readonly sealHoldsAfterMs: number;
+  /**
+   * How often the way of its strong reads was broken since it was opened: each time the log may have come back as
+   * another, restored.
+   */
+  readonly interruptions: number;
+
   /**
    * Appends all events or none, durably: resolved means synced to disk (or to a quorum). The very same append (same
    * event ids in the same order, same expected revision) may be sent again and answers as the first one did, also
    * after others wrote behind it.
-   * Throws `RevisionConflict` when the expectation is wrong, `EventTooLarge` at 1 MiB an append.
+   * Throws `RevisionConflict` when the expectation is wrong, `EventTooLarge` at 1 MiB an append, and `LogIsSealed` for
+   * every stream but `log` while the log is sealed.
    */
   append(
     stream: string,
@@ -92,7 +106,9 @@ export const endOfLog = async (log: EventLog): Promise<Position | undefined> =>
 
 /** Streams that are ours; all-log reads and subscriptions return nothing else. */
 export const OUR_STREAM_PREFIXES = ['consumerClient-', 'subscription-', 'endpointUri-', 'usage-'] as const;
-export const OUR_STREAMS = ['signingKeys', 'log'] as const;
+/** What the log says of itself: its id, and whether it is sealed. */
+export const LOG_STREAM = 'log';
+export const OUR_STREAMS = ['signingKeys', LOG_STREAM] as const;
 
 export const isOurStream = (stream: string): boolean =>
   (OUR_STREAMS as readonly string[]).includes(stream) ||

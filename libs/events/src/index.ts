@@ -3,4 +3,5 @@ export * from './envelope.js';
 export * from './errors.js';
 export * from './hash-chain.js';
 export * from './log-created.js';
+export * from './log-seal.js';
 export * from './registry.js';

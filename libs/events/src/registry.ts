@@ -11,6 +11,7 @@ import { validateSync, type ValidatorOptions } from 'class-validator';
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from './envelope.js';
 import { InvalidEvent, UnknownEvent } from './errors.js';
 import type { LogCreated } from './log-created.js';
+import type { LogSealed, LogUnsealed } from './log-seal.js';
 import * as consumerClient from './schemas/consumer-client.js';
 import * as endpointUri from './schemas/endpoint-uri.js';
 import * as log from './schemas/log.js';
@@ -18,7 +19,8 @@ import * as signingKeys from './schemas/signing-keys.js';
 import * as subscription from './schemas/subscription.js';
 
 /** What our streams may hold, in its current form. */
-export type LogEvent = ConsumerClientEvent | SubscriptionEvent | EndpointUriEvent | SigningKeysEvent | LogCreated;
+export type LogEvent =
+  ConsumerClientEvent | SubscriptionEvent | EndpointUriEvent | SigningKeysEvent | LogCreated | LogSealed | LogUnsealed;
 export type LogEventType = LogEvent['type'];
 
 /** A recorded event with its data in the current form; the metadata is as it was stored. */
@@ -66,6 +68,8 @@ const registry: { readonly [Type in LogEventType]: readonly [...OlderVersion[], 
   SigningKeyCompromised: [{ schema: signingKeys.SigningKeyCompromisedV1 }],
   SigningKeyRewrapped: [{ schema: signingKeys.SigningKeyRewrappedV1, sensitive: ['wrappedKey'] }],
   LogCreated: [{ schema: log.LogCreatedV1 }],
+  LogSealed: [{ schema: log.LogSealedV1 }],
+  LogUnsealed: [{ schema: log.LogUnsealedV1 }],
 };
 
 const versionsByType = new Map<string, readonly Version[]>(Object.entries(registry));

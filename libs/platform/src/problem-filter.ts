@@ -2,7 +2,14 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DraftExpired, DraftInvalid, MintingBusy, VerificationBusy } from '#credentials';
 import { DomainError, type DomainErrorCode } from '#domain';
-import { CommandIdReused, EventTooLarge, LogUnavailable, PreconditionFailed, RevisionConflict } from '#event-log';
+import {
+  CommandIdReused,
+  EventTooLarge,
+  LogIsSealed,
+  LogUnavailable,
+  PreconditionFailed,
+  RevisionConflict,
+} from '#event-log';
 import {
   ForeignConsistencyToken,
   InvalidCursor,
@@ -91,6 +98,7 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof EventTooLarge)
     return new Problem(413, 'EVENT_TOO_LARGE', 'This is too large to be recorded', { cause: error });
   if (error instanceof RevisionConflict) return tryAgain('CONTENTION', 'Others change the same; try again', error);
+  if (error instanceof LogIsSealed) return tryAgain('LOG_SEALED', 'The event log is being moved, or was', error);
   if (error instanceof LogUnavailable)
     return tryAgain('LOG_UNAVAILABLE', 'The event log does not answer; try again', error);
   if (error instanceof ReadStoreUnavailable) {

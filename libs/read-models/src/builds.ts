@@ -1,9 +1,17 @@
-import { compareBuilds } from './build-comparison.js';
+import { type BuildComparison, compareBuilds } from './build-comparison.js';
 import { BuildLease } from './build-lease.js';
-import { BuildsDiffer, ProjectionStopped, RebuildNeeded, RebuildOvertaken } from './errors.js';
+import {
+  BuildsDiffer,
+  NotReady,
+  ProjectionStopped,
+  RebuildNeeded,
+  RebuildOvertaken,
+  SpotCheckFailed,
+} from './errors.js';
 import { type OutageObserver, mayPass, pause, untilAborted } from './log-follower.js';
 import type { BuildName, CollectionSchema, ReadStore } from './port.js';
 import { type FeedOptions, Projector, type ProjectorStatus } from './projector.js';
+import { isPassed, spotCheck } from './spot-check.js';
 
 /** Learns what happens to a projection, to log it and to count it. */
 export interface ProjectionObserver extends OutageObserver {
@@ -34,18 +42,22 @@ const LOOKS_A_RENEWAL = 3;
 
 /**
  * Feeds the build of this code's version that queries are answered from, while this process has its lease. Where there
- * is none it makes the first, and has it served once it has caught up; when a rebuild, by whatever process, has another
- * one served, it feeds that one.
+ * is none it makes the first, and has it served once it has caught up and passed a comparison with the log; when a
+ * rebuild, by whatever process, has another one served, it feeds that one.
  */
 export class ServedProjection<Doc> {
   private projector: Projector<Doc> | undefined;
   private lease: BuildLease | undefined;
+  private serving: Promise<void> | undefined;
+  /** Why the first build may not be served. */
+  private refusal: Error | undefined;
 
   constructor(private readonly options: ServedProjectionOptions<Doc>) {}
 
   /** `undefined` until it is known which build to feed, and while another process feeds it. */
   status(): ProjectorStatus | undefined {
-    return this.projector?.status();
+    const status = this.projector?.status();
+    return status && this.refusal ? { ...status, state: 'stopped', error: this.refusal } : status;
   }
 
   /**
@@ -94,20 +106,22 @@ export class ServedProjection<Doc> {
     });
     try {
       await Promise.race([projector.caughtUp, pause(checkMs, signal)]);
-      while (!signal.aborted && (await this.isToBeFed(lease, projector))) await pause(checkMs, signal);
+      while (!signal.aborted && (await this.isToBeFed(lease, session.signal))) await pause(checkMs, signal);
     } finally {
       session.abort();
-      await running;
+      await Promise.all([running, this.serving]);
       this.projector = undefined;
+      this.refusal = undefined;
       await releaseIfPossible(lease);
     }
   }
 
   /** Where no build is served yet, has this one served as soon as it has caught up. */
-  private async isToBeFed(lease: BuildLease, projector: Projector<Doc>): Promise<boolean> {
+  private async isToBeFed(lease: BuildLease, session: AbortSignal): Promise<boolean> {
     const { store, projection } = this.options;
     const { name, version } = projection;
-    const { state, build } = projector.status();
+    const { build } = lease;
+    const state = this.status()?.state;
     try {
       const served = await store.served(name, version);
       if (served !== undefined && served !== build) return false;
@@ -116,12 +130,29 @@ export class ServedProjection<Doc> {
         await lease.release();
         return true;
       }
-      if (served === undefined && state === 'live') await store.serve(name, version, undefined, build);
+      if (served === undefined && state === 'live') this.serving ??= this.serveFirst(build, session);
       return await lease.renew();
     } catch (error) {
       // The projector's own loop meets the same outage, and tells of it.
       if (mayPass(error)) return true;
       throw error;
+    }
+  }
+
+  /** Beside the feeding, since reading the whole log may take longer than a lease holds. What may pass is tried again. */
+  private async serveFirst(build: BuildName, session: AbortSignal): Promise<void> {
+    const { store, projection, observer } = this.options;
+    const { name, version } = projection;
+    try {
+      const check = await spotCheck(this.options, projection, build, session);
+      if (!isPassed(check)) throw new SpotCheckFailed(name, check);
+      await store.serve(name, version, undefined, build);
+    } catch (error) {
+      if (session.aborted || mayPass(error)) return;
+      this.refusal = error instanceof Error ? error : new Error(String(error));
+      observer.stopped(error);
+    } finally {
+      this.serving = undefined;
     }
   }
 }
@@ -147,7 +178,7 @@ export interface RebuildOptions<Doc> extends FeedOptions<Doc> {
 export interface RebuildReport {
   readonly build: BuildName;
   readonly replaced: BuildName | undefined;
-  /** Documents compared with the replaced build's, and how many of them differ. */
+  /** Documents of the builds, and how many of those that were compared differ. */
   readonly documents: number;
   readonly different: number;
   /** Why nothing was compared: the replaced build could not be brought up to date. */
@@ -157,18 +188,17 @@ export interface RebuildReport {
 /**
  * Makes a new build of the projection from the log beside the served one, compares the two document by document,
  * switches, feeds the replaced one for a while more, then drops it, and with it what rebuilds that were cut short have
- * left. Queries are answered all along. Resolves after all that; `onSwitched` is called at the switch.
+ * left. Queries are answered all along. Where no build of this version is served it is compared with a fold of the log.
+ * Resolves after all that; `onSwitched` is called at the switch.
  *
- * Throws `BuildsDiffer`; `RebuildOvertaken`; `ProjectionStopped` when an event can't be applied; the signal's reason;
+ * Throws `BuildsDiffer`, `SpotCheckFailed`; `RebuildOvertaken`; `ProjectionStopped` when an event can't be applied; the signal's reason;
  * `LogUnavailable` and `ReadStoreUnavailable`. Until the switch nothing has changed for queries.
  */
 export async function rebuild<Doc>(options: RebuildOptions<Doc>): Promise<RebuildReport> {
   const { store, projection, signal, graceMs = 60_000, onSwitched } = options;
   const { name, version } = projection;
   const replaced = await store.served(name, version);
-  const numbers = (await store.builds(name, version)).map(({ build }) => numberOf(build));
-  const build = buildName(projection, Math.max(0, ...numbers) + 1);
-  await store.prepare(build, projection);
+  const build = await beginBuild(store, projection);
   const fresh = new Feed(options, build);
   const old = replaced === undefined ? undefined : new Feed(options, replaced);
   let isSwitched = false;
@@ -191,6 +221,41 @@ export async function rebuild<Doc>(options: RebuildOptions<Doc>): Promise<Rebuil
   }
 }
 
+/** An empty build, newer than all others. */
+async function beginBuild(store: ReadStore, schema: CollectionSchema): Promise<BuildName> {
+  const numbers = (await store.builds(schema.name, schema.version)).map(({ build }) => numberOf(build));
+  const build = buildName(schema, Math.max(0, ...numbers) + 1);
+  await store.prepare(build, schema);
+  return build;
+}
+
+export interface ComparisonOptions<Doc> extends Omit<FeedOptions<Doc>, 'react'> {
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Compares the served build with a fold of the whole log, document by document: a build that is made beside it for that,
+ * reacts to nothing, and is dropped again. Changes nothing.
+ *
+ * Throws `NotReady` when no build is served; `ProjectionStopped` when an event can't be applied; the signal's reason;
+ * `LogUnavailable` and `ReadStoreUnavailable`.
+ */
+export async function compareWithLog<Doc>(options: ComparisonOptions<Doc>): Promise<BuildComparison> {
+  const { store, projection, signal } = options;
+  const served = await store.served(projection.name, projection.version);
+  if (served === undefined) throw new NotReady(projection.name);
+  const build = await beginBuild(store, projection);
+  const fold = new Feed(options, build);
+  try {
+    await fold.caughtUp();
+    signal.throwIfAborted();
+    return await compareBuilds(options, projection, [served, build]);
+  } finally {
+    await fold.end();
+    await store.drop(build);
+  }
+}
+
 /** A projector at work, whose end is a value: it may be waited for late, or never. */
 class Feed<Doc> {
   private readonly session = new AbortController();
@@ -198,7 +263,7 @@ class Feed<Doc> {
   private readonly ended: Promise<Error | undefined>;
 
   constructor(
-    options: RebuildOptions<Doc>,
+    options: FeedOptions<Doc> & { readonly signal: AbortSignal },
     readonly build: BuildName,
   ) {
     this.projector = new Projector({ ...options, build });
@@ -235,7 +300,11 @@ async function compareWhenCaughtUp<Doc>(
     return { documents: 0, different: 0, notCompared: error.message };
   }
   signal.throwIfAborted();
-  if (!old) return { documents: 0, different: 0, notCompared: 'no build was served' };
+  if (!old) {
+    const check = await spotCheck(options, projection, fresh.build, signal);
+    if (!isPassed(check) && !acceptDifferences) throw new SpotCheckFailed(projection.name, check);
+    return { documents: check.documents, different: check.different.length };
+  }
   const { documents, different } = await compareBuilds(options, projection, [old.build, fresh.build]);
   if (different.length > 0 && !acceptDifferences) throw new BuildsDiffer(projection.name, different);
   return { documents, different: different.length };

@@ -1,4 +1,5 @@
 import type { Position, RecordedEvent, Revision } from '#events';
+import type { SpotCheck } from './spot-check.js';
 
 /**
  * A reader of the log met an event that it can't apply. It stays where it is, and never skips. Says where, and never
@@ -93,6 +94,22 @@ export class BuildsDiffer extends Error {
   ) {
     super(
       `${projection}: ${ids.length} documents differ from the served build, such as ${ids.slice(0, 10).join(', ')}`,
+    );
+  }
+}
+
+/** The first build of a version holds other documents than a fold of the log makes; it is not served. */
+export class SpotCheckFailed extends Error {
+  override readonly name = 'SpotCheckFailed';
+
+  constructor(
+    readonly projection: string,
+    { documents, expected: { least, most }, different }: SpotCheck,
+  ) {
+    const expected = least === most ? String(least) : `${least} to ${most}`;
+    super(
+      `${projection}: ${documents} documents where the log makes ${expected}; different: ${different.length}` +
+        (different.length > 0 ? `, such as ${different.slice(0, 10).join(', ')}` : ''),
     );
   }
 }

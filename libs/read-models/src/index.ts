@@ -12,4 +12,5 @@ export * from './projections.js';
 export * from './projector.js';
 export * from './read-model-queries.js';
 export * from './search-key.js';
+export * from './spot-check.js';
 export * from './subscriptions.js';

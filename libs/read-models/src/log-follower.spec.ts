@@ -15,6 +15,8 @@ const BUILD = 'effects_v1_1';
 
 /** A connection to a log that can be cut, and then leads to a log again: this one or another. */
 class Connection implements EventLog {
+  readonly sealHoldsAfterMs = 0;
+  readonly interruptions = 0;
   failures = 0;
   private cut = new AbortController();
 

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ConsistencyToken, EventLog } from '#event-log';
 import { canonicalJson } from '#events';
-import { ForeignConsistencyToken, InvalidCursor, NotCaughtUp, NotReady } from './errors.js';
-import { verifyCheckpoint } from './log-follower.js';
+import { ForeignConsistencyToken, InvalidCursor, NotCaughtUp, NotReady, RebuildNeeded } from './errors.js';
+import { settledWithin, verifyCheckpoint } from './log-follower.js';
 import type { BuildName, Checkpoint, FieldValue, PageQuery, ReadStore, StoredDocument } from './port.js';
 import type { Projection } from './projection.js';
 import type { ReadModelStores } from './projector.js';
@@ -41,8 +41,12 @@ export class ReadModelQueries {
   private readonly patienceMs: number;
   private readonly pollMs: number;
   private readonly checkpointReads = new Map<BuildName, Promise<Checkpoint | undefined>>();
-  /** Builds whose checkpoint was found in the log; what moves it from there is a projector that looked as well. */
-  private readonly verified = new Set<BuildName>();
+  /**
+   * Builds whose checkpoint was found in the log, by how often that had been out of reach then; what moves a checkpoint
+   * from there is a projector that looked as well.
+   */
+  private readonly verified = new Map<BuildName, number>();
+  private readonly verifications = new Map<BuildName, Promise<void>>();
 
   constructor({ log, store, logId, patienceMs = 2_000, pollMs = 5 }: ReadModelQueriesOptions) {
     this.log = log;
@@ -61,7 +65,7 @@ export class ReadModelQueries {
     if (token && token.logId !== this.logId) throw new ForeignConsistencyToken();
     const { store } = this;
     const build = await this.served(projection);
-    await this.verify(projection.name, build);
+    await this.verify(projection.name, build, token);
     if (token) await this.caughtUp(projection.name, build, token);
     return {
       get: async (id) => (await store.read<Doc>(build, [id]))[0],
@@ -76,11 +80,38 @@ export class ReadModelQueries {
     return build;
   }
 
-  /** Documents that were folded of another past than the log's must not pass for the present. */
-  private async verify(projection: string, build: BuildName): Promise<void> {
-    if (this.verified.has(build)) return;
-    await verifyCheckpoint(projection, this.log, this.logId, await this.store.checkpoint(build));
-    this.verified.add(build);
+  /**
+   * Documents that were folded of another past than the log's must not pass for the present. After an outage of the log
+   * a query with a token waits until that is known again; one without is answered as before until then.
+   */
+  private async verify(projection: string, build: BuildName, token: ConsistencyToken | undefined): Promise<void> {
+    while (this.verified.get(build) !== this.log.interruptions) {
+      const verification = this.verification(projection, build);
+      if (!token && this.verified.has(build)) return;
+      if (!(await settledWithin(verification, this.patienceMs))) throw new NotCaughtUp(projection);
+      await verification;
+    }
+  }
+
+  private verification(projection: string, build: BuildName): Promise<void> {
+    const underway = this.verifications.get(build);
+    if (underway) return underway;
+    const verification = this.findInLog(projection, build).finally(() => this.verifications.delete(build));
+    verification.catch(() => undefined); // Those who wait for it learn why.
+    this.verifications.set(build, verification);
+    return verification;
+  }
+
+  private async findInLog(projection: string, build: BuildName): Promise<void> {
+    const { log, logId, store } = this;
+    const { interruptions } = log;
+    try {
+      await verifyCheckpoint(projection, log, logId, await store.checkpoint(build));
+      this.verified.set(build, interruptions);
+    } catch (error) {
+      if (error instanceof RebuildNeeded) this.verified.delete(build);
+      throw error;
+    }
   }
 
   private async caughtUp(projection: string, build: BuildName, { position }: ConsistencyToken): Promise<void> {

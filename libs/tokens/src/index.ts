@@ -21,6 +21,7 @@ export {
   type JsonWebKeySet,
   jwksOf,
   MasterKeyMismatch,
+  requireFittingMasterKeys,
   SigningKeyRing,
   type SigningKeyRingOptions,
   SigningKeyUnusable,

@@ -123,7 +123,7 @@ export class SigningKeyRing {
     await this.keys.execute(
       undefined,
       (state) => {
-        requireOwnLog(state, masterKeys);
+        requireFittingMasterKeys(state, masterKeys);
         const { currentId: masterKeyId } = masterKeys;
         return { type: 'RecordMasterKeyCheck', masterKeyId, check: masterKeys.checkValue(), at: this.at() };
       },
@@ -162,7 +162,8 @@ export const jwksOf = (state: SigningKeysState, at: Instant): JsonWebKeySet => (
 
 const lastTokenEnd = (retiredAt: Instant): Instant => secondsAfter(retiredAt, STATIC_TOKEN_SECONDS);
 
-const requireOwnLog = ({ masterKeyChecks, keys }: SigningKeysState, masterKeys: MasterKeys): void => {
+/** Whether these master keys are those that the log's key check values and signing keys need. Throws `MasterKeyMismatch`. */
+export const requireFittingMasterKeys = ({ masterKeyChecks, keys }: SigningKeysState, masterKeys: MasterKeys): void => {
   const ids = new Set(masterKeys.ids);
   const recorded = masterKeyChecks.filter(({ masterKeyId }) => ids.has(masterKeyId));
   const fits = recorded.every(({ masterKeyId, check }) => check === masterKeys.checkValue(masterKeyId));

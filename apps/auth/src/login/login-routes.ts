@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { VerificationBusy } from '#credentials';
-import { LogUnavailable } from '#event-log';
+import { LogIsSealed, LogUnavailable } from '#event-log';
 import { Problem } from '#platform';
 import { OAuthError, invalidRequest, temporarilyUnavailable } from '../oauth-error.js';
 import { formParameters, jsonParameters } from './login-body.js';
@@ -63,6 +63,7 @@ function asOAuthError(error: FastifyError): OAuthError {
   if (error instanceof OAuthError) return error;
   if (error instanceof Problem) return invalidRequest(error.errors?.[0]?.message ?? error.detail);
   if (error instanceof VerificationBusy) return temporarilyUnavailable('Too many logins of this kind; try again');
+  if (error instanceof LogIsSealed) return temporarilyUnavailable('The event log is being moved, or was; try again');
   if (error instanceof LogUnavailable) return temporarilyUnavailable('The event log can not be reached; try again');
   if (error.statusCode === 413) return new OAuthError(413, 'invalid_request', 'The body is too large');
   if (error.statusCode === 415) return new OAuthError(415, 'invalid_request', 'The body must be a form or JSON');

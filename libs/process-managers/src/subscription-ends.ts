@@ -2,7 +2,6 @@ import { v5 as uuidv5 } from 'uuid';
 import type { ClientId, SubscriptionId } from '#domain';
 import { type BookOfRecord, LogUnavailable, RevisionConflict } from '#event-log';
 import type { CommandContext } from '#events';
-import type { Clock } from '#platform';
 import { type BuildName, type FollowedEvent, type ReadStore, ProjectionStopped, mayPass } from '#read-models';
 import { type AssignmentDocument, assignments, clientIdOf } from './assignments.js';
 
@@ -17,7 +16,7 @@ export class SubscriptionEnds {
   constructor(
     private readonly book: BookOfRecord,
     private readonly store: ReadStore,
-    private readonly clock: Clock,
+    private readonly now: () => Date,
   ) {}
 
   /** Throws `ProjectionStopped` at an event that it can't do its part about; `LogUnavailable`, `ReadStoreUnavailable`. */
@@ -71,7 +70,7 @@ export class SubscriptionEnds {
   private async unassign(cause: FollowedEvent, clientId: ClientId, subscriptionId: SubscriptionId): Promise<void> {
     const { workspaceId } = cause.metadata;
     if (workspaceId === undefined) throw new Error(`${cause.type} without a workspace`);
-    const at = this.clock().toISOString();
+    const at = this.now().toISOString();
     const reason = 'SUBSCRIPTION_ENDED';
     const command = { type: 'UnassignFromSubscription', workspaceId, subscriptionId, reason, at } as const;
     try {

@@ -1,0 +1,198 @@
+import { type Command, InvalidArgumentError, Option, createCommand } from 'commander';
+import { type BookOfRecord, endOfLog, openBookOfRecord, readLogId } from '#event-log';
+import { type Configuration, configurationFrom, systemClock } from '#platform';
+import { SubscriptionEnds, assignments } from '#process-managers';
+import {
+  type BuildInfo,
+  type FeedOptions,
+  type Projection,
+  type ReadStore,
+  compareWithLog,
+  mayPass,
+  pause,
+  projections,
+  rebuild,
+} from '#read-models';
+import { openEventLog, openReadStore } from '#stores';
+import { DOCUMENTS_DIFFER } from './exit-codes.js';
+import { untilInterrupted } from './interruption.js';
+import { ProgressBar } from './progress-bar.js';
+
+/** Everything that the projector builds: the read models, and what its process manager keeps for itself. */
+const ALL: readonly Projection[] = [...projections, assignments];
+const NAMES = ALL.map(({ name }) => name).join(', ');
+
+interface RebuildCommandOptions {
+  readonly acceptDifferences?: boolean;
+  readonly grace: number;
+}
+
+/** `projections list | rebuild | compare`. */
+export const projectionsCommand = (): Command =>
+  createCommand('projections')
+    .description(`the read models and the process manager’s own model: ${NAMES}`)
+    .addHelpText(
+      'after',
+      `\nEnds with 0 when all is well, ${DOCUMENTS_DIFFER} when documents differ, 1 when it failed.`,
+    )
+    .addCommand(
+      createCommand('list')
+        .description('each projection’s builds: which is served, how far it is, who works at it')
+        .action(() => withReadStore(configurationFrom(process.env), list)),
+    )
+    .addCommand(
+      createCommand('rebuild')
+        .description('make a new build from the log, compare it with the served one, and switch; queries go on')
+        .argument('<name>', NAMES, projectionNamed)
+        .option('--accept-differences', 'switch also when documents differ from the served build’s')
+        .addOption(
+          new Option('--grace <seconds>', 'how long the replaced build is fed for those who still read it')
+            .argParser(seconds)
+            .default(60),
+        )
+        .action((projection: Projection, options: RebuildCommandOptions) => rebuilt(projection, options)),
+    )
+    .addCommand(
+      createCommand('compare')
+        .description('compare the served build with a fold of the log, and change nothing')
+        .argument('<name>', NAMES, projectionNamed)
+        .action(compared),
+    );
+
+function projectionNamed(name: string): Projection {
+  const projection = ALL.find((candidate) => candidate.name === name);
+  if (!projection) throw new InvalidArgumentError(`It is none of ${NAMES}.`);
+  return projection;
+}
+
+function seconds(value: string): number {
+  if (!/^\d{1,5}$/.test(value)) throw new InvalidArgumentError('It must be a whole number of seconds.');
+  return Number(value);
+}
+
+async function list(store: ReadStore): Promise<void> {
+  const rows = [['PROJECTION', 'VERSION', 'BUILD', '', 'POSITION', 'LEASE']];
+  for (const { name, version } of ALL) {
+    const builds = await store.builds(name, version);
+    if (builds.length === 0) rows.push([name, String(version), '-', '', '-', '-']);
+    for (const info of builds) rows.push([name, String(version), ...(await cellsOf(info, store))]);
+  }
+  const widths = rows.reduce<number[]>(
+    (widest, row) => row.map((cell, at) => Math.max(cell.length, widest[at] ?? 0)),
+    [],
+  );
+  for (const row of rows)
+    console.log(
+      row
+        .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    );
+}
+
+async function cellsOf({ build, checkpoint, served }: BuildInfo, store: ReadStore): Promise<string[]> {
+  const lease = await store.lease(build);
+  return [
+    build,
+    served ? 'served' : '',
+    checkpoint?.position ?? '-',
+    lease ? `${lease.holder}, turn ${lease.turn}` : '-',
+  ];
+}
+
+async function rebuilt(
+  projection: Projection,
+  { acceptDifferences = false, grace }: RebuildCommandOptions,
+): Promise<void> {
+  await withStores(projection, async (feed, signal, book) => {
+    const ends = new SubscriptionEnds(book, feed.store, systemClock);
+    const { build } = await rebuild({
+      ...{ ...feed, signal, acceptDifferences, graceMs: grace * 1000 },
+      ...(projection.name === assignments.name && { react: (events, to) => ends.react(events, to) }),
+      onSwitched: ({ replaced, documents, different, notCompared }) => {
+        const verdict = notCompared ?? `${documents} documents compared, ${different} differ`;
+        console.error(`Switched from ${replaced ?? 'nothing'} (${verdict}); the former is fed for ${grace} s more`);
+      },
+    });
+    console.log(`${projection.name} is served from ${build}`);
+  });
+}
+
+async function compared(projection: Projection): Promise<void> {
+  await withStores(projection, async (feed, signal) => {
+    const { documents, different } = await compareWithLog({ ...feed, signal });
+    console.log(`${projection.name}: ${documents} documents, ${different.length} differ from the log`);
+    for (const id of different.slice(0, 20)) console.log(id);
+    if (different.length > 0) process.exitCode = DOCUMENTS_DIFFER;
+  });
+}
+
+async function withReadStore(configuration: Configuration, use: (store: ReadStore) => Promise<void>): Promise<void> {
+  const store = await openReadStore(configuration);
+  try {
+    await use(store);
+  } finally {
+    await store.close();
+  }
+}
+
+type Work = (feed: FeedOptions<unknown>, signal: AbortSignal, book: BookOfRecord) => Promise<void>;
+
+/** Runs `work` on the stores of this environment until it is done or interrupted, and shows how far its build is. */
+async function withStores(projection: Projection, work: Work): Promise<void> {
+  const configuration = configurationFrom(process.env);
+  const log = await openEventLog(configuration);
+  try {
+    if ((await readLogId(log)) === undefined) throw new Error('The event log is empty: there is nothing to build from');
+    const book = await openBookOfRecord(log, systemClock);
+    await withReadStore(configuration, async (store) => {
+      const feed = { ...{ log, logId: book.logId, store, projection, now: systemClock }, observer };
+      await untilInterrupted((signal) => showing(feed, () => work(feed, signal, book)));
+    });
+  } finally {
+    await log.close();
+  }
+}
+
+const observer: FeedOptions<unknown>['observer'] = {
+  outageBegan: ({ message }) => {
+    console.error(`Waiting: ${message}`);
+  },
+  outageEnded: () => {
+    console.error('Going on');
+  },
+};
+
+/** While `work` makes the newest build: how much of the log it holds. */
+async function showing(feed: FeedOptions<unknown>, work: () => Promise<void>): Promise<void> {
+  const bar = new ProgressBar();
+  const over = new AbortController();
+  const working = work().finally(() => {
+    over.abort();
+  });
+  try {
+    await Promise.all([working, watch(feed, bar, over.signal)]);
+  } finally {
+    bar.stop();
+  }
+}
+
+const LOOK_MS = 250;
+
+async function watch(feed: FeedOptions<unknown>, bar: ProgressBar, signal: AbortSignal): Promise<void> {
+  const { log, store, projection } = feed;
+  for (;;) {
+    await pause(LOOK_MS, signal);
+    if (signal.aborted) return;
+    try {
+      const end = await endOfLog(log);
+      const newest = (await store.builds(projection.name, projection.version)).at(-1);
+      if (newest?.checkpoint && end !== undefined) {
+        bar.show('folding the log', Number(newest.checkpoint.position) / Number(end), newest.build);
+      }
+    } catch (error) {
+      // Those who make the build meet the same outage, and tell of it.
+      if (!mayPass(error)) throw error;
+    }
+  }
+}

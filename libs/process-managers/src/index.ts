@@ -1,0 +1,2 @@
+export { type AssignmentDocument, assignments } from './assignments.js';
+export { SubscriptionEnds } from './subscription-ends.js';

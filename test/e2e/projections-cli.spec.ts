@@ -1,0 +1,146 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openBookOfRecord } from '#event-log';
+import { type ReadStore, clients } from '#read-models';
+import { openSqliteReadStore } from '#read-models/sqlite';
+import { eventsIn, withEventLog } from '../support/audit.js';
+import { Cli, type CliResult } from '../support/cli.js';
+import { eventually } from '../support/http.js';
+import { Portal, readAfter } from '../support/portal.js';
+import { Standalone } from '../support/standalone.js';
+
+jest.setTimeout(60_000);
+
+let directory: string;
+let service: Standalone;
+let portal: Portal;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'projections-cli-'));
+  service = await Standalone.startReady({ dataDir: directory });
+  portal = Portal.of(service);
+});
+afterEach(async () => {
+  await service.stop();
+  await rm(directory, { recursive: true });
+});
+
+const now = () => new Date();
+
+const cli = (...args: string[]): Promise<CliResult> => Cli.run(['projections', ...args], { DATA_DIR: directory });
+
+/** The rows that `list` prints: projection, version, build and so on. */
+const listed = async (): Promise<string[][]> => {
+  const { code, stdout } = await cli('list');
+  expect(code).toBe(0);
+  const [, ...rows] = stdout.trimEnd().split('\n');
+  return rows.map((row) => row.split(/\s{2,}/));
+};
+
+async function withReadStore(use: (store: ReadStore) => Promise<void>): Promise<void> {
+  const store = await openSqliteReadStore({ file: join(directory, 'read-models.db') });
+  try {
+    await use(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Gives the client another name in the served documents, and nowhere else. */
+const spoil = (clientId: string) =>
+  withReadStore(async (store) => {
+    const build = await store.served(clients.name, clients.version);
+    if (build === undefined) throw new Error('No build of clients is served');
+    const [stored] = await store.read<object>(build, [clientId]);
+    if (!stored) throw new Error(`There is no document of ${clientId}`);
+    const spoilt = { ...stored, doc: { ...stored.doc, name: 'Spoilt' }, expected: stored.position };
+    expect(await store.write(build, [spoilt])).toEqual([]);
+  });
+
+describe('an operator', () => {
+  it('lists every projection, with the build that is served, how far it is, and who works at it', async () => {
+    const rows = await listed();
+    expect(rows.map(([name, version, build, served]) => [name, version, build, served])).toEqual(
+      ['clients', 'subscriptions', 'history', 'assignments'].map((name) => [name, '1', `${name}_v1_1`, 'served']),
+    );
+    for (const [, , , , position, lease] of rows) {
+      expect(position).toMatch(/^\d{20}$/);
+      expect(lease).toMatch(/^[0-9a-f-]{36}, turn \d+$/);
+    }
+  });
+
+  it('compares the served documents with the log, is told which differ, and puts them right by a rebuild', async () => {
+    const [importer, planner] = [await portal.newClient(), await portal.newClient()];
+    await portal.get(planner.clientId, readAfter(await portal.rename(planner.clientId, 'Trip planner')));
+    const same = await cli('compare', 'clients');
+    expect([same.code, same.stdout]).toEqual([0, 'clients: 2 documents, 0 differ from the log\n']);
+
+    await spoil(importer.clientId);
+    const differs = await cli('compare', 'clients');
+    expect([differs.code, differs.stdout]).toEqual([
+      2,
+      `clients: 2 documents, 1 differ from the log\n${importer.clientId}\n`,
+    ]);
+    expect((await listed()).filter(([name]) => name === 'clients')).toHaveLength(1);
+
+    const refused = await cli('rebuild', 'clients', '--grace', '0');
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(importer.clientId)]);
+    expect((await portal.get(importer.clientId)).body.name).toBe('Spoilt');
+
+    const rebuilt = await cli('rebuild', 'clients', '--accept-differences', '--grace', '1');
+    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v1_2\n']);
+    expect(rebuilt.stderr).toContain('Switched from clients_v1_1 (2 documents compared, 1 differ)');
+    expect((await portal.get(importer.clientId)).body.name).toBe(importer.name);
+    const renamed = await portal.rename(importer.clientId, 'Fed by the service again');
+    const read = await eventually(
+      () => portal.get(importer.clientId, readAfter(renamed)),
+      ({ status }) => status !== 503,
+    );
+    expect(read.body.name).toBe('Fed by the service again');
+    expect((await listed()).flatMap(([name, , build]) => (name === 'clients' ? [build] : []))).toEqual([
+      'clients_v1_2',
+    ]);
+    expect((await cli('compare', 'clients')).code).toBe(0);
+  });
+
+  it('rebuilds the process manager’s model with what it does: clients of an ended subscription are unassigned', async () => {
+    await portal.register('sub_weather', { endpointUri: 'weather' });
+    const client = await portal.newClient();
+    await portal.assign(client.clientId, 'sub_weather');
+    await service.stop();
+    await withEventLog(directory, async (log) => {
+      const { subscriptions } = await openBookOfRecord(log, now);
+      const [commandId, at] = [randomUUID(), now().toISOString()];
+      await subscriptions.execute(
+        'sub_weather',
+        { type: 'EndSubscription', workspaceId: 'acme', reason: 'contract over', at },
+        {
+          ...{ commandId, commandHash: '', workspaceId: 'acme', correlationId: commandId, causationId: commandId },
+          actor: { subject: 'portal', roles: [], via: 'http' },
+        },
+      );
+    });
+    const unassignments = async () =>
+      (await eventsIn(directory)).filter(({ type }) => type === 'ConsumerClientUnassignedFromSubscription');
+
+    const behind = await cli('compare', 'assignments');
+    expect([behind.code, behind.stdout]).toEqual([0, 'assignments: 1 documents, 0 differ from the log\n']);
+    expect(await unassignments()).toEqual([]);
+
+    const rebuilt = await cli('rebuild', 'assignments', '--grace', '0');
+    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'assignments is served from assignments_v1_2\n']);
+    expect((await unassignments()).map(({ stream, metadata }) => [stream, metadata.actor.via])).toEqual([
+      [`consumerClient-${client.clientId}`, 'process-manager'],
+    ]);
+  });
+
+  it('is told what can’t be rebuilt', async () => {
+    const unknown = await cli('rebuild', randomUUID());
+    expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('clients, subscriptions, history')]);
+    const empty = await mkdtemp(join(tmpdir(), 'projections-cli-'));
+    const { code, stderr } = await Cli.run(['projections', 'compare', 'clients'], { DATA_DIR: empty });
+    expect([code, stderr]).toEqual([1, 'The event log is empty: there is nothing to build from\n']);
+    await rm(empty, { recursive: true });
+  });
+});
