@@ -5,7 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { type Answer, send } from '../test/support/http.js';
+import { describeWithOwnMongo } from '../test/support/mongodb/mongo-server.js';
 import { Standalone } from '../test/support/standalone.js';
+import { ProductionPair } from '../test/support/store-pair.js';
 
 interface Played {
   readonly code: number | null;
@@ -45,27 +47,53 @@ const cachingProxy = async (target: string) => {
   return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, close: () => proxy.close() };
 };
 
+const ISSUER = 'https://api.marketplace.example';
+
+/** Plays the day on a running server. */
+const playOn = (url: string, { dataDir }: Standalone): Promise<Played> =>
+  play('--url', url, '--token-file', join(dataDir, 'admin.token'), '--issuer', ISSUER);
+
 const STEPS = ['register', 'create', 'assign', 'logIn', 'rotate', 'revoke', 'endSubscriptions', 'compareTables'];
+const NO_FAILURES = Object.fromEntries([...STEPS, 'the day'].map((step) => [step, 0]));
 
 describe('npm run demo', () => {
   it('plays the day on a server of its own, and finds every answer right', async () => {
     const { code, failures } = await play();
-    expect(failures).toEqual(Object.fromEntries([...STEPS, 'the day'].map((step) => [step, 0])));
+    expect(failures).toEqual(NO_FAILURES);
     expect(code).toBe(0);
   }, 120_000);
 
   it('fails on a running server behind a cache that outlives rotations, revocations and ended subscriptions', async () => {
-    const standalone = await Standalone.start({ env: { PUBLIC_URL: 'https://api.marketplace.example' } });
+    const standalone = await Standalone.start({ env: { PUBLIC_URL: ISSUER } });
     const { url, close } = await cachingProxy(standalone.url);
     try {
-      const tokenFile = join(standalone.dataDir, 'admin.token');
-      const issuer = 'https://api.marketplace.example';
-      const { code, failures } = await play('--url', url, '--token-file', tokenFile, '--issuer', issuer);
+      const { code, failures } = await playOn(url, standalone);
       expect(failures).toMatchObject({ register: 0, create: 0, assign: 0, logIn: 0, rotate: 17, revoke: 25 });
       expect(failures.endSubscriptions).toBeGreaterThan(0);
       expect(code).toBe(1);
     } finally {
       close();
+      await standalone.stop();
+    }
+  }, 120_000);
+});
+
+describeWithOwnMongo('npm run demo, on EventStoreDB and MongoDB', () => {
+  let pair: ProductionPair;
+
+  beforeEach(async () => {
+    pair = await ProductionPair.create();
+    await pair.arrive();
+  }, 60_000);
+  afterEach(() => pair.remove());
+
+  it('plays the day, and finds every answer right', async () => {
+    const standalone = await Standalone.startReady({ env: { ...pair.env, PUBLIC_URL: ISSUER } });
+    try {
+      const { code, failures } = await playOn(standalone.url, standalone);
+      expect(failures).toEqual(NO_FAILURES);
+      expect(code).toBe(0);
+    } finally {
       await standalone.stop();
     }
   }, 120_000);

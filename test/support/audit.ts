@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type EventLog, endOfLog } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
-import { type RecordedEvent, verifyChain } from '#events';
+import { type Position, type RecordedEvent, verifyChain } from '#events';
 import {
   type Projection,
   type ReadStore,
@@ -9,7 +9,7 @@ import {
   clients,
   foldInto,
   followed,
-  history,
+  projections,
   subscriptions,
 } from '#read-models';
 import { openSqliteReadStore } from '#read-models/sqlite';
@@ -44,12 +44,19 @@ export async function expectSoundLog(events: readonly RecordedEvent[]): Promise<
 export async function expectReadModelsToBeTheFold(dataDir: string, events: readonly RecordedEvent[]): Promise<void> {
   const store = await openSqliteReadStore({ file: join(dataDir, 'read-models.db') });
   try {
-    await expectFold(store, clients, events);
-    await expectFold(store, subscriptions, events);
-    await expectFold(store, history, events);
+    await expectStoreToBeTheFold(store, events);
   } finally {
     await store.close();
   }
+}
+
+/** The same of a store that is open; `readModels`: those of another release than this one. */
+export async function expectStoreToBeTheFold(
+  store: ReadStore,
+  events: readonly RecordedEvent[],
+  readModels = projections,
+): Promise<void> {
+  for (const projection of readModels) await expectFold(store, projection, events);
 }
 
 /** Waits until the read models of a standalone that runs hold everything that is in its log now. */
@@ -57,17 +64,26 @@ export async function readModelsCaughtUp(dataDir: string): Promise<void> {
   const end = await withEventLog(dataDir, endOfLog);
   const store = await openSqliteReadStore({ file: join(dataDir, 'read-models.db') });
   try {
-    for (const { name, version } of [clients, subscriptions, history]) {
-      await eventually(
-        async () => {
-          const build = await store.served(name, version);
-          return { name, end, reached: build && (await store.checkpoint(build))?.position };
-        },
-        ({ reached }) => reached === end,
-      );
-    }
+    await storeCaughtUp(store, end);
   } finally {
     await store.close();
+  }
+}
+
+/** Waits until each read model that is served has come to this position. */
+export async function storeCaughtUp(
+  store: ReadStore,
+  end: Position | undefined,
+  readModels = projections,
+): Promise<void> {
+  for (const { name, version } of readModels) {
+    await eventually(
+      async () => {
+        const build = await store.served(name, version);
+        return { name, end, reached: build && (await store.checkpoint(build))?.position };
+      },
+      ({ reached }) => reached === end,
+    );
   }
 }
 

@@ -12,10 +12,11 @@ export interface Readiness {
   readonly checks: Readonly<Record<string, 'up' | 'down'>>;
 }
 
-const programOf = (name: ServiceName) => join(__dirname, `../../dist/apps/${name}/src/main.js`);
+const ROOT = join(__dirname, '../..');
 
-const spawned = (name: ServiceName, env: Environment): ChildProcess =>
-  spawn(process.execPath, [programOf(name)], {
+/** `release`: the folder of the `dist` that is run. */
+const spawned = (name: ServiceName, env: Environment, release = ROOT): ChildProcess =>
+  spawn(process.execPath, [join(release, `dist/apps/${name}/src/main.js`)], {
     env: { PATH: process.env.PATH, PORT: '0', LOG_LEVEL: 'info', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -30,9 +31,12 @@ export class Service {
     readonly output: () => string,
   ) {}
 
-  /** Resolves when the process listens, whether or not its stores are there; rejects with its output when it ends. */
-  static async start(name: ServiceName, env: Environment): Promise<Service> {
-    const child = spawned(name, env);
+  /**
+   * Resolves when the process listens, whether or not its stores are there; rejects with its output when it ends.
+   * `release`: the folder of another `dist` than this one's.
+   */
+  static async start(name: ServiceName, env: Environment, release?: string): Promise<Service> {
+    const child = spawned(name, env, release);
     const exited = once(child, 'close').then(([code]) => code as number | null);
     let output = '';
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -70,10 +74,11 @@ export class Service {
   }
 
   /** Waits until it is ready. */
-  async ready(): Promise<void> {
+  async ready(seconds?: number): Promise<void> {
     await eventually(
       () => this.readiness(),
       ({ status }) => status === 200,
+      seconds,
     );
   }
 

@@ -32,14 +32,19 @@ export async function sqlitePair(): Promise<StorePair> {
 /** A stand-in for EventStoreDB, and a MongoDB server: processes that a test can kill. */
 export class ProductionPair implements StorePair {
   private servers: { readonly eventStore: EventStore; readonly mongo: MongoProcess } | undefined;
+  /** Where the servers keep what they hold, to be exchanged while they are down (`mongod`'s is a directory). */
+  readonly files: { readonly eventStore: string; readonly mongo: string };
 
   private constructor(
     private readonly eventStorePort: number,
     private readonly mongoPort: number,
-  ) {}
+    private readonly directory: string,
+  ) {
+    this.files = { eventStore: join(directory, 'events.jsonl'), mongo: join(directory, 'mongo') };
+  }
 
   static async create(): Promise<ProductionPair> {
-    return new ProductionPair(await freePort(), await freePort());
+    return new ProductionPair(await freePort(), await freePort(), await mkdtemp(join(tmpdir(), 'production-pair-')));
   }
 
   get env(): Environment {
@@ -58,13 +63,15 @@ export class ProductionPair implements StorePair {
   }
 
   async arrive(): Promise<void> {
-    const mongo = await startMongo({ port: this.mongoPort });
-    this.servers = { mongo, eventStore: await startEventStore({ port: this.eventStorePort }) };
+    const mongo = await startMongo({ port: this.mongoPort, file: this.files.mongo });
+    const eventStore = await startEventStore({ port: this.eventStorePort, file: this.files.eventStore });
+    this.servers = { mongo, eventStore };
   }
 
   async remove(): Promise<void> {
     await this.servers?.eventStore.stop();
     await this.servers?.mongo.stop();
+    await rm(this.directory, { recursive: true });
   }
 
   private arrived() {

@@ -1,4 +1,5 @@
 import { EventEmitter, once } from 'node:events';
+import { endOfLog } from '#event-log';
 import {
   type BuildName,
   type ClientDocument,
@@ -10,10 +11,13 @@ import {
   ReadModelQueries,
   RebuildNeeded,
   RebuildOvertaken,
+  SpotCheckFailed,
   ServedProjection,
   clients,
   compareBuilds,
+  isPassed,
   rebuild,
+  spotCheck,
 } from '#read-models';
 import { openSqliteReadStore } from '#read-models/sqlite';
 import { Stage, clientNamed, plainFold, silent, storedDocuments, until } from '../../../test/replay/stage.js';
@@ -65,7 +69,7 @@ describe('the builds of a projection', () => {
     return { passed: once(opened, 'open').then(() => undefined), open: () => opened.emit('open') };
   };
   /** A document that no fold makes. */
-  const corrupt = async (build: BuildName, label: string) => {
+  const corrupt = async (build: BuildName, label: string | number) => {
     const [stored] = await stage.store.read<ClientDocument>(build, [clientNamed(label)]);
     if (!stored) throw new Error('no such document');
     const doc = { ...stored.doc, name: 'Not by any event' };
@@ -101,6 +105,48 @@ describe('the builds of a projection', () => {
     expect(await servedBuild()).toBeUndefined();
     open();
     await until(async () => (await servedBuild()) !== undefined);
+  });
+
+  it('are served only when they hold what the log makes', async () => {
+    for (let n = 0; n < 30; n++) await stage.create(n);
+    await stage.project(clients);
+    await corrupt('clients_v1_1', 7);
+    const stops: unknown[] = [];
+    const process = serve({ ...silent, stopped: (error) => stops.push(error) });
+    await until(() => stops.length > 0);
+    expect(stops).toEqual([expect.any(SpotCheckFailed)]);
+    expect(process.status()).toMatchObject({ state: 'stopped', error: stops[0] });
+    expect(String(stops[0])).toContain(`30 documents where the log makes 30; different: 1, such as ${clientNamed(7)}`);
+    expect(await servedBuild()).toBeUndefined();
+
+    expect(await rebuildClients()).toMatchObject({ build: 'clients_v1_2', replaced: undefined, documents: 30 });
+    await until(() => process.status()?.state === 'live');
+    await expectPlainFold('clients_v1_2');
+  });
+
+  it('are counted, and at least 1,000 documents compared, while events come', async () => {
+    const created: Promise<unknown>[] = [];
+    for (let n = 0; n < 2_500; n++) created.push(stage.create(n));
+    await Promise.all(created);
+    await stage.project(clients);
+    const { signal } = stop;
+    const check = () => spotCheck(stage.stores, clients, 'clients_v1_1', signal);
+    expect(await check()).toEqual({ documents: 2_500, expected: { least: 2_500, most: 2_500 }, different: [] });
+    serve();
+    const coming = Promise.all(
+      Array.from({ length: 50 }, (_, n) => [stage.create(`new${n}`), stage.rename(n, `New name ${n}`)]).flat(),
+    );
+    expect(isPassed(await check())).toBe(true);
+    await coming;
+    await until(async () => (await stage.store.checkpoint('clients_v1_1'))?.position === (await endOfLog(stage.log)));
+
+    for (let n = 0; n < 2_500; n += 100) await corrupt('clients_v1_1', n);
+    const { different } = await check();
+    expect(different.length).toBeGreaterThan(0);
+    const [stored] = await stage.store.read('clients_v1_1', [clientNamed(1)]);
+    if (!stored) throw new Error('no such document');
+    await stage.store.write('clients_v1_1', [{ ...stored, id: clientNamed('ghost'), expected: undefined }]);
+    expect(await check()).toMatchObject({ documents: 2_551, expected: { least: 2_550, most: 2_550 } });
   });
 
   it('are rebuilt and switched while events come and queries are answered', async () => {

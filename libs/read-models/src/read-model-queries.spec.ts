@@ -1,3 +1,4 @@
+import { type EventLog, LogUnavailable } from '#event-log';
 import {
   type ClientDocument,
   type ListQuery,
@@ -6,6 +7,7 @@ import {
   NotCaughtUp,
   NotReady,
   ReadModelQueries,
+  RebuildNeeded,
   ServedProjection,
   clients,
   subscriptions,
@@ -73,6 +75,28 @@ describe('queries of a read model', () => {
     for (const readModel of await waiting) {
       expect((await readModel.get(clientNamed('a')))?.doc.name).toBe('Not projected yet');
     }
+  });
+
+  it('look again whether the log is the one that they were folded of, whenever it was out of reach', async () => {
+    await stage.create('a');
+    await serve();
+    const log = Object.assign(Object.create(stage.log) as EventLog, { interruptions: 0 });
+    const queries = new ReadModelQueries({ ...stage.stores, log });
+    const token = stage.token(await stage.rename('a', 'Before the outage'));
+    const read = async (after?: typeof token) => (await (await queries.at(clients, after)).get(clientNamed('a')))?.doc;
+    expect(await read(token)).toMatchObject({ name: 'Before the outage' });
+
+    const away = () => Promise.reject(new LogUnavailable('It is away'));
+    Object.assign(log, { interruptions: 1, readStream: away, readAll: away });
+    await expect(read(token)).rejects.toThrow(LogUnavailable);
+    expect(await read()).toMatchObject({ name: 'Before the outage' });
+
+    const older: EventLog['readAll'] = async (options) =>
+      (await stage.log.readAll(options)).filter((event) => event.position < token.position);
+    const readStream: EventLog['readStream'] = (...args) => stage.log.readStream(...args);
+    Object.assign(log, { interruptions: 2, readStream, readAll: older });
+    await expect(read(token)).rejects.toThrow(RebuildNeeded);
+    await expect(read()).rejects.toThrow(RebuildNeeded);
   });
 
   it('refuse a token of another log', async () => {

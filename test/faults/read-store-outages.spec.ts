@@ -1,0 +1,136 @@
+import { cpSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Answer, eventually } from '../support/http.js';
+import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
+import { type Portal, readAfter } from '../support/portal.js';
+import { PortalLoad } from '../support/portal-load.js';
+import { ProductionSite } from '../support/production-site.js';
+import type { Service } from '../support/service.js';
+
+/** Servers and processes start in each test, and a caller may wait for its deadline in each outage. */
+jest.setTimeout(120_000);
+
+const PROJECTIONS = ['clients', 'subscriptions', 'history', 'assignments'];
+
+/** `OUTAGE_SEED` repeats the commands of a run that failed. */
+const seed = Number(process.env.OUTAGE_SEED ?? Math.floor(Math.random() * 2 ** 32));
+
+let site: ProductionSite;
+let management: Service;
+let projector: Service;
+let portal: Portal;
+
+async function startAll(): Promise<void> {
+  site = await ProductionSite.create();
+  const [first, second, auth] = await Promise.all([
+    site.start('management'),
+    site.start('projector'),
+    site.start('auth'),
+  ]);
+  [management, projector] = [first, second];
+  await Promise.all([management.ready(), projector.ready(), auth.ready()]);
+  portal = await site.portal(management);
+}
+
+/** What a process logged that no outage accounts for. */
+const errorsOf = ({ output }: Service): string[] =>
+  output()
+    .split('\n')
+    .filter((line) => line.includes('"level":"error"'));
+
+const replace = (file: string, copy: string | undefined): void => {
+  rmSync(file, { recursive: true });
+  if (copy !== undefined) cpSync(copy, file, { recursive: true });
+};
+
+describeWithOwnMongo('MongoDB under load', () => {
+  beforeEach(startAll);
+  afterEach(() => site.remove());
+
+  /** The server is down in the meantime. */
+  async function whileDown(load: PortalLoad, change: (file: string) => void): Promise<void> {
+    const { mongo, files } = site.pair;
+    await mongo.kill();
+    change(files.mongo);
+    await load.isRefused(4);
+    await mongo.restart();
+    await load.isRead(30);
+  }
+
+  it.each<[string, (file: string, backup: string) => void]>([
+    ['is killed, and comes back without its last seconds', () => undefined],
+    [
+      'comes back empty',
+      (file) => {
+        replace(file, undefined);
+      },
+    ],
+    ['is restored to an older copy', replace],
+  ])(`%s: nothing stale is read, and in the end all is there [OUTAGE_SEED=${seed}]`, async (_, change) => {
+    const load = new PortalLoad({ writer: portal, readers: [portal], seed });
+    await load.isRead(50);
+    const backup = `${site.pair.files.mongo}.backup`;
+    await whileDown(load, (file) => {
+      cpSync(file, backup, { recursive: true });
+    });
+    await load.isRead(100);
+    await whileDown(load, (file) => {
+      change(file, backup);
+    });
+    await load.stop();
+    expect([...load.strange, ...errorsOf(management), ...errorsOf(projector)]).toEqual([]);
+    await site.expectAllToBeRight();
+    await Promise.all([management.ready(), projector.ready()]);
+  });
+});
+
+describeWithOwnMongo('EventStoreDB', () => {
+  beforeEach(startAll);
+  afterEach(() => site.remove());
+
+  const stopped = () =>
+    Promise.all(PROJECTIONS.map((name) => projector.metric(`projection_stopped{projection="${name}"}`)));
+
+  const expectRebuildNeeded = (answer: Answer<unknown>) => {
+    expect([answer.refusal, answer.header('retry-after')]).toEqual(['503 READ_MODEL_REBUILD_NEEDED', '1']);
+  };
+
+  it('is restored to an older copy: every projection says that it must be rebuilt, and nothing old is shown', async () => {
+    const { eventStore, files } = site.pair;
+    const kept = await portal.newClient('OAUTH2', 'Before the backup');
+    await eventStore.kill();
+    const backup = join(files.eventStore, '..', 'backup.jsonl');
+    cpSync(files.eventStore, backup);
+    await eventStore.restart();
+    await management.ready();
+    const lost = await eventually(
+      () => portal.create({ name: 'After the backup' }),
+      ({ status }) => status !== 503,
+    );
+    for (let count = 0; count < 10; count++) await portal.rename(lost.body.client.clientId, `Lost name ${count}`);
+    const last = await portal.rename(lost.body.client.clientId, 'The last lost name');
+    await eventually(
+      () => portal.get(lost.body.client.clientId, readAfter(last)),
+      ({ status }) => status === 200,
+    );
+
+    await eventStore.kill();
+    replace(files.eventStore, backup);
+    await eventStore.restart();
+    const renamed = await eventually(
+      () => portal.rename(kept.clientId, 'After the restore'),
+      ({ status }) => status !== 503,
+    );
+    expectRebuildNeeded(await portal.get(kept.clientId, readAfter(renamed)));
+    expect((await portal.rename(lost.body.client.clientId, 'Of no past')).status).toBeGreaterThanOrEqual(400);
+    await eventually(stopped, (figures) => figures.every((figure) => figure === 1));
+    const { status, text } = await projector.readiness();
+    expect(status).toBe(503);
+    for (const name of PROJECTIONS) {
+      expect(text).toContain(`"projection ${name}":"down"`);
+      expect(projector.output()).toMatch(new RegExp(`${name} must be rebuilt: its checkpoint \\S+ is past the end`));
+    }
+    expectRebuildNeeded(await portal.get(lost.body.client.clientId));
+    expectRebuildNeeded(await portal.list());
+  });
+});
