@@ -1,12 +1,16 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { MasterKeys } from '#credentials';
 import {
   type Clock,
   type Configuration,
+  ConfigurationError,
   type Logger,
   adminTokenPath,
   masterKeyPath,
   prepareDataDir,
   readableByOthers,
+  standaloneGatewaySecret,
   standaloneMasterKey,
 } from '#platform';
 import { AdminTokenFile, BootstrapIssuer, ManagementTokenVerifier } from '#tokens';
@@ -19,8 +23,13 @@ export function ownMasterKeys(configuration: Configuration, logger: Logger): Mas
 }
 
 function keyInDataDir(dataDir: string, logger: Logger): Buffer {
+  const path = masterKeyPath(dataDir);
+  // A new key would fit nothing that is in the log.
+  if (!existsSync(path) && existsSync(join(dataDir, 'event-log.db'))) {
+    throw new ConfigurationError('MASTER_KEY', `is needed: there is an event log, but no ${path}`);
+  }
   const key = standaloneMasterKey(dataDir);
-  if (readableByOthers(masterKeyPath(dataDir))) logger.warn('master.key can be read by others; make it mode 0600');
+  if (readableByOthers(path)) logger.warn('master.key can be read by others; make it mode 0600');
   return key;
 }
 
@@ -35,3 +44,7 @@ export async function ownManagementTokens(
   await adminToken.ensure();
   return new ManagementTokenVerifier({ bootstrap: new BootstrapIssuer(masterKeys), adminToken }, { now: clock });
 }
+
+/** What gateways send as `X-Gateway-Secret`: given, or made in `DATA_DIR` where it is missing. */
+export const ownGatewaySecret = ({ gateway, dataDir }: Configuration): string =>
+  gateway.secret ?? standaloneGatewaySecret(dataDir);

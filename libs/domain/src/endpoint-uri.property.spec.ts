@@ -1,4 +1,4 @@
-import { endpointUri, type EndpointUriEvent } from '#domain';
+import { endpointUri, type EndpointUriEvent, secondsAfter } from '#domain';
 import fc from 'fast-check';
 import { fold } from '../../../test/support/given.js';
 import { play } from '../../../test/support/play.js';
@@ -9,6 +9,8 @@ const claimants = fc.array(
     workspaceId: fc.constantFrom('acme', 'globex'),
     subscriptionId: fc.constantFrom('sub-1', 'sub-2', 'sub-3'),
     crashes: fc.boolean(),
+    /** Seconds since the one before. */
+    after: fc.constantFrom(0, 10, 30, 59, 60, 3_600),
   }),
   { maxLength: 20 },
 );
@@ -20,12 +22,15 @@ interface Holder {
 const isSame = (a: Holder, b: Holder | undefined) =>
   a.workspaceId === b?.workspaceId && a.subscriptionId === b.subscriptionId;
 
-it('belongs for ever to the first subscription that was registered with it, and before that to the last claim', () => {
+it('belongs for ever to the first subscription that was registered with it, and before that a minute to each claim', () => {
   fc.assert(
     fc.property(claimants, (all) => {
       const past: EndpointUriEvent[] = [];
       let owner: Holder | undefined;
-      for (const { crashes, ...claimant } of all) {
+      let last: (Holder & { readonly at: string }) | undefined;
+      let at = '2026-03-01T08:00:00.000Z';
+      for (const { crashes, after, ...claimant } of all) {
+        at = secondsAfter(at, after);
         const state = fold(endpointUri, past);
         const holderIsRegistered = state.status === 'CLAIMED' && isSame(state, owner);
         const steps = play(endpointUri, past, [
@@ -35,13 +40,16 @@ it('belongs for ever to the first subscription that was registered with it, and 
             ...claimant,
             commandId: 'cmd-1',
             holderIsRegistered,
-            at: '2026-03-01T08:00:00.000Z',
+            at,
           },
         ]);
         past.push(...steps.flatMap(({ events }) => events));
         const isRefused = steps.some(({ refusal }) => refusal?.code === 'endpoint_uri_taken');
-        expect(isRefused).toBe(owner !== undefined && !isSame(claimant, owner));
-        if (!isRefused && !crashes) owner ??= claimant;
+        const isHeld = owner !== undefined || (last !== undefined && at < secondsAfter(last.at, 60));
+        expect(isRefused).toBe(isHeld && !isSame(claimant, owner ?? last));
+        if (isRefused) continue;
+        if (!crashes) owner ??= claimant;
+        if (steps.some(({ events }) => events.length > 0)) last = { ...claimant, at };
         expect(fold(endpointUri, past)).toMatchObject(owner ?? claimant);
       }
     }),

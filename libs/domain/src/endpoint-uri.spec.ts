@@ -1,4 +1,4 @@
-import { endpointUri, type EndpointUriEvent, endpointUriStream } from '#domain';
+import { endpointUri, type EndpointUriEvent, endpointUriStream, secondsAfter } from '#domain';
 import { specification } from '../../../test/support/given.js';
 
 const given = specification(endpointUri);
@@ -7,13 +7,17 @@ const AT = '2026-03-01T08:00:00.000Z';
 const OURS = { workspaceId: 'acme', subscriptionId: 'sub-1' };
 const THEIRS = { workspaceId: 'globex', subscriptionId: 'sub-2' };
 
-const claimed = (by: typeof OURS, slug = 'weather'): EndpointUriEvent => ({
+const claimed = (by: typeof OURS, { slug = 'weather', after = 0 } = {}): EndpointUriEvent => ({
   type: 'EndpointUriClaimed',
-  data: { endpointUri: slug, ...by, commandId: 'cmd-1', claimedAt: AT },
+  data: { endpointUri: slug, ...by, commandId: 'cmd-1', claimedAt: secondsAfter(AT, after) },
 });
-/** `holderIsRegistered`: whether the subscription of the last claim is registered with the slug. */
-const claim = (by: typeof OURS, { slug = 'weather', holderIsRegistered = false } = {}) =>
-  ({ type: 'ClaimEndpointUri', endpointUri: slug, ...by, commandId: 'cmd-1', holderIsRegistered, at: AT }) as const;
+/** `holderIsRegistered`: whether the subscription of the last claim is registered with the slug; `after`: in seconds. */
+const claim = (by: typeof OURS, { slug = 'weather', holderIsRegistered = false, after = 0 } = {}) =>
+  ({
+    type: 'ClaimEndpointUri',
+    ...{ endpointUri: slug, ...by, commandId: 'cmd-1', holderIsRegistered },
+    at: secondsAfter(AT, after),
+  }) as const;
 
 it('has a stream for each slug', () => {
   expect(endpointUriStream('weather')).toBe('endpointUri-weather');
@@ -25,25 +29,41 @@ describe('claiming an endpoint URI', () => {
   });
 
   it('changes nothing when the same subscription has claimed it, registered or not yet', () => {
-    given(claimed(OURS)).when(claim(OURS)).thenNothing();
     given(claimed(OURS))
-      .when(claim(OURS, { holderIsRegistered: true }))
+      .when(claim(OURS, { after: 29 }))
       .thenNothing();
+    given(claimed(OURS))
+      .when(claim(OURS, { holderIsRegistered: true, after: 86_400 }))
+      .thenNothing();
+  });
+
+  it('is renewed when its registration has not come in time', () => {
+    given(claimed(OURS))
+      .when(claim(OURS, { after: 30 }))
+      .then(claimed(OURS, { after: 30 }));
   });
 
   it.each([THEIRS, { ...OURS, subscriptionId: 'sub-9' }, { ...THEIRS, subscriptionId: OURS.subscriptionId }])(
     'is refused while $subscriptionId of $workspaceId is registered with it',
     (holder) => {
       given(claimed(holder))
-        .when(claim(OURS, { holderIsRegistered: true }))
+        .when(claim(OURS, { holderIsRegistered: true, after: 86_400 }))
         .thenRefused('endpoint_uri_taken', 'endpointUri');
     },
   );
 
+  it('is refused while the registration of another may be under way', () => {
+    given(claimed(THEIRS))
+      .when(claim(OURS, { after: 59 }))
+      .thenRefused('endpoint_uri_taken', 'endpointUri');
+  });
+
   it.each([THEIRS, { ...OURS, subscriptionId: 'sub-9' }, { ...THEIRS, subscriptionId: OURS.subscriptionId }])(
     'takes over the claim of $subscriptionId of $workspaceId, which was never registered with it',
     (holder) => {
-      given(claimed(holder)).when(claim(OURS)).then(claimed(OURS));
+      given(claimed(holder))
+        .when(claim(OURS, { after: 60 }))
+        .then(claimed(OURS, { after: 60 }));
     },
   );
 
@@ -57,7 +77,7 @@ describe('claiming an endpoint URI', () => {
   });
 
   it.each(['abc', '0ab', 'a--', 'my-service-2', 'x'.repeat(63)])('accepts the slug %j', (slug) => {
-    given().when(claim(OURS, { slug })).then(claimed(OURS, slug));
+    given().when(claim(OURS, { slug })).then(claimed(OURS, { slug }));
   });
 
   it.each(['', 'ab', '-ab', 'Abc', 'a_b', 'a.b', 'a b', 'a/b', 'äbc', 'abc\n', 'x'.repeat(64)])(

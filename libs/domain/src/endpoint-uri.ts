@@ -1,4 +1,4 @@
-import type { Decider, Instant } from './decider.js';
+import { type Decider, type Instant, secondsAfter } from './decider.js';
 import { DomainError } from './domain-error.js';
 import type { WorkspaceId } from './workspace.js';
 
@@ -16,9 +16,12 @@ const RESERVED: ReadonlySet<string> = new Set([
   'logout', 'metrics', 'oauth', 'openapi', 'portal', 'revoke', 'static', 'token', 'well-known',
 ]); // prettier-ignore
 
+/** Whether it has a slug's form; a reserved one has it, too. */
+export const isEndpointUri = (value: string): value is EndpointUri => SLUG.test(value);
+
 /** `raw` itself when it may name an endpoint; throws `invalid_endpoint_uri` otherwise. */
 export function validEndpointUri(raw: string): EndpointUri {
-  if (!SLUG.test(raw)) {
+  if (!isEndpointUri(raw)) {
     throw new DomainError('invalid_endpoint_uri', 'endpointUri must match [a-z0-9][a-z0-9-]{2,62}', 'endpointUri');
   }
   if (RESERVED.has(raw)) {
@@ -41,13 +44,24 @@ export type EndpointUriEvent = EndpointUriClaimed;
 
 export type EndpointUriState =
   | { readonly status: 'FREE' }
-  | { readonly status: 'CLAIMED'; readonly workspaceId: WorkspaceId; readonly subscriptionId: string };
+  | {
+      readonly status: 'CLAIMED';
+      readonly workspaceId: WorkspaceId;
+      readonly subscriptionId: string;
+      readonly claimedAt: Instant;
+    };
 
 const evolve = (_state: EndpointUriState, event: EndpointUriEvent): EndpointUriState => ({
   status: 'CLAIMED',
   workspaceId: event.data.workspaceId,
   subscriptionId: event.data.subscriptionId,
+  claimedAt: event.data.claimedAt,
 });
+
+/** How long nobody else may take over a claim whose subscription is not registered: its registration may be under way. */
+const CLAIM_SECONDS = 60;
+/** How long a claim serves its subscription's registration; later it is claimed anew. */
+const REGISTRATION_SECONDS = 30;
 
 export interface ClaimEndpointUri {
   type: 'ClaimEndpointUri';
@@ -68,8 +82,11 @@ const decide = (state: EndpointUriState, command: ClaimEndpointUri): EndpointUri
   const { workspaceId, subscriptionId, commandId, holderIsRegistered, at } = command;
   const endpointUri = validEndpointUri(command.endpointUri);
   if (state.status === 'CLAIMED') {
-    if (state.workspaceId === workspaceId && state.subscriptionId === subscriptionId) return [];
-    if (holderIsRegistered) throw new DomainError('endpoint_uri_taken', 'This endpoint URI is taken', 'endpointUri');
+    const isOwn = state.workspaceId === workspaceId && state.subscriptionId === subscriptionId;
+    if (isOwn && (holderIsRegistered || at < secondsAfter(state.claimedAt, REGISTRATION_SECONDS))) return [];
+    if (!isOwn && (holderIsRegistered || at < secondsAfter(state.claimedAt, CLAIM_SECONDS))) {
+      throw new DomainError('endpoint_uri_taken', 'This endpoint URI is taken', 'endpointUri');
+    }
   }
   return [{ type: 'EndpointUriClaimed', data: { endpointUri, workspaceId, subscriptionId, commandId, claimedAt: at } }];
 };

@@ -53,6 +53,7 @@ class SqliteEventLog implements EventLog {
   /** A file that is replaced while it is open is unavailable for good. */
   readonly interruptions = 0;
   private readonly changes: Changes;
+  private marks = 0;
 
   constructor(
     private readonly writer: Writer,
@@ -86,21 +87,32 @@ class SqliteEventLog implements EventLog {
     return (await this.reader.readLog(placeOf(after, direction), direction, limits)).events;
   }
 
-  async *subscribe({ after, signal, batchSize = DEFAULT_BATCH_SIZE }: SubscribeOptions): AsyncGenerator<LogBatch> {
+  async *subscribe(options: SubscribeOptions): AsyncGenerator<LogBatch> {
+    const { after, signal, batchSize = DEFAULT_BATCH_SIZE, marked = false } = options;
     const limits = { events: batchSize, characters: MAX_BATCH_CHARACTERS };
     let readTo = placeOf(after, 'forwards');
     let saidCaughtUp = false;
     for (;;) {
+      const { marks } = this;
+      const beganAt = performance.now();
       const version = this.reader.version();
       const page = await this.reader.readLog(readTo, 'forwards', limits);
       if (signal.aborted) return;
       readTo = page.readTo;
-      if (page.events.length > 0 || (page.isLast && !saidCaughtUp)) {
-        yield { events: page.events, caughtUp: page.isLast };
+      if (page.events.length > 0 || (page.isLast && (marked || !saidCaughtUp))) {
+        const completeTo = marked && page.isLast && { completeTo: beganAt };
+        yield { events: page.events, caughtUp: page.isLast, ...completeTo };
         saidCaughtUp = page.isLast;
       }
-      if (page.isLast) await this.changes.since(version, signal);
+      // A marker sent since the read began is not answered by it.
+      if (page.isLast && marks === this.marks) await this.changes.since(version, signal);
     }
+  }
+
+  mark(): Promise<void> {
+    this.marks += 1;
+    this.changes.wakeAll();
+    return Promise.resolve();
   }
 
   async close(): Promise<void> {

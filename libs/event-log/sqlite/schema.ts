@@ -64,6 +64,9 @@ function prepare(db: Database.Database, file: string): void {
 export const openForReading = (file: string): Database.Database =>
   new Database(`${pathToFileURL(resolve(file)).href}?mode=ro`).defaultSafeIntegers();
 
+/** Why neither reads nor appends are answered once the file is not the one that was opened. */
+export const REPLACED = 'The event log’s file was replaced or removed; a restart is needed';
+
 /** Another one once the path leads to another file, as after a restore; `undefined` where there is none. */
 export function fileIdentityOf(file: string): string | undefined {
   const found = statSync(file, { throwIfNoEntry: false });

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { GroupCommit } from './group-commit.js';
-import { NotAnEventLog, fileIdentityOf, openForWriting } from './schema.js';
+import { NotAnEventLog, REPLACED, fileIdentityOf, openForWriting } from './schema.js';
 import type { FromWriterThread, ToWriterThread, WriterThreadOptions } from './writer-protocol.js';
 
 // The thread that writes: a disk sync blocks it, and nothing else.
@@ -21,7 +21,7 @@ function serve({ file, busyMs }: WriterThreadOptions): void {
       case 'group':
         try {
           // Whoever opens the path next would not find what is written to the file that was there.
-          if (fileIdentityOf(file) !== opened) throw new Error('Its file was replaced or removed; a restart is needed');
+          if (fileIdentityOf(file) !== opened) throw new Error(REPLACED);
           tell({ kind: 'committed', outcomes: groups.commit(message.appends) });
         } catch (error) {
           tell({ kind: 'failed', reason: reasonOf(error) });

@@ -120,4 +120,14 @@ describe('two nodes on one log', () => {
     await rename(here, 'Bills');
     await requireWholeChain();
   });
+
+  it('go on from the stored event where both carried out one command at once', async () => {
+    const commandId = randomUUID();
+    await rename(there, 'Invoices', {}, commandId);
+    // Read before the other one wrote: to the store this is a resend, though it was sealed here.
+    jest.spyOn(here.book.log, 'readStream').mockResolvedValueOnce([]);
+    await rename(here, 'Invoices', {}, commandId);
+    expect(await rename(here, 'Bills')).toMatchObject({ outcome: 'changed', revision: 4n });
+    await requireWholeChain();
+  });
 });

@@ -94,7 +94,6 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
           return await this.decideAndAppend(stream, known, wish, context, options, patience);
         } catch (error) {
           if (!(error instanceof RevisionConflict)) throw error;
-          if (options.ifMatch !== undefined) throw new PreconditionFailed(stream);
           if (attempt === MAX_ATTEMPTS) throw error;
         }
       }
@@ -130,7 +129,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     known: KnownStream<State>,
     wish: Command,
     context: CommandContext,
-    { ifMatch }: ExecuteOptions,
+    { ifMatch, isNew = false }: ExecuteOptions,
     patience: Patience,
   ): Promise<Executed<State>> {
     const at = wish.at < known.lastOccurredAt ? known.lastOccurredAt : wish.at;
@@ -141,17 +140,14 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     const last = known.revision === undefined ? undefined : { revision: known.revision, hash: known.lastHash };
     const sealed = seal(stream, last, events, context, at);
     const { revision, position } = await this.log.append(stream, known.revision ?? 'none', sealed, patience.left);
-    known.commands.set(context.commandId, { hash: context.commandHash, revision });
-    const next: KnownStream<State> = {
-      state: events.reduce(this.aggregate.evolve, known.state),
-      revision,
-      position,
-      lastHash: sealed.at(-1)?.metadata.hash ?? known.lastHash,
-      lastOccurredAt: at,
-      commands: known.commands,
-    };
-    this.remember(stream, next);
-    return { ...next, outcome: 'changed' };
+    const changed = { state: events.reduce(this.aggregate.evolve, known.state), revision, position };
+    // A resend is answered alike: another process may have written these very events, but sealed them otherwise.
+    if (isNew) {
+      known.commands.set(context.commandId, { hash: context.commandHash, revision });
+      const lastHash = sealed.at(-1)?.metadata.hash ?? known.lastHash;
+      this.remember(stream, { ...changed, lastHash, lastOccurredAt: at, commands: known.commands });
+    }
+    return { ...changed, outcome: 'changed' };
   }
 
   private async repeat(

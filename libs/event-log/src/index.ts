@@ -5,6 +5,7 @@ export * from './consistency-token.js';
 export * from './errors.js';
 export * from './log-id.js';
 export { PATIENCE_MS } from './patience.js';
+export * from './own-context.js';
 export * from './port.js';
 export * from './seal.js';
 export * from './turns.js';

@@ -48,13 +48,20 @@ export interface SubscribeOptions {
   readonly signal: AbortSignal;
   /** Events a batch holds at most (default 500). */
   readonly batchSize?: number;
+  /** Batches say how current they are (`completeTo`), whenever `EventLog.mark` asks. Such a subscription follows the leader. */
+  readonly marked?: boolean;
 }
 
-/** What a subscription yields: events in the log's order, never an empty batch but to say that it has caught up. */
+/** What a subscription yields: events in the log's order, never an empty batch but for what the other members say. */
 export interface LogBatch {
   readonly events: readonly RecordedEvent[];
   /** Nothing was left to read when this batch was made. */
   readonly caughtUp: boolean;
+  /**
+   * A moment of the monotonic clock (`performance.now()`): every event that was acknowledged before it, on any node, is
+   * in this batch or was in one before. It never says more than a marker has proved; only where `marked` was asked for.
+   */
+  readonly completeTo?: number;
 }
 
 /**
@@ -96,6 +103,13 @@ export interface EventLog {
    * `caughtUp` batch when it begins at the end. Reconnecting is the caller's: throws `LogUnavailable` when broken.
    */
   subscribe(options: SubscribeOptions): AsyncIterable<LogBatch>;
+
+  /**
+   * Sends a marker through the `marked` subscriptions of this log: unless it gets lost, each yields a batch, be it
+   * empty, whose `completeTo` is not before this call. SQLite: a finished read to the end; EventStoreDB: an append of
+   * this process that came back. Throws `LogUnavailable`.
+   */
+  mark(): Promise<void>;
 
   close(): Promise<void>;
 }

@@ -54,7 +54,6 @@ const HTTP_REFUSALS: Readonly<Record<number, readonly [code: string, detail: str
   401: ['UNAUTHENTICATED', 'Authentication is needed'],
   403: ['FORBIDDEN', 'This is not allowed'],
   404: ['NOT_FOUND', 'There is no such route'],
-  405: ['METHOD_NOT_ALLOWED', 'This route does not take this method'],
   408: ['REQUEST_TIMEOUT', 'The request took too long to arrive'],
   413: ['BODY_TOO_LARGE', 'The body is too large'],
   414: ['URI_TOO_LONG', 'A part of the path is too long'],

@@ -1,5 +1,5 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import type { ActiveClient, AuthenticationType, ConsumerClientState } from '#domain';
+import type { ActiveClient, AuthenticationType, ConsumerClientState, Instant } from '#domain';
 import { clientNotFound } from '#domain';
 import type { Revision } from '#events';
 import type { DocumentOf, clients } from '#read-models';
@@ -49,6 +49,12 @@ export class ClientView {
   @ApiProperty({ format: 'date-time', example: '2026-11-24T09:00:00.000Z' })
   createdAt!: string;
 
+  @ApiPropertyOptional({
+    format: 'date-time',
+    description: 'Latest use of a credential or token; up to a minute behind, and not in the answers of commands',
+  })
+  lastUsedAt?: string;
+
   @ApiPropertyOptional({ format: 'date-time' })
   revokedAt?: string;
 
@@ -66,7 +72,8 @@ export class ClientView {
 }
 
 /** What a command left behind, in the shape that the read model has too. */
-export function clientView(state: ConsumerClientState, revision: Revision | undefined): ClientView {
+/** As it is at `at`: a credential whose overlap has ended is none. */
+export function clientView(state: ConsumerClientState, revision: Revision | undefined, at: Instant): ClientView {
   if (state.status === 'NONE' || revision === undefined) throw clientNotFound();
   const { clientId, workspaceId, name, authenticationType, createdAt } = state;
   const identity = { clientId, workspaceId, name, authenticationType, createdAt, revision: Number(revision) };
@@ -74,7 +81,7 @@ export function clientView(state: ConsumerClientState, revision: Revision | unde
     ? {
         ...identity,
         status: 'ACTIVE',
-        credentials: credentials(state),
+        credentials: credentials(state, at),
         subscriptions: [...state.subscriptions.values()],
       }
     : {
@@ -87,11 +94,22 @@ export function clientView(state: ConsumerClientState, revision: Revision | unde
       };
 }
 
-const credentials = (state: ActiveClient): CredentialView[] =>
-  state.credentials.map(({ verifier: _, ...shown }) => shown);
+const credentials = (state: ActiveClient, at: Instant): CredentialView[] =>
+  goodAt(
+    state.credentials.map(({ verifier: _, ...shown }) => shown),
+    at,
+  );
+
+const goodAt = (credentials: readonly CredentialView[], at: Instant): CredentialView[] =>
+  credentials.filter(({ expiresAt }) => expiresAt === undefined || at < expiresAt);
 
 /** A document of the `clients` read model without its search fields. */
-export function storedClientView({ doc, revision }: DocumentOf<typeof clients>): ClientView {
+export function storedClientView({ doc, revision }: DocumentOf<typeof clients>, at: Instant): ClientView {
   const { nameKey: _, subscriptionIds: __, credentials, subscriptions, ...client } = doc;
-  return { ...client, credentials: [...credentials], subscriptions: [...subscriptions], revision: Number(revision) };
+  return {
+    ...client,
+    credentials: goodAt(credentials, at),
+    subscriptions: [...subscriptions],
+    revision: Number(revision),
+  };
 }

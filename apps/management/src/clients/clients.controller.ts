@@ -88,7 +88,7 @@ export class ClientsController {
   async retire(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Param('generation', generationParameter) generation: number,
-    @CommandOf() request: CommandRequest,
+    @CommandOf({ bodyless: true }) request: CommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer> {
     return this.answered(reply, await this.commands.execute(new RetireCredential(clientId, generation, request)));
@@ -100,7 +100,7 @@ export class ClientsController {
   async assign(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
-    @CommandOf() request: CommandRequest,
+    @CommandOf({ bodyless: true }) request: CommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer> {
     return this.answered(
@@ -115,7 +115,7 @@ export class ClientsController {
   async unassign(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
-    @CommandOf() request: CommandRequest,
+    @CommandOf({ bodyless: true }) request: CommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer> {
     const command = new UnassignFromSubscription(clientId, subscriptionId, request);
@@ -131,7 +131,7 @@ export class ClientsController {
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Query('dryRun') dryRun: unknown,
     @Body() body: RevokeClientBody,
-    @CommandOf() request: CommandRequest,
+    @CommandOf({ query: ['dryRun'] }) request: CommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer | RevocationPreview> {
     if (isTrue(dryRun)) {
@@ -181,7 +181,8 @@ export class ClientsController {
 
   private answered(reply: FastifyReply, executed: Executed<ConsumerClientState>): ClientAnswer {
     tellPlace(reply, this.dependencies.book, executed);
-    return { client: clientView(executed.state, executed.revision) };
+    const at = this.dependencies.clock().toISOString();
+    return { client: clientView(executed.state, executed.revision, at) };
   }
 
   private withCredential(

@@ -24,6 +24,6 @@ export class GetClientHandler implements IQueryHandler<GetClient> {
     const readModel = await this.dependencies.readModels.at(clients, token);
     const found = await readModel.get(clientId);
     if (found?.doc.workspaceId !== workspaceId) throw clientNotFound();
-    return storedClientView(found);
+    return storedClientView(found, this.dependencies.clock().toISOString());
   }
 }

@@ -76,7 +76,8 @@ export class ListClientsHandler implements IQueryHandler<ListClients> {
       sort: { field: clientList.sorts[sortOf(parameters)], direction: order },
       ...pageOf(parameters),
     });
-    return { ...page, items: page.items.map(storedClientView) };
+    const at = this.dependencies.clock().toISOString();
+    return { ...page, items: page.items.map((found) => storedClientView(found, at)) };
   }
 
   private async requireSubscription(workspaceId: WorkspaceId, id: SubscriptionId, token: ConsistencyToken | undefined) {

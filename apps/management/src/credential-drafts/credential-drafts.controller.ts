@@ -1,21 +1,20 @@
-import { Body, Controller, Post, Res, UseGuards } from '@nestjs/common';
+import { Body, Controller, Post, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiBearerAuth, ApiCreatedResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiCreatedResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { neverStore } from '../requests/answer.js';
-import { type Caller, ManagementGuard, RequiresScope } from '../requests/management-guard.js';
+import { ManagementRoute } from '../requests/api-documentation.js';
+import type { Caller } from '../requests/management-guard.js';
 import { CallerOf } from '../requests/command-request.js';
 import { MintDraft, MintDraftBody, MintedDraft } from './mint-draft.js';
 
 @ApiTags('Credential drafts')
-@ApiBearerAuth()
-@UseGuards(ManagementGuard)
 @Controller('v1/credential-drafts')
 export class CredentialDraftsController {
   constructor(private readonly commands: CommandBus) {}
 
   @Post()
-  @RequiresScope('clients:write')
+  @ManagementRoute('clients:write')
   @ApiOperation({ summary: 'Mint a credential to show while the dialog is open; it is attached by create or rotate' })
   @ApiCreatedResponse({ type: MintedDraft })
   mint(

@@ -17,10 +17,31 @@ export interface CommandRequest {
   readonly isNew: boolean;
 }
 
+/** What a command's route takes beside its path and headers. */
+export interface CommandInput {
+  /** Names in the query. */
+  readonly query?: readonly string[];
+  /** Nothing may stand in the body. */
+  readonly bodyless?: boolean;
+}
+
 /** Injects the `CommandRequest` of a request that `ManagementGuard` let through. */
-export const CommandOf = createParamDecorator((_: unknown, context: ExecutionContext): CommandRequest =>
-  commandRequest(context.switchToHttp().getRequest<FastifyRequest>()),
-);
+export const CommandOf = createParamDecorator((input: CommandInput | undefined, context: ExecutionContext) => {
+  const request = context.switchToHttp().getRequest<FastifyRequest>();
+  refuseUnknownInput(request, input ?? {});
+  return commandRequest(request);
+});
+
+/** A mistyped `dryRun` must not revoke. */
+function refuseUnknownInput(
+  { query, body }: FastifyRequest,
+  { query: known = [], bodyless = false }: CommandInput,
+): void {
+  const inBody = bodyless && typeof body === 'object' && body !== null ? Object.keys(body) : [];
+  const [unknown] = [...Object.keys(query as object).filter((name) => !known.includes(name)), ...inBody];
+  if (unknown !== undefined)
+    throw validationFailed({ field: unknown, message: `property ${unknown} should not exist` });
+}
 
 /** Injects the `Caller` of a request that `ManagementGuard` let through. */
 export const CallerOf = createParamDecorator((_: unknown, context: ExecutionContext): Caller =>

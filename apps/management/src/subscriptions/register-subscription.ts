@@ -3,9 +3,15 @@ import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiProperty } from '@nestjs/swagger';
 import { IsString, MaxLength } from 'class-validator';
-import { DomainError, type EndpointUri, type SubscriptionId, type SubscriptionState, subscription } from '#domain';
+import {
+  type EndpointUri,
+  type SubscriptionId,
+  type SubscriptionState,
+  subscription,
+  subscriptionStream,
+} from '#domain';
 import type { CommandContext } from '#events';
-import { type Executed, Turns } from '#event-log';
+import { type Executed, PreconditionFailed, Turns } from '#event-log';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { CommandRequest } from '../requests/command-request.js';
 
@@ -37,11 +43,9 @@ interface Holder {
 }
 
 /**
- * Two streams, no transaction between them: claim the endpoint URI, register, then claim it once more.
- * A claim counts for ever once its subscription is registered, and may be taken over until then. So who takes one over
- * looks at the former holder again afterwards, and gives way to one that has registered meanwhile; and who has
- * registered makes sure that the claim is still its own, taking it back from one that never registered. Whatever
- * crashes in between, at most one registered subscription is named by the claim, and login follows the claim.
+ * Two streams, no transaction between them: claim the endpoint URI, then register. A claim is its holder's alone for
+ * longer than a registration may take, and for ever once its subscription is registered; one whose registration never
+ * came may be taken over after that.
  */
 @CommandHandler(RegisterSubscription)
 export class RegisterSubscriptionHandler implements ICommandHandler<RegisterSubscription> {
@@ -56,49 +60,32 @@ export class RegisterSubscriptionHandler implements ICommandHandler<RegisterSubs
 
   private async register({ subscriptionId, body, request }: RegisterSubscription) {
     const { subscriptions } = this.dependencies.book;
-    const { context, caller } = request;
+    const { context, caller, ifMatch } = request;
     const { workspaceId, at } = caller;
     const command = { type: 'RegisterSubscription', subscriptionId, ...body, workspaceId, at } as const;
-    const before = await subscriptions.read(subscriptionId);
-    if (before.state.status === 'UNREGISTERED') {
-      subscription.decide(before.state, command); // nothing is claimed for a registration that would be refused
-      await this.claim(body.endpointUri, { workspaceId, subscriptionId }, context, at);
+    const { state } = await subscriptions.read(subscriptionId);
+    if (state.status === 'UNREGISTERED') {
+      // Nothing is claimed for a registration that would be refused.
+      subscription.decide(state, command);
+      if (ifMatch !== undefined) throw new PreconditionFailed(subscriptionStream(subscriptionId));
+      await this.claim(body.endpointUri, { workspaceId, subscriptionId }, context);
     }
-    const executed = await subscriptions.execute(subscriptionId, command, context, request);
-    if (executed.state.status === 'LIVE') {
-      const { endpointUri } = executed.state;
-      await this.claim(endpointUri, { workspaceId, subscriptionId }, context, at);
-    }
-    return executed;
+    return subscriptions.execute(subscriptionId, command, context, request);
   }
 
-  private async claim(endpointUri: EndpointUri, holder: Holder, context: CommandContext, at: string): Promise<void> {
-    const former = await this.appendClaim(endpointUri, holder, context, at);
-    if (former && (await this.isRegisteredWith(endpointUri, former))) {
-      await this.appendClaim(endpointUri, former, context, at);
-      throw new DomainError('endpoint_uri_taken', 'This endpoint URI is taken', 'endpointUri');
-    }
-  }
-
-  /** Answers the holder whose claim was taken over, if there was one. */
-  private async appendClaim(
-    endpointUri: EndpointUri,
-    holder: Holder,
-    context: CommandContext,
-    at: string,
-  ): Promise<Holder | undefined> {
-    let former: Holder | undefined;
-    await this.dependencies.book.endpointUris.execute(
+  private async claim(endpointUri: EndpointUri, holder: Holder, context: CommandContext): Promise<void> {
+    const { book, clock } = this.dependencies;
+    await book.endpointUris.execute(
       endpointUri,
       async (state) => {
-        former = state.status === 'CLAIMED' && !isSame(state, holder) ? state : undefined;
-        const holderIsRegistered = former !== undefined && (await this.isRegisteredWith(endpointUri, former));
+        const holderIsRegistered = state.status === 'CLAIMED' && (await this.isRegisteredWith(endpointUri, state));
         const { commandId } = context;
+        // The time of the claim itself, not of the request, which may have waited for its turn.
+        const at = clock().toISOString();
         return { type: 'ClaimEndpointUri', endpointUri, ...holder, commandId, holderIsRegistered, at };
       },
       stepOf(context),
     );
-    return former;
   }
 
   private async isRegisteredWith(endpointUri: EndpointUri, { subscriptionId, workspaceId }: Holder): Promise<boolean> {
@@ -106,8 +93,6 @@ export class RegisterSubscriptionHandler implements ICommandHandler<RegisterSubs
     return state.status !== 'UNREGISTERED' && state.endpointUri === endpointUri && state.workspaceId === workspaceId;
   }
 }
-
-const isSame = (a: Holder, b: Holder) => a.workspaceId === b.workspaceId && a.subscriptionId === b.subscriptionId;
 
 /** Each claim is decided anew, on what is true now: only the registration answers for the command's id. */
 const stepOf = (context: CommandContext): CommandContext => ({

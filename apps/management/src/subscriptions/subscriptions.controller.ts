@@ -48,7 +48,7 @@ export class SubscriptionsController {
   async end(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
     @Query() { reason }: EndSubscriptionQuery,
-    @CommandOf() request: CommandRequest,
+    @CommandOf({ query: ['reason'], bodyless: true }) request: CommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<SubscriptionView> {
     const command = new EndSubscription(subscriptionId, reason ?? 'Ended by the portal', request);

@@ -1,0 +1,58 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { EventLog } from '#event-log';
+import { openSqliteEventLog } from '#event-log/sqlite';
+import type { NewEvent } from '#events';
+import { Random } from '../../../test/support/random.js';
+
+const someEvent = (): NewEvent => ({
+  eventId: randomUUID(),
+  type: 'Something',
+  data: {},
+  metadata: {
+    ...{ commandId: randomUUID(), commandHash: '', actor: { subject: 'a-test', roles: [], via: 'test' } },
+    ...{ correlationId: 'a-test', causationId: 'a-test', schemaVersion: 1, occurredAt: '2026-03-01T08:00:00.000Z' },
+    ...{ previousHash: '', hash: '' },
+  },
+});
+
+describe('two processes on one file', () => {
+  let folder: string;
+  let here: EventLog;
+  let there: EventLog;
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'two-readers-'));
+    const file = join(folder, 'events.db');
+    [here, there] = [await openSqliteEventLog({ file }), await openSqliteEventLog({ file })];
+  });
+  afterEach(async () => {
+    await here.close();
+    await there.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  const append = (stream: string, length: number) =>
+    here.append(stream, length === 0 ? 'none' : BigInt(length - 1), [someEvent()]);
+  const revisionsFrom = async (stream: string, from: number) =>
+    (await there.readStream(stream, { from: BigInt(from), consistency: 'strong' })).map(({ revision }) => revision);
+
+  it('see each other’s acknowledged events, wherever they read on, in whatever order', async () => {
+    const random = new Random(7);
+    const streams = ['usage-a', 'usage-b', 'usage-c'].map((name) => ({ name, length: 0 }));
+    for (let step = 0; step < 600; step++) {
+      const stream = random.pick(streams);
+      if (random.next() < 0.4) {
+        await append(stream.name, stream.length);
+        stream.length += 1;
+      } else {
+        const from = Math.max(0, stream.length - random.between(0, 2));
+        expect(await revisionsFrom(stream.name, from)).toEqual(
+          Array.from({ length: stream.length - from }, (_, n) => BigInt(from + n)),
+        );
+      }
+    }
+  });
+});
