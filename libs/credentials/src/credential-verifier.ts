@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { argon2Concurrency } from './argon2-concurrency.js';
 import { BoundedQueue, QueueFull } from './bounded-queue.js';
@@ -43,7 +43,7 @@ interface Pair {
 /**
  * Tells which of a client's good generations a secret is.
  *
- * The order is check, memory, Argon2. Memory holds keyed MACs of (client id, secret, verifier) under a key that only
+ * The order is memory, check, Argon2; callers whose answer needs the log check before they read it. Memory holds keyed MACs of (client id, secret, verifier) under a key that only
  * this process has ever had, so it reveals no secret, and a verdict is found again for that very verifier only: after
  * a rotation it is no one's.
  *
@@ -59,7 +59,7 @@ export class CredentialVerifier {
   readonly #queue: BoundedQueue;
   readonly #verifySecret: typeof verifySecret;
   readonly #nothing: StoredCredential;
-  readonly #macKey = randomBytes(32);
+  readonly #macKey = createSecretKey(randomBytes(32));
   /** Apart from each other, so that refusals can't push out the pairs that log in. */
   readonly #verified: LRUCache<string, true>;
   readonly #refused: LRUCache<string, true>;
@@ -91,7 +91,6 @@ export class CredentialVerifier {
     secret: string,
     credentials: readonly StoredCredential[],
   ): Promise<number | undefined> {
-    if (!hasGoodCheck(clientId, secret, this.#keys)) return undefined;
     const newestFirst = credentials.toSorted((a, b) => b.generation - a.generation);
     const candidates = (newestFirst.length > 0 ? newestFirst : [this.#nothing]).map(({ generation, verifier }) => ({
       generation,
@@ -99,6 +98,7 @@ export class CredentialVerifier {
     }));
     const known = candidates.find(({ pair }) => this.#verified.get(pair.mac));
     if (known) return known.generation;
+    if (!hasGoodCheck(clientId, secret, this.#keys)) return undefined;
     for (const { generation, pair } of candidates) {
       if (await this.#matches(pair)) return generation;
     }

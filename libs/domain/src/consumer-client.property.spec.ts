@@ -7,6 +7,8 @@ import {
   goodCredentials,
   type Instant,
   isTokenRevoked,
+  MAX_CLOCK_SKEW_SECONDS,
+  momentOfIssue,
   type RevokeToken,
   secondsAfter,
 } from '#domain';
@@ -122,6 +124,12 @@ const revokeOtherToken = fc
     expiresAt: secondsAfter(at, lifetime - age),
     at,
   }));
+/** Also of a moment that is still to come. */
+const endTokens = fc.integer({ min: -60, max: 4000 }).map<ClientWish>((age) => (at) => ({
+  type: 'EndTokens',
+  issuedBefore: secondsAfter(at, -age),
+  at,
+}));
 const revoke = fc
   .record({ workspaceId, reason })
   .map<ClientWish>((wish) => (at) => ({ type: 'RevokeClient', ...wish, at }));
@@ -137,6 +145,7 @@ const anyWishButRevoke = fc.oneof(
   { weight: 5, arbitrary: issueStaticToken },
   { weight: 2, arbitrary: revokeStaticToken },
   { weight: 3, arbitrary: revokeOtherToken },
+  { weight: 2, arbitrary: endTokens },
 );
 const anyWish = fc.oneof({ weight: 30, arbitrary: anyWishButRevoke }, { weight: 1, arbitrary: revoke });
 
@@ -195,6 +204,7 @@ it('plays histories that reach every event and every refusal', () => {
       'ConsumerClientUnassignedFromSubscription',
       'ConsumerClientStaticTokenIssued',
       'ConsumerClientTokenRevoked',
+      'ConsumerClientTokensEnded',
       'ConsumerClientRevoked',
     ]),
   );
@@ -323,6 +333,27 @@ it('gives the same static token for a generation and a scope until its period en
         expect(!replaced || replaced.expiresAt <= command.at || command.compromisedKids.includes(replaced.kid)).toBe(
           true,
         );
+      }
+    }),
+  );
+});
+
+it('refuses what was issued before its tokens were ended, for ever, and nothing that is issued from then on', () => {
+  fc.assert(
+    fc.property(wholeLife, fc.integer({ min: 0, max: 5000 }), ([birth, commands], age) => {
+      const ends: Instant[] = [];
+      for (const { command, after } of play(consumerClient, [birth], commands)) {
+        const { at } = command;
+        if (command.type === 'EndTokens') ends.push(command.issuedBefore < at ? command.issuedBefore : at);
+        if (after.status !== 'ACTIVE' || ends.length === 0) continue;
+        const lastEnd = ends.toSorted().at(-1) ?? '';
+        const issuedAt = secondsAfter(lastEnd, -age);
+        if (after.authenticationType === 'OAUTH2' && birth.data.createdAt <= issuedAt) {
+          expect(isTokenRevoked(after, { kind: 'ACCESS_TOKEN', tokenId: 'any', issuedAt })).toBe(true);
+        }
+        const issuedNow = { issuedAt: momentOfIssue(after, at).slice(0, 19) + '.000Z', tokenId: 'new' };
+        expect(isTokenRevoked(after, { kind: 'ACCESS_TOKEN', ...issuedNow })).toBe(false);
+        expect(momentOfIssue(after, at) <= secondsAfter(at, MAX_CLOCK_SKEW_SECONDS)).toBe(true);
       }
     }),
   );

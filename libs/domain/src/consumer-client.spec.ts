@@ -9,6 +9,8 @@ import {
   goodCredentials,
   isClientId,
   isTokenRevoked,
+  momentOfIssue,
+  MAX_CLOCK_SKEW_SECONDS,
   MAX_REMEMBERED_REVOCATIONS,
   MAX_SUBSCRIPTIONS,
   MAX_TOKEN_REVOCATIONS_PER_MINUTE,
@@ -91,6 +93,10 @@ const tokenRevoked = (
     expiresAt: after(seconds + lifetime),
   },
 });
+const tokensEnded = (upTo: number, seconds: number): ConsumerClientEvent => ({
+  type: 'ConsumerClientTokensEnded',
+  data: { issuedUpTo: after(upTo), endedAt: after(seconds) },
+});
 const revoked = (reason: string, ...subscriptions: string[]): ConsumerClientEvent => ({
   type: 'ConsumerClientRevoked',
   data: { reason, subscriptions, revokedAt: START },
@@ -156,6 +162,8 @@ const revokeToken = (kind: RevokedTokenKind, tokenId: string, seconds: number, l
     expiresAt: after(seconds + lifetime),
     at: after(seconds),
   }) as const;
+const endTokens = (issuedBefore: number, seconds: number) =>
+  ({ type: 'EndTokens', issuedBefore: after(issuedBefore), at: after(seconds) }) as const;
 const revoke = (reason: string, workspaceId = 'acme') =>
   ({ type: 'RevokeClient', workspaceId, reason, at: START }) as const;
 
@@ -601,13 +609,15 @@ describe('revoking a token', () => {
       .thenNothing();
   });
 
-  it('forgets a revoked token that has expired', () => {
-    const client = active(
-      created(),
-      tokenRevoked('ACCESS_TOKEN', 'jti-1', 0, 300),
-      tokenRevoked('ACCESS_TOKEN', 'jti-2', 300, 300),
-    );
-    expect(client.revokedTokens.map(({ tokenId }) => tokenId)).toEqual(['jti-2']);
+  it('forgets a revoked token once it has expired by every clock', () => {
+    const rememberedAt = (seconds: number) =>
+      active(
+        created(),
+        tokenRevoked('ACCESS_TOKEN', 'jti-1', 0, 300),
+        tokenRevoked('ACCESS_TOKEN', 'jti-2', seconds, 300),
+      ).revokedTokens.map(({ tokenId }) => tokenId);
+    expect(rememberedAt(300 + MAX_CLOCK_SKEW_SECONDS - 0.001)).toEqual(['jti-1', 'jti-2']);
+    expect(rememberedAt(300 + MAX_CLOCK_SKEW_SECONDS)).toEqual(['jti-2']);
   });
 
   it('is refused beyond 30 in a minute, whatever their kind', () => {
@@ -641,7 +651,7 @@ describe('revoking a token', () => {
     });
 
     it('does not count those that have expired', () => {
-      const later = tokenRevoked('REFRESH_FAMILY', 'f-1000', DAY, DAY);
+      const later = tokenRevoked('REFRESH_FAMILY', 'f-1000', DAY + MAX_CLOCK_SKEW_SECONDS, DAY);
       expect(active(created(), ...thousand, later).revokedTokens).toHaveLength(1000);
     });
 
@@ -672,6 +682,53 @@ describe('revoking a token', () => {
         .when(revokeToken('ACCESS_TOKEN', 'new', 2100))
         .then(tokenRevoked('ACCESS_TOKEN', 'new', 2100));
     });
+  });
+});
+
+describe('ending all tokens', () => {
+  const isRefused = (past: ConsumerClientEvent[], issuedAt: string) => {
+    const client = active(...past);
+    return (['ACCESS_TOKEN', 'REFRESH_FAMILY'] as const).map((kind) =>
+      isTokenRevoked(client, { kind, tokenId: 'unknown', issuedAt }),
+    );
+  };
+
+  it('refuses what was issued before, by whatever clock within a second, known or not', () => {
+    given(created()).when(endTokens(10, 12)).then(tokensEnded(12, 12));
+    const past = [created(), tokensEnded(12, 12)];
+    expect(isRefused(past, after(11))).toEqual([true, true]);
+    expect(isRefused(past, after(13))).toEqual([false, false]);
+  });
+
+  it('ends the static tokens that there are, not those that begin later', () => {
+    const past = [created('API_KEY'), issued(staticToken('jti-1'))];
+    given(...past)
+      .when(endTokens(10, 12))
+      .then(tokensEnded(12, 12));
+    expect(active(...past, tokensEnded(12, 12)).staticTokens).toEqual([]);
+    given(...past, tokensEnded(12, 12))
+      .when(endTokens(10, 20))
+      .thenNothing();
+  });
+
+  it('does nothing where it was done, where nothing can have been issued, and after the revocation', () => {
+    given(created(), tokensEnded(12, 12)).when(endTokens(10, 100)).thenNothing();
+    given(created('API_KEY')).when(endTokens(10, 12)).thenNothing();
+    given(created()).when(endTokens(-3, 12)).thenNothing();
+    given(created(), revoked('leaked')).when(endTokens(10, 12)).thenNothing();
+  });
+
+  it('never reaches into the future, and never back', () => {
+    given(created()).when(endTokens(1000, 12)).then(tokensEnded(14, 12));
+    const past = [created(), tokensEnded(100, 98), tokensEnded(12, 120)];
+    expect(active(...past).tokensRefusedUpTo).toBe(after(100));
+  });
+
+  it('lets tokens that are issued at once say a moment that is not refused', () => {
+    const client = active(created(), tokensEnded(12.5, 10.5));
+    expect(momentOfIssue(client, after(10.6))).toBe(after(13));
+    expect(momentOfIssue(client, after(13.2))).toBe(after(13.2));
+    expect(momentOfIssue(active(created()), after(10.6))).toBe(after(10.6));
   });
 });
 

@@ -23,6 +23,10 @@ export const MAX_REASON_LENGTH = 500;
 export const MAX_TOKEN_REVOCATIONS_PER_MINUTE = 30;
 /** Revoked tokens remembered one by one; past it one instant stands for them all. */
 export const MAX_REMEMBERED_REVOCATIONS = 1000;
+/** By how much nodes' clocks may differ: a revocation is remembered until the token has expired by the slowest, too. */
+export const MAX_CLOCK_SKEW_SECONDS = 5;
+/** Twice the second that clocks keep within: the node that issued may be ahead of the one that ends, and that one behind. */
+export const END_OF_TOKENS_MARGIN_SECONDS = 2;
 
 // ---- events
 
@@ -85,6 +89,15 @@ export interface ConsumerClientTokenRevoked {
     expiresAt: Instant;
   };
 }
+/** Break glass: whatever was issued until then is refused, also what nobody knows of. */
+export interface ConsumerClientTokensEnded {
+  type: 'ConsumerClientTokensEnded';
+  data: {
+    /** Every token issued, and every refresh family begun, up to this moment. */
+    issuedUpTo: Instant;
+    endedAt: Instant;
+  };
+}
 export interface ConsumerClientRevoked {
   type: 'ConsumerClientRevoked';
   data: { reason: string; subscriptions: SubscriptionId[]; revokedAt: Instant };
@@ -98,6 +111,7 @@ export type ConsumerClientEvent =
   | ConsumerClientUnassignedFromSubscription
   | ConsumerClientStaticTokenIssued
   | ConsumerClientTokenRevoked
+  | ConsumerClientTokensEnded
   | ConsumerClientRevoked;
 
 // ---- state
@@ -195,6 +209,16 @@ export const isTokenRevoked = (
     : client.revokedTokens.some((token) => token.kind === kind && token.tokenId === tokenId) ||
       (client.tokensRefusedUpTo !== undefined && issuedAt <= client.tokensRefusedUpTo);
 
+/**
+ * The moment that a token which is issued at `at` bears: behind what is refused by its moment, in the whole seconds that
+ * JWTs count. So it may be ahead of `at`, by less than `iat` has leeway.
+ */
+export const momentOfIssue = ({ tokensRefusedUpTo }: ActiveClient, at: Instant): Instant => {
+  if (tokensRefusedUpTo === undefined) return at;
+  const nextSecond = secondsAfter(`${tokensRefusedUpTo.slice(0, 19)}.000Z`, 1);
+  return at < nextSecond ? nextSecond : at;
+};
+
 const evolve = (state: ConsumerClientState, event: ConsumerClientEvent): ConsumerClientState => {
   if (event.type === 'ConsumerClientCreated' && state.status === 'NONE') return created(event.data);
   if (event.type === 'ConsumerClientCreated' || state.status !== 'ACTIVE') {
@@ -218,6 +242,8 @@ const evolve = (state: ConsumerClientState, event: ConsumerClientEvent): Consume
       return { ...state, staticTokens: [...state.staticTokens.filter((p) => !sameScope(p, event.data)), event.data] };
     case 'ConsumerClientTokenRevoked':
       return tokenRevoked(state, event.data);
+    case 'ConsumerClientTokensEnded':
+      return tokensEnded(state, event.data);
     case 'ConsumerClientRevoked': {
       const { clientId, workspaceId, name, authenticationType, createdAt } = state;
       return {
@@ -269,12 +295,24 @@ const tokenRevoked = (state: ActiveClient, data: ConsumerClientTokenRevoked['dat
   if (kind === 'STATIC_TOKEN') {
     return { ...state, recentTokenRevocations, staticTokens: state.staticTokens.filter(({ jti }) => jti !== tokenId) };
   }
-  const live = state.revokedTokens.filter((token) => revokedAt < token.expiresAt);
+  const slowestClock = secondsAfter(revokedAt, -MAX_CLOCK_SKEW_SECONDS);
+  const live = state.revokedTokens.filter((token) => slowestClock < token.expiresAt);
   const revokedTokens = [...live, { kind, tokenId, issuedAt, expiresAt }];
   if (revokedTokens.length <= MAX_REMEMBERED_REVOCATIONS) return { ...state, recentTokenRevocations, revokedTokens };
-  const tokensRefusedUpTo = revokedTokens.reduce((a, b) => (a < b.issuedAt ? b.issuedAt : a), issuedAt);
+  const tokensRefusedUpTo = revokedTokens.reduce(
+    (latest, token) => later(latest, token.issuedAt),
+    later(state.tokensRefusedUpTo, issuedAt),
+  );
   return { ...state, recentTokenRevocations, revokedTokens: [], tokensRefusedUpTo };
 };
+
+const tokensEnded = (state: ActiveClient, { issuedUpTo }: ConsumerClientTokensEnded['data']): ActiveClient => ({
+  ...state,
+  staticTokens: state.staticTokens.filter(({ issuedAt }) => issuedUpTo < issuedAt),
+  tokensRefusedUpTo: later(state.tokensRefusedUpTo, issuedUpTo),
+});
+
+const later = (a: Instant | undefined, b: Instant): Instant => (a !== undefined && b < a ? a : b);
 
 const withinLastMinute = (moments: readonly Instant[], at: Instant) => {
   const minuteAgo = secondsAfter(at, -60);
@@ -344,6 +382,12 @@ export interface RevokeToken {
   expiresAt: Instant;
   at: Instant;
 }
+export interface EndTokens {
+  type: 'EndTokens';
+  /** The moment that the operator named, the same for all the clients that it is about; one to come counts as `at`. */
+  issuedBefore: Instant;
+  at: Instant;
+}
 export interface RevokeClient {
   type: 'RevokeClient';
   workspaceId: WorkspaceId;
@@ -359,6 +403,7 @@ export type ConsumerClientCommand =
   | UnassignFromSubscription
   | IssueStaticToken
   | RevokeToken
+  | EndTokens
   | RevokeClient;
 
 // ---- decisions
@@ -382,6 +427,8 @@ const decide = (state: ConsumerClientState, command: ConsumerClientCommand): Con
       return issueStaticToken(active(state), command);
     case 'RevokeToken':
       return revokeToken(state, command);
+    case 'EndTokens':
+      return endTokens(state, command);
     case 'RevokeClient':
       return revoke(state, command);
   }
@@ -481,6 +528,18 @@ const revokeToken = (state: ActiveClient | RevokedClient, command: RevokeToken):
     throw new DomainError('too_many_token_revocations', 'Too many token revocations for this client; wait a minute');
   }
   return [{ type: 'ConsumerClientTokenRevoked', data: { kind, tokenId, issuedAt, revokedAt: at, expiresAt } }];
+};
+
+const endTokens = (state: ActiveClient | RevokedClient, { issuedBefore, at }: EndTokens): ConsumerClientEvent[] => {
+  if (state.status === 'REVOKED') return [];
+  const past = issuedBefore < at ? issuedBefore : at;
+  const issuedUpTo = secondsAfter(past, END_OF_TOKENS_MARGIN_SECONDS);
+  const { tokensRefusedUpTo, createdAt, staticTokens } = state;
+  const mayBeThere =
+    state.authenticationType === 'API_KEY'
+      ? staticTokens.some(({ issuedAt }) => issuedAt <= issuedUpTo)
+      : createdAt <= issuedUpTo && (tokensRefusedUpTo === undefined || tokensRefusedUpTo < issuedUpTo);
+  return mayBeThere ? [{ type: 'ConsumerClientTokensEnded', data: { issuedUpTo, endedAt: at } }] : [];
 };
 
 const revoke = (state: ActiveClient | RevokedClient, command: RevokeClient): ConsumerClientEvent[] => {

@@ -139,6 +139,18 @@ describe('declaring a key compromised', () => {
     expect(signingKey(state)?.kid).not.toBe('k1');
   });
 
+  it('lets the next key sign in the same breath, however young it is', () => {
+    given(published('k1'), activated('k1'), published('k2', after(1)), published('k3', after(2)))
+      .when(compromise('k1', after(3)))
+      .then(compromised('k1', after(3)), activated('k2', after(3)));
+  });
+
+  it('lets the key that signs go on when it is another', () => {
+    given(published('k1'), activated('k1'), published('k2'), published('k3'))
+      .when(compromise('k2', after(1)))
+      .then(compromised('k2', after(1)));
+  });
+
   it('happens once', () => {
     given(published('k1'), compromised('k1'))
       .when(compromise('k1', after(1)))
@@ -156,7 +168,10 @@ describe('rewrapping a key under another master key', () => {
       .when(rewrap('k1', 'mk-2', 'wrapped-2'))
       .then(rewrapped('k1', 'mk-2', 'wrapped-2'));
     expect(fold(signingKeys, [published('k1'), activated('k1'), rewrapped('k1', 'mk-2', 'wrapped-2')]).keys).toEqual([
-      { kid: 'k1', ...MATERIAL, masterKeyId: 'mk-2', wrappedKey: 'wrapped-2', publishedAt: START, status: 'SIGNING' },
+      {
+        ...{ kid: 'k1', ...MATERIAL, masterKeyId: 'mk-2', wrappedKey: 'wrapped-2', status: 'SIGNING' },
+        ...{ publishedAt: START, activatedAt: START },
+      },
     ]);
   });
 

@@ -60,7 +60,9 @@ export interface SigningKey {
   readonly wrappedKey: string;
   readonly status: 'PUBLISHED' | 'SIGNING' | 'RETIRED' | 'COMPROMISED';
   readonly publishedAt: Instant;
+  readonly activatedAt?: Instant;
   readonly retiredAt?: Instant;
+  readonly compromisedAt?: Instant;
 }
 export interface SigningKeysState {
   readonly masterKeyChecks: readonly { readonly masterKeyId: string; readonly check: string }[];
@@ -71,6 +73,14 @@ export interface SigningKeysState {
 /** The key that signs new tokens, if there is one. */
 export const signingKey = (state: SigningKeysState): SigningKey | undefined =>
   state.keys.find(({ status }) => status === 'SIGNING');
+
+/** When a published key may take over from the one that signs. */
+export const signsFrom = ({ publishedAt }: Pick<SigningKey, 'publishedAt'>): Instant =>
+  secondsAfter(publishedAt, PUBLISHED_BEFORE_SIGNING_SECONDS);
+
+/** The published key that signs next: the one that verifiers have had for the longest. */
+export const nextSigningKey = (state: SigningKeysState): SigningKey | undefined =>
+  state.keys.find(({ status }) => status === 'PUBLISHED');
 
 export const compromisedKids = (state: SigningKeysState): string[] =>
   state.keys.filter(({ status }) => status === 'COMPROMISED').map(({ kid }) => kid);
@@ -84,11 +94,11 @@ const evolve = (state: SigningKeysState, event: SigningKeysEvent): SigningKeysSt
     case 'SigningKeyPublished':
       return { ...state, keys: [...state.keys, { ...event.data, status: 'PUBLISHED' }] };
     case 'SigningKeyActivated':
-      return changed(state, event.data.kid, { status: 'SIGNING' });
+      return changed(state, event.data.kid, { status: 'SIGNING', activatedAt: event.data.activatedAt });
     case 'SigningKeyRetired':
       return changed(state, event.data.kid, { status: 'RETIRED', retiredAt: event.data.retiredAt });
     case 'SigningKeyCompromised':
-      return changed(state, event.data.kid, { status: 'COMPROMISED' });
+      return changed(state, event.data.kid, { status: 'COMPROMISED', compromisedAt: event.data.compromisedAt });
     case 'SigningKeyRewrapped': {
       const { kid, masterKeyId, wrappedKey } = event.data;
       return changed(state, kid, { masterKeyId, wrappedKey });
@@ -128,9 +138,7 @@ const decide = (state: SigningKeysState, command: SigningKeysCommand): SigningKe
     case 'ActivateSigningKey':
       return activate(state, command.kid, command.at);
     case 'CompromiseSigningKey':
-      return keyNamed(state, command.kid).status === 'COMPROMISED'
-        ? []
-        : [{ type: 'SigningKeyCompromised', data: { kid: command.kid, compromisedAt: command.at } }];
+      return compromise(state, command.kid, command.at);
     case 'RewrapSigningKey': {
       const { kid, masterKeyId, wrappedKey } = command;
       return keyNamed(state, kid).masterKeyId === masterKeyId
@@ -151,11 +159,22 @@ const activate = (state: SigningKeysState, kid: string, at: Instant): SigningKey
     throw new DomainError('signing_key_not_published', `This key is ${key.status}; it can't sign again`, 'kid');
   }
   const current = signingKey(state);
-  if (current && at < secondsAfter(key.publishedAt, PUBLISHED_BEFORE_SIGNING_SECONDS)) {
+  if (current && at < signsFrom(key)) {
     throw new DomainError('signing_key_too_young', 'Not every verifier can have seen this key yet', 'kid');
   }
   const activated: SigningKeysEvent = { type: 'SigningKeyActivated', data: { kid, activatedAt: at } };
   return current ? [{ type: 'SigningKeyRetired', data: { kid: current.kid, retiredAt: at } }, activated] : [activated];
+};
+
+/** A key that waits takes over in the same append, so that no login finds the ring without a signing key. */
+const compromise = (state: SigningKeysState, kid: string, at: Instant): SigningKeysEvent[] => {
+  const { status } = keyNamed(state, kid);
+  if (status === 'COMPROMISED') return [];
+  const compromised: SigningKeysEvent = { type: 'SigningKeyCompromised', data: { kid, compromisedAt: at } };
+  const next = status === 'SIGNING' ? nextSigningKey(state) : undefined;
+  return next
+    ? [compromised, { type: 'SigningKeyActivated', data: { kid: next.kid, activatedAt: at } }]
+    : [compromised];
 };
 
 const keyNamed = (state: SigningKeysState, kid: string): SigningKey => {

@@ -1,4 +1,16 @@
-export { ACCESS_TOKEN_SECONDS, type AccessToken, issueAccessToken, type TokenGrant } from './access-token.js';
+export {
+  ACCESS_TOKEN_SECONDS,
+  type AccessToken,
+  type AccessTokenClaims,
+  epochSeconds,
+  FAMILY_SECONDS,
+  familyEnd,
+  familyOf,
+  instantOf,
+  issueAccessToken,
+  type RefreshFamily,
+  type TokenGrant,
+} from './access-token.js';
 export { AdminTokenFile } from './admin-token-file.js';
 export {
   BOOTSTRAP_AUDIENCE,
@@ -18,8 +30,17 @@ export {
 } from './management-tokens.js';
 export { isManagementScope, type ManagementScope, MANAGEMENT_SCOPES } from './management-scope.js';
 export {
+  isRefreshable,
+  issueRefreshToken,
+  openRefreshToken,
+  REFRESH_TOKEN_SECONDS,
+  type RefreshToken,
+} from './refresh-token.js';
+export { SigningKeyOperations } from './signing-key-operations.js';
+export {
   type JsonWebKeySet,
   jwksOf,
+  lastTokenEnd,
   MasterKeyMismatch,
   requireFittingMasterKeys,
   SigningKeyRing,
@@ -27,3 +48,12 @@ export {
   SigningKeyUnusable,
 } from './signing-key-ring.js';
 export { signStaticToken, STATIC_TOKEN_SECONDS, staticTokenPeriod } from './static-token.js';
+export {
+  type DecidingStates,
+  isCompromised,
+  isFamilyRevoked,
+  type Standing,
+  standingOf,
+  type TokenRefusal,
+} from './standing.js';
+export { TokenVerifier, type VerifiedToken } from './token-verifier.js';

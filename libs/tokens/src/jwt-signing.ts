@@ -21,8 +21,8 @@ export class TokenTooLarge extends Error {
   }
 }
 
-/** For EdDSA the digest is part of the algorithm. */
-const DIGEST: Record<SigningAlgorithm, 'sha256' | null> = { EdDSA: null, RS256: 'sha256' };
+/** As `node:crypto` names it; for EdDSA the digest is part of the algorithm. */
+export const DIGEST: Record<SigningAlgorithm, 'sha256' | null> = { EdDSA: null, RS256: 'sha256' };
 
 /**
  * A JWS in compact form (RFC 7515 §3.1) over the RFC 8785 forms of header and claims. Both algorithms are

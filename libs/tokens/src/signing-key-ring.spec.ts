@@ -131,6 +131,36 @@ describe('the ring of signing keys', () => {
     expect(statuses(await ring.state())).toEqual(['COMPROMISED', 'SIGNING']);
   });
 
+  describe('as time goes by', () => {
+    const ringAt = (book: BookOfRecord, seconds: number) =>
+      new SigningKeyRing(book.signingKeys, masterKeys, {
+        alg: 'EdDSA',
+        now: () => new Date(secondsAfter(START, seconds)),
+      });
+
+    it('lets a published key sign when every verifier can have it, whichever processes look', async () => {
+      const book = await openBook();
+      const ring = await startedRing(book);
+      await ring.publish(someone());
+      const [early, inTime, too] = [599.999, 600, 601].map((seconds) => ringAt(book, seconds));
+      await early?.advance();
+      expect(statuses(await ring.state())).toEqual(['SIGNING', 'PUBLISHED']);
+      await Promise.all([inTime?.advance(), too?.advance()]);
+      expect(statuses(await ring.state())).toEqual(['RETIRED', 'SIGNING']);
+      const events = (await eventsOf(book)).length;
+      await too?.advance();
+      expect(await eventsOf(book)).toHaveLength(events);
+    });
+
+    it('does not stay without a key that signs', async () => {
+      const [here, there] = [await openBook(), await openBook()];
+      const ring = await startedRing(here);
+      await compromise(here, ring.signer(await ring.state()).kid);
+      await Promise.all([ring.advance(), ringOf(there).advance()]);
+      expect(statuses(await ring.state())).toEqual(['COMPROMISED', 'SIGNING']);
+    });
+  });
+
   describe('and the master key', () => {
     it('a wrong one stops the process, names MASTER_KEY, shows no key and changes nothing', async () => {
       await startedRing(await openBook());
@@ -282,8 +312,9 @@ describe('the ring of signing keys', () => {
       const retiredAt = secondsAfter(START, 2 * JWKS_MAX_AGE_SECONDS);
       await book.signingKeys.execute(undefined, { type: 'ActivateSigningKey', kid: next, at: retiredAt }, someone());
       const state = await ring.state();
-      expect(kidsIn(state, secondsAfter(retiredAt, STATIC_TOKEN_SECONDS - 1))).toEqual([former, next]);
-      expect(kidsIn(state, secondsAfter(retiredAt, STATIC_TOKEN_SECONDS))).toEqual([next]);
+      const lastEnd = secondsAfter(retiredAt, STATIC_TOKEN_SECONDS + JWKS_MAX_AGE_SECONDS);
+      expect(kidsIn(state, secondsAfter(lastEnd, -1))).toEqual([former, next]);
+      expect(kidsIn(state, lastEnd)).toEqual([next]);
     });
 
     it('leave at once when they are compromised, and verify nothing from then on', async () => {

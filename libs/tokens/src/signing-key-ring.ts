@@ -11,12 +11,16 @@ import { calculateJwkThumbprint } from 'jose';
 import { v5 as uuidv5 } from 'uuid';
 import { type MasterKeys, unwrapKey, wrapKey } from '#credentials';
 import {
+  JWKS_MAX_AGE_SECONDS,
   type Instant,
   type SigningAlgorithm,
   type SigningKey,
+  type SigningKeyPublished,
   type SigningKeysState,
+  nextSigningKey,
   secondsAfter,
   signingKey,
+  signsFrom,
 } from '#domain';
 import type { SigningKeys } from '#event-log';
 import type { CommandContext } from '#events';
@@ -65,15 +69,26 @@ export class SigningKeyRing {
 
   /**
    * Checks the master keys against the log's check value, which the very first start records, and sees that a key
-   * signs. Processes may start at once: they end with the same key.
+   * signs, as `advance` does.
    *
    * Throws `MasterKeyMismatch`, `KeyUnwrapFailed` and `LogUnavailable`; the process must not go on after any of them.
    */
   async start(): Promise<void> {
     await this.checkMasterKeys();
-    const state = await this.state();
-    if (!signingKey(state)) await this.beginSigning(state);
+    await this.advance();
     this.signer(await this.state());
+  }
+
+  /**
+   * What time asks for: a published key signs once every verifier can have it, and where none signs (the first start,
+   * a compromise without a next one) one does at once. Processes may do it at the same time: they end with the same key.
+   * Throws `LogUnavailable`, `RevisionConflict`, and `DomainError` where an operator has just compromised the next key.
+   */
+  async advance(): Promise<void> {
+    const state = await this.state();
+    const next = nextSigningKey(state);
+    if (!signingKey(state)) await this.activate(next ?? (await this.publishFirst(state)));
+    else if (next && signsFrom(next) <= this.at()) await this.activate(next);
   }
 
   /** A strong read (DESIGN §4). Throws `LogUnavailable`. */
@@ -132,12 +147,13 @@ export class SigningKeyRing {
   }
 
   /** Processes that find the same ring send the same commands, so that all but the first repeat it. */
-  private async beginSigning(state: SigningKeysState): Promise<void> {
-    const key =
-      state.keys.find(({ status }) => status === 'PUBLISHED') ??
-      (await this.publish(derivedContext(`publish-signing-key/${state.keys.length}`)));
-    const command = { type: 'ActivateSigningKey' as const, kid: key.kid, at: this.at() };
-    await this.keys.execute(undefined, command, derivedContext(`activate-signing-key/${key.kid}`));
+  private publishFirst({ keys }: SigningKeysState): Promise<SigningKey> {
+    return this.publish(derivedContext(`publish-signing-key/${keys.length}`));
+  }
+
+  private async activate({ kid }: SigningKey): Promise<void> {
+    const command = { type: 'ActivateSigningKey' as const, kid, at: this.at() };
+    await this.keys.execute(undefined, command, derivedContext(`activate-signing-key/${kid}`));
   }
 
   private unwrapped(key: SigningKey): TokenSigner {
@@ -160,7 +176,9 @@ export const jwksOf = (state: SigningKeysState, at: Instant): JsonWebKeySet => (
     .map(({ publicJwk, kid, alg }) => ({ ...publicJwk, kid, alg, use: 'sig' })),
 });
 
-const lastTokenEnd = (retiredAt: Instant): Instant => secondsAfter(retiredAt, STATIC_TOKEN_SECONDS);
+/** When the last token of a key that has retired ends: a login that had read the ring before may have signed after. */
+export const lastTokenEnd = (retiredAt: Instant): Instant =>
+  secondsAfter(retiredAt, STATIC_TOKEN_SECONDS + JWKS_MAX_AGE_SECONDS);
 
 /** Whether these master keys are those that the log's key check values and signing keys need. Throws `MasterKeyMismatch`. */
 export const requireFittingMasterKeys = ({ masterKeyChecks, keys }: SigningKeysState, masterKeys: MasterKeys): void => {
@@ -181,10 +199,15 @@ export const requireFittingMasterKeys = ({ masterKeyChecks, keys }: SigningKeysS
 
 const generate = promisify(generateKeyPair);
 
-const generateSigningKey = async (alg: SigningAlgorithm, masterKeys: MasterKeys) => {
+const generateSigningKey = async (
+  alg: SigningAlgorithm,
+  masterKeys: MasterKeys,
+): Promise<Omit<SigningKeyPublished['data'], 'publishedAt'>> => {
   const pair = alg === 'EdDSA' ? await generate('ed25519') : await generate('rsa', { modulusLength: 2048 });
   const publicJwk = pair.publicKey.export({ format: 'jwk' });
   const kid = await calculateJwkThumbprint(publicJwk);
+  // On a command line it would be taken for an option.
+  if (kid.startsWith('-')) return generateSigningKey(alg, masterKeys);
   return { kid, alg, publicJwk, ...wrapKey(pair.privateKey.export({ format: 'der', type: 'pkcs8' }), kid, masterKeys) };
 };
 

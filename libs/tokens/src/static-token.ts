@@ -27,11 +27,17 @@ export function staticTokenPeriod(
   };
 }
 
+/** Signed once for as long as its period is in memory; to sign it again would give the same bytes. */
+const signed = new WeakMap<StaticTokenPeriod, { readonly signer: TokenSigner; readonly token: string }>();
+
 /**
  * The token of a recorded period: the same bytes each time, whatever was configured or rotated since. `signer` is the
  * key that the period names (`SigningKeyRing.signerOf`). Throws `TokenTooLarge`, and `Error` for another key.
  */
 export function signStaticToken(period: StaticTokenPeriod, signer: TokenSigner, at: Instant): AccessToken {
   const expiresIn = Math.ceil((Date.parse(period.expiresAt) - Date.parse(at)) / 1000);
-  return { token: signCompact(period.header, period.claims, signer), jti: period.jti, expiresIn };
+  const known = signed.get(period);
+  const token = known?.signer === signer ? known.token : signCompact(period.header, period.claims, signer);
+  if (token !== known?.token) signed.set(period, { signer, token });
+  return { token, jti: period.jti, expiresIn };
 }
