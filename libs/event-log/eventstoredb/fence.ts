@@ -1,4 +1,5 @@
 import { type Credentials, jsonEvent } from '@eventstore/db-client';
+import { LRUCache } from 'lru-cache';
 import { failureOfAppend } from './appends.js';
 import type { Connection, Link } from './connection.js';
 import { ATTEMPT_MS, Deadline } from './deadline.js';
@@ -28,7 +29,9 @@ export class Fences {
   private latest: Fence | undefined;
   private appending: Promise<void> | undefined;
   private keepsOne = false;
-  private readonly stream: string;
+  /** By event id, also of those whose answer is not there yet. */
+  private readonly begun = new LRUCache<string, number>({ max: 64 });
+  readonly stream: string;
 
   constructor(private readonly options: FencesOptions) {
     this.stream = `fence-${options.processName}`;
@@ -36,11 +39,19 @@ export class Fences {
 
   /** One that counts for a caller who arrived then. Throws `LogUnavailable`, and what the driver throws. */
   async before(arrivedAt: number, deadline: Deadline): Promise<Fence> {
-    while (!this.latest || !this.counts(this.latest, arrivedAt)) {
-      this.appending ??= this.append().finally(() => (this.appending = undefined));
-      await deadline.race(this.appending);
-    }
+    while (!this.latest || !this.counts(this.latest, arrivedAt)) await this.appended(deadline);
     return this.latest;
+  }
+
+  /** Appends one that begins after the call, whatever there is. Throws `LogUnavailable`, and what the driver throws. */
+  async mark(deadline: Deadline): Promise<void> {
+    const arrivedAt = performance.now();
+    while (!this.latest || this.latest.beganAt < arrivedAt) await this.appended(deadline);
+  }
+
+  /** When the fence with this event id began: what was acknowledged before comes before it in the log. */
+  beganAt(eventId: string): number | undefined {
+    return this.begun.get(eventId);
   }
 
   /**
@@ -50,6 +61,11 @@ export class Fences {
   counts({ link, beganAt }: Fence, arrivedAt: number): boolean {
     if (link.lost.aborted) return false;
     return beganAt >= arrivedAt || performance.now() - beganAt < this.options.maxAgeMs;
+  }
+
+  private appended(deadline: Deadline): Promise<void> {
+    this.appending ??= this.append().finally(() => (this.appending = undefined));
+    return deadline.race(this.appending);
   }
 
   private async append(): Promise<void> {
@@ -68,6 +84,7 @@ export class Fences {
         }
         const beganAt = performance.now();
         const event = jsonEvent({ type: 'Fence', data: {} });
+        this.begun.set(event.id, beganAt);
         await link.client.appendToStream(this.stream, event, { ...options, deadline: deadline.attemptMs });
         return { link, beganAt };
       } catch (error) {

@@ -154,7 +154,14 @@ export class EventStoreDbLog implements EventLog {
   }
 
   subscribe(options: SubscribeOptions): AsyncIterable<LogBatch> {
-    return follow(this.subscriptions, options, this.deadlineMs, this.closing.signal);
+    const { fences } = this.strongReads;
+    return follow(this.subscriptions, options, { fences, deadlineMs: this.deadlineMs, closing: this.closing.signal });
+  }
+
+  /** A fence, that comes back through the subscriptions that ask for it. */
+  async mark(): Promise<void> {
+    const deadline = this.accept();
+    await deadline.retry(() => this.strongReads.fences.mark(deadline), this.closing.signal);
   }
 
   close(): Promise<void> {

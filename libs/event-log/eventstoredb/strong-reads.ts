@@ -19,7 +19,7 @@ type Send = (link: Link, deadline: Deadline) => Promise<RecordedEvent[]>;
 /** Reads that see every append that was acknowledged, on any node, before their caller asked (DESIGN §4). */
 export class StrongReads {
   private readonly connection: Connection;
-  private readonly fences: Fences;
+  readonly fences: Fences;
   private readonly shared = new SharedReads<Answer>();
 
   constructor(

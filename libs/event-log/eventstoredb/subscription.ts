@@ -11,6 +11,7 @@ import type { RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
 import { isTooSlow, mayPass, translated } from './errors.js';
+import type { Fences } from './fence.js';
 import { fromPosition } from './positions.js';
 import { toRecordedEvent } from './reads.js';
 
@@ -20,15 +21,21 @@ const DEFAULT_BATCH_SIZE = 500;
 /** Of about 32 records each: how often the server says how far it has come through other applications' events. */
 const CHECKPOINT_INTERVAL = 32;
 
+export interface FollowOptions {
+  /** They come back through `marked` subscriptions. */
+  readonly fences: Fences;
+  readonly deadlineMs: number;
+  readonly closing: AbortSignal;
+}
+
 /**
  * Follows the log as `EventLog.subscribe` says. The server cuts off a consumer that is too slow for live events: then it
  * goes on after the last one that it was given, at its own pace. Any other end is `LogUnavailable`, also `closing`.
  */
 export async function* follow(
   connection: Connection,
-  { after, signal, batchSize = DEFAULT_BATCH_SIZE }: SubscribeOptions,
-  deadlineMs: number,
-  closing: AbortSignal,
+  { after, signal, batchSize = DEFAULT_BATCH_SIZE, marked = false }: SubscribeOptions,
+  { fences, deadlineMs, closing }: FollowOptions,
 ): AsyncGenerator<LogBatch> {
   const isOver = () => signal.aborted;
   let readTo = after === undefined ? undefined : fromPosition(after);
@@ -36,17 +43,17 @@ export async function* follow(
   while (!isOver()) {
     const deadline = new Deadline(deadlineMs);
     const lease = await connection.lease(deadline);
-    const feed = new Feed(lease.link, readTo, deadline, [signal, closing]);
+    const feed = new Feed(lease.link, readTo, marked ? fences : undefined, deadline, [signal, closing]);
     try {
       do {
         await feed.changed();
         if (isOver()) return;
         if (closing.aborted) throw new LogUnavailable('The event log is closed');
         do {
-          const events = feed.take(batchSize);
+          const { events, completeTo } = feed.take(batchSize);
           const caughtUp = feed.isLive && feed.isEmpty;
-          if (events.length > 0 || (caughtUp && !saidCaughtUp)) {
-            yield { events, caughtUp };
+          if (events.length > 0 || completeTo !== undefined || (caughtUp && !saidCaughtUp)) {
+            yield { events, caughtUp, ...(completeTo !== undefined && { completeTo }) };
             saidCaughtUp = caughtUp;
           }
           if (isOver()) return;
@@ -81,12 +88,13 @@ class Feed {
   constructor(
     link: Link,
     after: Position | undefined,
+    private readonly markers: Fences | undefined,
     deadline: Deadline,
     private readonly stops: readonly AbortSignal[],
   ) {
     this.taken = after;
     const filter = streamNameFilter({
-      prefixes: [...OUR_STREAM_PREFIXES, ...OUR_STREAMS],
+      prefixes: [...OUR_STREAM_PREFIXES, ...OUR_STREAMS, ...(markers ? [markers.stream] : [])],
       checkpointInterval: CHECKPOINT_INTERVAL,
       checkpointReached: (_, position) => {
         this.checkpoint = position;
@@ -134,17 +142,19 @@ class Feed {
     this.hasChanged = false;
   }
 
-  /** Our events among those that are there. */
-  take(limit: number): RecordedEvent[] {
+  /** Our events among those that are there, and how much has come with them by the newest marker. */
+  take(limit: number): Pick<LogBatch, 'events' | 'completeTo'> {
     const events: RecordedEvent[] = [];
+    let completeTo: number | undefined;
     while (events.length < limit) {
       const resolved = this.subscription.read() as AllStreamResolvedEvent | null;
       if (resolved === null) break;
       if (!resolved.event) continue;
       this.taken = resolved.event.position;
       if (isOurStream(resolved.event.streamId)) events.push(toRecordedEvent(resolved.event));
+      else completeTo = this.markers?.beganAt(resolved.event.id) ?? completeTo;
     }
-    return events;
+    return { events, ...(completeTo !== undefined && { completeTo }) };
   }
 
   async end(): Promise<void> {
