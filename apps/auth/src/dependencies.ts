@@ -2,20 +2,26 @@ import { CredentialVerifier, type MasterKeys } from '#credentials';
 import type { BookOfRecord } from '#event-log';
 import type { Clock, Configuration } from '#platform';
 import type { LateKeyedBook } from '#stores';
-import type { SigningKeyRing } from '#tokens';
+import type { ManagementTokenVerifier, SigningKeyRing } from '#tokens';
+import type { GatewaySettings } from './gateway/gateway-settings.js';
 
 /**
  * What authentication works on; its process opens and closes them. It has no read model, on purpose. `book` and `ring`
  * throw `LogUnavailable` until the event log is there: take them at each request.
  */
 export interface AuthDependencies {
+  /** Settles when the event log is open, or never will be. */
+  readonly opened: Promise<unknown>;
   readonly book: BookOfRecord;
   readonly ring: SigningKeyRing;
   readonly masterKeys: MasterKeys;
   readonly verifier: CredentialVerifier;
+  /** Of those that introspect for a whole workspace; absent where no issuer of management tokens is known. */
+  readonly managementTokens?: ManagementTokenVerifier | undefined;
   /** `PUBLIC_URL` without a slash at its end. */
   readonly issuer: string;
   readonly clock: Clock;
+  readonly gateway: GatewaySettings;
 }
 
 /** Injection token of `AuthDependencies`. */
@@ -26,9 +32,13 @@ export interface AuthParts {
   readonly masterKeys: MasterKeys;
   readonly clock: Clock;
   readonly configuration: Configuration;
+  readonly managementTokens: ManagementTokenVerifier | undefined;
+  /** What gateways send as `X-Gateway-Secret`. */
+  readonly gatewaySecret: string;
 }
 
-export const authDependencies = ({ log, masterKeys, clock, configuration }: AuthParts): AuthDependencies => ({
+export const authDependencies = ({ log, masterKeys, clock, configuration, ...parts }: AuthParts): AuthDependencies => ({
+  opened: log.opened,
   get book() {
     return log.current.book;
   },
@@ -37,6 +47,8 @@ export const authDependencies = ({ log, masterKeys, clock, configuration }: Auth
   },
   masterKeys,
   verifier: new CredentialVerifier({ keys: masterKeys }),
+  managementTokens: parts.managementTokens,
   issuer: configuration.publicUrl,
   clock,
+  gateway: { ...configuration.gateway, secret: parts.gatewaySecret },
 });

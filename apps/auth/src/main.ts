@@ -1,15 +1,22 @@
 import 'reflect-metadata';
-import { givenMasterKeys, runProcess, systemClock } from '#platform';
+import { ConfigurationError, givenMasterKeys, runProcess, systemClock } from '#platform';
 import { lateKeyedBook } from '#stores';
+import { ManagementTokenVerifier } from '#tokens';
 import { AuthModule } from './auth.module.js';
 import { authDependencies } from './dependencies.js';
 
 runProcess((configuration, logger) => {
+  const { gateway, managementIssuer } = configuration;
   const masterKeys = givenMasterKeys(configuration);
+  if (gateway.secret === undefined) {
+    throw new ConfigurationError('GATEWAY_SECRET_FILE', 'must be set: only the standalone makes its own');
+  }
   const clock = systemClock;
   const log = lateKeyedBook({ configuration, logger, clock }, masterKeys);
+  const managementTokens = managementIssuer && new ManagementTokenVerifier(managementIssuer, { now: clock });
+  const parts = { log, masterKeys, clock, configuration, managementTokens, gatewaySecret: gateway.secret };
   return {
-    module: AuthModule.with(authDependencies({ log, masterKeys, clock, configuration })),
+    module: AuthModule.with(authDependencies(parts)),
     dependencies: [log],
     onListening: (url) => {
       console.error(`Consumer Clients, auth: ${url}`);

@@ -1,69 +1,37 @@
-import { parseApiKey } from '#credentials';
 import type { AuthenticationType } from '#domain';
-import { OAuthError, invalidClient, invalidRequest } from '../oauth-error.js';
+import { OAuthError, invalidRequest } from '../oauth/oauth-error.js';
+import { type Parameters, required } from '../oauth/parameters.js';
+import {
+  type PresentedCredentials,
+  apiKeyIn,
+  inOneWayOnly,
+  oauthCredentialsIn,
+} from '../oauth/presented-credentials.js';
 
-/** Whom a login says it is. Only the form was looked at. */
+/** Who wants to log in, and by what. Only the form was looked at. */
 export interface LoginRequest {
-  readonly clientId: string;
-  readonly secret: string;
+  readonly credentials: PresentedCredentials;
   readonly authenticationType: AuthenticationType;
+  /** There where the login is a refresh. */
+  readonly refreshToken?: string;
 }
-
-type IdAndSecret = Pick<LoginRequest, 'clientId' | 'secret'>;
-
-/** Parameters of a form or a JSON body: strings only. */
-export type Parameters = Readonly<Record<string, string>>;
 
 /**
- * `{"api-key": …}`, or RFC 6749 §4.4 with the client's id and secret by HTTP Basic (§2.3.1) or in the body, never both.
- * Parameters that nobody knows are ignored, as §3.2 asks. Throws `OAuthError`.
+ * `{"api-key": …}`, or RFC 6749 §4.4 (`client_credentials`) or §6 (`refresh_token`). Parameters that nobody knows are
+ * ignored, as §3.2 asks. Throws `OAuthError`.
  */
 export function loginRequest(parameters: Parameters, authorization: string | undefined): LoginRequest {
-  const apiKey = parameters['api-key'];
-  if (apiKey !== undefined) {
-    if (authorization !== undefined || 'grant_type' in parameters || 'client_secret' in parameters) {
-      throw invalidRequest('An API key is the only way to authenticate when it is sent');
-    }
-    const parsed = parseApiKey(apiKey);
-    if (!parsed) throw invalidClient();
-    return { ...parsed, authenticationType: 'API_KEY' };
+  const { grant_type: grantType } = parameters;
+  if ('api-key' in parameters && grantType !== undefined) throw inOneWayOnly();
+  const apiKey = apiKeyIn(parameters, authorization);
+  if (apiKey) return { credentials: apiKey, authenticationType: 'API_KEY' };
+  if (grantType === undefined) throw invalidRequest('api-key or grant_type is needed');
+  if (grantType !== 'client_credentials' && grantType !== 'refresh_token') {
+    throw new OAuthError(400, 'unsupported_grant_type', 'grant_type must be client_credentials or refresh_token');
   }
-  if (parameters.grant_type === undefined) throw invalidRequest('api-key or grant_type is needed');
-  if (parameters.grant_type !== 'client_credentials') {
-    throw new OAuthError(400, 'unsupported_grant_type', 'grant_type must be client_credentials');
-  }
-  return { ...clientCredentials(parameters, authorization), authenticationType: 'OAUTH2' };
+  return {
+    ...(grantType === 'refresh_token' && { refreshToken: required(parameters, 'refresh_token') }),
+    credentials: oauthCredentialsIn(parameters, authorization),
+    authenticationType: 'OAUTH2',
+  };
 }
-
-function clientCredentials(parameters: Parameters, authorization: string | undefined): IdAndSecret {
-  const { client_id: clientId, client_secret: secret } = parameters;
-  if (authorization === undefined) {
-    if (clientId === undefined || secret === undefined) throw invalidClient();
-    return { clientId, secret };
-  }
-  if (secret !== undefined) throw invalidRequest('The client must authenticate in one way only');
-  const basic = basicCredentials(authorization);
-  if (clientId !== undefined && clientId !== basic.clientId) {
-    throw invalidRequest('client_id is not the one that authenticates');
-  }
-  return basic;
-}
-
-const BASIC = /^Basic +([A-Za-z0-9+/]+={0,2})$/i;
-
-/** Base64, split at the first colon, both parts form-decoded (RFC 6749 §2.3.1). */
-function basicCredentials(authorization: string): IdAndSecret {
-  const [, encoded] = BASIC.exec(authorization) ?? [];
-  const pair = encoded === undefined ? '' : Buffer.from(encoded, 'base64').toString('utf8');
-  const colon = pair.indexOf(':');
-  if (colon < 0) throw invalidClient();
-  return { clientId: formDecoded(pair.slice(0, colon)), secret: formDecoded(pair.slice(colon + 1)) };
-}
-
-const formDecoded = (part: string): string => {
-  try {
-    return decodeURIComponent(part.replaceAll('+', ' '));
-  } catch {
-    throw invalidClient();
-  }
-};

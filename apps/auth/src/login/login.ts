@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { hasGoodCheck } from '#credentials';
 import {
   type ActiveClient,
   type Assignment,
@@ -10,56 +9,74 @@ import {
   type SigningKeysState,
   compromisedKids,
   currentStaticToken,
-  goodCredentials,
-  isClientId,
+  momentOfIssue,
 } from '#domain';
-import { type AccessToken, type TokenGrant, issueAccessToken, signStaticToken, staticTokenPeriod } from '#tokens';
+import {
+  type AccessToken,
+  type RefreshFamily,
+  type TokenGrant,
+  epochSeconds,
+  isRefreshable,
+  issueAccessToken,
+  issueRefreshToken,
+  openRefreshToken,
+  signStaticToken,
+  staticTokenPeriod,
+} from '#tokens';
 import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
-import { invalidClient, unauthorizedClient } from '../oauth-error.js';
-import type { LoginRequest } from './login-request.js';
+import type { AuthenticatedClient } from '../oauth/client-authentication.js';
+import { invalidClient, invalidGrant, unauthorizedClient } from '../oauth/oauth-error.js';
+import { UsageRecorder } from '../usage/usage-recorder.js';
 
-/** A client that has proved who it is, with the generation that it did so with. */
-interface AuthenticatedClient {
-  readonly client: ActiveClient;
-  readonly generation: number;
+export interface IssuedTokens {
+  readonly access: AccessToken;
+  /** OAUTH2 clients' only. */
+  readonly refreshToken?: string;
 }
 
 /** Logs clients in, on the event log alone: every stream that decides is read strongly, after the request came. */
 @Injectable()
 export class Login {
-  constructor(@Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies) {}
+  constructor(
+    @Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies,
+    @Inject(UsageRecorder) private readonly usage: UsageRecorder,
+  ) {}
 
-  /** Throws `OAuthError`, `VerificationBusy`, `LogUnavailable`. */
+  /** `refreshToken`: there where the login is a refresh. Throws `OAuthError`, `LogUnavailable`. */
   async login(
-    request: LoginRequest,
+    authenticated: AuthenticatedClient,
+    refreshToken: string | undefined,
     endpointUri: EndpointUri | undefined,
     correlationId: string,
-  ): Promise<AccessToken> {
-    const authenticated = await this.authenticate(request);
-    const { client, generation } = authenticated;
+  ): Promise<IssuedTokens> {
+    const issued = await this.issue(authenticated, refreshToken, endpointUri, correlationId);
+    this.usage.seen(authenticated.client.clientId, this.dependencies.clock().toISOString());
+    return issued;
+  }
+
+  private async issue(
+    { client, generation }: AuthenticatedClient,
+    refreshToken: string | undefined,
+    endpointUri: EndpointUri | undefined,
+    correlationId: string,
+  ): Promise<IssuedTokens> {
     const endpoint = endpointUri === undefined ? undefined : await this.endpointOf(client, endpointUri);
-    const grant = {
+    const at = momentOfIssue(client, this.dependencies.clock().toISOString());
+    const grant: TokenGrant = {
       issuer: this.dependencies.issuer,
       clientId: client.clientId,
       generation,
       ...(endpoint && { endpoint }),
     };
-    const at = this.dependencies.clock().toISOString();
-    return client.authenticationType === 'API_KEY'
-      ? this.staticToken(client, grant, at, correlationId)
-      : this.accessToken(grant, at);
-  }
-
-  /** Unknown, revoked, of the other type, or a wrong secret: one answer, and the same work. */
-  private async authenticate({ clientId, secret, authenticationType }: LoginRequest): Promise<AuthenticatedClient> {
-    const { book, masterKeys, verifier, clock } = this.dependencies;
-    if (!isClientId(clientId) || !hasGoodCheck(clientId, secret, masterKeys)) throw invalidClient();
-    const { state } = await book.clients.read(clientId);
-    const isCandidate = state.status === 'ACTIVE' && state.authenticationType === authenticationType;
-    const credentials = isCandidate ? goodCredentials(state, clock().toISOString()) : [];
-    const generation = await verifier.verify(clientId, secret, credentials);
-    if (!isCandidate || generation === undefined) throw invalidClient();
-    return { client: state, generation };
+    if (client.authenticationType === 'API_KEY')
+      return { access: await this.staticToken(client, grant, at, correlationId) };
+    if (refreshToken === undefined) {
+      return this.tokenPair({ ...grant, family: { id: randomUUID(), startedAt: epochSeconds(at) } }, at);
+    }
+    const refreshed = openRefreshToken(refreshToken, this.dependencies.masterKeys);
+    if (!refreshed || !isRefreshable(refreshed, client, endpoint?.subscriptionId, at)) throw invalidGrant();
+    // Still of the generation that began the family: it ends with that generation's overlap.
+    return this.tokenPair({ ...grant, generation: refreshed.generation, family: refreshed.family }, at);
   }
 
   /** The client's assignment to the live subscription that owns the endpoint URI. */
@@ -73,9 +90,10 @@ export class Login {
     return assignment;
   }
 
-  private async accessToken(grant: TokenGrant, at: Instant): Promise<AccessToken> {
-    const { ring } = this.dependencies;
-    return issueAccessToken(ring.signer(await ring.state()), grant, { issuedAt: at, jti: randomUUID() });
+  private async tokenPair(grant: TokenGrant & { family: RefreshFamily }, at: Instant): Promise<IssuedTokens> {
+    const { ring, masterKeys } = this.dependencies;
+    const access = issueAccessToken(ring.signer(await ring.state()), grant, { issuedAt: at, jti: randomUUID() });
+    return { access, refreshToken: issueRefreshToken(grant, at, masterKeys) };
   }
 
   /** The current period's token, signed again; or the first of a new period, recorded before it is given out. */

@@ -1,0 +1,63 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { FastifyInstance } from 'fastify';
+import { Gauge } from 'prom-client';
+import { type Logger, LOGGER, Registry } from '#platform';
+import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
+import { TokenStanding } from '../standing/token-standing.js';
+import { ClientDirectory } from './client-directory.js';
+import { GatewayCheck } from './gateway-check.js';
+import { gatewayRoute } from './gateway-route.js';
+
+/** The gateway check with the directory that it looks into, from start to stop. */
+@Injectable()
+export class Gateway {
+  private readonly directory: ClientDirectory;
+  private readonly stopping = new AbortController();
+  private following: Promise<void> | undefined;
+
+  constructor(
+    @Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies,
+    @Inject(TokenStanding) private readonly standing: TokenStanding,
+    @Inject(LOGGER) logger: Logger,
+    @Inject(Registry) registry: Registry,
+  ) {
+    this.directory = new ClientDirectory({
+      book: () => dependencies.book,
+      maxLagMs: dependencies.gateway.maxLagMs,
+      observer: {
+        outageBegan: (err) => {
+          logger.warn({ err }, 'the client directory lost the log; each gateway check reads it');
+        },
+        outageEnded: () => {
+          logger.info('the client directory follows the log again');
+        },
+      },
+    });
+    const { directory } = this;
+    new Gauge({
+      name: 'gateway_directory_lag_seconds',
+      help: 'Age of the newest marker of the log that came back to the client directory; it grows while no check is served',
+      registers: [registry],
+      collect() {
+        this.set(directory.lagMs() / 1000);
+      },
+    });
+  }
+
+  serve(fastify: FastifyInstance): void {
+    gatewayRoute(fastify, new GatewayCheck(this.dependencies, this.standing, this.directory));
+  }
+
+  start(): void {
+    const follow = () => {
+      if (!this.stopping.signal.aborted) this.following = this.directory.run(this.stopping.signal);
+    };
+    // Why it was not opened is told by its process.
+    this.dependencies.opened.then(follow, () => undefined);
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.following;
+  }
+}

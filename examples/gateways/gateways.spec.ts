@@ -1,0 +1,207 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+
+const text = (file: string): string => readFileSync(join(__dirname, file), 'utf8');
+
+const TOKEN_HEADERS = ['authorization', 'x-apx-authorization'];
+const GATEWAY_HEADERS = ['x-endpoint-uri', 'x-gateway-secret'];
+const IDENTITY_HEADERS = ['x-consumer-client-id', 'x-consumer-workspace-id', 'x-consumer-subscription-id'];
+
+/** What several servers may take for another path. */
+const CROOKED = ['/weather/..;/a', '/weather/%252e%252e/a', '/weather/a%2500b', '/weather/%25252fa'];
+
+describe('Traefik', () => {
+  interface Dynamic {
+    http: {
+      routers: Record<string, { rule: string; middlewares?: string[]; service: string; priority?: number }>;
+      middlewares: Record<string, Record<string, Record<string, unknown>>>;
+      services: Record<string, unknown>;
+    };
+  }
+  const { http } = parse(text('traefik/consumer-clients.yml')) as Dynamic;
+  const chain = (http.routers.weather?.middlewares ?? []).map((name) => http.middlewares[name] ?? {});
+
+  test('sets its headers, asks, removes them and the token, and only then strips the prefix', () => {
+    expect(chain.map((middleware) => Object.keys(middleware)[0])).toEqual([
+      'headers',
+      'forwardAuth',
+      'headers',
+      'stripPrefix',
+    ]);
+    const [set, , removed] = chain.map(({ headers }) => headers?.customRequestHeaders as Record<string, string>);
+    expect(lowerCased(set)).toEqual({ 'x-endpoint-uri': 'weather', 'x-gateway-secret': '{{ env "GATEWAY_SECRET" }}' });
+    expect(lowerCased(removed)).toEqual(
+      Object.fromEntries([...TOKEN_HEADERS, ...GATEWAY_HEADERS].map((name) => [name, ''])),
+    );
+    expect(Object.keys(http.services)).toContain(http.routers.weather?.service);
+  });
+
+  test('replaces every identity header by the check’s, in every spelling', () => {
+    const { forwardAuth } = chain[1] ?? {};
+    const pattern = new RegExp(String(forwardAuth?.authResponseHeadersRegex).replace('(?i)', ''), 'i');
+    for (const name of IDENTITY_HEADERS) {
+      expect(name).toMatch(pattern);
+      expect(name.replaceAll('-', '_')).toMatch(pattern);
+    }
+    expect((forwardAuth?.authRequestHeaders as string[]).map((name) => name.toLowerCase()).sort()).toEqual(
+      [...TOKEN_HEADERS, ...GATEWAY_HEADERS].sort(),
+    );
+    expect(forwardAuth).toMatchObject({ trustForwardHeader: false });
+  });
+
+  test('cleans paths, and refuses encoded separators', () => {
+    const { entryPoints } = parse(text('traefik/traefik.yml')) as {
+      entryPoints: { web: { http: { sanitizePath: boolean; encodedCharacters: Record<string, boolean> } } };
+    };
+    const { sanitizePath, encodedCharacters } = entryPoints.web.http;
+    expect(sanitizePath).toBe(true);
+    for (const character of ['Slash', 'BackSlash', 'NullCharacter', 'Semicolon', 'Percent']) {
+      expect(encodedCharacters[`allowEncoded${character}`]).toBe(false);
+    }
+    expect(http.routers.crooked).toMatchObject({ service: 'noop@internal', priority: 1000 });
+  });
+});
+
+describe('Envoy', () => {
+  interface Filter {
+    name: string;
+    typed_config: Record<string, unknown>;
+  }
+  interface Manager extends Record<string, unknown> {
+    http_filters: Filter[];
+    route_config: {
+      request_headers_to_remove: string[];
+      virtual_hosts: [{ routes: Record<string, unknown>[] }];
+    };
+  }
+  const { static_resources: resources } = parse(text('envoy/envoy.yaml')) as {
+    static_resources: {
+      listeners: [{ filter_chains: [{ filters: [{ typed_config: Manager }] }] }];
+      clusters: { name: string }[];
+    };
+  };
+  const manager = resources.listeners[0].filter_chains[0].filters[0].typed_config;
+  const [mutation, authorization, router] = manager.http_filters;
+  const [crooked, weather] = manager.route_config.virtual_hosts[0].routes;
+
+  test('forgets the consumer’s word, names the endpoint by route, asks, and then removes the token', () => {
+    expect([mutation, authorization, router].map((filter) => filter?.name)).toEqual([
+      'envoy.filters.http.header_mutation',
+      'envoy.filters.http.ext_authz',
+      'envoy.filters.http.router',
+    ]);
+    const { request_mutations: removals } = mutation?.typed_config.mutations as { request_mutations: object[] };
+    expect(removals).toEqual([...GATEWAY_HEADERS, ...IDENTITY_HEADERS].map((remove) => ({ remove })));
+    expect(weather).toMatchObject({
+      match: { prefix: '/weather/' },
+      typed_per_filter_config: {
+        'envoy.filters.http.header_mutation': {
+          mutations: {
+            request_mutations: [
+              {
+                append: {
+                  header: { key: 'x-endpoint-uri', value: 'weather' },
+                  append_action: 'OVERWRITE_IF_EXISTS_OR_ADD',
+                },
+              },
+            ],
+          },
+        },
+      },
+    });
+    expect([...manager.route_config.request_headers_to_remove].sort()).toEqual(
+      [...TOKEN_HEADERS, ...GATEWAY_HEADERS].sort(),
+    );
+  });
+
+  test('fails closed, shows the secret, and takes the identity from the answer', () => {
+    expect(authorization?.typed_config).toMatchObject({
+      failure_mode_allow: false,
+      status_on_error: { code: 'ServiceUnavailable' },
+      http_service: {
+        server_uri: { cluster: 'consumer_clients' },
+        path_prefix: '/gateway/check',
+        authorization_request: { headers_to_add: [{ key: 'x-gateway-secret' }] },
+        authorization_response: { allowed_upstream_headers: { patterns: [{ prefix: 'x-consumer-' }] } },
+      },
+      allowed_headers: {
+        patterns: ['x-endpoint-uri', 'x-apx-authorization', 'authorization'].map((exact) => ({ exact })),
+      },
+    });
+    expect(resources.clusters.map(({ name }) => name)).toEqual(['consumer_clients', 'weather_provider']);
+  });
+
+  test('makes paths straight before it routes them, and refuses what stays crooked', () => {
+    expect(manager).toMatchObject({
+      normalize_path: true,
+      merge_slashes: true,
+      path_with_escaped_slashes_action: 'REJECT_REQUEST',
+      common_http_protocol_options: { headers_with_underscores_action: 'DROP_HEADER' },
+    });
+    expect(crooked).toMatchObject({ direct_response: { status: 403 } });
+    const { safe_regex: found } = crooked?.match as { safe_regex: { regex: string } };
+    const pattern = new RegExp(`^${found.regex}$`);
+    for (const path of CROOKED) expect(path).toMatch(pattern);
+    for (const path of ['/weather/', '/weather/a.b/..c', '/weather/100%25', '/weather/a;b']) {
+      expect(path).not.toMatch(pattern);
+    }
+  });
+});
+
+describe('Caddy', () => {
+  /** Blocks by what opens them; lines in their order. */
+  type Block = (string | [string, Block])[];
+
+  function blocksOf(lines: Iterator<string>): Block {
+    const block: Block = [];
+    for (let next = lines.next(); next.done !== true; next = lines.next()) {
+      const line = next.value.trim();
+      if (line === '}') return block;
+      if (line === '{' || line.endsWith(' {')) block.push([line.slice(0, -1).trim(), blocksOf(lines)]);
+      else if (line !== '' && !line.startsWith('#')) block.push(line);
+    }
+    return block;
+  }
+  const block = (within: Block, name: string): Block =>
+    within.find((entry): entry is [string, Block] => typeof entry !== 'string' && entry[0] === name)?.[1] ?? [];
+  const caddyfile = blocksOf(text('caddy/Caddyfile').split('\n')[Symbol.iterator]());
+  const route = block(block(caddyfile, 'http://:8080'), 'route /weather/*');
+  const steps = route.map((step) => (typeof step === 'string' ? step : step[0]));
+
+  test('its blocks are closed', () => {
+    const lines = text('caddy/Caddyfile').split('\n');
+    const opened = lines.filter((line) => line.endsWith('{'));
+    expect(lines.filter((line) => line.trim() === '}')).toHaveLength(opened.length);
+    expect(steps.length).toBeGreaterThan(0);
+  });
+
+  test('refuses crooked paths, sets its headers, asks, removes them and the token, then strips the prefix', () => {
+    const places = [
+      'respond @crooked_as_sent 403',
+      'respond @crooked_as_decoded 403',
+      'request_header X-Endpoint-Uri weather',
+      'request_header X-Gateway-Secret {env.GATEWAY_SECRET}',
+      'request_header -X-Consumer-*',
+      'request_header -X_Consumer*',
+      'forward_auth 127.0.0.1:3000',
+      'request_header -X-Apx-Authorization',
+      'request_header -Authorization',
+      'request_header -X-Endpoint-Uri',
+      'request_header -X-Gateway-Secret',
+      'uri strip_prefix /weather',
+      'reverse_proxy 127.0.0.1:9000',
+    ].map((step) => steps.indexOf(step));
+    expect(places).not.toContain(-1);
+    expect(places).toEqual([...places].sort((a, b) => a - b));
+  });
+
+  test('takes the identity from the answer', () => {
+    const [uri, copied] = block(route, 'forward_auth 127.0.0.1:3000') as string[];
+    expect(uri).toBe('uri /gateway/check');
+    expect(copied?.toLowerCase().split(' ')).toEqual(['copy_headers', ...IDENTITY_HEADERS]);
+  });
+});
+
+const lowerCased = (headers: Readonly<Record<string, string>> = {}): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
