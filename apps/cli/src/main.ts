@@ -2,14 +2,20 @@
 import { Command } from 'commander';
 import { adminTokenCommand } from './admin-token.js';
 import { exitCodeOf } from './exit-codes.js';
+import { keysCommand } from './keys.js';
+import { masterKeyCommand } from './master-key.js';
 import { logCommand } from './log-copy/log-copy.js';
 import { projectionsCommand } from './projections.js';
 import { tokenCommand } from './token.js';
+import { tokensCommand } from './tokens.js';
 
 const program = new Command('consumer-clients')
   .description('Operators’ and auditors’ command line of Consumer Clients')
   .addCommand(tokenCommand())
   .addCommand(adminTokenCommand())
+  .addCommand(keysCommand())
+  .addCommand(masterKeyCommand())
+  .addCommand(tokensCommand())
   .addCommand(logCommand())
   .addCommand(projectionsCommand());
 

@@ -1,5 +1,4 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { MasterKeys } from '#credentials';
 import { configurationFrom } from '#platform';
 import { BootstrapIssuer, MANAGEMENT_SCOPES, type ManagementScope, isManagementScope } from '#tokens';
 import { masterKeysOf } from './master-keys.js';
@@ -24,7 +23,10 @@ export const tokenCommand = (): Command =>
     .addOption(new Option('--subject <name>', 'who acts, as the history names it').default('cli'))
     .addOption(new Option('--ttl <seconds>', 'how long it is good').argParser(Number).default(3600))
     .action(({ workspace, scope, subject, ttl }: TokenOptions) => {
-      const issuer = new BootstrapIssuer(bootstrapMasterKeys());
+      const configuration = configurationFrom(process.env);
+      if (configuration.managementIssuer)
+        throw new Error('MANAGEMENT_ISSUER is set: its tokens are the only good ones');
+      const issuer = new BootstrapIssuer(masterKeysOf(configuration));
       const request = {
         subject,
         scopes: scope,
@@ -38,10 +40,4 @@ function scopesIn(value: string): ManagementScope[] {
   const scopes = value.split(' ').filter((scope) => scope !== '');
   if (!scopes.every(isManagementScope)) throw new InvalidArgumentError('No such scope.');
   return scopes;
-}
-
-function bootstrapMasterKeys(): MasterKeys {
-  const configuration = configurationFrom(process.env);
-  if (configuration.managementIssuer) throw new Error('MANAGEMENT_ISSUER is set: its tokens are the only good ones');
-  return masterKeysOf(configuration);
 }

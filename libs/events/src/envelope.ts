@@ -12,7 +12,7 @@ export interface Actor {
   /** `sub` of the management token, the client's id at a login, or the name of our own process. */
   readonly subject: string;
   readonly roles: readonly string[];
-  /** How the wish came in: `http`, `cli`, `login`, `process-manager`, `start`. */
+  /** How the wish came in: `http`, `cli`, `login`, `process-manager`, `start`, `schedule`. */
   readonly via: string;
 }
 

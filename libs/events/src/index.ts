@@ -5,3 +5,4 @@ export * from './hash-chain.js';
 export * from './log-created.js';
 export * from './log-seal.js';
 export * from './registry.js';
+export * from './usage-recorded.js';

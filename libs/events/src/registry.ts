@@ -17,10 +17,19 @@ import * as endpointUri from './schemas/endpoint-uri.js';
 import * as log from './schemas/log.js';
 import * as signingKeys from './schemas/signing-keys.js';
 import * as subscription from './schemas/subscription.js';
+import * as usage from './schemas/usage.js';
+import type { UsageRecorded } from './usage-recorded.js';
 
 /** What our streams may hold, in its current form. */
 export type LogEvent =
-  ConsumerClientEvent | SubscriptionEvent | EndpointUriEvent | SigningKeysEvent | LogCreated | LogSealed | LogUnsealed;
+  | ConsumerClientEvent
+  | SubscriptionEvent
+  | EndpointUriEvent
+  | SigningKeysEvent
+  | UsageRecorded
+  | LogCreated
+  | LogSealed
+  | LogUnsealed;
 export type LogEventType = LogEvent['type'];
 
 /** A recorded event with its data in the current form; the metadata is as it was stored. */
@@ -57,6 +66,7 @@ const registry: { readonly [Type in LogEventType]: readonly [...OlderVersion[], 
   ConsumerClientUnassignedFromSubscription: [{ schema: consumerClient.ConsumerClientUnassignedFromSubscriptionV1 }],
   ConsumerClientStaticTokenIssued: [{ schema: consumerClient.ConsumerClientStaticTokenIssuedV1 }],
   ConsumerClientTokenRevoked: [{ schema: consumerClient.ConsumerClientTokenRevokedV1 }],
+  ConsumerClientTokensEnded: [{ schema: consumerClient.ConsumerClientTokensEndedV1 }],
   ConsumerClientRevoked: [{ schema: consumerClient.ConsumerClientRevokedV1 }],
   SubscriptionRegistered: [{ schema: subscription.SubscriptionRegisteredV1 }],
   SubscriptionEnded: [{ schema: subscription.SubscriptionEndedV1 }],
@@ -67,6 +77,7 @@ const registry: { readonly [Type in LogEventType]: readonly [...OlderVersion[], 
   SigningKeyRetired: [{ schema: signingKeys.SigningKeyRetiredV1 }],
   SigningKeyCompromised: [{ schema: signingKeys.SigningKeyCompromisedV1 }],
   SigningKeyRewrapped: [{ schema: signingKeys.SigningKeyRewrappedV1, sensitive: ['wrappedKey'] }],
+  UsageRecorded: [{ schema: usage.UsageRecordedV1 }],
   LogCreated: [{ schema: log.LogCreatedV1 }],
   LogSealed: [{ schema: log.LogSealedV1 }],
   LogUnsealed: [{ schema: log.LogUnsealedV1 }],

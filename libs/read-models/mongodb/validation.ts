@@ -48,6 +48,7 @@ const client = storedOf<ClientDocument>(
     authenticationType: oneOf('API_KEY', 'OAUTH2'),
     status: oneOf('ACTIVE', 'REVOKED'),
     createdAt: string,
+    lastUsedAt: string,
     revokedAt: string,
     revocationReason: string,
     credentials: arrayOf(
@@ -64,7 +65,7 @@ const client = storedOf<ClientDocument>(
     nameKey: string,
     subscriptionIds: arrayOf(string),
   },
-  ['revokedAt', 'revocationReason'],
+  ['lastUsedAt', 'revokedAt', 'revocationReason'],
 );
 
 const subscription = storedOf<SubscriptionDocument>(

@@ -8,6 +8,7 @@ import {
   type WorkspaceId,
   isClientId,
 } from '#domain';
+import type { ClientUsage } from '#events';
 import type { FollowedEvent, Projection } from './projection.js';
 import { searchKey } from './search-key.js';
 
@@ -27,6 +28,8 @@ export interface ClientDocument {
   readonly authenticationType: AuthenticationType;
   readonly status: 'ACTIVE' | 'REVOKED';
   readonly createdAt: Instant;
+  /** Of any use that an auth process recorded: up to a minute behind. */
+  readonly lastUsedAt?: Instant;
   readonly revokedAt?: Instant;
   readonly revocationReason?: string;
   /** Oldest first: the newest generation, and the one before it while its overlap lasts. Empty once revoked. */
@@ -62,7 +65,17 @@ export function clientOf({ stream }: FollowedEvent): ClientId | undefined {
   return clientId;
 }
 
-const apply = (client: ClientDocument | undefined, event: FollowedEvent): ClientDocument => {
+/** Usage comes from streams of its own, also after the client's revocation: what was seen just before it. */
+const used = (client: ClientDocument | undefined, usage: ClientUsage | undefined): ClientDocument => {
+  if (!client || !usage) throw new Error('Usage of a client that is unknown');
+  const { lastUsedAt } = client;
+  return lastUsedAt !== undefined && usage.lastUsedAt <= lastUsedAt
+    ? client
+    : { ...client, lastUsedAt: usage.lastUsedAt };
+};
+
+const apply = (client: ClientDocument | undefined, event: FollowedEvent, id: string): ClientDocument => {
+  if (event.type === 'UsageRecorded') return used(client, event.data.clients[id as ClientId]);
   if (event.type === 'ConsumerClientCreated' && client === undefined) {
     const { clientId, workspaceId, name, authenticationType, createdAt } = event.data;
     return {
@@ -103,6 +116,7 @@ const apply = (client: ClientDocument | undefined, event: FollowedEvent): Client
     // They change nothing that is listed, but the revision that `If-Match` compares.
     case 'ConsumerClientStaticTokenIssued':
     case 'ConsumerClientTokenRevoked':
+    case 'ConsumerClientTokensEnded':
       return client;
     default:
       throw new Error(`${event.type} is no event of a client`);
@@ -139,6 +153,7 @@ export const clients: Projection<ClientDocument> = {
   ]),
   arrayIndexes: ['subscriptionIds'],
   documentsOf: (event) => {
+    if (event.type === 'UsageRecorded') return Object.keys(event.data.clients);
     const clientId = clientOf(event);
     return clientId === undefined ? [] : [clientId];
   },

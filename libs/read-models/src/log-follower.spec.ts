@@ -50,6 +50,10 @@ class Connection implements EventLog {
     if (cut.aborted) throw new LogUnavailable('The connection was cut');
   }
 
+  mark(): Promise<void> {
+    return this.connected().mark();
+  }
+
   private connected(): EventLog {
     if (this.log) return this.log;
     this.failures += 1;

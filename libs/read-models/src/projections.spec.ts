@@ -112,6 +112,19 @@ describe('what is listed', () => {
     expect((await client('a')).revision).toBe(1n);
   });
 
+  it('shows when a client was last used, by whichever process, without a new revision, also after its end', async () => {
+    await stage.create('a');
+    await stage.create('b');
+    const [early, late] = ['2026-03-01T09:00:00.000Z', '2026-03-01T10:00:00.000Z'];
+    await stage.used('one', { [clientNamed('a')]: late, [clientNamed('b')]: early });
+    await stage.used('two', { [clientNamed('a')]: early });
+    expect(await client('a')).toMatchObject({ revision: 0n, doc: { lastUsedAt: late, name: 'Client a' } });
+    expect(await client('b')).toMatchObject({ revision: 0n, doc: { lastUsedAt: early } });
+    await stage.revoke('b');
+    await stage.used('three', { [clientNamed('b')]: late });
+    expect(await client('b')).toMatchObject({ revision: 1n, doc: { status: 'REVOKED', lastUsedAt: late } });
+  });
+
   it('is a subscription, live and then ended', async () => {
     await stage.register('weather', 'Weather Forecasts');
     await stage.subscription('weather', {

@@ -8,6 +8,7 @@ import {
   type ConsumerClientRevoked,
   type ConsumerClientSecretRotated,
   type ConsumerClientTokenRevoked,
+  type ConsumerClientTokensEnded,
   type ConsumerClientUnassignedFromSubscription,
   MAX_NAME_LENGTH,
   MAX_OVERLAP_SECONDS,
@@ -37,6 +38,7 @@ type CredentialRetired = ConsumerClientCredentialRetired['data'];
 type Assigned = ConsumerClientAssignedToSubscription['data'];
 type Unassigned = ConsumerClientUnassignedFromSubscription['data'];
 type TokenRevoked = ConsumerClientTokenRevoked['data'];
+type TokensEnded = ConsumerClientTokensEnded['data'];
 type Revoked = ConsumerClientRevoked['data'];
 
 export class ConsumerClientCreatedV1 implements Created {
@@ -104,6 +106,11 @@ export class ConsumerClientTokenRevokedV1 implements TokenRevoked {
   @IsInstant() issuedAt!: string;
   @IsInstant() revokedAt!: string;
   @IsInstant() expiresAt!: string;
+}
+
+export class ConsumerClientTokensEndedV1 implements TokensEnded {
+  @IsInstant() issuedUpTo!: string;
+  @IsInstant() endedAt!: string;
 }
 
 export class ConsumerClientRevokedV1 implements Revoked {

@@ -24,7 +24,7 @@ export const IsVerifier = () => Matches(/^\$argon2id\$[!-~]{1,500}$/);
 /** A real moment, written as `Date.toISOString()` writes it. */
 export const IsInstant = () => is('isInstant', isInstant);
 
-const isInstant = (value: unknown): boolean => {
+export const isInstant = (value: unknown): boolean => {
   if (typeof value !== 'string') return false;
   const date = new Date(value);
   return !Number.isNaN(date.getTime()) && date.toISOString() === value;

@@ -1,0 +1,49 @@
+import { Command } from 'commander';
+import { type SigningKey, signingKey, signsFrom } from '#domain';
+import { lastTokenEnd } from '#tokens';
+import { subjectOption, withBook, withSigningKeys } from './book.js';
+
+interface SubjectOptions {
+  readonly subject: string;
+}
+
+/** `keys`: the signing keys of tokens (CREDENTIALS §3). */
+export const keysCommand = (): Command =>
+  new Command('keys')
+    .description('the keys that tokens are signed with')
+    .addCommand(
+      new Command('list').description('every key, oldest first').action(async () => {
+        const { keys } = await withBook(async ({ signingKeys }) => (await signingKeys.read()).state);
+        for (const key of keys) console.log(lineOf(key));
+      }),
+    )
+    .addCommand(
+      new Command('rotate')
+        .description('publish the next key (TOKEN_ALG); it signs by itself when every verifier can have it')
+        .addOption(subjectOption())
+        .action(async ({ subject }: SubjectOptions) => {
+          console.log(lineOf(await withSigningKeys(subject, ({ operations }) => operations.rotate())));
+        }),
+    )
+    .addCommand(
+      new Command('compromise')
+        .description('give up a key: every token that it signed is refused from now on, and another key signs')
+        .argument('<kid>')
+        .addOption(subjectOption())
+        .action(async (kid: string, { subject }: SubjectOptions) => {
+          const state = await withSigningKeys(subject, ({ operations }) => operations.compromise(kid));
+          for (const key of [state.keys.find((each) => each.kid === kid), signingKey(state)]) {
+            if (key) console.log(lineOf(key));
+          }
+        }),
+    );
+
+const lineOf = (key: SigningKey): string => [key.kid, key.alg, key.status.padEnd(11), since(key)].join('  ');
+
+const since = (key: SigningKey): string => {
+  const { publishedAt, activatedAt, retiredAt, compromisedAt } = key;
+  if (compromisedAt !== undefined) return `since ${compromisedAt}`;
+  if (retiredAt !== undefined) return `since ${retiredAt}, in the JWKS until ${lastTokenEnd(retiredAt)}`;
+  if (activatedAt !== undefined) return `since ${activatedAt}`;
+  return `since ${publishedAt}, signs from ${signsFrom(key)}`;
+};
