@@ -86,10 +86,11 @@ describe('docker-compose.yml', () => {
 
   it.each(OURS)('gives %s a configuration that it can start with', (name) => {
     const { environment = {}, command } = single.services[name] ?? {};
-    const { MASTER_KEY_FILE, ...rest } = Object.fromEntries(
+    const { MASTER_KEY_FILE, GATEWAY_SECRET_FILE, ...rest } = Object.fromEntries(
       Object.entries(environment).map(([variable, value]) => [variable, interpolated(value, given)]),
     );
     expect(MASTER_KEY_FILE).toBe('/run/secrets/master_key');
+    expect(GATEWAY_SECRET_FILE).toBe(name === 'auth' ? '/run/secrets/gateway_secret' : undefined);
     const configuration = configurationFrom(rest);
     expect(configuration.publicUrl).toBe(given.PUBLIC_URL);
     expect(configuration.eventStoreDbUrl).toMatch(/^esdb:/);

@@ -5,7 +5,7 @@ import { authDependencies } from '../../auth/src/dependencies.js';
 import { managementDependencies } from '../../management/src/dependencies.js';
 import { serveOpenApi } from '../../management/src/openapi.js';
 import { projectorDependencies } from '../../projector/src/dependencies.js';
-import { ownManagementTokens, ownMasterKeys } from './own-secrets.js';
+import { ownGatewaySecret, ownManagementTokens, ownMasterKeys } from './own-secrets.js';
 import { StandaloneModule } from './standalone.module.js';
 
 runProcess(async (configuration, logger) => {
@@ -18,7 +18,11 @@ runProcess(async (configuration, logger) => {
   return {
     module: StandaloneModule.with({
       management: managementDependencies({ log, readStore, masterKeys, tokens, clock, configuration }),
-      auth: authDependencies({ log, masterKeys, clock, configuration }),
+      auth: authDependencies({
+        ...{ log, masterKeys, clock, configuration },
+        managementTokens: tokens,
+        gatewaySecret: ownGatewaySecret(configuration),
+      }),
       projector: projectorDependencies({ log, readStore, clock, seizeLeases: true }),
     }),
     dependencies: [log, readStore],

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { ConfigurationError, configurationFrom, type Environment } from '#platform';
 
 const KEY = Buffer.alloc(32, 7).toString('base64');
+const GATEWAY_SECRET = 'g'.repeat(43);
 const issuer = {
   MANAGEMENT_ISSUER: 'https://id.market.example',
   MANAGEMENT_JWKS_URL: 'https://id.market.example/jwks',
@@ -37,7 +38,8 @@ describe('the configuration', () => {
       previousMasterKeys: [],
       fenceMaxAgeMs: 2_000,
       tokenAlg: 'EdDSA',
-      rateLimits: { managementPerSubject: 60_000 },
+      rateLimits: { managementPerSubject: 60_000, loginPerClient: 60_000, loginPerAddress: 600 },
+      gateway: { uriFrom: 'header', tokenHeader: 'x-apx-authorization', maxLagMs: 1000 },
       logLevel: 'info',
       allowHttp: false,
       trustedProxies: [],
@@ -58,6 +60,12 @@ describe('the configuration', () => {
       MASTER_KEY_PREVIOUS: `${KEY}, ${KEY}`,
       TOKEN_ALG: 'RS256',
       RATE_LIMIT_MANAGEMENT_PER_SUBJECT: '0',
+      RATE_LIMIT_LOGIN_PER_CLIENT: '0',
+      RATE_LIMIT_LOGIN_PER_ADDRESS: '20',
+      GATEWAY_URI_FROM: 'x-forwarded-uri',
+      GATEWAY_TOKEN_HEADER: 'X-Marketplace-Token',
+      GATEWAY_SECRET_FILE: file(`${GATEWAY_SECRET}\n`),
+      GATEWAY_MAX_LAG_MS: '0',
       TRUSTED_PROXIES: '10.0.0.0/8, ::1',
       METRICS_PORT: '9090',
       LOG_LEVEL: 'warn',
@@ -72,7 +80,13 @@ describe('the configuration', () => {
       previousMasterKeys: [Buffer.alloc(32, 7), Buffer.alloc(32, 7)],
       tokenAlg: 'RS256',
       managementIssuer: { issuer: 'https://id.market.example', audience: 'consumer-clients' },
-      rateLimits: { managementPerSubject: 0 },
+      rateLimits: { managementPerSubject: 0, loginPerClient: 0, loginPerAddress: 20 },
+      gateway: {
+        uriFrom: 'x-forwarded-uri',
+        tokenHeader: 'x-marketplace-token',
+        secret: GATEWAY_SECRET,
+        maxLagMs: 0,
+      },
       trustedProxies: ['10.0.0.0/8', '::1'],
       metricsPort: 9090,
     });
@@ -108,7 +122,18 @@ describe('the configuration', () => {
     ['MANAGEMENT_JWKS_URL', { ...issuer, MANAGEMENT_JWKS_URL: 'http://id.market.example/jwks' }],
     ['MANAGEMENT_AUDIENCE', { ...issuer, MANAGEMENT_AUDIENCE: '' }],
     ['RATE_LIMIT_MANAGEMENT_PER_SUBJECT', { RATE_LIMIT_MANAGEMENT_PER_SUBJECT: '-1' }],
+    ['RATE_LIMIT_LOGIN_PER_CLIENT', { RATE_LIMIT_LOGIN_PER_CLIENT: '1e3' }],
+    ['RATE_LIMIT_LOGIN_PER_ADDRESS', { RATE_LIMIT_LOGIN_PER_ADDRESS: 'none' }],
+    ['GATEWAY_URI_FROM', { GATEWAY_URI_FROM: 'X-Endpoint-Uri' }],
+    ['GATEWAY_TOKEN_HEADER', { GATEWAY_TOKEN_HEADER: 'x_apx_authorization' }],
+    ['GATEWAY_TOKEN_HEADER', { GATEWAY_TOKEN_HEADER: 'a: b' }],
+    ['GATEWAY_SECRET_FILE', { GATEWAY_SECRET_FILE: '/nowhere/gateway.secret' }],
+    ['GATEWAY_SECRET_FILE', { GATEWAY_SECRET_FILE: file('too short') }],
+    ['GATEWAY_SECRET_FILE', { GATEWAY_SECRET_FILE: file(`${GATEWAY_SECRET}\n${GATEWAY_SECRET}`) }],
+    ['GATEWAY_MAX_LAG_MS', { GATEWAY_MAX_LAG_MS: 'none' }],
     ['TRUSTED_PROXIES', { TRUSTED_PROXIES: '10.0.0.0/33' }],
+    ['TRUSTED_PROXIES', { TRUSTED_PROXIES: '0.0.0.0/0' }],
+    ['TRUSTED_PROXIES', { TRUSTED_PROXIES: '::/0' }],
     ['TRUSTED_PROXIES', { TRUSTED_PROXIES: 'proxy.internal' }],
     ['METRICS_PORT', { METRICS_PORT: '3000' }],
     ['LOG_LEVEL', { LOG_LEVEL: 'loud' }],
@@ -131,6 +156,7 @@ describe('the configuration', () => {
       );
     }
     expect(refusal({ MASTER_KEY_FILE: file(secret) }).message).not.toContain(secret);
+    expect(refusal({ GATEWAY_SECRET_FILE: file(`a ${secret}`) }).message).not.toContain(secret);
     for (const variable of ['EVENTSTOREDB_URL', 'MONGODB_URL']) {
       expect(JSON.stringify(refusal({ [variable]: `http://admin:${secret}@log:2113` }))).not.toContain(secret);
     }

@@ -29,6 +29,29 @@ export interface ManagementIssuer {
   readonly audience: string;
 }
 
+/** Where the gateway check finds the endpoint that is called: one place, the others are ignored (CREDENTIALS §7). */
+const GATEWAY_URI_SOURCES = ['header', 'x-original-uri', 'x-forwarded-uri', 'path'] as const;
+
+/** How gateways talk to the gateway check. */
+export interface GatewayConfiguration {
+  readonly uriFrom: (typeof GATEWAY_URI_SOURCES)[number];
+  /** Header of the consumer's token, in lower case. */
+  readonly tokenHeader: string;
+  /** What gateways send as `X-Gateway-Secret`; absent: the standalone's own file. */
+  readonly secret?: string;
+  /** Milliseconds by which the client directory may be behind the log; past them each check reads the log. */
+  readonly maxLagMs: number;
+}
+
+/** Calls a minute; 0 = off. */
+export interface RateLimits {
+  readonly managementPerSubject: number;
+  /** Of all that authenticates a client; its refused ones are counted apart. */
+  readonly loginPerClient: number;
+  /** Of made-up credentials; an IPv6 /64 is one address. */
+  readonly loginPerAddress: number;
+}
+
 /** Everything that the environment decides (DESIGN §7). */
 export interface Configuration {
   /** 0: any free port. */
@@ -52,8 +75,8 @@ export interface Configuration {
   readonly tokenAlg: (typeof TOKEN_ALGORITHMS)[number];
   /** Absent: the bootstrap issuer. */
   readonly managementIssuer?: ManagementIssuer;
-  /** Calls a minute; 0 = off. */
-  readonly rateLimits: { readonly managementPerSubject: number };
+  readonly rateLimits: RateLimits;
+  readonly gateway: GatewayConfiguration;
   readonly logLevel: LogLevel;
   /** Plain HTTP beyond this machine is wanted: TLS ends at a proxy. */
   readonly allowHttp: boolean;
@@ -93,8 +116,11 @@ export function configurationFrom(env: Environment): Configuration {
     tokenAlg: oneOf(env, 'TOKEN_ALG', TOKEN_ALGORITHMS) ?? 'EdDSA',
     ...(managementIssuer && { managementIssuer }),
     rateLimits: {
-      managementPerSubject: wholeNumber(env, 'RATE_LIMIT_MANAGEMENT_PER_SUBJECT', Number.MAX_SAFE_INTEGER) ?? 60_000,
+      managementPerSubject: rateLimit(env, 'RATE_LIMIT_MANAGEMENT_PER_SUBJECT') ?? 60_000,
+      loginPerClient: rateLimit(env, 'RATE_LIMIT_LOGIN_PER_CLIENT') ?? 60_000,
+      loginPerAddress: rateLimit(env, 'RATE_LIMIT_LOGIN_PER_ADDRESS') ?? 600,
     },
+    gateway: gatewayFrom(env),
     logLevel: oneOf(env, 'LOG_LEVEL', LOG_LEVELS) ?? 'info',
     allowHttp,
     ...(metricsPort !== undefined && { metricsPort }),
@@ -106,6 +132,14 @@ export function configurationFrom(env: Environment): Configuration {
 export function masterKeyIn(base64: string, variable: string): Buffer {
   if (!/^[A-Za-z0-9+/]{43}=$/.test(base64)) throw new ConfigurationError(variable, 'must be 32 bytes in base64');
   return Buffer.from(base64, 'base64');
+}
+
+/** A gateway secret as `GATEWAY_SECRET_FILE` has it. Throws `ConfigurationError` naming `variable` (or the file). */
+export function gatewaySecretIn(contents: string, variable: string): string {
+  if (!/^[\x21-\x7e]{32,256}$/.test(contents)) {
+    throw new ConfigurationError(variable, 'must hold 32 to 256 visible ASCII characters');
+  }
+  return contents;
 }
 
 /** An empty value is an absent one, as Compose files and shells make them. */
@@ -128,6 +162,9 @@ function wholeNumber(env: Environment, variable: string, max: number): number | 
   }
   return Number(value);
 }
+
+const rateLimit = (env: Environment, variable: string): number | undefined =>
+  wholeNumber(env, variable, Number.MAX_SAFE_INTEGER);
 
 function oneOf<T extends string>(env: Environment, variable: string, allowed: readonly T[]): T | undefined {
   const value = text(env, variable);
@@ -154,13 +191,32 @@ function masterKeyFrom(env: Environment): Buffer | undefined {
     throw new ConfigurationError('MASTER_KEY', 'and MASTER_KEY_FILE must not both be set');
   }
   if (key !== undefined) return masterKeyIn(key, 'MASTER_KEY');
-  if (file === undefined) return undefined;
+  return file === undefined ? undefined : masterKeyIn(contentsOf(file, 'MASTER_KEY_FILE'), 'MASTER_KEY_FILE');
+}
+
+function contentsOf(file: string, variable: string): string {
   try {
-    return masterKeyIn(readFileSync(file, 'utf8').trim(), 'MASTER_KEY_FILE');
-  } catch (error) {
-    if (error instanceof ConfigurationError) throw error;
-    throw new ConfigurationError('MASTER_KEY_FILE', 'names a file that can not be read');
+    return readFileSync(file, 'utf8').trim();
+  } catch {
+    throw new ConfigurationError(variable, 'names a file that can not be read');
   }
+}
+
+function gatewayFrom(env: Environment): GatewayConfiguration {
+  const tokenHeader = text(env, 'GATEWAY_TOKEN_HEADER') ?? 'x-apx-authorization';
+  // RFC 9110 §5.6.2, without the underscore: gateways drop or rename such headers.
+  if (!/^[A-Za-z0-9!#$%&'*+.^`|~-]{1,64}$/.test(tokenHeader)) {
+    throw new ConfigurationError('GATEWAY_TOKEN_HEADER', "must be a header's name");
+  }
+  const file = text(env, 'GATEWAY_SECRET_FILE');
+  return {
+    uriFrom: oneOf(env, 'GATEWAY_URI_FROM', GATEWAY_URI_SOURCES) ?? 'header',
+    tokenHeader: tokenHeader.toLowerCase(),
+    ...(file !== undefined && {
+      secret: gatewaySecretIn(contentsOf(file, 'GATEWAY_SECRET_FILE'), 'GATEWAY_SECRET_FILE'),
+    }),
+    maxLagMs: wholeNumber(env, 'GATEWAY_MAX_LAG_MS', 60_000) ?? 1000,
+  };
 }
 
 function managementIssuerFrom(env: Environment, allowHttp: boolean): ManagementIssuer | undefined {
@@ -222,7 +278,8 @@ function httpUrl(value: string, variable: string): URL {
 function cidr(value: string): string {
   const [address = '', prefix] = value.split('/', 2);
   const bits = isIP(address) === 4 ? 32 : 128;
-  const prefixIsFine = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
+  // A prefix of 0 would trust everyone: any caller could name itself any address.
+  const prefixIsFine = prefix === undefined || (/^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) <= bits);
   if (isIP(address) === 0 || !prefixIsFine || value.split('/').length > 2) {
     throw new ConfigurationError('TRUSTED_PROXIES', 'must be addresses or CIDRs, separated by commas');
   }

@@ -87,6 +87,8 @@ const fastifyAdapter = (configuration: Configuration, logger: Logger): FastifyAd
     },
     trustProxy: configuration.trustedProxies.length > 0 && [...configuration.trustedProxies],
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: MAX_PATH_PARAMETER },
+    // What follows is a consumer's own path, for the check to look at: no router may decode or refuse it.
+    rewriteUrl: ({ url = '' }) => (url.startsWith('/gateway/check/') ? '/gateway/check' : url),
     // What arrives on an open connection while we drain is accepted, and so is finished.
     return503OnClosing: false,
     // No module uses Nest middleware.

@@ -5,6 +5,7 @@ export {
   ConfigurationError,
   configurationFrom,
   type Environment,
+  type GatewayConfiguration,
   type LogLevel,
   type ManagementIssuer,
 } from './configuration.js';
@@ -23,14 +24,17 @@ export {
   validationFailed,
 } from './problem.js';
 export { problemOf } from './problem-filter.js';
+export { networkOf } from './network.js';
 export type { ProcessDependency } from './process-dependency.js';
 export { RateLimit, rateLimited, rateLimitHeaders, type RateLimitOptions, type RateLimitState } from './rate-limit.js';
 export { type ProcessParts, runProcess } from './run-process.js';
 export {
   adminTokenPath,
+  gatewaySecretPath,
   masterKeyPath,
   prepareDataDir,
   readableByOthers,
+  standaloneGatewaySecret,
   standaloneMasterKey,
 } from './standalone-files.js';
 export { MayBeAbsent } from './validation.js';

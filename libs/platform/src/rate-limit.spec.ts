@@ -27,8 +27,21 @@ describe('a rate limit', () => {
     expect(take(rate, 'subject-999').allowed).toBe(false);
   });
 
+  it('says whether a key has calls left, and counts nothing by that', () => {
+    const { clock, rate } = limitAt(1);
+    expect(rate.spent('portal')).toBeUndefined();
+    expect(take(rate, 'portal').allowed).toBe(true);
+    expect(rate.spent('portal')).toEqual({ allowed: false, limit: 1, remaining: 0, resetSeconds: 60 });
+    expect(rate.spent('another')).toBeUndefined();
+    clock.now = 60_000;
+    expect(rate.spent('portal')).toBeUndefined();
+    expect(take(rate, 'portal').allowed).toBe(true);
+  });
+
   it('is off at 0', () => {
-    expect(limitAt(0).rate.take('portal')).toBeUndefined();
+    const { rate } = limitAt(0);
+    expect(rate.take('portal')).toBeUndefined();
+    expect(rate.spent('portal')).toBeUndefined();
   });
 
   it('tells the caller when to come back', () => {

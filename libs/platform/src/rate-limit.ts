@@ -21,9 +21,15 @@ export interface RateLimitOptions {
   readonly now?: () => number;
 }
 
+interface Window {
+  count: number;
+  /** By `now`. */
+  readonly endsAt: number;
+}
+
 /** Counts calls in a fixed window per key, which begins with the key's first call. */
 export class RateLimit {
-  private readonly windows: LRUCache<string, { count: number; readonly endsAt: number }>;
+  private readonly windows: LRUCache<string, Window>;
   private readonly limit: number;
   private readonly windowMs: number;
   private readonly now: () => number;
@@ -39,19 +45,31 @@ export class RateLimit {
   take(key: string): RateLimitState | undefined {
     if (this.limit === 0) return undefined;
     const now = this.now();
-    let window = this.windows.get(key);
-    if (!window || window.endsAt <= now) {
+    let window = this.running(key, now);
+    if (!window) {
       window = { count: 0, endsAt: now + this.windowMs };
       this.windows.set(key, window);
     }
     const allowed = window.count < this.limit;
     if (allowed) window.count += 1;
-    return {
-      allowed,
-      limit: this.limit,
-      remaining: this.limit - window.count,
-      resetSeconds: Math.max(1, Math.ceil((window.endsAt - now) / 1000)),
-    };
+    return this.stateOf(window, allowed, now);
+  }
+
+  /** How `key` stands where it has no call left, else `undefined`; counts nothing. */
+  spent(key: string): RateLimitState | undefined {
+    const now = this.now();
+    const window = this.running(key, now);
+    return window && window.count >= this.limit ? this.stateOf(window, false, now) : undefined;
+  }
+
+  private running(key: string, now: number): Window | undefined {
+    const window = this.windows.get(key);
+    return window && window.endsAt > now ? window : undefined;
+  }
+
+  private stateOf({ count, endsAt }: Window, allowed: boolean, now: number): RateLimitState {
+    const resetSeconds = Math.max(1, Math.ceil((endsAt - now) / 1000));
+    return { allowed, limit: this.limit, remaining: this.limit - count, resetSeconds };
   }
 }
 

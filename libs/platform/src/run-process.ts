@@ -31,6 +31,8 @@ export function runProcess(compose: Compose): void {
 }
 
 async function start(compose: Compose): Promise<void> {
+  // Whatever it makes is its owner's: event logs hold verifiers and wrapped keys.
+  process.umask(0o077);
   const configuration = configurationFrom(process.env);
   const logger = createLogger(configuration.logLevel);
   const { module, dependencies, extend, onListening, onOpen } = await compose(configuration, logger);

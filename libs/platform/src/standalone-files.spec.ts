@@ -3,7 +3,15 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { ConfigurationError, masterKeyPath, prepareDataDir, readableByOthers, standaloneMasterKey } from '#platform';
+import {
+  ConfigurationError,
+  gatewaySecretPath,
+  masterKeyPath,
+  prepareDataDir,
+  readableByOthers,
+  standaloneGatewaySecret,
+  standaloneMasterKey,
+} from '#platform';
 
 const newDataDir = () => {
   const dataDir = join(mkdtempSync(join(tmpdir(), 'standalone-')), 'nested', 'data');
@@ -40,6 +48,16 @@ describe("the standalone's files", () => {
     writeFileSync(masterKeyPath(dataDir), 'half a k');
     expect(() => standaloneMasterKey(dataDir)).toThrow(ConfigurationError);
     expect(readFileSync(masterKeyPath(dataDir), 'utf8')).toBe('half a k');
+  });
+
+  it('hold the gateway secret, made once, unless it was put there', () => {
+    const dataDir = newDataDir();
+    const secret = standaloneGatewaySecret(dataDir);
+    expect(secret).toMatch(/^[\w-]{43}$/);
+    expect(mode(gatewaySecretPath(dataDir))).toBe(0o600);
+    expect(standaloneGatewaySecret(dataDir)).toBe(secret);
+    writeFileSync(gatewaySecretPath(dataDir), 'too short');
+    expect(() => standaloneGatewaySecret(dataDir)).toThrow(ConfigurationError);
   });
 
   it('tell when others may read them', () => {

@@ -11,13 +11,16 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ConfigurationError, masterKeyIn } from './configuration.js';
+import { ConfigurationError, gatewaySecretIn, masterKeyIn } from './configuration.js';
 
 /** Where the standalone keeps its master key: 32 bytes in base64. Losing it loses every credential. */
 export const masterKeyPath = (dataDir: string): string => join(dataDir, 'master.key');
 
 /** Where the bootstrap administrator's token lies (CREDENTIALS §6). */
 export const adminTokenPath = (dataDir: string): string => join(dataDir, 'admin.token');
+
+/** What gateways send as `X-Gateway-Secret`: 32 random bytes in base64url. */
+export const gatewaySecretPath = (dataDir: string): string => join(dataDir, 'gateway.secret');
 
 /** Makes the directory with mode 0700 where it is missing. Throws `ConfigurationError` where it can't be made. */
 export const prepareDataDir = (dataDir: string): void => {
@@ -36,6 +39,13 @@ export function standaloneMasterKey(dataDir: string): Buffer {
   const path = masterKeyPath(dataDir);
   if (statSync(path, { throwIfNoEntry: false }) === undefined) writeOnce(path, randomBytes(32).toString('base64'));
   return masterKeyIn(readFileSync(path, 'utf8').trim(), path);
+}
+
+/** The standalone's own gateway secret, made likewise. Throws `ConfigurationError` when the file holds no such secret. */
+export function standaloneGatewaySecret(dataDir: string): string {
+  const path = gatewaySecretPath(dataDir);
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) writeOnce(path, randomBytes(32).toString('base64url'));
+  return gatewaySecretIn(readFileSync(path, 'utf8').trim(), path);
 }
 
 /** Whether the file's group or others may read it: a secret's owner should be told. */
