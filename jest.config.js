@@ -18,6 +18,6 @@ module.exports = {
   },
   transformIgnorePatterns: [
     '<rootDir>/dist/',
-    '/node_modules/(?!(@nestjs|jose|file-type|strtok3|token-types|uint8array-extras|@tokenizer|@borewit|load-esm|cookie|js-yaml|es-toolkit|uuid|lru-cache)/)',
+    '/node_modules/(?!(@nestjs|jose|openid-client|oauth4webapi|file-type|strtok3|token-types|uint8array-extras|@tokenizer|@borewit|load-esm|cookie|js-yaml|es-toolkit|uuid|lru-cache)/)',
   ],
 };

@@ -89,7 +89,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
     /** The batches of a subscription until `isEnough` says so of one of them. */
     const followUntil = async (
       isEnough: (batch: LogBatch) => boolean | Promise<boolean>,
-      options: { after?: Position; batchSize?: number } = {},
+      options: { after?: Position; batchSize?: number; marked?: boolean } = {},
     ) => {
       const batches: LogBatch[] = [];
       for await (const batch of log.subscribe({ signal: new AbortController().signal, ...options })) {
@@ -401,6 +401,32 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         );
         await appending;
         expect(ids(eventsOf(batches, stream))).toEqual(ids(events));
+      });
+
+      it('tells by markers how much has come, and nothing of it where nobody asked', async () => {
+        const { appended: end } = await streamOf(1);
+        const stream = newStream();
+        const events = newEvents(2);
+        let acknowledgedAt = Infinity;
+        let marking: Promise<void> | undefined;
+        const appendAndMark = async () => {
+          await log.append(stream, 'none', events);
+          acknowledgedAt = performance.now();
+          await log.mark();
+        };
+        const batches = await followUntil(
+          ({ caughtUp, completeTo = -Infinity }) => {
+            if (caughtUp) marking ??= appendAndMark();
+            return completeTo >= acknowledgedAt;
+          },
+          { after: end.position, marked: true },
+        );
+        await marking;
+        // A marker never comes before what was acknowledged before it.
+        expect(ids(eventsOf(batches, stream))).toEqual(ids(events));
+        expect(batches.flatMap((batch) => batch.events).filter((event) => !isOurStream(event.stream))).toEqual([]);
+        const unmarked = await followUntil(({ caughtUp }) => caughtUp, { after: end.position });
+        expect(unmarked.filter(({ completeTo }) => completeTo !== undefined)).toEqual([]);
       });
 
       it('brings the live appends of many callers in order, each once', async () => {

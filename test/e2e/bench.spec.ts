@@ -64,6 +64,17 @@ test('a quick benchmark measures every row, prints and saves them, and leaves th
   expect(leftovers()).toEqual([]);
 }, 120_000);
 
+test('the benchmark of authentication measures every row, and finds no revoked client let in', async () => {
+  const out = join(folder, 'auth.json');
+  const { stdout, stderr, code } = await runBench('auth', '--quick', '--out', out);
+  expect([code, stderr]).toEqual([0, expect.stringContaining('… revocations')]);
+  const { rows } = JSON.parse(readFileSync(out, 'utf8')) as { rows: Row[] };
+  expect(new Set(rows.map(({ section }) => section)).size).toBe(5);
+  expect(rows.find(({ name }) => name.startsWith('logins accepted'))).toMatchObject({ value: 0, met: true });
+  for (const { name } of rows) expect(stdout).toContain(name);
+  expect(leftovers()).toEqual([]);
+}, 120_000);
+
 test('an unknown suite is refused by the names of those that there are', async () => {
   const { code, stderr } = await runBench('speed');
   expect(code).toBe(1);

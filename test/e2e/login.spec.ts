@@ -90,7 +90,13 @@ describe('an OAUTH2 client', () => {
     const plain = await postLogin(server.url, undefined, request());
     expect(plain.status).toBe(200);
     expect(plain.header('cache-control')).toBe('no-store');
-    expect(plain.body).toEqual({ access_token: plain.body.access_token, token_type: 'Bearer', expires_in: 300 });
+    expect(plain.header('pragma')).toBe('no-cache');
+    expect(plain.body).toEqual({
+      access_token: expect.any(String) as unknown,
+      token_type: 'Bearer',
+      expires_in: 300,
+      refresh_token: expect.any(String) as unknown,
+    });
     const now = Math.floor(Date.now() / 1000);
     const claims = await verified(plain, `${PUBLIC_URL}/gateway`);
     expect(claims).toEqual({
@@ -102,6 +108,8 @@ describe('an OAUTH2 client', () => {
       exp: (claims.iat ?? 0) + 300,
       jti: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown,
       generation: 1,
+      family_id: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown,
+      family_iat: claims.iat,
     });
     expect(Math.abs((claims.iat ?? 0) - now)).toBeLessThanOrEqual(1);
 
@@ -124,6 +132,7 @@ describe('an API_KEY client', () => {
   test('logs in by JSON and by a form, and gets the same year-long bytes each time, one per scope', async () => {
     const plain = await apiKeyLogin(server.url, apiKeyClient.secret);
     expect(plain.header('cache-control')).toBe('no-store');
+    expect(Object.keys(plain.body).sort()).toEqual(['access_token', 'expires_in', 'token_type']);
     expect(plain.body.token_type).toBe('Bearer');
     expect(plain.body.expires_in).toBeGreaterThan(31_535_900);
     expect(plain.body.expires_in).toBeLessThanOrEqual(31_536_000);

@@ -3,6 +3,7 @@ import { eventually } from '../support/http.js';
 import { Issuer } from '../support/issuer.js';
 import { oauthLogin } from '../support/login.js';
 import { type Headers, Portal, readAfter } from '../support/portal.js';
+import { processSecrets } from '../support/process-secrets.js';
 import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
 import { type Environment, type Readiness, Service, type ServiceName } from '../support/service.js';
 import { ProductionPair, type StorePair, sqlitePair } from '../support/store-pair.js';
@@ -19,7 +20,7 @@ let running: Service[];
 /** What every process is told that is to use these stores. */
 async function tell(pair: StorePair): Promise<void> {
   issuer = await Issuer.start();
-  env = { ...pair.env, ...issuer.env, MASTER_KEY: randomBytes(32).toString('base64') };
+  env = { ...pair.env, ...issuer.env, ...processSecrets() };
   running = [];
 }
 
@@ -274,6 +275,7 @@ describe('a process of its own', () => {
   it.each<[ServiceName, string, Environment]>([
     ['management', 'MANAGEMENT_ISSUER', { MASTER_KEY }],
     ['auth', 'MASTER_KEY', {}],
+    ['auth', 'GATEWAY_SECRET_FILE', { MASTER_KEY }],
   ])('%s does not start without %s', async (name, variable, env) => {
     const { code, output } = await Service.runToEnd(name, env);
     expect(code).toBe(1);

@@ -4,18 +4,12 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { text } from 'node:stream/consumers';
 import type { LoginAnswer } from '../support/login.js';
 import type { ClientAnswer } from '../support/portal.js';
+import { paste, shellBlocks } from '../support/shell-blocks.js';
 
 const ROOT = join(__dirname, '../..');
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
-
-/** What a reader pastes: the shell blocks of the tour, one after another. */
-const tour = (): string => {
-  const [, section = ''] = /^## A five-minute tour\n([\s\S]*?)^## /m.exec(README) ?? [];
-  return [...section.matchAll(/^```bash\n([\s\S]*?)^```/gm)].map(([, block]) => block).join('\n');
-};
 
 /** The service as the README starts it, after `npm ci`: in a process group, since npm passes no SIGTERM on. */
 const npmStart = async (dataDir: string): Promise<{ npm: ChildProcess; closed: Promise<unknown>; url: string }> => {
@@ -32,15 +26,6 @@ const npmStart = async (dataDir: string): Promise<{ npm: ChildProcess; closed: P
   if (url === undefined) throw new Error(`npm start did not become ready:\n${welcome}`);
   expect(welcome).toMatch(`  data     ${dataDir}\n  token    in ${dataDir}/admin.token\n`);
   return { npm, closed, url };
-};
-
-/** Pastes the lines into a shell; answers what it printed. */
-const paste = async (lines: string, env: Readonly<Record<string, string>>): Promise<string[]> => {
-  const shell = spawn('bash', ['-s'], { cwd: ROOT, env: { ...process.env, ...env }, stdio: 'pipe' });
-  shell.stdin.end(lines);
-  const [printed, complaints] = await Promise.all([text(shell.stdout), text(shell.stderr)]);
-  expect(complaints).toBe('');
-  return printed.trimEnd().split('\n');
 };
 
 describe('A newcomer who follows the README', () => {
@@ -60,7 +45,7 @@ describe('A newcomer who follows the README', () => {
 
   it('starts it with npm start, pastes the tour, and sees what the README says', async () => {
     expect(README).toContain('\nnpm ci && npm start\n');
-    const lines = await paste(tour(), { BASE: service.url, DATA_DIR: dataDir });
+    const lines = await paste(shellBlocks('README.md', 'A five-minute tour'), { BASE: service.url, DATA_DIR: dataDir });
     const next = (): string => lines.shift() ?? '';
     const json = (): unknown => JSON.parse(next());
     const answer = () => json() as ClientAnswer;

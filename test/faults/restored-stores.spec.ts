@@ -163,7 +163,7 @@ describe('an event log that was restored', () => {
     restore('event-log', older);
     const refused = await portal.create();
     expect([refused.refusal, refused.header('retry-after')]).toEqual(['503 LOG_UNAVAILABLE', '1']);
-    await printed(running, /Its file was replaced or removed/);
+    await printed(running, /file was replaced or removed/);
   });
 });
 

@@ -68,6 +68,11 @@ const wish: fc.Arbitrary<Wish> = fc.oneof(
       (stage) =>
         stage.register(id),
   ),
+  fc.tuple(client, fc.constantFrom('one', 'two')).map(
+    ([n, process]): Wish =>
+      (stage) =>
+        useClient(stage, n, process),
+  ),
   {
     weight: 1,
     arbitrary: subscription.map(
@@ -85,6 +90,12 @@ const wish: fc.Arbitrary<Wish> = fc.oneof(
     ),
   },
 );
+
+/** Only who is there is seen. */
+const useClient = async (stage: Stage, n: number, process: string) => {
+  const { state } = await stage.book.clients.read(clientNamed(n));
+  if (state.status !== 'NONE') await stage.used(process, { [clientNamed(n)]: stage.at() });
+};
 
 const endSubscription = (stage: Stage, id: string) =>
   stage.subscription(id, { type: 'EndSubscription', workspaceId: WORKSPACE, reason: 'over', at: stage.at() });

@@ -6,13 +6,14 @@ import Database from 'libsql';
 import {
   type ClientId,
   type ConsumerClientCommand,
+  type Instant,
   type SubscriptionCommand,
   type SubscriptionId,
   secondsAfter,
 } from '#domain';
 import { type BookOfRecord, type ConsistencyToken, type Executed, openBookOfRecord } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
-import type { CommandContext, RecordedEvent } from '#events';
+import { type CommandContext, type RecordedEvent, seal, usageStream } from '#events';
 import {
   type BuildName,
   type ProjectionObserver,
@@ -112,6 +113,19 @@ export class Stage {
       ...{ type: 'RegisterSubscription', subscriptionId, workspaceId: WORKSPACE, serviceName },
       ...{ endpointUri: subscriptionId, at: this.at() },
     });
+  }
+
+  /** What one auth process records: when it saw each of the clients. */
+  async used(process: string, lastUsedAt: Readonly<Record<ClientId, Instant>>): Promise<unknown> {
+    const stream = usageStream(this.at(), process);
+    const [last] = await this.log.readStream(stream, { direction: 'backwards', limit: 1, consistency: 'strong' });
+    const clients = Object.fromEntries(
+      Object.entries(lastUsedAt).map(([clientId, at]) => [clientId, { uses: 1, lastUsedAt: at }]),
+    );
+    const usage = { type: 'UsageRecorded', data: { process, clients } } as const;
+    const link = last && { revision: last.revision, hash: last.metadata.hash };
+    const { workspaceId: _, ...context } = this.context();
+    return this.log.append(stream, last?.revision ?? 'none', seal(stream, link, [usage], context, this.at()));
   }
 
   async assign(label: string | number, subscriptionId: SubscriptionId): Promise<Executed<unknown>> {

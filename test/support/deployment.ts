@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +5,7 @@ import { type Answer, eventually } from './http.js';
 import { Issuer } from './issuer.js';
 import { oauthLogin } from './login.js';
 import { type NewClient, Portal, readAfter } from './portal.js';
+import { processSecrets } from './process-secrets.js';
 import { type Environment, Service, type ServiceName } from './service.js';
 
 const PATIENCE_SECONDS = 20;
@@ -33,8 +33,7 @@ export class Deployment {
   static async start(eventLog: Environment): Promise<Deployment> {
     const issuer = await Issuer.start();
     const dataDir = await mkdtemp(join(tmpdir(), 'deployment-'));
-    const MASTER_KEY = randomBytes(32).toString('base64');
-    const env = { ...issuer.env, ...eventLog, MASTER_KEY, DATA_DIR: dataDir };
+    const env = { ...issuer.env, ...eventLog, ...processSecrets(), DATA_DIR: dataDir };
     const [management, auth, projector] = await Promise.all([
       Service.startReady('management', env),
       Service.startReady('auth', env),

@@ -1,7 +1,8 @@
 import { type IncomingHttpHeaders, Agent, request } from 'node:http';
 
 export interface HttpRequest {
-  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Several values go out as several headers of that name. */
+  readonly headers?: Readonly<Record<string, string | string[]>> | undefined;
   /** Bytes go out as they are; anything else as JSON. */
   readonly body?: unknown;
 }

@@ -4,6 +4,8 @@ export interface LoginAnswer {
   readonly access_token: string;
   readonly token_type: string;
   readonly expires_in: number;
+  /** OAUTH2 clients' only. */
+  readonly refresh_token?: string;
 }
 
 /** RFC 6749 §5.2. */

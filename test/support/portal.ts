@@ -16,6 +16,7 @@ export interface Client {
   readonly authenticationType: AuthenticationType;
   readonly status: 'ACTIVE' | 'REVOKED';
   readonly createdAt: string;
+  readonly lastUsedAt?: string;
   readonly revokedAt?: string;
   readonly revocationReason?: string;
   readonly credentials: readonly { generation: number; createdAt: string; expiresAt?: string }[];

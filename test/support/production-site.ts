@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { type EventLog, endOfLog } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import type { RecordedEvent } from '#events';
@@ -8,6 +7,7 @@ import { assignmentsToEnded, expectSoundLog, expectStoreToBeTheFold, storeCaught
 import { eventually } from './http.js';
 import { Issuer } from './issuer.js';
 import { Portal } from './portal.js';
+import { processSecrets } from './process-secrets.js';
 import { type Environment, Service, type ServiceName } from './service.js';
 import { ProductionPair } from './store-pair.js';
 
@@ -27,7 +27,7 @@ export class ProductionSite {
   static async create(): Promise<ProductionSite> {
     const [pair, issuer] = await Promise.all([ProductionPair.create(), Issuer.start()]);
     await pair.arrive();
-    const env = { ...pair.env, ...issuer.env, MASTER_KEY: randomBytes(32).toString('base64') };
+    const env = { ...pair.env, ...issuer.env, ...processSecrets() };
     return new ProductionSite(pair, issuer, env, openEventStoreDbLog({ url: pair.eventStore.url }));
   }
 

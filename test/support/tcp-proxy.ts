@@ -7,6 +7,7 @@ export class TcpProxy {
   private held: { data: Buffer; client: Socket }[] | undefined;
   private readonly listeners = new Set<() => void>();
   private readonly clients = new Set<Socket>();
+  private readonly upstreams = new Set<Socket>();
 
   private constructor(
     private readonly server: Server,
@@ -20,6 +21,8 @@ export class TcpProxy {
       }
       this.clients.add(client);
       client.on('data', (data) => upstream.write(data)).on('close', () => this.clients.delete(client));
+      this.upstreams.add(upstream);
+      upstream.on('close', () => this.upstreams.delete(upstream));
       upstream.on('data', (data) => {
         if (!this.held) {
           client.write(data);
@@ -70,6 +73,11 @@ export class TcpProxy {
   /** Drops, without a word, what is sent from now on by the clients of this moment. */
   deafen(): void {
     for (const client of this.clients) client.removeAllListeners('data').resume();
+  }
+
+  /** Drops, without a word, what is sent from now on to the clients of this moment; new ones are served. */
+  mute(): void {
+    for (const upstream of this.upstreams) upstream.removeAllListeners('data').resume();
   }
 
   /** Breaks all connections, with what they hold; new ones are served. */

@@ -1,0 +1,262 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type JSONWebKeySet, decodeProtectedHeader } from 'jose';
+import { Cli } from '../support/cli.js';
+import { eventTypesOf } from '../support/data-dir.js';
+import { GatewayDouble } from '../support/gateway.js';
+import { eventually, send } from '../support/http.js';
+import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/login.js';
+import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf } from '../support/oauth.js';
+import { type NewClient, Portal } from '../support/portal.js';
+import { ProgramClock } from '../support/program-clock.js';
+import { Standalone } from '../support/standalone.js';
+
+jest.setTimeout(60_000);
+
+const YEAR = 31_536_000;
+
+let clock: ProgramClock;
+let dataDir: string;
+let here: Standalone;
+let there: Standalone;
+let portal: Portal;
+/** Of its clients. */
+let oauth: NewClient;
+let keyed: NewClient;
+
+const start = (env: Readonly<Record<string, string>> = {}) =>
+  Standalone.startReady({ dataDir, env: { ...clock.env, PUBLIC_URL: 'http://127.0.0.1:3000', ...env } });
+
+beforeEach(async () => {
+  clock = new ProgramClock();
+  dataDir = mkdtempSync(join(tmpdir(), 'consumer-clients-'));
+  here = await start();
+  there = await start();
+  portal = Portal.of(here);
+  await portal.register('weather');
+  oauth = await portal.newClient('OAUTH2');
+  keyed = await portal.newClient('API_KEY');
+  for (const { clientId } of [oauth, keyed]) await portal.assign(clientId, 'weather');
+});
+
+afterEach(async () => {
+  for (const node of [here, there]) await node.stop();
+  clock.remove();
+  rmSync(dataDir, { recursive: true });
+});
+
+const nodes = () => [here, there];
+/** What an operator does on the command line, and what it printed. */
+const operateWith = async (env: Readonly<Record<string, string>>, ...parameters: string[]) => {
+  const { code, stdout, stderr } = await Cli.run(parameters, { ...clock.env, DATA_DIR: dataDir, ...env });
+  return { code, lines: stdout.split('\n').slice(0, -1), stderr: stderr.trim() };
+};
+const operate = (...parameters: string[]) => operateWith({}, ...parameters);
+/** Kid and status of each key, as they are listed. */
+const keys = async () =>
+  (await operate('keys', 'list')).lines.map((line) => {
+    const [kid = '', , status = ''] = line.split(/\s+/);
+    return { kid, status };
+  });
+const statuses = async () => (await keys()).map(({ status }) => status);
+const publicKids = async ({ url }: Standalone = there) =>
+  (await send<JSONWebKeySet>('GET', url, '/.well-known/jwks.json')).body.keys.map(({ kid }) => kid);
+const kidOf = (token: string) => decodeProtectedHeader(token).kid;
+
+const oauthToken = async ({ url }: Standalone = here, client = oauth) =>
+  (await oauthLogin(url, client)).body.access_token;
+const staticToken = async ({ url }: Standalone = here, client = keyed) =>
+  (await apiKeyLogin(url, client.secret)).body.access_token;
+/** What every node and its gateway check say of the token. */
+const verdicts = async (token: string, client: NewClient) => {
+  const caller = client.authenticationType === 'API_KEY' ? clientOfKey(client.secret) : client;
+  return Promise.all(
+    nodes().map(async (node) => {
+      const { active } = (await introspect(node.url, token, basicOf(caller))).body;
+      const check = await new GatewayDouble(node).check({ endpoint: 'weather', token });
+      return `${active ? 'active' : 'inactive'}, ${check.header('x-auth-code')}`;
+    }),
+  );
+};
+const GOOD = ['active, GOOD', 'active, GOOD'];
+const COMPROMISED = ['inactive, SIGNING_KEY_COMPROMISED', 'inactive, SIGNING_KEY_COMPROMISED'];
+const REVOKED = ['inactive, TOKEN_REVOKED', 'inactive, TOKEN_REVOKED'];
+
+describe('rotating the signing key', () => {
+  test('publishes the next one at once, and it signs by itself after twice the JWKS’s max-age', async () => {
+    const before = await oauthToken();
+    const { lines, code } = await operate('keys', 'rotate');
+    expect(code).toBe(0);
+    expect(lines).toEqual([expect.stringMatching(/^\S+ {2}EdDSA {2}PUBLISHED .* signs from /)]);
+    expect((await operate('keys', 'rotate')).lines).toEqual(lines);
+    const [former, next] = await keys();
+    expect(await statuses()).toEqual(['SIGNING', 'PUBLISHED']);
+    expect(await publicKids()).toEqual([former?.kid, next?.kid]);
+    expect(kidOf(before)).toBe(former?.kid);
+    expect(kidOf(await oauthToken(there))).toBe(former?.kid);
+
+    clock.set(601);
+    await eventually(
+      async () => kidOf(await oauthToken(there)),
+      (kid) => kid === next?.kid,
+    );
+    expect(await statuses()).toEqual(['RETIRED', 'SIGNING']);
+  });
+
+  test('leaves static tokens good, the same bytes, and their key public until the last of them has ended', async () => {
+    const token = await staticToken();
+    await operate('keys', 'rotate');
+    clock.set(601);
+    await eventually(
+      () => statuses(),
+      ([first]) => first === 'RETIRED',
+    );
+    expect(await staticToken(there)).toBe(token);
+    expect(await verdicts(token, keyed)).toEqual(GOOD);
+    expect(await publicKids()).toHaveLength(2);
+    clock.set(600 + YEAR + 240);
+    expect(await publicKids()).toHaveLength(2);
+    clock.set(601 + YEAR + 360);
+    expect(await publicKids()).toHaveLength(1);
+  });
+
+  test('may choose another algorithm for the next key', async () => {
+    const { lines } = await operateWith({ TOKEN_ALG: 'RS256' }, 'keys', 'rotate');
+    expect(lines).toEqual([expect.stringContaining('RS256  PUBLISHED')]);
+    clock.set(601);
+    const token = await eventually(
+      () => oauthToken(),
+      (signed) => decodeProtectedHeader(signed).alg === 'RS256',
+    );
+    expect(await verdicts(token, oauth)).toEqual(GOOD);
+  });
+});
+
+describe('a compromised signing key', () => {
+  test('is refused on every node at once with all that it signed, and logins go on with another key', async () => {
+    const tokens = [await oauthToken(), await staticToken()];
+    const clients = [oauth, keyed];
+    for (const [index, token] of tokens.entries()) expect(await verdicts(token, clients[index] ?? oauth)).toEqual(GOOD);
+    const [{ kid } = { kid: '' }] = await keys();
+    const { lines, code } = await operate('keys', 'compromise', kid);
+    expect({ code, lines: lines.length }).toEqual({ code: 0, lines: 2 });
+    for (const [index, token] of tokens.entries()) {
+      expect(await verdicts(token, clients[index] ?? oauth)).toEqual(COMPROMISED);
+    }
+    expect(await statuses()).toEqual(['COMPROMISED', 'SIGNING']);
+    const [, next] = await keys();
+    for (const node of nodes()) expect(await publicKids(node)).toEqual([next?.kid]);
+    const renewed = await staticToken(there);
+    expect(renewed).not.toBe(tokens[1]);
+    expect(await staticToken(here)).toBe(renewed);
+    expect(await verdicts(renewed, keyed)).toEqual(GOOD);
+    expect(await verdicts(await oauthToken(), oauth)).toEqual(GOOD);
+  });
+
+  test('must be one that there is', async () => {
+    const { code, stderr } = await operate('keys', 'compromise', 'unknown');
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'No such signing key' });
+    expect(await statuses()).toEqual(['SIGNING']);
+  });
+});
+
+describe('replacing the master key', () => {
+  const masterKeyFile = () => join(dataDir, 'master.key');
+
+  test('takes the former one out of use, step by step, and no token notices', async () => {
+    const token = await staticToken();
+    const former = readFileSync(masterKeyFile(), 'utf8').trim();
+    for (const node of nodes()) await node.stop();
+    writeFileSync(masterKeyFile(), randomBytes(32).toString('base64'));
+    const both = { MASTER_KEY_PREVIOUS: former };
+    const withBoth = async (...parameters: string[]) => (await operateWith(both, ...parameters)).lines;
+    const usage = async () => (await withBoth('master-key', 'usage')).map((line) => line.replace(/^\w+\s+/, ''));
+    [here, there] = [await start(both), await start(both)];
+    portal = Portal.of(here);
+
+    expect(await usage()).toEqual([
+      'current   0 credentials  0 signing keys',
+      'previous  2 credentials  1 signing keys',
+    ]);
+    expect(await withBoth('master-key', 'rotate')).toEqual(['1 signing keys were wrapped anew']);
+    expect(await withBoth('master-key', 'rotate')).toEqual(['0 signing keys were wrapped anew']);
+    await portal.rotate(oauth.clientId, { overlapSeconds: 60 });
+    await portal.revoke(keyed.clientId);
+    expect(await usage()).toEqual([
+      'current   1 credentials  1 signing keys',
+      'previous  1 credentials  0 signing keys',
+    ]);
+    clock.set(61);
+    expect(await usage()).toEqual(['current   1 credentials  1 signing keys']);
+
+    expect(kidOf(token)).toBe(kidOf(await staticToken(there, await portal.newClient('API_KEY'))));
+    for (const node of nodes()) await node.stop();
+    [here, there] = [await start(), await start()];
+    expect(kidOf(token)).toBe(kidOf(await staticToken(there, await Portal.of(here).newClient('API_KEY'))));
+  });
+
+  test('is refused where the former one is not named', async () => {
+    for (const node of nodes()) await node.stop();
+    writeFileSync(masterKeyFile(), randomBytes(32).toString('base64'));
+    const { code, stderr } = await operate('master-key', 'rotate');
+    expect(code).toBe(1);
+    expect(stderr).toContain('MASTER_KEY is not the key');
+  });
+});
+
+describe('ending all tokens', () => {
+  test('of a client: access, refresh and static tokens, on every node; new ones are good at once', async () => {
+    const login = await oauthLogin(here.url, oauth);
+    const tokens = { access: login.body.access_token, fixed: await staticToken() };
+    expect(await verdicts(tokens.access, oauth)).toEqual(GOOD);
+    const { lines } = await operate('tokens', 'end', '--client', oauth.clientId, '--subject', 'jane');
+    expect(lines).toEqual(['1 clients, 1 ended']);
+    expect(await verdicts(tokens.access, oauth)).toEqual(REVOKED);
+    const refreshed = await refresh(there.url, oauth, refreshTokenOf(login));
+    expect(oauthErrorOf(refreshed)).toMatchObject({ status: 400, error: 'invalid_grant' });
+    const renewed = await oauthLogin(there.url, oauth);
+    expect(await verdicts(renewed.body.access_token, oauth)).toEqual(GOOD);
+    expect((await refresh(here.url, oauth, refreshTokenOf(renewed))).status).toBe(200);
+
+    expect(await verdicts(tokens.fixed, keyed)).toEqual(GOOD);
+    await operate('tokens', 'end', '--client', keyed.clientId);
+    expect(await verdicts(tokens.fixed, keyed)).toEqual(REVOKED);
+    const fixed = await staticToken(there);
+    expect(fixed).not.toBe(tokens.fixed);
+    expect(await verdicts(fixed, keyed)).toEqual(GOOD);
+
+    const history = await portal.wholeHistory(oauth.clientId, await portal.readNow());
+    expect(history.at(-1)).toMatchObject({
+      ...{ type: 'ConsumerClientTokensEnded', workspaceId: 'acme' },
+      actor: { subject: 'jane', via: 'cli' },
+    });
+  });
+
+  test('of a workspace or of all; a run that was cut short goes on, and does nothing twice', async () => {
+    const other = Portal.of(here, { workspaceId: 'globex' });
+    const stranger = await other.newClient('OAUTH2');
+    const [mine, theirs] = [await oauthToken(), await oauthToken(there, stranger)];
+    const cutShort = await operate('tokens', 'end', '--workspace', 'acme');
+    expect(cutShort.lines).toEqual(['2 clients, 1 ended']);
+    const isActive = async (token: string, client: NewClient) =>
+      (await introspect(there.url, token, basicOf(client))).body.active;
+    expect([await isActive(mine, oauth), await isActive(theirs, stranger)]).toEqual([false, true]);
+    const [, moment = ''] = /--issued-before (\S+)/.exec(cutShort.stderr) ?? [];
+    const goOn = async () => (await operate('tokens', 'end', '--all', '--issued-before', moment)).lines;
+    expect(await goOn()).toEqual(['3 clients, 1 ended']);
+    expect(await isActive(theirs, stranger)).toBe(false);
+    expect(await goOn()).toEqual(['3 clients, 0 ended']);
+    const types = await eventTypesOf(dataDir, `consumerClient-${oauth.clientId}`);
+    expect(types.filter((type) => type === 'ConsumerClientTokensEnded')).toHaveLength(1);
+  });
+
+  test('needs to be told whose', async () => {
+    for (const wrong of [[], ['--client', 'nobody'], ['--all', '--workspace', 'acme']]) {
+      expect((await operate('tokens', 'end', ...wrong)).code).toBe(1);
+    }
+    const { code, stderr } = await operate('tokens', 'end', '--client', 'cc_0123456789abcdefghijkl');
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('There is no client') as string });
+  });
+});

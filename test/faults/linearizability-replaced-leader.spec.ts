@@ -1,0 +1,95 @@
+import { EventStoreDBClient } from '@eventstore/db-client';
+import type { EventLog } from '#event-log';
+import { type ConnectionPurpose, EventStoreDbLog } from '#event-log/eventstoredb';
+import { unfencedReads } from '../support/altered-event-log.js';
+import { startAuthNode } from '../support/auth-node.js';
+import { type Cluster, startCluster } from '../support/eventstoredb/cluster.js';
+import { Marketplace, type MarketplaceOptions } from '../support/marketplace.js';
+
+jest.setTimeout(90_000);
+
+/** Shorter than the real server's, in the same proportions: a fence counts for less than an election takes. */
+const ELECTION_MS = 1_500;
+const STALE_MS = 1_500;
+const FENCE_MAX_AGE_MS = 600;
+
+let cluster: Cluster;
+let marketplace: Marketplace | undefined;
+
+beforeEach(async () => {
+  cluster = await startCluster({ electionMs: ELECTION_MS, staleMs: STALE_MS });
+});
+afterEach(async () => {
+  for (const node of cluster.nodes) node.thaw();
+  await marketplace?.stop();
+  marketplace = undefined;
+  await cluster.stop();
+});
+
+/** Nodes in full use. */
+async function start(options: Omit<MarketplaceOptions, 'env'>): Promise<Marketplace> {
+  const env = { EVENTSTOREDB_URL: cluster.url, FENCE_MAX_AGE_MS: String(FENCE_MAX_AGE_MS), GATEWAY_MAX_LAG_MS: '0' };
+  const started = (marketplace = await Marketplace.start({ ...options, env }));
+  await started.load.during(() => started.changes.carryOut(10));
+  return started;
+}
+
+/** The leader is paused and replaced; much is ended by its successor before it goes on, and answers from its old state. */
+async function replaceLeader({ load, changes }: Marketplace, nodesAsk: 'meanwhile' | 'afterwards') {
+  const old = await cluster.leader();
+  const endMuch = async () => {
+    old.freeze();
+    await cluster.leader(old);
+    await changes.carryOut(8, { callsBetween: 0, kinds: ['rotate', 'unassign', 'end', 'revoke'] });
+  };
+  if (nodesAsk === 'afterwards') await endMuch();
+  await load.during(async () => {
+    if (nodesAsk === 'meanwhile') await endMuch();
+    old.thaw();
+    await cluster.until(() => old.state?.role === 'follower' && old.state.isReady);
+  });
+}
+
+test('nodes accept nothing that a replaced leader still thinks good', async () => {
+  const market = await start({});
+  const { load, history } = market;
+  await replaceLeader(market, 'afterwards');
+  await replaceLeader(market, 'meanwhile');
+  await load.during(() => history.grown(100));
+  expect(history.acceptedLate()).toEqual([]);
+  expect(history.refusedEarly()).toEqual([]);
+  expect(history.late.length).toBeGreaterThan(100);
+});
+
+/** As after a change of leader that some connections of a node have noticed, and those that it reads by have not. */
+describe('nodes whose reads go on asking the old leader', () => {
+  let clients = 0;
+
+  const startReadingAt = async (alter: (log: EventLog) => EventLog): Promise<Marketplace> => {
+    const { url: oldUrl } = await cluster.leader();
+    const clientFor = (purpose: ConnectionPurpose) => {
+      const url = purpose === 'reads' || purpose === 'strong reads' ? oldUrl : cluster.url;
+      return EventStoreDBClient.connectionString(`${url}&gossipTimeout=1&keepAliveInterval=${20_000 + clients++}`);
+    };
+    const openLog = () =>
+      new EventStoreDbLog({
+        createClient: clientFor,
+        credentials: { username: 'a', password: 'test' },
+        fenceMaxAgeMs: FENCE_MAX_AGE_MS,
+        deadlineMs: 1_000,
+      });
+    return start({ startNode: (env) => startAuthNode(env, () => Promise.resolve(alter(openLog()))) });
+  };
+
+  test('accept nothing of what it still thinks good', async () => {
+    const market = await startReadingAt((log) => log);
+    await replaceLeader(market, 'afterwards');
+    expect(market.history.acceptedLate()).toEqual([]);
+  });
+
+  test('are seen by this test when they leave out the fence', async () => {
+    const market = await startReadingAt(unfencedReads);
+    await replaceLeader(market, 'afterwards');
+    expect(market.history.acceptedLate()).not.toEqual([]);
+  });
+});

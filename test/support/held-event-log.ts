@@ -1,0 +1,108 @@
+import { type EventLog, type LogBatch, LogUnavailable } from '#event-log';
+
+/** A gate that holds those who come while it is closed. */
+class Gate {
+  private opened = Promise.resolve();
+  private open: (() => void) | undefined;
+  waiting = 0;
+
+  close(): void {
+    if (this.open) return;
+    this.opened = new Promise((resolve) => (this.open = resolve));
+  }
+
+  letThrough(): void {
+    this.open?.();
+    this.open = undefined;
+  }
+
+  async pass(): Promise<void> {
+    this.waiting += 1;
+    await this.opened;
+    this.waiting -= 1;
+  }
+}
+
+/** A real event log whose answers a test holds back, or breaks off, on their way. */
+export class HeldEventLog implements EventLog {
+  /** Holds streams that were read already: their readers get what was true then. */
+  readonly reads = new Gate();
+  /** Holds the batches of subscriptions that were made already. */
+  readonly batches = new Gate();
+  /** Whether reads fail. */
+  unreachable = false;
+  subscriptions = 0;
+  readonly streamsRead: string[] = [];
+  private cut = new AbortController();
+
+  constructor(private readonly log: EventLog) {}
+
+  get sealHoldsAfterMs(): number {
+    return this.log.sealHoldsAfterMs;
+  }
+
+  get interruptions(): number {
+    return this.log.interruptions;
+  }
+
+  async readStream(...args: Parameters<EventLog['readStream']>) {
+    this.requireReachable();
+    this.streamsRead.push(args[0]);
+    const events = await this.log.readStream(...args);
+    await this.reads.pass();
+    return events;
+  }
+
+  readAll(...args: Parameters<EventLog['readAll']>) {
+    this.requireReachable();
+    return this.log.readAll(...args);
+  }
+
+  async *subscribe(options: Parameters<EventLog['subscribe']>[0]): AsyncGenerator<LogBatch> {
+    this.requireReachable();
+    this.subscriptions += 1;
+    const { signal: cut } = this.cut;
+    const signal = AbortSignal.any([options.signal, cut]);
+    const over = aborted(signal);
+    for await (const batch of this.log.subscribe({ ...options, signal })) {
+      await Promise.race([this.batches.pass(), over]);
+      if (signal.aborted) break;
+      yield batch;
+    }
+    if (cut.aborted) throw new LogUnavailable('The connection was cut');
+  }
+
+  /** Breaks every subscription. */
+  cutSubscriptions(): void {
+    this.cut.abort();
+    this.cut = new AbortController();
+  }
+
+  append(...args: Parameters<EventLog['append']>) {
+    return this.log.append(...args);
+  }
+
+  mark(): Promise<void> {
+    return this.log.mark();
+  }
+
+  close(): Promise<void> {
+    return this.log.close();
+  }
+
+  private requireReachable(): void {
+    if (this.unreachable) throw new LogUnavailable('There is no connection');
+  }
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener(
+      'abort',
+      () => {
+        resolve();
+      },
+      { once: true },
+    );
+  });

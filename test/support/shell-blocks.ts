@@ -1,0 +1,22 @@
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+
+const ROOT = join(__dirname, '../..');
+
+/** What a reader pastes: the shell blocks of one section (`## heading`) of a document, one after another. */
+export function shellBlocks(document: string, heading: string): string {
+  const [, section = ''] = `${readFileSync(join(ROOT, document), 'utf8')}\n## `.split(`\n## ${heading}\n`);
+  const [ofIt = ''] = section.split('\n## ', 1);
+  return [...ofIt.matchAll(/^```bash\n([\s\S]*?)^```/gm)].map(([, block]) => block).join('\n');
+}
+
+/** Pastes the lines into a shell that must not complain; answers the lines that it printed. */
+export async function paste(lines: string, env: Readonly<Record<string, string>>): Promise<string[]> {
+  const shell = spawn('bash', ['-s'], { cwd: ROOT, env: { ...process.env, ...env }, stdio: 'pipe' });
+  shell.stdin.end(lines);
+  const [printed, complaints] = await Promise.all([text(shell.stdout), text(shell.stderr)]);
+  expect(complaints).toBe('');
+  return printed.trimEnd().split('\n');
+}
