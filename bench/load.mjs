@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { connect } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** An HTTP/1.1 request as it goes over the wire; bodies are JSON unless `headers` say otherwise. */
 export function httpRequest(method, path, { headers = {}, body } = {}) {
@@ -38,12 +39,19 @@ export class Connection {
     });
   }
 
-  /** The answer's body, as a Buffer. Throws when it isn't a 2xx. */
-  send(request) {
+  /** The answer's status and body (a Buffer). */
+  exchange(request) {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
       this.#socket.write(request);
     });
+  }
+
+  /** The answer's body. Throws when it isn't a 2xx. */
+  async send(request) {
+    const { status, body } = await this.exchange(request);
+    if (status < 200 || status > 299) throw new Error(`${status}: ${body}`);
+    return body;
   }
 
   close() {
@@ -59,10 +67,9 @@ export class Connection {
     const bodyEnd = headEnd + 4 + Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1]);
     if (this.#received.length < bodyEnd) return;
     const body = this.#received.subarray(headEnd + 4, bodyEnd);
-    const { resolve, reject } = this.#waiting;
+    const { resolve } = this.#waiting;
     this.#received = Buffer.alloc(0);
-    if (/^HTTP\/1\.1 2\d\d /.test(head)) resolve(body);
-    else reject(new Error(`${head.split('\r\n', 1)[0]}: ${body}`));
+    resolve({ status: Number(head.slice(9, 12)), body });
   }
 }
 
@@ -78,24 +85,68 @@ export async function sendOnce(url, request) {
 
 /**
  * So many callers for so long, each with a connection of its own and one request at a time, made by `next(caller)`.
- * Every answer must be a 2xx. Answers how many there were, and how many a second.
+ * Every answer must be a 2xx. Answers how many there were, how many a second, and how long each took (ms).
  */
 export async function load({ url, callers, seconds, next }) {
-  const connections = await Promise.all(Array.from({ length: callers }, () => Connection.open(url)));
+  const connections = await openAll(url, callers);
   try {
     const startedAt = performance.now();
     const endsAt = startedAt + seconds * 1000;
-    let answered = 0;
+    const durations = [];
     await Promise.all(
       connections.map(async (connection, caller) => {
-        while (performance.now() < endsAt) {
+        for (let at = performance.now(); at < endsAt;) {
           await connection.send(next(caller));
-          answered++;
+          const answeredAt = performance.now();
+          durations.push(answeredAt - at);
+          at = answeredAt;
         }
       }),
     );
-    return { answered, perSecond: (answered / (performance.now() - startedAt)) * 1000 };
+    const answered = durations.length;
+    return { answered, perSecond: (answered / (performance.now() - startedAt)) * 1000, durations };
   } finally {
     for (const connection of connections) connection.close();
   }
 }
+
+/**
+ * Requests at a rate of their own, however long the answers take; each is timed from the moment when it was due, so
+ * that a server that stalls is blamed for all whom it kept waiting. `refused`: the answers are 4xx, else they are 2xx.
+ */
+export async function pacedLoad({ url, connections: count = 64, perSecond, seconds, next, refused = false }) {
+  const idle = await openAll(url, count);
+  const connections = [...idle];
+  const isExpected = (status) => Math.floor(status / 100) === (refused ? 4 : 2);
+  const durations = [];
+  const waiting = [];
+  const serve = async (connection) => {
+    for (let due = waiting.shift(); due !== undefined; due = waiting.shift()) {
+      const { status, body } = await connection.exchange(next());
+      if (!isExpected(status)) throw new Error(`${status}: ${body}`);
+      durations.push(performance.now() - due);
+    }
+    idle.push(connection);
+  };
+  try {
+    const startedAt = performance.now();
+    const total = Math.floor(perSecond * seconds);
+    const served = [];
+    let failure;
+    for (let made = 0; made < total && failure === undefined;) {
+      const due = Math.min(total, Math.floor(((performance.now() - startedAt) / 1000) * perSecond));
+      for (; made < due; made++) waiting.push(startedAt + (made / perSecond) * 1000);
+      while (waiting.length > 0 && idle.length > 0) {
+        served.push(serve(idle.pop()).catch((error) => (failure = error)));
+      }
+      await delay(1);
+    }
+    await Promise.all(served);
+    if (failure !== undefined) throw failure;
+    return { durations };
+  } finally {
+    for (const connection of connections) connection.close();
+  }
+}
+
+const openAll = (url, count) => Promise.all(Array.from({ length: count }, () => Connection.open(url)));

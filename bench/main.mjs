@@ -3,12 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { auth } from './auth/auth.mjs';
 import { core } from './core/core.mjs';
 import { stores } from './stores/stores.mjs';
 import { environment, plainTable, writeInto } from './report.mjs';
 
 /** By name: an async function that is given a `Bench` and answers its rows. */
-const suites = { core, stores };
+const suites = { core, auth, stores };
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 

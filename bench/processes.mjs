@@ -22,8 +22,8 @@ export class Standalone {
     this.dataDir = dataDir;
   }
 
-  /** Resolves when it listens. */
-  static async start(dataDir) {
+  /** Resolves when it listens. `environment` adds to its configuration. */
+  static async start(dataDir, environment = {}) {
     const child = spawn(process.execPath, [PROGRAM], {
       env: {
         PATH: process.env.PATH,
@@ -31,6 +31,9 @@ export class Standalone {
         DATA_DIR: dataDir,
         LOG_LEVEL: 'silent',
         RATE_LIMIT_MANAGEMENT_PER_SUBJECT: '0',
+        RATE_LIMIT_LOGIN_PER_CLIENT: '0',
+        RATE_LIMIT_LOGIN_PER_ADDRESS: '0',
+        ...environment,
       },
       stdio: ['ignore', 'ignore', 'pipe'],
     });

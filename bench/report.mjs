@@ -4,8 +4,10 @@ import { format, resolveConfig } from 'prettier';
 
 /** A target of a row: what it says, and whether the row reaches it. */
 export const ratioAtLeast = (least) => ({ says: `ratio ≥ ${least}`, isMet: ({ ratio }) => ratio >= least });
+export const ratioAbove = (bound) => ({ says: `ratio > ${bound}`, isMet: ({ ratio }) => ratio > bound });
 export const ratioBelow = (bound) => ({ says: `ratio < ${bound}`, isMet: ({ ratio }) => ratio < bound });
 export const below = (bound, unit) => ({ says: `< ${bound} ${unit}`, isMet: ({ value }) => value < bound });
+export const atMost = (bound) => ({ says: `≤ ${bound}`, isMet: ({ value }) => value <= bound });
 
 /**
  * One line of the report: a figure, what it was measured against in the same run, and the target it has.

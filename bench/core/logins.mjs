@@ -1,4 +1,5 @@
-import { httpRequest, load, sendOnce } from '../load.mjs';
+import { apiKeyLogin, clientCredentialsLogin } from '../auth/requests.mjs';
+import { load, sendOnce } from '../load.mjs';
 import { Companion, Standalone } from '../processes.mjs';
 import { row } from '../report.mjs';
 import { alternatingMedians } from '../rounds.mjs';
@@ -12,7 +13,7 @@ export async function logins(bench) {
   bench.say('logins');
   const server = await Standalone.start(bench.newFolder('logins'));
   bench.atEnd(() => server.stop());
-  const bare = await Companion.start('./bare-logins.mjs', {});
+  const bare = await Companion.start('./bare-routes.mjs', { work: 'signature' });
   bench.atEnd(() => bare.stop());
   const rows = [];
   for (const [name, authenticationType, requestOf] of [
@@ -37,11 +38,3 @@ export async function logins(bench) {
   await Promise.all([server.stop(), bare.stop()]);
   return rows;
 }
-
-const apiKeyLogin = ({ apiKey }) => httpRequest('POST', '/login', { body: { 'api-key': apiKey } });
-
-const clientCredentialsLogin = ({ clientId, clientSecret }) =>
-  httpRequest('POST', '/login', {
-    headers: { 'content-type': 'application/x-www-form-urlencoded' },
-    body: `grant_type=client_credentials&client_id=${clientId}&client_secret=${clientSecret}`,
-  });

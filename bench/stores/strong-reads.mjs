@@ -2,13 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { EventStoreDBClient } from '@eventstore/db-client';
 import { EventStoreDbLog } from '#event-log/eventstoredb';
-import { row } from '../report.mjs';
+import { atMost, row } from '../report.mjs';
 
 const section = 'Strong reads of a stream’s end on EventStoreDB';
 const FENCE_MAX_AGE_MS = 2000;
 const CALLERS = 16;
-
-const atMost = (bound) => ({ says: `≤ ${bound}`, isMet: ({ value }) => value <= bound });
 
 /** Every call of the driver that strong reads make is counted, at the driver's own client. */
 export async function strongReads(bench, { url, name }) {

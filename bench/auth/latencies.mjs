@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto';
+import { newClientId } from '#credentials';
+import { load, pacedLoad } from '../load.mjs';
+import { below, ratioBelow, row } from '../report.mjs';
+import { alternatingMedians, median, percentile } from '../rounds.mjs';
+import { clientCredentialsLogin } from './requests.mjs';
+import { CALLERS } from './stage.mjs';
+
+const section = 'How long calls take';
+const FLOOD_PER_SECOND = 2000;
+const GOOD_PER_SECOND = 500;
+
+/** Paced loads: each call is timed from the moment when it was due. */
+export async function latencies(bench, stage) {
+  const scale = bench.isQuick ? { rounds: 1, seconds: 0.3 } : { rounds: 5, seconds: 3 };
+  return [await checksAtHalfPeak(bench, stage, scale), await loginsInAFlood(bench, stage, scale)];
+}
+
+async function checksAtHalfPeak(bench, stage, { rounds, seconds }) {
+  const { url } = stage.server;
+  bench.say('gateway checks at half of their peak');
+  const requests = await stage.checks();
+  const { perSecond: peak } = await load({ url, callers: CALLERS, seconds, next: (caller) => requests[caller] });
+  let sent = 0;
+  const next = () => requests[sent++ % requests.length];
+  const measured = [];
+  for (let round = 0; round < rounds; round++) {
+    measured.push(p99Of(await pacedLoad({ url, perSecond: peak / 2, seconds, next })));
+  }
+  return row({
+    ...{ section, name: `gateway check, p99 at ${Math.round(peak / 2)} a second, half of the peak`, unit: 'ms' },
+    ...{ value: median(measured), target: below(5, 'ms') },
+  });
+}
+
+/** Ids and secrets have the right form, and no one was ever given them. */
+async function loginsInAFlood(bench, { server: { url }, oauth }, { rounds, seconds }) {
+  bench.say('good logins in a flood of made-up ones');
+  const good = oauth.map(({ credential }) => clientCredentialsLogin(credential));
+  let sent = 0;
+  const goodLogins = async () =>
+    p99Of(await pacedLoad({ url, perSecond: GOOD_PER_SECOND, seconds, next: () => good[sent++ % good.length] }));
+  const { alone, inFlood } = await alternatingMedians(rounds, {
+    alone: goodLogins,
+    inFlood: async () => {
+      const flood = pacedLoad({ url, perSecond: FLOOD_PER_SECOND, seconds, next: madeUpLogin, refused: true });
+      const [p99] = await Promise.all([goodLogins(), flood]);
+      return p99;
+    },
+  });
+  return row({
+    ...{ section, name: `good login, p99 beside ${FLOOD_PER_SECOND.toLocaleString('en')} made-up ones a second` },
+    ...{ unit: 'ms', value: inFlood, against: 'no flood', reference: alone, target: ratioBelow(2) },
+  });
+}
+
+const p99Of = ({ durations }) => percentile(durations, 0.99);
+
+const madeUpLogin = () =>
+  clientCredentialsLogin({ clientId: newClientId(), clientSecret: `ccs_${randomBytes(26).toString('hex')}` });
