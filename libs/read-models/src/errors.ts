@@ -1,5 +1,4 @@
 import type { Position, RecordedEvent, Revision } from '#events';
-import type { SpotCheck } from './spot-check.js';
 
 /**
  * A reader of the log met an event that it can't apply. It stays where it is, and never skips. Says where, and never
@@ -96,6 +95,16 @@ export class BuildsDiffer extends Error {
       `${projection}: ${ids.length} documents differ from the served build, such as ${ids.slice(0, 10).join(', ')}`,
     );
   }
+}
+
+/** What a build was found to be beside a fold of the log. */
+export interface SpotCheck {
+  /** Documents in the build. */
+  readonly documents: number;
+  /** Documents that the log makes: one number, unless events came while they were counted. */
+  readonly expected: { readonly least: number; readonly most: number };
+  /** Ids of those that differ, among the documents that were compared. */
+  readonly different: readonly string[];
 }
 
 /** The first build of a version holds other documents than a fold of the log makes; it is not served. */

@@ -2,19 +2,11 @@ import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { EventLog } from '#event-log';
 import type { Position, RecordedEvent } from '#events';
+import type { SpotCheck } from './errors.js';
 import { applying } from './log-follower.js';
 import type { BuildName, StoredDocument } from './port.js';
 import { type FollowedEvent, type Projection, foldInto, followed } from './projection.js';
 import type { ReadModelStores } from './projector.js';
-
-export interface SpotCheck {
-  /** Documents in the build. */
-  readonly documents: number;
-  /** Documents that the log makes: one number, unless events came while they were counted. */
-  readonly expected: { readonly least: number; readonly most: number };
-  /** Ids of those that differ, among the documents that were compared. */
-  readonly different: readonly string[];
-}
 
 export const isPassed = ({ documents, expected: { least, most }, different }: SpotCheck): boolean =>
   least <= documents && documents <= most && different.length === 0;
