@@ -1,17 +1,10 @@
 import { type BuildComparison, compareBuilds } from './build-comparison.js';
 import { BuildLease } from './build-lease.js';
-import {
-  BuildsDiffer,
-  NotReady,
-  ProjectionStopped,
-  RebuildNeeded,
-  RebuildOvertaken,
-  SpotCheckFailed,
-} from './errors.js';
+import { BuildsDiffer, NotReady, ProjectionStopped, RebuildNeeded, RebuildOvertaken } from './errors.js';
 import { type OutageObserver, mayPass, pause, untilAborted } from './log-follower.js';
 import type { BuildName, CollectionSchema, ReadStore } from './port.js';
 import { type FeedOptions, Projector, type ProjectorStatus } from './projector.js';
-import { isPassed, spotCheck } from './spot-check.js';
+import { SpotCheckFailed, isPassed, spotCheck } from './spot-check.js';
 
 /** Learns what happens to a projection, to log it and to count it. */
 export interface ProjectionObserver extends OutageObserver {

@@ -97,32 +97,6 @@ export class BuildsDiffer extends Error {
   }
 }
 
-/** What a build was found to be beside a fold of the log. */
-export interface SpotCheck {
-  /** Documents in the build. */
-  readonly documents: number;
-  /** Documents that the log makes: one number, unless events came while they were counted. */
-  readonly expected: { readonly least: number; readonly most: number };
-  /** Ids of those that differ, among the documents that were compared. */
-  readonly different: readonly string[];
-}
-
-/** The first build of a version holds other documents than a fold of the log makes; it is not served. */
-export class SpotCheckFailed extends Error {
-  override readonly name = 'SpotCheckFailed';
-
-  constructor(
-    readonly projection: string,
-    { documents, expected: { least, most }, different }: SpotCheck,
-  ) {
-    const expected = least === most ? String(least) : `${least} to ${most}`;
-    super(
-      `${projection}: ${documents} documents where the log makes ${expected}; different: ${different.length}` +
-        (different.length > 0 ? `, such as ${different.slice(0, 10).join(', ')}` : ''),
-    );
-  }
-}
-
 /** Another rebuild of the same projection was switched to first. */
 export class RebuildOvertaken extends Error {
   override readonly name = 'RebuildOvertaken';

@@ -2,14 +2,38 @@ import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { EventLog } from '#event-log';
 import type { Position, RecordedEvent } from '#events';
-import type { SpotCheck } from './errors.js';
 import { applying } from './log-follower.js';
 import type { BuildName, StoredDocument } from './port.js';
 import { type FollowedEvent, type Projection, foldInto, followed } from './projection.js';
 import type { ReadModelStores } from './projector.js';
 
+export interface SpotCheck {
+  /** Documents in the build. */
+  readonly documents: number;
+  /** Documents that the log makes: one number, unless events came while they were counted. */
+  readonly expected: { readonly least: number; readonly most: number };
+  /** Ids of those that differ, among the documents that were compared. */
+  readonly different: readonly string[];
+}
+
 export const isPassed = ({ documents, expected: { least, most }, different }: SpotCheck): boolean =>
   least <= documents && documents <= most && different.length === 0;
+
+/** The first build of a version holds other documents than a fold of the log makes; it is not served. */
+export class SpotCheckFailed extends Error {
+  override readonly name = 'SpotCheckFailed';
+
+  constructor(
+    readonly projection: string,
+    { documents, expected: { least, most }, different }: SpotCheck,
+  ) {
+    const expected = least === most ? String(least) : `${least} to ${most}`;
+    super(
+      `${projection}: ${documents} documents where the log makes ${expected}; different: ${different.length}` +
+        (different.length > 0 ? `, such as ${different.slice(0, 10).join(', ')}` : ''),
+    );
+  }
+}
 
 const SAMPLE = 1000;
 const PAGE = 1000;
