@@ -24,6 +24,8 @@ export class Standalone {
 
   /** Resolves when it listens. `environment` adds to its configuration. */
   static async start(dataDir, environment = {}) {
+    // A log that was seeded before its service started: without its key the service refuses to make one.
+    standaloneMasterKey(dataDir);
     const child = spawn(process.execPath, [PROGRAM], {
       env: {
         PATH: process.env.PATH,
