@@ -1,10 +1,18 @@
+import de.bwaldvogel.mongo.MongoCollection;
+import de.bwaldvogel.mongo.MongoDatabase;
 import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.CollectionOptions;
+import de.bwaldvogel.mongo.backend.CursorRegistry;
+import de.bwaldvogel.mongo.backend.QueryResult;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.backend.h2.H2Collection;
+import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.Document;
 import io.netty.channel.Channel;
 import java.util.List;
 import java.util.function.IntUnaryOperator;
 import java.util.stream.Collectors;
+import org.h2.mvstore.MVMap;
 import org.h2.mvstore.MVStore;
 
 /**
@@ -45,6 +53,19 @@ public final class MongoServer {
             super(MVStore.open(file));
         }
 
+        @Override
+        protected MongoDatabase openOrCreateDatabase(String name) {
+            return new H2Database(name, getMvStore(), getCursorRegistry()) {
+                @Override
+                protected MongoCollection<Object> openOrCreateCollection(String name, CollectionOptions options) {
+                    var fullName = getFullCollectionNamespace(name);
+                    MVMap<Object, Document> documents = getMvStore().openMap("databases." + fullName);
+                    MVMap<String, Object> meta = getMvStore().openMap("meta." + fullName);
+                    return new FoundById(this, name, options, documents, meta, cursorRegistry);
+                }
+            };
+        }
+
         /** One at a time: the server answers with its own documents, which other commands change under way. */
         @Override
         public synchronized Document handleCommand(Channel channel, String database, String command, Document query) {
@@ -76,6 +97,29 @@ public final class MongoServer {
                 return list.stream().map(each -> mapped(each, unit)).collect(Collectors.toList());
             }
             return value;
+        }
+    }
+
+    /** MongoDB finds a document by its id, whatever else the filter asks of it; this server walked the collection. */
+    private static final class FoundById extends H2Collection {
+        FoundById(
+                MongoDatabase database,
+                String name,
+                CollectionOptions options,
+                MVMap<Object, Document> documents,
+                MVMap<String, Object> meta,
+                CursorRegistry cursors) {
+            super(database, name, options, documents, meta, cursors);
+        }
+
+        @Override
+        protected QueryResult queryDocuments(
+                Document query, Document orderBy, int skip, int limit, int batchSize, Document fields) {
+            if (!(query.get("_id") instanceof String id)) {
+                return super.queryDocuments(query, orderBy, skip, limit, batchSize, fields);
+            }
+            List<Object> places = getDocument(id) == null ? List.of() : List.of(id);
+            return matchDocuments(query, places, orderBy, skip, limit, batchSize, fields);
         }
     }
 }
