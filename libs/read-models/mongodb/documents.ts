@@ -1,4 +1,4 @@
-import type { Collection, Db } from 'mongodb';
+import { BSON, type Collection, type Db } from 'mongodb';
 import { type BuildName, type StoredDocument, parsedBuild } from '#read-models';
 
 /** A read model's document as it is stored: its own fields, beside the store's. */
@@ -23,8 +23,15 @@ export const documentOf = <Doc>({ _id, _position, _revision, ...doc }: StoredFie
   doc: doc as Doc,
 });
 
+/** How numbers and missing fields go into BSON, and come out of it. */
+const FORM = { useBigInt64: true, ignoreUndefined: true } as const;
+
+/** As it is read once it has been stored. */
+export const asStored = (document: StoredDocument): StoredFields =>
+  BSON.deserialize(BSON.serialize(fieldsOf(document), FORM), FORM) as StoredFields;
+
 /** A build's collection bears its name. */
 export const collectionOf = (database: Db, build: BuildName): Collection<StoredFields> => {
   parsedBuild(build);
-  return database.collection<StoredFields>(build, { useBigInt64: true, ignoreUndefined: true });
+  return database.collection<StoredFields>(build, FORM);
 };

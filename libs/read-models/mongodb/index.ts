@@ -1,6 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   type AnyBulkWriteOperation,
-  type BulkWriteResult,
   type Collection,
   type Db,
   MongoBulkWriteError,
@@ -20,7 +20,7 @@ import {
   type StoredDocument,
   parsedBuild,
 } from '#read-models';
-import { type StoredFields, collectionOf, documentOf, fieldsOf } from './documents.js';
+import { type StoredFields, asStored, collectionOf, documentOf, fieldsOf } from './documents.js';
 import { ServerCode, hasCode, translated } from './errors.js';
 import { layOut } from './layout.js';
 import { pageFind } from './page.js';
@@ -118,22 +118,13 @@ class MongoReadStore implements ReadStore {
     );
   }
 
-  /** An insert or a guarded upsert each: what was somewhere else is an error of its own, by its id being taken. */
+  /** An insert or a guarded replacement each. */
   async write(build: BuildName, writes: readonly DocumentWrite[]): Promise<string[]> {
     const collection = collectionOf(this.database, build);
     if (writes.length === 0) return [];
     return this.ask(async () => {
       await this.registry.expect(build);
-      const { missed, made } = await writeAll(collection, writes.map(operationOf));
-      const misses = writes.filter((_, index) => missed.has(index) || made.has(index));
-      // Where the document had vanished that the write was folded on, the upsert has made it.
-      const undone = writes.filter((_, index) => made.has(index));
-      if (undone.length > 0) {
-        await collection.bulkWrite(
-          undone.map(({ id, position }) => ({ deleteOne: { filter: { _id: id, _position: position } } })),
-        );
-      }
-      return misses.map(({ id }) => id);
+      return (await wroteAll(collection, writes)) ? [] : missedBy(collection, writes);
     });
   }
 
@@ -261,24 +252,29 @@ function operationOf(write: DocumentWrite): AnyBulkWriteOperation<StoredFields> 
   const document = fieldsOf(write);
   if (write.expected === undefined) return { insertOne: { document } };
   const { _id, ...replacement } = document;
-  return { replaceOne: { filter: { _id, _position: write.expected }, replacement, upsert: true } };
+  return { replaceOne: { filter: { _id, _position: write.expected }, replacement } };
 }
 
-/** Indexes of the operations whose document was somewhere else, and of the upserts that found none and made one. */
-async function writeAll(
-  collection: Collection<StoredFields>,
-  operations: AnyBulkWriteOperation<StoredFields>[],
-): Promise<{ missed: ReadonlySet<number>; made: ReadonlySet<number> }> {
+/** Whether every document was where its write expected it. */
+async function wroteAll(collection: Collection<StoredFields>, writes: readonly DocumentWrite[]): Promise<boolean> {
   try {
-    const result = await collection.bulkWrite(operations, { ordered: false });
-    return { missed: new Set(), made: madeBy(result) };
+    const result = await collection.bulkWrite(writes.map(operationOf), { ordered: false });
+    return result.insertedCount + result.matchedCount === writes.length;
   } catch (error) {
     if (!(error instanceof MongoBulkWriteError) || error.result.getWriteConcernError() !== undefined) throw error;
     const failures = [error.writeErrors].flat();
     const onlyMisses = failures.length > 0 && failures.every(({ code }) => code === ServerCode.DuplicateKey);
     if (!onlyMisses) throw error;
-    return { missed: new Set(failures.map(({ index }) => index)), made: madeBy(error.result) };
+    return false;
   }
 }
 
-const madeBy = ({ upsertedIds }: BulkWriteResult): ReadonlySet<number> => new Set(Object.keys(upsertedIds).map(Number));
+/**
+ * The ids of those that are not what was to be stored: a bulk tells only how many were. What another writer of the build
+ * has stored alike, by the same fold of the same events, is done.
+ */
+async function missedBy(collection: Collection<StoredFields>, writes: readonly DocumentWrite[]): Promise<string[]> {
+  const stored = await collection.find({ _id: { $in: writes.map(({ id }) => id) } }).toArray();
+  const found = new Map(stored.map((fields) => [fields._id, fields]));
+  return writes.filter((write) => !isDeepStrictEqual(found.get(write.id), asStored(write))).map(({ id }) => id);
+}
