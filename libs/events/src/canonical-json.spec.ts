@@ -1,3 +1,5 @@
+import canonicalize from 'canonicalize';
+import fc from 'fast-check';
 import { canonicalJson, NotCanonical } from '#events';
 
 const double = (hex: string) => Buffer.from(hex, 'hex').readDoubleBE();
@@ -56,6 +58,14 @@ describe('Canonical JSON', () => {
 
   it('leaves out what JSON leaves out', () => {
     expect(canonicalJson({ b: undefined, a: 1 })).toBe('{"a":1}');
+  });
+
+  it('is what another implementation makes of any JSON', () => {
+    const json = fc.jsonValue({ stringUnit: 'binary' });
+    fc.assert(
+      fc.property(json, (value) => canonicalJson(value) === canonicalize(value)),
+      { numRuns: 1000 },
+    );
   });
 
   it.each([

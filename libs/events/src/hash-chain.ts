@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Instant } from '#domain';
-import { v5 as uuidv5 } from 'uuid';
+
 import { canonicalJson, NotCanonical } from './canonical-json.js';
 import type {
   CommandContext,
@@ -13,6 +13,7 @@ import type {
 } from './envelope.js';
 import { UnknownEvent } from './errors.js';
 import { type LogEvent, redact, validate } from './registry.js';
+import { uuidV5 } from './uuid-v5.js';
 
 /** What the first event of a stream is chained to. */
 export const FIRST_HASH = '0'.repeat(64);
@@ -36,7 +37,7 @@ export type UnhashedEvent = Omit<NewEvent, 'metadata'> & {
  * same command has others.
  */
 export const eventIdOf = (commandId: string, index: number, type: string, data: object): string =>
-  uuidv5(`${index}:${hash('sha256', canonicalJson({ type, data }))}`, commandId);
+  uuidV5(`${index}:${hash('sha256', canonicalJson({ type, data }))}`, commandId);
 
 /**
  * SHA-256 (hex) over the RFC 8785 form of the event as it is stored, with its sensitive fields redacted: so an event

@@ -6,3 +6,4 @@ export * from './log-created.js';
 export * from './log-seal.js';
 export * from './registry.js';
 export * from './usage-recorded.js';
+export * from './uuid-v5.js';

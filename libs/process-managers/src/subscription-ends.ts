@@ -1,7 +1,6 @@
-import { v5 as uuidv5 } from 'uuid';
 import type { ClientId, SubscriptionId } from '#domain';
 import { type BookOfRecord, LogUnavailable, RevisionConflict } from '#event-log';
-import type { CommandContext } from '#events';
+import { type CommandContext, uuidV5 } from '#events';
 import { type BuildName, type FollowedEvent, type ReadStore, ProjectionStopped, mayPass } from '#read-models';
 import { type AssignmentDocument, assignments, clientIdOf } from './assignments.js';
 
@@ -84,7 +83,7 @@ export class SubscriptionEnds {
 
 /** Derived from the cause, so that whoever does it again does the same command again. */
 const contextOf = (cause: FollowedEvent, clientId: ClientId): CommandContext => ({
-  commandId: uuidv5(clientId, cause.eventId),
+  commandId: uuidV5(clientId, cause.eventId),
   commandHash: '',
   actor: { subject: 'subscription-ends', roles: [], via: 'process-manager' },
   ...(cause.metadata.workspaceId !== undefined && { workspaceId: cause.metadata.workspaceId }),

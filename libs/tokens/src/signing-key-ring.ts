@@ -8,7 +8,7 @@ import {
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import { calculateJwkThumbprint } from 'jose';
-import { v5 as uuidv5 } from 'uuid';
+
 import { type MasterKeys, unwrapKey, wrapKey } from '#credentials';
 import {
   JWKS_MAX_AGE_SECONDS,
@@ -23,7 +23,7 @@ import {
   signsFrom,
 } from '#domain';
 import type { SigningKeys } from '#event-log';
-import type { CommandContext } from '#events';
+import { type CommandContext, uuidV5 } from '#events';
 import type { TokenSigner } from './jwt-signing.js';
 import { STATIC_TOKEN_SECONDS } from './static-token.js';
 
@@ -213,7 +213,7 @@ const generateSigningKey = async (
 
 const COMMAND_NAMESPACE = '6d4d2c3e-58a1-4f0b-9c53-2f6b1f0f7a10';
 
-const derivedContext = (command: string) => startContext(uuidv5(command, COMMAND_NAMESPACE), command);
+const derivedContext = (command: string) => startContext(uuidV5(command, COMMAND_NAMESPACE), command);
 
 const startContext = (commandId: string, command: string): CommandContext => ({
   commandId,

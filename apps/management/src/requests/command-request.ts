@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { v5 as uuidv5 } from 'uuid';
+
 import type { WorkspaceId } from '#domain';
-import { canonicalJson, type CommandContext, type Revision } from '#events';
+import { canonicalJson, type CommandContext, type Revision, uuidV5 } from '#events';
 import { validationFailed } from '#platform';
 import type { Caller } from './management-guard.js';
 
@@ -78,7 +78,7 @@ function commandIdOf({ workspaceId, subject }: Caller, key: string | string[] | 
   if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key)) {
     throw validationFailed({ field: 'Idempotency-Key', message: 'must be 1 to 128 visible ASCII characters' });
   }
-  return uuidv5(canonicalJson([workspaceId, subject, key]), COMMAND_NAMESPACE);
+  return uuidV5(canonicalJson([workspaceId, subject, key]), COMMAND_NAMESPACE);
 }
 
 const commandHashOf = ({ method, url, body }: FastifyRequest): string =>
