@@ -2,6 +2,7 @@ import { setImmediate as endOfTurn } from 'node:timers/promises';
 import { type StreamReadOptions, LogUnavailable, isOurStream } from '#event-log';
 import type { EventMetadata, JsonObject, RecordedEvent } from '#events';
 import type Database from 'libsql';
+import { LRUCache } from 'lru-cache';
 import { PAST_ALL, toPosition, within } from './positions.js';
 import { type LogRow, RecentRows } from './recent-rows.js';
 import { REPLACED, fileIdentityOf, openForReading } from './schema.js';
@@ -11,6 +12,17 @@ const PAGE_ROWS = 200;
 
 /** A look costs as much as a third of a read. */
 const IDENTIFY_EVERY_MS = 10;
+
+/** Some 15 MB when there are as many. */
+const REMEMBERED_ENDS = 100_000;
+
+/** Where a stream was seen to end. */
+interface StreamEnd {
+  /** Of the file, looked at before the stream was. */
+  readonly version: bigint;
+  /** There was no event of this revision or a later one. */
+  readonly before: bigint;
+}
 
 const COLUMNS = 'position, stream, revision, event_id, type, data, metadata';
 type Row = [
@@ -54,6 +66,8 @@ export class Reader {
   private readonly anyOfStream;
   private readonly logRows;
   private readonly dataVersion;
+  private readonly ends = new LRUCache<string, StreamEnd>({ max: REMEMBERED_ENDS });
+  private looking: Promise<bigint> | undefined;
   private readonly recent = new RecentRows();
   private readonly opened: string | undefined;
   private identifiedAt = -Infinity;
@@ -77,12 +91,19 @@ export class Reader {
     this.dataVersion = this.db.prepare('PRAGMA data_version').raw();
   }
 
-  async readStream(stream: string, options: StreamReadOptions = {}): Promise<RecordedEvent[]> {
+  readStream(stream: string, options: StreamReadOptions = {}): Promise<RecordedEvent[]> {
+    const { from, direction = 'forwards' } = options;
+    if (from === undefined || direction === 'backwards') return this.readEach(stream, options);
+    return this.nextVersion().then((version) =>
+      this.endedBefore(stream, from, version) ? [] : this.readEach(stream, options),
+    );
+  }
+
+  private async readEach(stream: string, options: StreamReadOptions): Promise<RecordedEvent[]> {
     const { direction = 'forwards', limit = Infinity, deadlineMs } = options;
     const givenUpAt = performance.now() + (deadlineMs ?? Infinity);
     const events: RecordedEvent[] = [];
     let from = within(options.from ?? startOf(direction));
-    // Who reads on mostly finds nothing new, and to look for one row costs half of reading all.
     if (options.from !== undefined && !this.has(this.anyOfStream[direction], [stream, from, 1])) return [];
     for (;;) {
       const asked = Math.min(PAGE_ROWS, limit - events.length);
@@ -117,6 +138,27 @@ export class Reader {
     }
   }
 
+  /**
+   * Whether the stream had no event from there on at this version of the file. Who reads on mostly finds nothing new;
+   * what was seen of a stream's end holds for as long as nobody commits, which one look tells for all streams.
+   */
+  private endedBefore(stream: string, from: bigint, version: bigint): boolean {
+    const end = this.ends.get(stream);
+    if (end?.version === version && end.before <= from) return true;
+    if (this.has(this.anyOfStream.forwards, [stream, from, 1])) return false;
+    this.ends.set(stream, { version, before: from });
+    return true;
+  }
+
+  /** By a look that begins after the call: shared by all who ask in one turn of the event loop, and by nobody later. */
+  private nextVersion(): Promise<bigint> {
+    this.looking ??= endOfTurn().then(() => {
+      this.looking = undefined;
+      return this.version();
+    });
+    return this.looking;
+  }
+
   private rowsOfLog(after: bigint, direction: Direction, limit: number): readonly LogRow[] {
     if (direction === 'backwards') return this.all<Row>(this.logRows.backwards, [after, limit]).map(toLogRow);
     const known = this.recent.after(after, limit);
@@ -130,7 +172,7 @@ export class Reader {
 
   /** Another number whenever another connection, of this process or another, has committed. */
   version(): bigint {
-    return this.all<[bigint]>(this.dataVersion, [])[0]?.[0] ?? 0n;
+    return this.ask(() => this.dataVersion.get([]) as [bigint])[0];
   }
 
   close(): void {

@@ -39,6 +39,18 @@ describe('two processes on one file', () => {
   const revisionsFrom = async (stream: string, from: number) =>
     (await there.readStream(stream, { from: BigInt(from), consistency: 'strong' })).map(({ revision }) => revision);
 
+  it('answer nobody by a look that was taken before he asked', async () => {
+    await append('usage-a', 0);
+    await append('usage-b', 0);
+    for (let length = 1; length <= 100; length++) {
+      // Both ends are known by now, and asked for again.
+      const before = [revisionsFrom('usage-a', 1), revisionsFrom('usage-b', length)];
+      await Promise.all([...before, append('usage-b', length)]);
+      const after = [revisionsFrom('usage-a', 1), revisionsFrom('usage-b', length)];
+      expect(await Promise.all(after)).toEqual([[], [BigInt(length)]]);
+    }
+  });
+
   it('see each other’s acknowledged events, wherever they read on, in whatever order', async () => {
     const random = new Random(7);
     const streams = ['usage-a', 'usage-b', 'usage-c'].map((name) => ({ name, length: 0 }));
