@@ -6,6 +6,7 @@ import {
   MasterKeys,
   MasterKeyUnknown,
   mintSecret,
+  type StoredCredential,
   VerificationBusy,
   verifySecret,
 } from '#credentials';
@@ -50,15 +51,26 @@ const opened = (options: Partial<CredentialVerifierOptions> = {}) => {
   return { verifier, runs };
 };
 
+/** As a login comes by it. */
+const verdict = async (
+  verifier: CredentialVerifier,
+  clientId: string,
+  secret: string,
+  credentials: readonly StoredCredential[],
+) => {
+  const offered = verifier.offered(clientId, secret);
+  return offered && verifier.verify(offered, credentials);
+};
+
 describe('whose secret it is', () => {
   it('is told by generation, the newest tried first, while both are good', async () => {
     const { verifier, runs } = opened();
     const [first, second] = await Promise.all([credential(ada, 1), credential(ada, 2)]);
     const both = [first.stored, second.stored];
-    expect(await verifier.verify(ada, second.secret, both)).toBe(2);
+    expect(await verdict(verifier, ada, second.secret, both)).toBe(2);
     expect(runs.map((run) => run.verifier)).toEqual([second.stored.verifier]);
-    expect(await verifier.verify(ada, first.secret, both)).toBe(1);
-    expect(await verifier.verify(ada, mintSecret(ada, keys), both)).toBeUndefined();
+    expect(await verdict(verifier, ada, first.secret, both)).toBe(1);
+    expect(await verdict(verifier, ada, mintSecret(ada, keys), both)).toBeUndefined();
   });
 
   it('is refused without an Argon2 run when it was made up, or is another client’s', async () => {
@@ -66,8 +78,8 @@ describe('whose secret it is', () => {
     const { stored } = await credential(ada, 1);
     const { secret: bobs } = await credential(bob, 1);
     for (const secret of ['', 'guess', `ccs_${'a'.repeat(52)}`, bobs]) {
-      expect(await verifier.verify(ada, secret, [stored])).toBeUndefined();
-      expect(await verifier.verify(ada, secret, [])).toBeUndefined();
+      expect(await verdict(verifier, ada, secret, [stored])).toBeUndefined();
+      expect(await verdict(verifier, ada, secret, [])).toBeUndefined();
     }
     expect(runs).toEqual([]);
   });
@@ -76,24 +88,24 @@ describe('whose secret it is', () => {
     const { verifier, runs } = opened();
     const { secret, stored } = await credential(ada, 1);
     const parameters = /^.*keyid=[^$]+/.exec(stored.verifier)?.[0] ?? 'no verifier';
-    expect(await verifier.verify(ada, secret, [])).toBeUndefined();
-    expect(await verifier.verify(ada, secret, [])).toBeUndefined();
+    expect(await verdict(verifier, ada, secret, [])).toBeUndefined();
+    expect(await verdict(verifier, ada, secret, [])).toBeUndefined();
     expect(runs).toHaveLength(1);
     expect(runs[0]?.verifier.startsWith(parameters)).toBe(true);
-    expect(await verifier.verify(ada, secret, [stored])).toBe(1);
+    expect(await verdict(verifier, ada, secret, [stored])).toBe(1);
   });
 
   it('is told under a previous master key', async () => {
     const { secret, stored } = await credential(ada, 1);
     const rotated = MasterKeys.from({ current: Buffer.alloc(32, 2), previous: [Buffer.alloc(32, 1)] });
-    expect(await new CredentialVerifier({ keys: rotated }).verify(ada, secret, [stored])).toBe(1);
+    expect(await verdict(new CredentialVerifier({ keys: rotated }), ada, secret, [stored])).toBe(1);
   });
 
   it('cannot be told when the verifier’s master key is missing, and says so', async () => {
     const { stored } = await credential(ada, 1);
     const foreign = MasterKeys.from({ current: Buffer.alloc(32, 2) });
-    const verdict = new CredentialVerifier({ keys: foreign }).verify(ada, mintSecret(ada, foreign), [stored]);
-    await expect(verdict).rejects.toThrow(MasterKeyUnknown);
+    const foreignVerifier = new CredentialVerifier({ keys: foreign });
+    await expect(verdict(foreignVerifier, ada, mintSecret(ada, foreign), [stored])).rejects.toThrow(MasterKeyUnknown);
   });
 });
 
@@ -102,8 +114,8 @@ describe('a verdict', () => {
     const { verifier, runs } = opened();
     const [{ secret, stored }, wrong] = [await credential(ada, 1), mintSecret(ada, keys)];
     for (let login = 0; login < 3; login += 1) {
-      expect(await verifier.verify(ada, secret, [stored])).toBe(1);
-      expect(await verifier.verify(ada, wrong, [stored])).toBeUndefined();
+      expect(await verdict(verifier, ada, secret, [stored])).toBe(1);
+      expect(await verdict(verifier, ada, wrong, [stored])).toBeUndefined();
     }
     expect(runs.map((run) => run.secret)).toEqual([secret, wrong]);
   });
@@ -111,13 +123,13 @@ describe('a verdict', () => {
   it('is bound to the verifier: after a rotation the old secret is refused, and the same one is verified anew', async () => {
     const { verifier, runs } = opened();
     const [first, second] = await Promise.all([credential(ada, 1), credential(ada, 2)]);
-    expect(await verifier.verify(ada, first.secret, [first.stored])).toBe(1);
-    expect(await verifier.verify(ada, second.secret, [first.stored])).toBeUndefined();
-    expect(await verifier.verify(ada, first.secret, [second.stored])).toBeUndefined();
-    expect(await verifier.verify(ada, second.secret, [second.stored])).toBe(2);
+    expect(await verdict(verifier, ada, first.secret, [first.stored])).toBe(1);
+    expect(await verdict(verifier, ada, second.secret, [first.stored])).toBeUndefined();
+    expect(await verdict(verifier, ada, first.secret, [second.stored])).toBeUndefined();
+    expect(await verdict(verifier, ada, second.secret, [second.stored])).toBe(2);
     expect(runs).toHaveLength(4);
     const rehashed = { generation: 3, verifier: await hashSecret(second.secret, keys) };
-    expect(await verifier.verify(ada, second.secret, [rehashed])).toBe(3);
+    expect(await verdict(verifier, ada, second.secret, [rehashed])).toBe(3);
     expect(runs).toHaveLength(5);
   });
 
@@ -125,13 +137,13 @@ describe('a verdict', () => {
     const { verifier, runs } = opened({ remembered: 2 });
     const { secret, stored } = await credential(ada, 1);
     const wrong = Array.from({ length: 3 }, () => mintSecret(ada, keys));
-    expect(await verifier.verify(ada, secret, [stored])).toBe(1);
-    for (const guess of wrong) await verifier.verify(ada, guess, [stored]);
+    expect(await verdict(verifier, ada, secret, [stored])).toBe(1);
+    for (const guess of wrong) await verdict(verifier, ada, guess, [stored]);
     expect(runs).toHaveLength(4);
-    expect(await verifier.verify(ada, secret, [stored])).toBe(1);
-    await verifier.verify(ada, wrong[2] ?? '', [stored]);
+    expect(await verdict(verifier, ada, secret, [stored])).toBe(1);
+    await verdict(verifier, ada, wrong[2] ?? '', [stored]);
     expect(runs).toHaveLength(4);
-    await verifier.verify(ada, wrong[0] ?? '', [stored]);
+    await verdict(verifier, ada, wrong[0] ?? '', [stored]);
     expect(runs).toHaveLength(5);
   });
 
@@ -139,10 +151,10 @@ describe('a verdict', () => {
     const { verifier, runs } = opened({ remembered: 1 });
     const [first, second] = await Promise.all([credential(ada, 1), credential(ada, 2)]);
     const both = [first.stored, second.stored];
-    expect(await verifier.verify(ada, first.secret, both)).toBe(1);
-    await verifier.verify(ada, mintSecret(ada, keys), both);
+    expect(await verdict(verifier, ada, first.secret, both)).toBe(1);
+    await verdict(verifier, ada, mintSecret(ada, keys), both);
     const before = runs.length;
-    expect(await verifier.verify(ada, first.secret, both)).toBe(1);
+    expect(await verdict(verifier, ada, first.secret, both)).toBe(1);
     expect(runs).toHaveLength(before);
   });
 });
@@ -151,8 +163,8 @@ describe('runs', () => {
   it('are shared by those who ask for the same pair at once', async () => {
     const { verifier, runs, open } = counted();
     const [{ secret, stored }, wrong] = [await credential(ada, 1), mintSecret(ada, keys)];
-    const good = Array.from({ length: 50 }, () => verifier.verify(ada, secret, [stored]));
-    const bad = Array.from({ length: 50 }, () => verifier.verify(ada, wrong, [stored]));
+    const good = Array.from({ length: 50 }, () => verdict(verifier, ada, secret, [stored]));
+    const bad = Array.from({ length: 50 }, () => verdict(verifier, ada, wrong, [stored]));
     open();
     expect(new Set(await Promise.all(good))).toEqual(new Set([1]));
     expect(new Set(await Promise.all(bad))).toEqual(new Set([undefined]));
@@ -167,8 +179,8 @@ describe('runs', () => {
       return runs === 1 ? Promise.reject(new Error('out of memory')) : verifySecret(...run);
     };
     const verifier = new CredentialVerifier({ keys, verifySecret: failingOnce });
-    await expect(verifier.verify(ada, secret, [stored])).rejects.toThrow('out of memory');
-    expect(await verifier.verify(ada, secret, [stored])).toBe(1);
+    await expect(verdict(verifier, ada, secret, [stored])).rejects.toThrow('out of memory');
+    expect(await verdict(verifier, ada, secret, [stored])).toBe(1);
   });
 
   it('are at most two at once for one client, and at most `concurrency` for all', async () => {
@@ -193,7 +205,8 @@ describe('runs', () => {
       },
     });
     const guessing = async (clientId: ClientId, { stored }: typeof adas) => {
-      for (let guess = 0; guess < 4; guess += 1) await verifier.verify(clientId, mintSecret(clientId, keys), [stored]);
+      for (let guess = 0; guess < 4; guess += 1)
+        await verdict(verifier, clientId, mintSecret(clientId, keys), [stored]);
     };
     const guessers = (clientId: ClientId, owned: typeof adas) =>
       Array.from({ length: 5 }, () => guessing(clientId, owned));
@@ -205,8 +218,8 @@ describe('runs', () => {
   it('of a client that waits for its own leave free ones to others', async () => {
     const { verifier, runs, open } = counted({ concurrency: 3 });
     const [adas, bobs] = [await credential(ada, 1), await credential(bob, 1)];
-    const flood = Array.from({ length: 5 }, () => verifier.verify(ada, mintSecret(ada, keys), [adas.stored]));
-    const login = verifier.verify(bob, bobs.secret, [bobs.stored]);
+    const flood = Array.from({ length: 5 }, () => verdict(verifier, ada, mintSecret(ada, keys), [adas.stored]));
+    const login = verdict(verifier, bob, bobs.secret, [bobs.stored]);
     expect(runs.map((run) => run.verifier)).toEqual([adas, adas, bobs].map(({ stored }) => stored.verifier));
     open();
     expect(await login).toBe(1);
@@ -218,15 +231,15 @@ describe('a full queue', () => {
   it('says so to the client that fills it, not to others, and not to those who are remembered', async () => {
     const [adas, bobs] = [await credential(ada, 1), await credential(bob, 1)];
     const { verifier, runs, open } = counted({ concurrency: 3, maxWaitingPerClient: 2 });
-    const guesses = Array.from({ length: 4 }, () => verifier.verify(ada, mintSecret(ada, keys), [adas.stored]));
-    const refusal: unknown = await verifier.verify(ada, adas.secret, [adas.stored]).catch((error: unknown) => error);
+    const guesses = Array.from({ length: 4 }, () => verdict(verifier, ada, mintSecret(ada, keys), [adas.stored]));
+    const refusal: unknown = await verdict(verifier, ada, adas.secret, [adas.stored]).catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(VerificationBusy);
     expect(inspect(refusal)).not.toContain(adas.secret);
-    const login = verifier.verify(bob, bobs.secret, [bobs.stored]);
+    const login = verdict(verifier, bob, bobs.secret, [bobs.stored]);
     open();
     expect(await login).toBe(1);
     await Promise.all(guesses);
-    expect(await verifier.verify(ada, adas.secret, [adas.stored])).toBe(1);
+    expect(await verdict(verifier, ada, adas.secret, [adas.stored])).toBe(1);
     expect(runs).toHaveLength(6);
   });
 
@@ -243,20 +256,20 @@ describe('a full queue', () => {
         return verifySecret(...run);
       },
     });
-    expect(await verifier.verify(ada, adas.secret, [adas.stored])).toBe(1);
+    expect(await verdict(verifier, ada, adas.secret, [adas.stored])).toBe(1);
     shut = true;
-    const guesses = Array.from({ length: 2 }, () => verifier.verify(bob, mintSecret(bob, keys), [bobs.stored]));
-    await expect(verifier.verify(bob, bobs.secret, [bobs.stored])).rejects.toThrow(VerificationBusy);
-    expect(await verifier.verify(ada, adas.secret, [adas.stored])).toBe(1);
+    const guesses = Array.from({ length: 2 }, () => verdict(verifier, bob, mintSecret(bob, keys), [bobs.stored]));
+    await expect(verdict(verifier, bob, bobs.secret, [bobs.stored])).rejects.toThrow(VerificationBusy);
+    expect(await verdict(verifier, ada, adas.secret, [adas.stored])).toBe(1);
     open();
     await Promise.all(guesses);
-    expect(await verifier.verify(bob, bobs.secret, [bobs.stored])).toBe(1);
+    expect(await verdict(verifier, bob, bobs.secret, [bobs.stored])).toBe(1);
   });
 });
 
 it('shows no secret when it is printed', async () => {
   const { secret, stored } = await credential(ada, 1);
   const verifier = new CredentialVerifier({ keys });
-  await verifier.verify(ada, secret, [stored]);
+  await verdict(verifier, ada, secret, [stored]);
   expect(inspect(verifier, { depth: 9, showHidden: true })).not.toContain(secret);
 });

@@ -1,9 +1,10 @@
-import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { argon2Concurrency } from './argon2-concurrency.js';
 import { BoundedQueue, QueueFull } from './bounded-queue.js';
+import { HmacSha256 } from './hmac-sha-256.js';
 import type { MasterKeys } from './master-keys.js';
-import { hasGoodCheck } from './secret.js';
+import { hasGoodCheck, isSecret } from './secret.js';
 import { verifierOfNothing, verifySecret } from './verifier.js';
 
 /** A generation of a client's secret that is good now; a domain `Credential` is one. */
@@ -19,7 +20,7 @@ export interface CredentialVerifierOptions {
   /** Runs that may wait, of all clients and of one (default 256 and 8). */
   readonly maxWaiting?: number;
   readonly maxWaitingPerClient?: number;
-  /** Pairs remembered, of the verified and of the refused (default 100,000 each, 26 MB when both are full). */
+  /** Pairs remembered, of the verified and of the refused (default 100,000 each, some 40 MB when both are full). */
   readonly remembered?: number;
   /** One Argon2 run; tests count them here. */
   readonly verifySecret?: typeof verifySecret;
@@ -32,20 +33,21 @@ export class VerificationBusy extends Error {
 
 const RUNS_PER_CLIENT = 2;
 
-/** A secret offered for a client, the verifier that judges it, and what memory calls the three. */
-interface Pair {
+/** A secret that is offered for a client by someone who once held one of that client's: its check is good. */
+export interface OfferedSecret {
   readonly clientId: string;
   readonly secret: string;
-  readonly verifier: string;
+  /** What memory calls the two. */
   readonly mac: string;
 }
 
 /**
  * Tells which of a client's good generations a secret is.
  *
- * The order is memory, check, Argon2; callers whose answer needs the log check before they read it. Memory holds keyed MACs of (client id, secret, verifier) under a key that only
- * this process has ever had, so it reveals no secret, and a verdict is found again for that very verifier only: after
- * a rotation it is no one's.
+ * The order is check, memory, Argon2 (CREDENTIALS §2); callers read the client's state after the check. Memory holds
+ * keyed MACs of (secret, client id) under a key that only this process has ever had, so it reveals no secret. A verdict
+ * is remembered beside the verifier that it is about, and found again for that very one only: after a rotation it is no
+ * one's. A pair that was verified once had a good check, which need not be computed again.
  *
  * What the time of an answer tells: whether the check was good, which is no secret to whoever was given the secret and
  * a 2^-48 guess to all others. Without a good check every refusal costs the same, known client or not. With one, a
@@ -59,9 +61,9 @@ export class CredentialVerifier {
   readonly #queue: BoundedQueue;
   readonly #verifySecret: typeof verifySecret;
   readonly #nothing: StoredCredential;
-  readonly #macKey = createSecretKey(randomBytes(32));
-  /** Apart from each other, so that refusals can't push out the pairs that log in. */
-  readonly #verified: LRUCache<string, true>;
+  readonly #mac = new HmacSha256(randomBytes(32));
+  /** The verifier of each pair that was verified. Apart from the refused ones, which can't push out those that log in. */
+  readonly #verified: LRUCache<string, string>;
   readonly #refused: LRUCache<string, true>;
   readonly #running = new Map<string, Promise<boolean>>();
 
@@ -81,51 +83,59 @@ export class CredentialVerifier {
     this.#refused = new LRUCache({ max });
   }
 
+  /** `undefined` for what was never minted for this client: it has not the form of a secret, or not this client's check. */
+  offered(clientId: string, secret: string): OfferedSecret | undefined {
+    if (!isSecret(secret)) return undefined;
+    // The secret has a fixed length and stands first, so no two pairs give the same input.
+    const mac = this.#mac.of(`${secret}:${clientId}`);
+    return this.#verified.has(mac) || hasGoodCheck(clientId, secret, this.#keys)
+      ? { clientId, secret, mac }
+      : undefined;
+  }
+
+  /** The generation that this secret was verified as, where it was and that one is good now. */
+  recall({ mac }: OfferedSecret, credentials: readonly StoredCredential[]): number | undefined {
+    const verifier = this.#verified.get(mac);
+    return verifier === undefined ? undefined : credentials.find((known) => known.verifier === verifier)?.generation;
+  }
+
   /**
    * The generation that this secret is, or `undefined`; `credentials` are those that are good now (none: pass `[]`).
    * The newest is tried first. Throws `VerificationBusy` when a run is needed and the queue is full, and
    * `MasterKeyUnknown` when a verifier's master key isn't there.
    */
-  async verify(
-    clientId: string,
-    secret: string,
-    credentials: readonly StoredCredential[],
-  ): Promise<number | undefined> {
+  async verify(offered: OfferedSecret, credentials: readonly StoredCredential[]): Promise<number | undefined> {
+    const known = this.recall(offered, credentials);
+    if (known !== undefined) return known;
     const newestFirst = credentials.toSorted((a, b) => b.generation - a.generation);
-    const candidates = (newestFirst.length > 0 ? newestFirst : [this.#nothing]).map(({ generation, verifier }) => ({
-      generation,
-      pair: { clientId, secret, verifier, mac: this.#macOf(clientId, secret, verifier) },
-    }));
-    const known = candidates.find(({ pair }) => this.#verified.get(pair.mac));
-    if (known) return known.generation;
-    if (!hasGoodCheck(clientId, secret, this.#keys)) return undefined;
-    for (const { generation, pair } of candidates) {
-      if (await this.#matches(pair)) return generation;
+    for (const { generation, verifier } of newestFirst.length > 0 ? newestFirst : [this.#nothing]) {
+      if (await this.#matches(offered, verifier)) return generation;
     }
     return undefined;
   }
 
-  async #matches(pair: Pair): Promise<boolean> {
-    if (this.#refused.get(pair.mac)) return false;
-    const shared = this.#running.get(pair.mac);
+  async #matches(offered: OfferedSecret, verifier: string): Promise<boolean> {
+    const verdict = verdictOn(offered, verifier);
+    if (this.#refused.get(verdict)) return false;
+    const shared = this.#running.get(verdict);
     if (shared) return shared;
-    const run = this.#run(pair).finally(() => this.#running.delete(pair.mac));
-    this.#running.set(pair.mac, run);
+    const run = this.#run(offered, verifier).finally(() => this.#running.delete(verdict));
+    this.#running.set(verdict, run);
     return run;
   }
 
-  async #run({ clientId, secret, verifier, mac }: Pair): Promise<boolean> {
+  async #run(offered: OfferedSecret, verifier: string): Promise<boolean> {
+    const { clientId, secret, mac } = offered;
     try {
       const matches = await this.#queue.run(clientId, () => this.#verifySecret(secret, verifier, this.#keys));
-      (matches ? this.#verified : this.#refused).set(mac, true);
+      if (matches) this.#verified.set(mac, verifier);
+      else this.#refused.set(verdictOn(offered, verifier), true);
       return matches;
     } catch (error) {
       throw error instanceof QueueFull ? new VerificationBusy('Too many verifications wait') : error;
     }
   }
-
-  /** The secret has a fixed form and the client id no colon, so no two triples give the same input. */
-  #macOf(clientId: string, secret: string, verifier: string): string {
-    return createHmac('sha256', this.#macKey).update(`${clientId}:${secret}:${verifier}`).digest('base64');
-  }
 }
+
+/** Bound to the digest of the verifier; the MAC has a fixed length. */
+const verdictOn = ({ mac }: OfferedSecret, verifier: string): string => hash('sha256', `${mac}${verifier}`, 'base64');

@@ -4,6 +4,7 @@ export { CredentialMint, type MintedSecret, MintingBusy } from './credential-min
 export {
   CredentialVerifier,
   type CredentialVerifierOptions,
+  type OfferedSecret,
   type StoredCredential,
   VerificationBusy,
 } from './credential-verifier.js';
