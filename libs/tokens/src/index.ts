@@ -29,13 +29,7 @@ export {
   ManagementTokenVerifier,
 } from './management-tokens.js';
 export { isManagementScope, type ManagementScope, MANAGEMENT_SCOPES } from './management-scope.js';
-export {
-  isRefreshable,
-  issueRefreshToken,
-  openRefreshToken,
-  REFRESH_TOKEN_SECONDS,
-  type RefreshToken,
-} from './refresh-token.js';
+export { isRefreshable, RefreshTokens, REFRESH_TOKEN_SECONDS, type RefreshToken } from './refresh-token.js';
 export { SigningKeyOperations } from './signing-key-operations.js';
 export {
   type JsonWebKeySet,

@@ -9,14 +9,7 @@ import {
   consumerClient,
   secondsAfter,
 } from '#domain';
-import {
-  FAMILY_SECONDS,
-  REFRESH_TOKEN_SECONDS,
-  instantOf,
-  isRefreshable,
-  issueRefreshToken,
-  openRefreshToken,
-} from '#tokens';
+import { FAMILY_SECONDS, REFRESH_TOKEN_SECONDS, instantOf, isRefreshable, RefreshTokens } from '#tokens';
 import { fold } from '../../../test/support/given.js';
 
 const START: Instant = '2026-06-01T12:00:00.000Z';
@@ -31,15 +24,16 @@ const rotatedKeys = MasterKeys.from({ current: randomBytes(32), previous: [forme
 const endpoint = { subscriptionId: 'sub-1', endpointUri: 'weather' };
 const family = { id: 'f-1', startedAt: SECOND };
 const grant = { issuer: 'https://api.marketplace.example', clientId: CLIENT, generation: 1, family };
-const opened = (token: string, by = keys) => {
-  const refreshToken = openRefreshToken(token, by);
+const tokens = new RefreshTokens(keys);
+const opened = (token: string, by = tokens) => {
+  const refreshToken = by.open(token);
   if (!refreshToken) throw new Error('It does not open');
   return refreshToken;
 };
 
 describe('a refresh token', () => {
   it('holds what it is bound to, for 1800 s, and tells its holder nothing of it', () => {
-    const token = issueRefreshToken({ ...grant, endpoint }, after(7), keys);
+    const token = tokens.issue({ ...grant, endpoint }, after(7));
     expect(opened(token)).toEqual({
       ...{ clientId: CLIENT, generation: 1, subscriptionId: 'sub-1', family },
       ...{ issuedAt: SECOND + 7, expiresAt: SECOND + 7 + REFRESH_TOKEN_SECONDS },
@@ -48,27 +42,36 @@ describe('a refresh token', () => {
     const readable = token.split('.').map((part) => Buffer.from(part, 'base64url').toString('latin1'));
     expect(readable.join()).not.toMatch(new RegExp(`${CLIENT}|sub-1|generation`));
     expect(token.length).toBeLessThan(1024);
-    expect(opened(issueRefreshToken(grant, START, keys))).not.toHaveProperty('subscriptionId');
+    expect(opened(tokens.issue(grant, START))).not.toHaveProperty('subscriptionId');
   });
 
-  it('is another one each time', () => {
-    expect(issueRefreshToken(grant, START, keys)).not.toBe(issueRefreshToken(grant, START, keys));
+  it('is another one each time, and never under a nonce that its key has seen', () => {
+    const issued = Array.from({ length: 2000 }, () => tokens.issue(grant, START));
+    expect(new Set(issued.map((token) => token.split('.')[2])).size).toBe(issued.length);
+  });
+
+  it('is opened by every process, and shares its key with none of another one', () => {
+    const [here, there] = [tokens.issue(grant, START), new RefreshTokens(keys).issue(grant, START)];
+    expect(opened(there)).toEqual(opened(here));
+    const headers = [here, there].map((token) => token.split('.')[0]);
+    expect(headers[0]).not.toBe(headers[1]);
+    expect(tokens.issue(grant, START).split('.')[0]).toBe(headers[0]);
   });
 
   it('is never good past 24 h from its family’s start', () => {
-    const late = opened(issueRefreshToken(grant, after(FAMILY_SECONDS - 60), keys));
+    const late = opened(tokens.issue(grant, after(FAMILY_SECONDS - 60)));
     expect(late.expiresAt).toBe(SECOND + 86_400);
   });
 
   it('is opened by a previous master key, and by no other', () => {
-    const token = issueRefreshToken(grant, START, keys);
-    expect(opened(token, rotatedKeys).family).toEqual(family);
-    expect(openRefreshToken(token, MasterKeys.from({ current: randomBytes(32) }))).toBeUndefined();
-    expect(openRefreshToken(issueRefreshToken(grant, START, rotatedKeys), keys)).toBeUndefined();
+    const token = tokens.issue(grant, START);
+    expect(opened(token, new RefreshTokens(rotatedKeys)).family).toEqual(family);
+    expect(new RefreshTokens(MasterKeys.from({ current: randomBytes(32) })).open(token)).toBeUndefined();
+    expect(tokens.open(new RefreshTokens(rotatedKeys).issue(grant, START))).toBeUndefined();
   });
 
   it('is a JWE of one kind only: nothing else opens, whoever sealed it', async () => {
-    const token = issueRefreshToken(grant, START, keys);
+    const token = tokens.issue(grant, START);
     const [header = '', , nonce = '', ciphertext = '', tag = ''] = token.split('.');
     const changedHeader = (change: object) => {
       const members = JSON.parse(Buffer.from(header, 'base64url').toString()) as object;
@@ -88,14 +91,14 @@ describe('a refresh token', () => {
       nothing: '',
       'five empty parts': '....',
       'a draft': draft,
-      'a JWE without a family': bySameKey,
+      'a JWE of no batch': bySameKey,
       'a changed ciphertext': parts(header, '', nonce, flipped(ciphertext), tag),
       'a changed tag': parts(header, '', nonce, ciphertext, flipped(tag)),
       'a shortened tag': parts(header, '', nonce, ciphertext, tag.slice(0, 16)),
       'a changed nonce': parts(header, '', flipped(nonce), ciphertext, tag),
       'a shortened nonce': parts(header, '', nonce.slice(0, 8), ciphertext, tag),
       'an encrypted key': parts(header, 'AAAA', nonce, ciphertext, tag),
-      'another family': parts(changedHeader({ family: 'f-2' }), '', nonce, ciphertext, tag),
+      'another batch': parts(changedHeader({ batch: 'AAAAAAAAAAAAAAAAAAAAAA' }), '', nonce, ciphertext, tag),
       'another type': parts(changedHeader({ typ: 'JWT' }), '', nonce, ciphertext, tag),
       'another algorithm': parts(changedHeader({ alg: 'A256KW' }), '', nonce, ciphertext, tag),
       'another encryption': parts(changedHeader({ enc: 'A128GCM' }), '', nonce, ciphertext, tag),
@@ -104,17 +107,18 @@ describe('a refresh token', () => {
       'over 2 KB': `${token}${'A'.repeat(2048)}`,
     };
     for (const [what, text] of Object.entries(refused)) {
-      expect({ what, opened: openRefreshToken(text, keys) }).toEqual({ what, opened: undefined });
+      expect({ what, opened: tokens.open(text) }).toEqual({ what, opened: undefined });
     }
   });
 
-  it('is the JWE that jose would read, with the key of its family', async () => {
-    const { compactDecrypt } = await import('jose');
+  it('is the JWE that jose would read, with the key of its batch', async () => {
+    const { compactDecrypt, decodeProtectedHeader } = await import('jose');
     const { createHmac } = await import('node:crypto');
-    const token = issueRefreshToken(grant, START, keys);
-    const key = createHmac('sha256', keys.derive('refresh-token')).update('f-1').digest();
+    const token = tokens.issue(grant, START);
+    const { batch } = decodeProtectedHeader(token) as { batch: string };
+    const key = createHmac('sha256', keys.derive('refresh-token')).update(batch).digest();
     const { plaintext, protectedHeader } = await compactDecrypt(token, key);
-    expect(JSON.parse(Buffer.from(plaintext).toString())).toMatchObject({ clientId: CLIENT, familyStartedAt: SECOND });
+    expect(JSON.parse(Buffer.from(plaintext).toString())).toMatchObject({ clientId: CLIENT, family });
     expect(protectedHeader).toMatchObject({ alg: 'dir', enc: 'A256GCM', kid: keys.currentId });
   });
 });
@@ -139,8 +143,8 @@ describe('refreshing', () => {
     },
   };
   const clientAfter = (...events: ConsumerClientEvent[]) => fold(consumerClient, [created, ...events]) as ActiveClient;
-  const token = opened(issueRefreshToken(grant, START, keys));
-  const weather = opened(issueRefreshToken({ ...grant, endpoint }, START, keys));
+  const token = opened(tokens.issue(grant, START));
+  const weather = opened(tokens.issue({ ...grant, endpoint }, START));
 
   it('is allowed until the token has expired, and from up to 5 s before it was issued by a faster clock', () => {
     expect(isRefreshable(token, clientAfter(), undefined, after(1799.999))).toBe(true);
