@@ -1,8 +1,9 @@
 import { CredentialVerifier, type MasterKeys } from '#credentials';
+import type { Instant } from '#domain';
 import type { BookOfRecord } from '#event-log';
-import type { Clock, Configuration } from '#platform';
+import { type Clock, type Configuration, instantsOf } from '#platform';
 import type { LateKeyedBook } from '#stores';
-import type { ManagementTokenVerifier, SigningKeyRing } from '#tokens';
+import { type ManagementTokenVerifier, RefreshTokens, type SigningKeyRing } from '#tokens';
 import type { GatewaySettings } from './gateway/gateway-settings.js';
 
 /**
@@ -14,13 +15,15 @@ export interface AuthDependencies {
   readonly opened: Promise<unknown>;
   readonly book: BookOfRecord;
   readonly ring: SigningKeyRing;
-  readonly masterKeys: MasterKeys;
   readonly verifier: CredentialVerifier;
+  readonly refreshTokens: RefreshTokens;
   /** Of those that introspect for a whole workspace; absent where no issuer of management tokens is known. */
   readonly managementTokens?: ManagementTokenVerifier | undefined;
   /** `PUBLIC_URL` without a slash at its end. */
   readonly issuer: string;
   readonly clock: Clock;
+  /** The clock's moment. */
+  readonly now: () => Instant;
   readonly gateway: GatewaySettings;
 }
 
@@ -45,10 +48,11 @@ export const authDependencies = ({ log, masterKeys, clock, configuration, ...par
   get ring() {
     return log.current.ring;
   },
-  masterKeys,
   verifier: new CredentialVerifier({ keys: masterKeys }),
+  refreshTokens: new RefreshTokens(masterKeys),
   managementTokens: parts.managementTokens,
   issuer: configuration.publicUrl,
   clock,
+  now: instantsOf(clock),
   gateway: { ...configuration.gateway, secret: parts.gatewaySecret },
 });

@@ -199,6 +199,10 @@ export const currentStaticToken = (
     (period) => period.generation === generation && period.subscriptionId === subscriptionId && at < period.expiresAt,
   );
 
+/** Whether any access token or refresh family of its may be refused; for most clients none is. */
+export const hasTokenRevocations = ({ revokedTokens, tokensRefusedUpTo }: ActiveClient): boolean =>
+  revokedTokens.length > 0 || tokensRefusedUpTo !== undefined;
+
 /** Whether this token, or its whole refresh family, was revoked (`issuedAt` of a family: its start). */
 export const isTokenRevoked = (
   client: ActiveClient,

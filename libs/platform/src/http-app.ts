@@ -1,10 +1,11 @@
-import type { IncomingMessage, Server } from 'node:http';
+import { type IncomingMessage, type RequestListener, type Server, createServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { type DynamicModule, Global, Module, type NestApplicationOptions, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import {
   type ConnectionError,
+  type FastifyBaseLogger,
   type FastifyError,
   type FastifyInstance,
   type FastifyReply,
@@ -13,13 +14,15 @@ import {
 } from 'fastify';
 import { CLOCK, systemClock } from './clock.js';
 import { CONFIGURATION, type Configuration } from './configuration.js';
+import { FastPath } from './fast-path.js';
 import { ReadinessChecks, serveHealth } from './health.js';
 import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
-import { type Logger, LOGGER, logRequests, NestLogger } from './logging.js';
-import { addressOf, createRegistry, measureRequests, metricsServer, Registry, serveMetrics } from './metrics.js';
+import { type Logger, LOGGER, NestLogger } from './logging.js';
+import { addressOf, createRegistry, metricsServer, Registry, serveMetrics } from './metrics.js';
 import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
 import type { ProcessDependency } from './process-dependency.js';
 import { requestIdOf } from './request-id.js';
+import { type RequestObserver, requestObserver } from './request-observer.js';
 import { validationPipe } from './validation.js';
 
 /** How long accepted requests may take to finish once the process was told to stop. */
@@ -33,7 +36,7 @@ const KEEP_ALIVE_MS = 72_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_PATH_PARAMETER = 200;
 
-/** What every module may inject: `CONFIGURATION`, `LOGGER`, `CLOCK`, `Registry`, `ReadinessChecks`. */
+/** What every module may inject: `CONFIGURATION`, `LOGGER`, `CLOCK`, `Registry`, `ReadinessChecks`, `FastPath`. */
 @Global()
 @Module({})
 class PlatformModule {}
@@ -50,15 +53,19 @@ export async function createHttpApplication(
 ): Promise<HttpApplication> {
   const registry = createRegistry();
   const readiness = new ReadinessChecks(logger);
+  const observe = requestObserver(registry, logger);
+  const { trustedProxies } = configuration;
+  const fastPath = new FastPath({ headers: securityHeaders(configuration), trustedProxies, logger, observe });
   const providers = [
     { provide: CONFIGURATION, useValue: configuration },
     { provide: LOGGER, useValue: logger },
     { provide: CLOCK, useValue: systemClock },
     { provide: Registry, useValue: registry },
     { provide: ReadinessChecks, useValue: readiness },
+    { provide: FastPath, useValue: fastPath },
   ];
   const platform = { module: PlatformModule, imports: [module], providers, exports: providers.map((p) => p.provide) };
-  const adapter = fastifyAdapter(configuration, logger);
+  const adapter = fastifyAdapter(configuration, logger, fastPath);
   // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest declares its options as a class
   const options: NestApplicationOptions = {
     logger: new NestLogger(logger),
@@ -68,27 +75,20 @@ export async function createHttpApplication(
   const nest = await NestFactory.create<NestFastifyApplication>(platform, adapter, options);
   nest.useGlobalFilters(new ProblemFilter());
   nest.useGlobalPipes(validationPipe());
-  return new HttpApplication(nest, configuration, logger, registry, readiness, dependencies);
+  return new HttpApplication({ nest, configuration, logger, registry, readiness, fastPath, observe, dependencies });
 }
 
-const fastifyAdapter = (configuration: Configuration, logger: Logger): FastifyAdapter =>
+const fastifyAdapter = (configuration: Configuration, logger: Logger, fastPath: FastPath): FastifyAdapter =>
   new FastifyAdapter({
     loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
-    genReqId: ({ headers }: IncomingMessage) => requestIdOf(headers),
+    // One for each request would cost more than routing it; what is logged names its request itself.
+    childLoggerFactory: (parent: FastifyBaseLogger) => parent,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: ({ rawHeaders }: IncomingMessage) => requestIdOf(rawHeaders),
     bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    http: {
-      maxHeaderSize: MAX_HEADER_BYTES,
-      // Absent it would be 60 s, and Node takes the longer of the two for the whole request.
-      headersTimeout: HEAD_TIMEOUT_MS,
-      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
-    },
+    serverFactory: (listener: RequestListener) => httpServer(fastPath.before(listener)),
     trustProxy: configuration.trustedProxies.length > 0 && [...configuration.trustedProxies],
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: MAX_PATH_PARAMETER },
-    // What follows is a consumer's own path, for the check to look at: no router may decode or refuse it.
-    rewriteUrl: ({ url = '' }) => (url.startsWith('/gateway/check/') ? '/gateway/check' : url),
     // What arrives on an open connection while we drain is accepted, and so is finished.
     return503OnClosing: false,
     // No module uses Nest middleware.
@@ -99,6 +99,19 @@ const fastifyAdapter = (configuration: Configuration, logger: Logger): FastifyAd
     },
     clientErrorHandler: refuseUnreadable,
   });
+
+const httpServer = (listener: RequestListener): Server =>
+  createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Absent it would be 60 s, and Node takes the longer of the two for the whole request.
+      headersTimeout: HEAD_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    },
+    listener,
+  );
 
 const securityHeaders = (configuration: Configuration): Record<string, string> => ({
   'x-content-type-options': 'nosniff',
@@ -122,7 +135,7 @@ function readRestOfBody({ raw }: FastifyRequest, reply: FastifyReply): void {
 function refuseUnreadable(error: ConnectionError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400;
-  const { title, ...rest } = httpRefusal(status).toBody(requestIdOf({}));
+  const { title, ...rest } = httpRefusal(status).toBody(requestIdOf([]));
   const body = JSON.stringify({ title, ...rest });
   socket.end(
     `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\n` +
@@ -131,21 +144,28 @@ function refuseUnreadable(error: ConnectionError, socket: Socket): void {
   );
 }
 
+interface ApplicationParts {
+  readonly nest: NestFastifyApplication;
+  readonly configuration: Configuration;
+  readonly logger: Logger;
+  readonly registry: Registry;
+  readonly readiness: ReadinessChecks;
+  readonly fastPath: FastPath;
+  readonly observe: RequestObserver;
+  readonly dependencies: readonly ProcessDependency[];
+}
+
 /** A running app. */
 export class HttpApplication {
+  /** For what only Nest can do, such as `get()` of a provider or setting up OpenAPI. */
+  readonly nest: NestFastifyApplication;
   private readonly fastify: FastifyInstance;
   private metrics: Server | undefined;
   private closing: Promise<void> | undefined;
 
-  constructor(
-    /** For what only Nest can do, such as `get()` of a provider or setting up OpenAPI. */
-    readonly nest: NestFastifyApplication,
-    private readonly configuration: Configuration,
-    private readonly logger: Logger,
-    private readonly registry: Registry,
-    private readonly readiness: ReadinessChecks,
-    private readonly dependencies: readonly ProcessDependency[],
-  ) {
+  constructor(private readonly parts: ApplicationParts) {
+    const { nest, configuration, registry, readiness, dependencies, observe } = parts;
+    this.nest = nest;
     this.fastify = nest.getHttpAdapter().getInstance();
     acceptJsonBodies(this.fastify);
     const headers = securityHeaders(configuration);
@@ -158,8 +178,11 @@ export class HttpApplication {
       this.endConnectionWhenClosing(reply);
       done();
     });
-    measureRequests(this.fastify, registry);
-    logRequests(this.fastify);
+    this.fastify.addHook('onResponse', ({ id, method, is404, routeOptions: { url } }, reply, done) => {
+      const route = is404 ? 'unknown' : (url ?? 'unknown');
+      observe({ id, method, route, status: reply.statusCode, milliseconds: reply.elapsedTime });
+      done();
+    });
     serveHealth(this.fastify, readiness);
     if (configuration.metricsPort === undefined) serveMetrics(this.fastify, registry);
     for (const dependency of dependencies) readiness.add(dependency.name, () => dependency.check());
@@ -167,15 +190,16 @@ export class HttpApplication {
 
   /** Starts the modules, then accepts requests; answers the URL. Rejects when a module or a port fails. */
   async listen(): Promise<string> {
-    const { host, port, metricsPort } = this.configuration;
-    if (metricsPort !== undefined) this.metrics = await metricsServer(this.registry, host, metricsPort);
+    const { configuration, registry } = this.parts;
+    const { host, port, metricsPort } = configuration;
+    if (metricsPort !== undefined) this.metrics = await metricsServer(registry, host, metricsPort);
     await this.nest.listen(port, host);
     return this.fastify.listeningOrigin;
   }
 
   /** Resolves when all that it stands on is open; rejects with what no waiting helps against. */
   async opened(): Promise<void> {
-    await Promise.all(this.dependencies.map(({ opened }) => opened));
+    await Promise.all(this.parts.dependencies.map(({ opened }) => opened));
   }
 
   /** Where `METRICS_PORT` serves the metrics, once the app listens. */
@@ -196,11 +220,11 @@ export class HttpApplication {
   closeOnSignals(): void {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.once(signal, () => {
-        this.logger.info({ signal }, 'stopping');
+        this.parts.logger.info({ signal }, 'stopping');
         this.close().then(
           () => process.exit(0),
           (err: unknown) => {
-            this.logger.fatal({ err }, 'stopping failed');
+            this.parts.logger.fatal({ err }, 'stopping failed');
             process.exit(1);
           },
         );
@@ -209,9 +233,11 @@ export class HttpApplication {
   }
 
   private async drainAndClose(): Promise<void> {
-    this.readiness.turnRed();
+    const { readiness, fastPath, logger, dependencies } = this.parts;
+    readiness.turnRed();
+    fastPath.isClosing = true;
     const deadline = setTimeout(() => {
-      this.logger.warn('requests did not finish in time; their connections are closed');
+      logger.warn('requests did not finish in time; their connections are closed');
       this.fastify.server.closeAllConnections();
     }, DRAIN_MS);
     // Fastify closes once what is idle now; a request that was answered before its body came is still busy then.
@@ -226,7 +252,7 @@ export class HttpApplication {
       clearInterval(idle);
     }
     await this.nest.close();
-    await Promise.all(this.dependencies.map((dependency) => dependency.close()));
+    await Promise.all(dependencies.map((dependency) => dependency.close()));
     this.metrics?.close();
     this.metrics?.closeAllConnections();
   }

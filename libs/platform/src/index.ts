@@ -1,4 +1,4 @@
-export { type Clock, CLOCK, systemClock } from './clock.js';
+export { type Clock, CLOCK, instantsOf, systemClock } from './clock.js';
 export {
   CONFIGURATION,
   type Configuration,
@@ -9,6 +9,7 @@ export {
   type LogLevel,
   type ManagementIssuer,
 } from './configuration.js';
+export { type FastAnswer, FastPath, FastRequest, type FastRoute } from './fast-path.js';
 export { givenMasterKeys } from './given-master-keys.js';
 export { type ReadinessCheck, ReadinessChecks, type ReadinessReport } from './health.js';
 export { createHttpApplication, HttpApplication } from './http-app.js';

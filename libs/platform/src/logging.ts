@@ -1,5 +1,4 @@
 import type { LoggerService } from '@nestjs/common';
-import type { FastifyInstance } from 'fastify';
 import { type DestinationStream, type Logger, destination, pino, stdSerializers, stdTimeFunctions } from 'pino';
 import type { LogLevel } from './configuration.js';
 
@@ -91,17 +90,4 @@ export class NestLogger implements LoggerService {
     if (message instanceof Error) this.logger[level]({ ...fields, err: message });
     else this.logger[level](fields, typeof message === 'string' ? message : JSON.stringify(message));
   }
-}
-
-/** Asked every few seconds by machines. */
-const QUIET_ROUTES = new Set(['/health/live', '/health/ready', '/metrics']);
-
-/** One line a request: method, route pattern, status, milliseconds. No URL, header or body: they may hold secrets. */
-export function logRequests(fastify: FastifyInstance): void {
-  fastify.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'unknown';
-    const fields = { method: request.method, route, status: reply.statusCode, ms: Math.round(reply.elapsedTime) };
-    request.log[QUIET_ROUTES.has(route) ? 'debug' : 'info'](fields, 'request');
-    done();
-  });
 }

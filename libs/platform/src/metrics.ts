@@ -1,7 +1,7 @@
 import { type Server, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { Registry, collectDefaultMetrics } from 'prom-client';
 
 /** One registry a process, injected by this class: every part adds its own metrics to it. */
 export { Registry } from 'prom-client';
@@ -12,22 +12,6 @@ export const createRegistry = (): Registry => {
   collectDefaultMetrics({ register: registry });
   return registry;
 };
-
-/** Measures each answer by method, route pattern and status: `http_request_duration_seconds`. */
-export function measureRequests(fastify: FastifyInstance, registry: Registry): void {
-  const durations = new Histogram({
-    name: 'http_request_duration_seconds',
-    help: 'Time from the request to the end of its answer',
-    labelNames: ['method', 'route', 'status'] as const,
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers: [registry],
-  });
-  fastify.addHook('onResponse', (request, reply, done) => {
-    const route = request.is404 ? 'unknown' : (request.routeOptions.url ?? 'unknown');
-    durations.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
-    done();
-  });
-}
 
 /** `/metrics` in Prometheus's text format on the public port. */
 export function serveMetrics(fastify: FastifyInstance, registry: Registry): void {

@@ -152,8 +152,9 @@ export class ProblemFilter implements ExceptionFilter {
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = problemOf(error);
-  if (problem.status === 500) request.log.error({ err: problem.cause ?? problem }, 'request failed');
-  else if (problem.status > 500) request.log.warn({ err: problem.cause ?? problem }, 'request could not be served');
+  const fields = { requestId: request.id, err: problem.cause ?? problem };
+  if (problem.status === 500) request.log.error(fields, 'request failed');
+  else if (problem.status > 500) request.log.warn(fields, 'request could not be served');
   if (reply.raw.headersSent) {
     reply.raw.destroy();
     return;

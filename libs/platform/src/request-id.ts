@@ -1,10 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
-
+const NAME = 'x-request-id';
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
 
-/** The caller's `X-Request-Id` where it is `[A-Za-z0-9._-]{1,64}`, else a new UUID. */
-export const requestIdOf = (headers: IncomingHttpHeaders): string => {
-  const given = headers['x-request-id'];
-  return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
-};
+/** The caller's `X-Request-Id` where it is `[A-Za-z0-9._-]{1,64}`, and given once; else a new UUID. */
+export function requestIdOf(rawHeaders: readonly string[]): string {
+  let given: string | undefined;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i];
+    if (name?.length !== NAME.length || name.toLowerCase() !== NAME) continue;
+    if (given !== undefined) return randomUUID();
+    given = rawHeaders[i + 1];
+  }
+  return given !== undefined && REQUEST_ID.test(given) ? given : randomUUID();
+}

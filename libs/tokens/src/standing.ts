@@ -9,6 +9,7 @@ import {
   type SubscriptionState,
   currentStaticToken,
   goodCredentials,
+  hasTokenRevocations,
   isTokenRevoked,
 } from '#domain';
 import { type AccessTokenClaims, type RefreshFamily, audienceOf, familyOf, instantOf } from './access-token.js';
@@ -100,6 +101,7 @@ const accessTokenRefusal = (
 ): TokenRefusal | undefined => {
   const { iss, jti, iat } = claims;
   if (iss !== issuer) return 'OTHER_ISSUER';
+  if (!hasTokenRevocations(client)) return undefined;
   if (isTokenRevoked(client, { kind: 'ACCESS_TOKEN', tokenId: jti, issuedAt: instantOf(iat) })) return 'TOKEN_REVOKED';
   const family = familyOf(claims);
   return family && isFamilyRevoked(client, family) ? 'TOKEN_REVOKED' : undefined;
@@ -107,6 +109,7 @@ const accessTokenRefusal = (
 
 /** Whether the refresh family was revoked, and with it every access token of its. */
 export const isFamilyRevoked = (client: ActiveClient, { id, startedAt }: RefreshFamily): boolean =>
+  hasTokenRevocations(client) &&
   isTokenRevoked(client, { kind: 'REFRESH_FAMILY', tokenId: id, issuedAt: instantOf(startedAt) });
 
 const subscriptionRefusal = (

@@ -6,11 +6,11 @@ import type { GatewaySettings } from './gateway-settings.js';
 /** Where gateways ask. `GATEWAY_URI_FROM=path`: followed by the consumer's own request target. */
 export const CHECK_PATH = '/gateway/check';
 
-/** The endpoint that is called, from the one place that was configured; `url` is the check's own, as it was sent. */
+/** The endpoint that is called, from the one place that was configured; `target` is the check's own, as it was sent. */
 export function calledEndpoint(
   uriFrom: GatewaySettings['uriFrom'],
   headers: GatewayHeaders,
-  url: string,
+  target: string,
 ): EndpointUri | undefined {
   switch (uriFrom) {
     case 'header': {
@@ -18,7 +18,7 @@ export function calledEndpoint(
       return isEndpointUri(uri) ? uri : undefined;
     }
     case 'path':
-      return endpointOfPath(url.slice(CHECK_PATH.length));
+      return endpointOfPath(target.slice(CHECK_PATH.length));
     default:
       return endpointOfPath(headers.get(uriFrom) ?? '');
   }

@@ -7,7 +7,14 @@ import type { ClientId, ConsumerClientCommand } from '#domain';
 import { type BookOfRecord, type EventLog, LogUnavailable, openBookOfRecord } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import type { CommandContext } from '#events';
-import { AdminTokenFile, BootstrapIssuer, ManagementTokenVerifier, SigningKeyRing, issueAccessToken } from '#tokens';
+import {
+  AdminTokenFile,
+  BootstrapIssuer,
+  ManagementTokenVerifier,
+  RefreshTokens,
+  SigningKeyRing,
+  issueAccessToken,
+} from '#tokens';
 import { HeldEventLog } from '../../../../test/support/held-event-log.js';
 import { eventually } from '../../../../test/support/http.js';
 import { TokenStanding } from '../standing/token-standing.js';
@@ -53,14 +60,16 @@ beforeEach(async () => {
   ring = new SigningKeyRing(book.signingKeys, masterKeys, { alg: 'EdDSA' });
   await ring.start();
   const dependencies = {
-    ...{ book, masterKeys, ring, opened: Promise.resolve() },
+    ...{ book, ring, opened: Promise.resolve() },
     verifier: new CredentialVerifier({ keys: masterKeys }),
+    refreshTokens: new RefreshTokens(masterKeys),
     managementTokens: new ManagementTokenVerifier({
       bootstrap: new BootstrapIssuer(masterKeys),
       adminToken: new AdminTokenFile(join(folder, 'admin.token')),
     }),
     issuer: ISSUER,
     clock: () => new Date(),
+    now,
     gateway: { uriFrom: 'header', tokenHeader: 'x-apx-authorization', secret: SECRET, maxLagMs: MAX_LAG_MS },
   } as const;
   standing = new TokenStanding(dependencies);
@@ -73,7 +82,7 @@ beforeEach(async () => {
       outageEnded: () => outages.push('ended'),
     },
   });
-  gateway = new GatewayCheck(dependencies, standing, directory);
+  gateway = new GatewayCheck(dependencies, standing, directory, { seen: () => undefined });
   stop = new AbortController();
   running = directory.run(stop.signal);
   await until(() => directory.isCurrent());
@@ -143,7 +152,7 @@ const tokenOf = async (clientId: ClientId) => {
 async function check(token: string, uri = 'weather'): Promise<string> {
   const rawHeaders = ['X-Gateway-Secret', SECRET, 'X-Endpoint-Uri', uri, 'Authorization', `Bearer ${token}`];
   try {
-    return (await gateway.check({ rawHeaders, url: '/gateway/check' })).code;
+    return (await gateway.check({ rawHeaders, target: '/gateway/check' })).code;
   } catch (error) {
     if (error instanceof LogUnavailable) return 'UNAVAILABLE';
     throw error;

@@ -1,7 +1,14 @@
-import { type ActiveClient, type EndpointUri, type SubscriptionId, type SubscriptionState } from '#domain';
+import {
+  type ActiveClient,
+  type EndpointUri,
+  type Instant,
+  type SubscriptionId,
+  type SubscriptionState,
+} from '#domain';
 import { type Standing, type TokenRefusal, type VerifiedToken, standingOf } from '#tokens';
 import type { AuthDependencies } from '../dependencies.js';
 import type { TokenStanding } from '../standing/token-standing.js';
+import type { UsageRecorder } from '../usage/usage-recorder.js';
 import { calledEndpoint } from './called-endpoint.js';
 import { type ClientDirectory, subscriptionAt } from './client-directory.js';
 import { SECRET_HEADER, headersLookedAt, soleHeaders } from './gateway-headers.js';
@@ -11,7 +18,8 @@ import { presentedToken } from './presented-token.js';
 /** What the check sees of a gateway's request, as it was sent. */
 export interface CheckRequest {
   readonly rawHeaders: readonly string[];
-  readonly url: string;
+  /** Of the check itself. */
+  readonly target: string;
 }
 
 /** Why a call must not reach the provider, for gateways and their logs (`X-Auth-Code`). */
@@ -30,50 +38,55 @@ export class GatewayCheck {
   private readonly isSecret;
 
   constructor(
-    private readonly dependencies: Pick<AuthDependencies, 'book' | 'issuer' | 'clock' | 'gateway'>,
+    private readonly dependencies: Pick<AuthDependencies, 'book' | 'issuer' | 'now' | 'gateway'>,
     private readonly standing: TokenStanding,
     private readonly directory: ClientDirectory,
+    private readonly usage: Pick<UsageRecorder, 'seen'>,
   ) {
     this.lookedAt = headersLookedAt(dependencies.gateway);
     this.isSecret = gatewaySecretCheck(dependencies.gateway.secret);
   }
 
-  /** Throws `LogUnavailable`. */
-  async check({ rawHeaders, url }: CheckRequest): Promise<CheckAnswer> {
+  /** At once where all that decides is in memory. Throws `LogUnavailable`. */
+  check({ rawHeaders, target }: CheckRequest): CheckAnswer | Promise<CheckAnswer> {
     const { uriFrom, tokenHeader } = this.dependencies.gateway;
     const headers = soleHeaders(rawHeaders, this.lookedAt);
     if (!headers) return { code: 'HEADER_REPEATED' };
     if (!this.isSecret(headers.get(SECRET_HEADER))) return { code: 'NOT_A_GATEWAY' };
-    const uri = calledEndpoint(uriFrom, headers, url);
+    const uri = calledEndpoint(uriFrom, headers, target);
     if (uri === undefined) return { code: 'NOT_AN_ENDPOINT' };
     const token = presentedToken(headers, tokenHeader);
     if (token === undefined) return { code: 'NO_TOKEN' };
+    const verified = this.standing.recalled(token);
+    const at = this.dependencies.now();
+    const known = verified && this.knownStanding(verified, uri, at);
+    return known ? this.answerOf(known, at) : this.checkAnew(token, uri);
+  }
+
+  private async checkAnew(token: string, uri: EndpointUri): Promise<CheckAnswer> {
+    const { directory } = this;
     const verified = await this.standing.verified(token);
     if (!verified) return { code: 'NOT_A_TOKEN' };
-    const standing = await this.standingAt(uri, verified);
-    return standing.active
-      ? { code: 'GOOD', client: standing.client, subscriptionId: standing.assignment?.subscriptionId }
-      : { code: standing.refusal };
-  }
-
-  private async standingAt(uri: EndpointUri, verified: VerifiedToken): Promise<Standing> {
-    const known = await this.standingByDirectory(uri, verified);
-    // A token or an assignment may be so new that the directory has not heard of it.
-    if (known && (known.active || FINAL.has(known.refusal))) return known;
-    return this.standing.of(verified, { subscription: this.subscriptionOf(uri) });
-  }
-
-  /** `undefined`: the directory can't tell. */
-  private async standingByDirectory(uri: EndpointUri, verified: VerifiedToken): Promise<Standing | undefined> {
-    const { directory } = this;
-    const { issuer, clock } = this.dependencies;
     const { sub } = verified.claims;
-    let states = directory.states(sub, uri);
-    if (!states && directory.isCurrent()) {
-      await directory.fill(sub, uri);
-      states = directory.states(sub, uri);
-    }
-    return states && standingOf(verified, states, { issuer, at: clock().toISOString() });
+    if (directory.isCurrent() && !directory.states(sub, uri)) await directory.fill(sub, uri);
+    const at = this.dependencies.now();
+    const known = this.knownStanding(verified, uri, at);
+    return this.answerOf(known ?? (await this.standing.of(verified, { subscription: this.subscriptionOf(uri) })), at);
+  }
+
+  /** By the directory; `undefined` where it can't tell. */
+  private knownStanding(verified: VerifiedToken, uri: EndpointUri, at: Instant): Standing | undefined {
+    const states = this.directory.states(verified.claims.sub, uri);
+    const known = states && standingOf(verified, states, { issuer: this.dependencies.issuer, at });
+    // A token or an assignment may be so new that the directory has not heard of it.
+    return known && (known.active || FINAL.has(known.refusal)) ? known : undefined;
+  }
+
+  private answerOf(standing: Standing, at: Instant): CheckAnswer {
+    if (!standing.active) return { code: standing.refusal };
+    const { client, assignment } = standing;
+    this.usage.seen(client.clientId, at);
+    return { code: 'GOOD', client, subscriptionId: assignment?.subscriptionId };
   }
 
   /** The subscription that owns the endpoint URI: a strong read. */

@@ -1,9 +1,10 @@
-import { hash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 
-/** Says of a presented secret whether it is this one, in constant time. */
+/** Says of a presented secret whether it is this one, in a time that tells nothing but whether it is as long. */
 export function gatewaySecretCheck(secret: string): (presented: string | undefined) => boolean {
-  const known = digest(secret);
-  return (presented = '') => timingSafeEqual(digest(presented), known);
+  const known = Buffer.from(secret);
+  return (presented = '') => {
+    const bytes = Buffer.from(presented);
+    return bytes.length === known.length && timingSafeEqual(bytes, known);
+  };
 }
-
-const digest = (secret: string): Buffer => hash('sha256', secret, 'buffer');

@@ -1,9 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { FastifyInstance } from 'fastify';
 import { Gauge } from 'prom-client';
-import { type Logger, LOGGER, Registry } from '#platform';
+import { type FastRoute, type Logger, LOGGER, Registry } from '#platform';
 import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
 import { TokenStanding } from '../standing/token-standing.js';
+import { UsageRecorder } from '../usage/usage-recorder.js';
 import { ClientDirectory } from './client-directory.js';
 import { GatewayCheck } from './gateway-check.js';
 import { gatewayRoute } from './gateway-route.js';
@@ -18,7 +18,8 @@ export class Gateway {
   constructor(
     @Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies,
     @Inject(TokenStanding) private readonly standing: TokenStanding,
-    @Inject(LOGGER) logger: Logger,
+    @Inject(UsageRecorder) private readonly usage: UsageRecorder,
+    @Inject(LOGGER) private readonly logger: Logger,
     @Inject(Registry) registry: Registry,
   ) {
     this.directory = new ClientDirectory({
@@ -44,8 +45,8 @@ export class Gateway {
     });
   }
 
-  serve(fastify: FastifyInstance): void {
-    gatewayRoute(fastify, new GatewayCheck(this.dependencies, this.standing, this.directory));
+  get route(): FastRoute {
+    return gatewayRoute(new GatewayCheck(this.dependencies, this.standing, this.directory, this.usage), this.logger);
   }
 
   start(): void {

@@ -1,42 +1,37 @@
-import type { FastifyInstance, FastifyReply } from 'fastify';
 import { InvalidManagementToken, type ManagementPrincipal, type ManagementTokenVerifier } from '#tokens';
 import type { ClientAuthentication } from '../oauth/client-authentication.js';
 import { insufficientScope, invalidToken } from '../oauth/oauth-error.js';
-import type { OAuthHttpRequest } from '../oauth/oauth-scope.js';
-import { type Parameters, required } from '../oauth/parameters.js';
-import { apiKeyIn, inOneWayOnly, oauthCredentialsIn } from '../oauth/presented-credentials.js';
+import type { OAuthEndpoint, OAuthRequest } from '../oauth/oauth-route.js';
+import { required } from '../oauth/parameters.js';
+import { inOneWayOnly, presentedCredentials } from '../oauth/presented-credentials.js';
 import type { Introspection, Visibility } from './introspection.js';
 
 /** `POST /oauth/introspect` (RFC 7662): for clients of both types, and for bearers of management tokens. */
-export function introspectionRoute(
-  scope: FastifyInstance,
+export function introspectionEndpoint(
   introspection: Introspection,
   authentication: ClientAuthentication,
   managementTokens: ManagementTokenVerifier | undefined,
-): void {
-  const visibilityOf = async (
-    parameters: Parameters,
-    request: OAuthHttpRequest,
-    reply: FastifyReply,
-  ): Promise<Visibility> => {
-    const { authorization } = request.headers;
+): OAuthEndpoint {
+  const visibilityOf = async (request: OAuthRequest): Promise<Visibility> => {
+    const { parameters, authorization } = request;
     const [, bearer] = BEARER.exec(authorization ?? '') ?? [];
     if (bearer === undefined) {
-      const credentials = apiKeyIn(parameters, authorization) ?? oauthCredentialsIn(parameters, authorization);
-      const { client, headers } = await authentication.authenticate(credentials, request.ip);
-      void reply.headers(headers);
-      return { of: 'CLIENT', client };
+      const credentials = presentedCredentials(parameters, authorization);
+      return { of: 'CLIENT', client: (await authentication.authenticate(credentials, request)).client };
     }
     if ('client_secret' in parameters || 'api-key' in parameters) throw inOneWayOnly();
     const { scopes, anyWorkspace, workspaceId } = await principalOf(bearer, managementTokens);
     if (!scopes.has('tokens:introspect')) throw insufficientScope('tokens:introspect');
     return anyWorkspace ? { of: 'ALL' } : { of: 'WORKSPACE', workspaceId };
   };
-  scope.post('/oauth/introspect', async (request: OAuthHttpRequest, reply: FastifyReply) => {
-    const { body = {} } = request;
-    const token = required(body, 'token');
-    return introspection.introspect(token, await visibilityOf(body, request, reply));
-  });
+  return {
+    pattern: '/oauth/introspect',
+    matches: (path) => path === '/oauth/introspect',
+    answer: async (request) => {
+      const token = required(request.parameters, 'token');
+      return introspection.introspect(token, await visibilityOf(request));
+    },
+  };
 }
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;

@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { ActiveClient, WorkspaceId } from '#domain';
-import { type AccessTokenClaims, type RefreshToken, isRefreshable, openRefreshToken } from '#tokens';
+import { type AccessTokenClaims, type RefreshToken, isRefreshable } from '#tokens';
 import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
 import { TokenStanding } from '../standing/token-standing.js';
 
@@ -33,7 +33,7 @@ export class Introspection {
 
   /** One answer for whatever is not good, or not the caller's to see. Throws `LogUnavailable`. */
   async introspect(token: string, visibility: Visibility): Promise<IntrospectionAnswer> {
-    const refreshToken = openRefreshToken(token, this.dependencies.masterKeys);
+    const refreshToken = this.dependencies.refreshTokens.open(token);
     return refreshToken ? this.ofRefreshToken(refreshToken, visibility) : this.ofAccessToken(token, visibility);
   }
 
@@ -52,7 +52,7 @@ export class Introspection {
   }
 
   private async ofRefreshToken(token: RefreshToken, visibility: Visibility): Promise<IntrospectionAnswer> {
-    const { book, issuer, clock } = this.dependencies;
+    const { book, issuer, now } = this.dependencies;
     const { clientId, generation, subscriptionId, issuedAt, expiresAt } = token;
     if (isAnotherClients(clientId, visibility)) return INACTIVE;
     const client = visibility.of === 'CLIENT' ? visibility.client : (await book.clients.read(clientId)).state;
@@ -61,7 +61,7 @@ export class Introspection {
       const { state: subscription } = await book.subscriptions.read(subscriptionId);
       if (subscription.status !== 'LIVE' || !client.subscriptions.has(subscriptionId)) return INACTIVE;
     }
-    if (!isRefreshable(token, client, subscriptionId, clock().toISOString())) return INACTIVE;
+    if (!isRefreshable(token, client, subscriptionId, now())) return INACTIVE;
     return {
       active: true,
       ...{ iss: issuer, sub: clientId, client_id: clientId, iat: issuedAt, exp: expiresAt, generation },

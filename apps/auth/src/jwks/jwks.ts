@@ -7,8 +7,8 @@ import type { AuthDependencies } from '../dependencies.js';
 /** The keys that living tokens may need (RFC 7517), read strongly: a compromised one is gone at once. */
 export function jwksRoute(fastify: FastifyInstance, dependencies: AuthDependencies): void {
   fastify.get('/.well-known/jwks.json', async (request, reply) => {
-    const { ring, clock } = dependencies;
-    const body = JSON.stringify(jwksOf(await ring.state(), clock().toISOString()));
+    const { ring, now } = dependencies;
+    const body = JSON.stringify(jwksOf(await ring.state(), now()));
     const etag = `"${hash('sha256', body, 'base64url')}"`;
     void reply.header('cache-control', `public, max-age=${JWKS_MAX_AGE_SECONDS}`).header('etag', etag);
     if (isKnown(request, etag)) return reply.status(304).send();

@@ -18,15 +18,12 @@ import {
   epochSeconds,
   isRefreshable,
   issueAccessToken,
-  issueRefreshToken,
-  openRefreshToken,
   signStaticToken,
   staticTokenPeriod,
 } from '#tokens';
 import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
 import type { AuthenticatedClient } from '../oauth/client-authentication.js';
 import { invalidClient, invalidGrant, unauthorizedClient } from '../oauth/oauth-error.js';
-import { UsageRecorder } from '../usage/usage-recorder.js';
 
 export interface IssuedTokens {
   readonly access: AccessToken;
@@ -37,31 +34,17 @@ export interface IssuedTokens {
 /** Logs clients in, on the event log alone: every stream that decides is read strongly, after the request came. */
 @Injectable()
 export class Login {
-  constructor(
-    @Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies,
-    @Inject(UsageRecorder) private readonly usage: UsageRecorder,
-  ) {}
+  constructor(@Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies) {}
 
   /** `refreshToken`: there where the login is a refresh. Throws `OAuthError`, `LogUnavailable`. */
   async login(
-    authenticated: AuthenticatedClient,
-    refreshToken: string | undefined,
-    endpointUri: EndpointUri | undefined,
-    correlationId: string,
-  ): Promise<IssuedTokens> {
-    const issued = await this.issue(authenticated, refreshToken, endpointUri, correlationId);
-    this.usage.seen(authenticated.client.clientId, this.dependencies.clock().toISOString());
-    return issued;
-  }
-
-  private async issue(
     { client, generation }: AuthenticatedClient,
     refreshToken: string | undefined,
     endpointUri: EndpointUri | undefined,
     correlationId: string,
   ): Promise<IssuedTokens> {
     const endpoint = endpointUri === undefined ? undefined : await this.endpointOf(client, endpointUri);
-    const at = momentOfIssue(client, this.dependencies.clock().toISOString());
+    const at = momentOfIssue(client, this.dependencies.now());
     const grant: TokenGrant = {
       issuer: this.dependencies.issuer,
       clientId: client.clientId,
@@ -73,7 +56,7 @@ export class Login {
     if (refreshToken === undefined) {
       return this.tokenPair({ ...grant, family: { id: randomUUID(), startedAt: epochSeconds(at) } }, at);
     }
-    const refreshed = openRefreshToken(refreshToken, this.dependencies.masterKeys);
+    const refreshed = this.dependencies.refreshTokens.open(refreshToken);
     if (!refreshed || !isRefreshable(refreshed, client, endpoint?.subscriptionId, at)) throw invalidGrant();
     // Still of the generation that began the family: it ends with that generation's overlap.
     return this.tokenPair({ ...grant, generation: refreshed.generation, family: refreshed.family }, at);
@@ -91,9 +74,9 @@ export class Login {
   }
 
   private async tokenPair(grant: TokenGrant & { family: RefreshFamily }, at: Instant): Promise<IssuedTokens> {
-    const { ring, masterKeys } = this.dependencies;
+    const { ring, refreshTokens } = this.dependencies;
     const access = issueAccessToken(ring.signer(await ring.state()), grant, { issuedAt: at, jti: randomUUID() });
-    return { access, refreshToken: issueRefreshToken(grant, at, masterKeys) };
+    return { access, refreshToken: refreshTokens.issue(grant, at) };
   }
 
   /** The current period's token, signed again; or the first of a new period, recorded before it is given out. */

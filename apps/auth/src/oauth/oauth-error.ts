@@ -15,7 +15,7 @@ export class OAuthError extends Error {
   override readonly name = 'OAuthError';
 
   constructor(
-    readonly status: 400 | 401 | 403 | 413 | 415 | 429 | 500 | 503,
+    readonly status: 400 | 401 | 403 | 405 | 413 | 415 | 429 | 500 | 503,
     readonly code: OAuthErrorCode,
     description: string,
     readonly headers: Readonly<Record<string, string>> = {},

@@ -6,11 +6,11 @@ export type Parameters = Readonly<Record<string, string>>;
 
 /** A JSON body's members that are strings. Throws a `Problem` where it is not a JSON object, or repeats a name. */
 export function jsonParameters(body: Buffer): Parameters {
-  const members = Object.entries(jsonObjectIn(body));
-  for (const [name, value] of members) {
-    if (typeof value !== 'string') throw invalidRequest(`${printable(name)} must be a string`);
+  const parameters = jsonObjectIn(body);
+  for (const name in parameters) {
+    if (typeof parameters[name] !== 'string') throw invalidRequest(`${printable(name)} must be a string`);
   }
-  return Object.fromEntries(members) as Parameters;
+  return parameters as Parameters;
 }
 
 /** `application/x-www-form-urlencoded`, in which no parameter may be repeated (RFC 6749 §3.2), not even without a value. */

@@ -11,6 +11,10 @@ export interface PresentedCredentials {
 /** In place of what is missing or has no form: refused, and counted, like any made-up credentials. */
 const NOBODY: PresentedCredentials = { clientId: '', secret: '' };
 
+/** Of a client of either type. Throws `OAuthError`. */
+export const presentedCredentials = (parameters: Parameters, authorization: string | undefined): PresentedCredentials =>
+  apiKeyIn(parameters, authorization) ?? oauthCredentialsIn(parameters, authorization);
+
 /** Parameter `api-key`, where it is there. Throws `OAuthError`. */
 export function apiKeyIn(parameters: Parameters, authorization: string | undefined): PresentedCredentials | undefined {
   const apiKey = parameters['api-key'];

@@ -1,15 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { type ActiveClient, DomainError, type Instant, type RevokeToken, goodCredentials } from '#domain';
-import {
-  type RefreshFamily,
-  familyEnd,
-  familyOf,
-  instantOf,
-  isCompromised,
-  isFamilyRevoked,
-  openRefreshToken,
-} from '#tokens';
+import { type RefreshFamily, familyEnd, familyOf, instantOf, isCompromised, isFamilyRevoked } from '#tokens';
 import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
 import { invalidGrant, tooManyRequests } from '../oauth/oauth-error.js';
 import { TokenStanding } from '../standing/token-standing.js';
@@ -38,14 +30,14 @@ export class Revocation {
     const revocable = this.refreshFamily(token) ?? (await this.accessToken(token, client));
     if (!revocable) return;
     if (revocable.clientId !== client.clientId) throw invalidGrant();
-    const at = this.dependencies.clock().toISOString();
+    const at = this.dependencies.now();
     if (!isRefusedForEver(revocable, client, at)) {
       await this.append({ type: 'RevokeToken', ...revocable.token, at }, client, correlationId);
     }
   }
 
   private refreshFamily(token: string): Revocable | undefined {
-    const { clientId, generation, family } = openRefreshToken(token, this.dependencies.masterKeys) ?? {};
+    const { clientId, generation, family } = this.dependencies.refreshTokens.open(token) ?? {};
     if (clientId === undefined || generation === undefined || !family) return undefined;
     const [issuedAt, expiresAt] = [instantOf(family.startedAt), instantOf(familyEnd(family))];
     return { clientId, generation, family, token: { kind: 'REFRESH_FAMILY', tokenId: family.id, issuedAt, expiresAt } };

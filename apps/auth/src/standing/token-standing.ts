@@ -25,20 +25,25 @@ export class TokenStanding {
     return (this.known ??= new TokenVerifier(this.dependencies.ring));
   }
 
+  /** The token where it was verified before. Throws `LogUnavailable` until the event log is there. */
+  recalled(token: string): VerifiedToken | undefined {
+    return this.verifier.recall(token);
+  }
+
   /** What the token says, where form and signature are good; no more is known of it then. Throws `LogUnavailable`. */
   async verified(token: string): Promise<VerifiedToken | undefined> {
-    return this.verifier.recall(token) ?? this.verifier.verify(token, await this.dependencies.ring.state());
+    return this.recalled(token) ?? this.verifier.verify(token, await this.dependencies.ring.state());
   }
 
   /** Throws `LogUnavailable`. */
   async of(verified: VerifiedToken, atHand: StatesAtHand = {}): Promise<Standing> {
-    const { ring, issuer, clock } = this.dependencies;
+    const { ring, issuer, now } = this.dependencies;
     const [client, subscription, keys] = await Promise.all([
       atHand.client ?? this.client(verified),
       atHand.subscription ?? this.subscription(verified),
       ring.state(),
     ]);
-    return standingOf(verified, { client, subscription, keys }, { issuer, at: clock().toISOString() });
+    return standingOf(verified, { client, subscription, keys }, { issuer, at: now() });
   }
 
   private async client({ claims }: VerifiedToken): Promise<ConsumerClientState> {
