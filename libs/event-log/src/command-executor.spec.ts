@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newClientId } from '#credentials';
@@ -19,62 +19,75 @@ interface Node {
   readonly reads: () => number;
 }
 
+let folder: string;
+let logs: EventLog[];
+let clientId: ClientId;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'command-executor-'));
+  logs = [];
+  clientId = newClientId();
+});
+
+afterEach(async () => {
+  for (const log of logs) await log.close();
+  rmSync(folder, { recursive: true });
+});
+
+const openLog = async (name = 'event-log.db'): Promise<EventLog> => {
+  const log = await openSqliteEventLog({ file: join(folder, name) });
+  logs.push(log);
+  return log;
+};
+const openBook = (log: EventLog) => openBookOfRecord(log, () => new Date(AT));
+
+const context = (commandId: string = randomUUID()) => ({
+  ...{ commandId, commandHash: '0'.repeat(64), workspaceId: WORKSPACE },
+  actor: { subject: 'a-test', roles: [], via: 'test' },
+  ...{ correlationId: randomUUID(), causationId: randomUUID() },
+});
+const create = ({ clients }: BookOfRecord) => {
+  const identity = { workspaceId: WORKSPACE, clientId, name: 'Orders', authenticationType: 'OAUTH2' } as const;
+  return clients.execute(clientId, { type: 'CreateClient', ...identity, verifier: VERIFIER, at: AT }, context());
+};
+const renameAt = (
+  { clients }: BookOfRecord,
+  name: string,
+  options: ExecuteOptions = { isNew: true },
+  commandId?: string,
+) =>
+  clients.execute(
+    clientId,
+    { type: 'RenameClient', workspaceId: WORKSPACE, name, at: AT },
+    context(commandId),
+    options,
+  );
+const revokeAt = ({ clients }: BookOfRecord) =>
+  clients.execute(clientId, { type: 'RevokeClient', workspaceId: WORKSPACE, reason: 'retired', at: AT }, context());
+
 describe('two nodes on one log', () => {
-  let folder: string;
-  let logs: EventLog[];
   let here: Node;
   let there: Node;
-  let clientId: ClientId;
 
   const openNode = async (): Promise<Node> => {
-    const log = await openSqliteEventLog({ file: join(folder, 'event-log.db') });
-    logs.push(log);
+    const log = await openLog();
     const readStream = jest.spyOn(log, 'readStream');
-    const book = await openBookOfRecord(log, () => new Date(AT));
-    return { book, reads: () => readStream.mock.calls.length };
+    return { book: await openBook(log), reads: () => readStream.mock.calls.length };
   };
 
-  const context = (commandId: string = randomUUID()) => ({
-    ...{ commandId, commandHash: '0'.repeat(64), workspaceId: WORKSPACE },
-    actor: { subject: 'a-test', roles: [], via: 'test' },
-    ...{ correlationId: randomUUID(), causationId: randomUUID() },
-  });
-  const rename = ({ book }: Node, name: string, options: ExecuteOptions = { isNew: true }, commandId?: string) =>
-    book.clients.execute(
-      clientId,
-      { type: 'RenameClient', workspaceId: WORKSPACE, name, at: AT },
-      context(commandId),
-      options,
-    );
-  const revoke = ({ book }: Node) =>
-    book.clients.execute(
-      clientId,
-      { type: 'RevokeClient', workspaceId: WORKSPACE, reason: 'retired', at: AT },
-      context(),
-    );
+  const rename = ({ book }: Node, ...how: [name: string, options?: ExecuteOptions, commandId?: string]) =>
+    renameAt(book, ...how);
+  const revoke = ({ book }: Node) => revokeAt(book);
   const requireWholeChain = async () => {
     const stream = consumerClientStream(clientId);
     expect(await verifyChain(stream, await here.book.log.readStream(stream))).toMatchObject({ whole: true });
   };
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'command-executor-'));
-    logs = [];
     [here, there] = [await openNode(), await openNode()];
-    clientId = newClientId();
-    const identity = { workspaceId: WORKSPACE, clientId, name: 'Orders', authenticationType: 'OAUTH2' } as const;
-    await here.book.clients.execute(
-      clientId,
-      { type: 'CreateClient', ...identity, verifier: VERIFIER, at: AT },
-      context(),
-    );
+    await create(here.book);
     await rename(there, 'Orders (there)');
     await rename(here, 'Orders (here)');
-  });
-
-  afterEach(async () => {
-    for (const log of logs) await log.close();
-    rmSync(folder, { recursive: true });
   });
 
   it('change what nobody else has changed without a read', async () => {
@@ -129,5 +142,55 @@ describe('two nodes on one log', () => {
     await rename(here, 'Invoices', {}, commandId);
     expect(await rename(here, 'Bills')).toMatchObject({ outcome: 'changed', revision: 4n });
     await requireWholeChain();
+  });
+});
+
+describe('a node whose log comes back restored to an older state', () => {
+  /** The log that it sees: its own, and from `restore` on the backup. */
+  let log: EventLog;
+  let restore: () => void;
+  let here: BookOfRecord;
+  let there: BookOfRecord;
+
+  beforeEach(async () => {
+    const first = await openSqliteEventLog({ file: join(folder, 'event-log.db') });
+    await create(await openBook(first));
+    await first.close();
+    copyFileSync(join(folder, 'event-log.db'), join(folder, 'backup.db'));
+    const [now, backup] = [await openLog(), await openLog('backup.db')];
+    let isRestored = false;
+    restore = () => (isRestored = true);
+    const current = () => (isRestored ? backup : now);
+    log = {
+      sealHoldsAfterMs: 0,
+      get interruptions() {
+        return isRestored ? 1 : 0;
+      },
+      append: (...call) => current().append(...call),
+      readStream: (...call) => current().readStream(...call),
+      readAll: (...call) => current().readAll(...call),
+      subscribe: (...call) => current().subscribe(...call),
+      mark: () => current().mark(),
+      close: () => Promise.resolve(),
+    };
+    [here, there] = [await openBook(log), await openBook(backup)];
+    for (const name of ['Invoices', 'Bills', 'Receipts']) await renameAt(here, name);
+  });
+
+  it('decides on what is there now, not on what it remembers of the future', async () => {
+    restore();
+    expect(await here.clients.read(clientId)).toMatchObject({ revision: 0n, state: { name: 'Orders' } });
+    await revokeAt(there);
+    expect(await here.clients.read(clientId)).toMatchObject({ revision: 1n, state: { status: 'REVOKED' } });
+    await expect(renameAt(here, 'Late')).rejects.toThrow(DomainError);
+  });
+
+  it('does so also where the log changes while it is being read', async () => {
+    jest.spyOn(log, 'readStream').mockImplementationOnce(async (...call) => {
+      restore();
+      await revokeAt(there);
+      return log.readStream(...call);
+    });
+    expect(await here.clients.read(clientId)).toMatchObject({ revision: 1n, state: { status: 'REVOKED' } });
   });
 });

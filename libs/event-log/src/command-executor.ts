@@ -1,6 +1,15 @@
 import { LRUCache } from 'lru-cache';
 import { type Decider, DomainError, type Instant } from '#domain';
-import { type CommandContext, type LogEvent, type Position, type Revision, FIRST_HASH, seal, upcast } from '#events';
+import {
+  type CommandContext,
+  type LogEvent,
+  type Position,
+  type RecordedEvent,
+  type Revision,
+  FIRST_HASH,
+  seal,
+  upcast,
+} from '#events';
 import { CommandIdReused, PreconditionFailed, RevisionConflict } from './errors.js';
 import { Patience } from './patience.js';
 import type { EventLog } from './port.js';
@@ -28,6 +37,8 @@ export interface Executed<State> extends Folded<State> {
 interface KnownStream<State> extends Folded<State> {
   readonly lastHash: string;
   readonly lastOccurredAt: Instant;
+  /** `EventLog.interruptions` when it was read: behind another one the log may be another, restored. */
+  readonly interruptions: number;
   /** Facts of the log, shared by all folds of the stream: which command wrote what, and up to which revision. */
   readonly commands: Map<string, { hash: string; revision: Revision }>;
 }
@@ -112,7 +123,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     options: ExecuteOptions,
     patience: Patience,
   ): Promise<Executed<State> | undefined> {
-    const known = this.cache.get(stream);
+    const known = this.remembered(stream);
     if (!known || options.isNew !== true || typeof command === 'function') return undefined;
     try {
       const executed = await this.decideAndAppend(stream, known, command, context, options, patience);
@@ -145,7 +156,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     if (isNew) {
       known.commands.set(context.commandId, { hash: context.commandHash, revision });
       const lastHash = sealed.at(-1)?.metadata.hash ?? known.lastHash;
-      this.remember(stream, { ...changed, lastHash, lastOccurredAt: at, commands: known.commands });
+      this.remember(stream, { ...known, ...changed, lastHash, lastOccurredAt: at });
     }
     return { ...changed, outcome: 'changed' };
   }
@@ -167,30 +178,46 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
   }
 
   private async readStream(stream: string, patience: Patience): Promise<KnownStream<State>> {
-    let known = this.cache.get(stream) ?? this.unknown();
-    const from = known.revision === undefined ? 0n : known.revision + 1n;
-    const events = await this.log.readStream(stream, { from, consistency: 'strong', ...patience.left });
-    if (events.length === 0) return known;
-    for (const event of events) {
-      const { metadata, revision, position } = event;
-      known.commands.set(metadata.commandId, { hash: metadata.commandHash, revision });
-      known = {
-        state: this.aggregate.evolve(known.state, this.own(upcast(event))),
-        revision,
-        position,
-        lastHash: metadata.hash,
-        lastOccurredAt: metadata.occurredAt,
-        commands: known.commands,
-      };
+    for (;;) {
+      const known = this.remembered(stream) ?? this.unknown();
+      const from = known.revision === undefined ? 0n : known.revision + 1n;
+      const events = await this.log.readStream(stream, { from, consistency: 'strong', ...patience.left });
+      // To a log that came back older the fold would be of the future, and never get anything new.
+      if (known.revision !== undefined && this.isInterrupted(known)) continue;
+      if (events.length === 0) return known;
+      const read = events.reduce((before, event) => this.folded(before, event), known);
+      this.remember(stream, read);
+      return read;
     }
-    this.remember(stream, known);
-    return known;
+  }
+
+  private folded(known: KnownStream<State>, event: RecordedEvent): KnownStream<State> {
+    const { metadata, revision, position } = event;
+    known.commands.set(metadata.commandId, { hash: metadata.commandHash, revision });
+    return {
+      ...known,
+      state: this.aggregate.evolve(known.state, this.own(upcast(event))),
+      revision,
+      position,
+      lastHash: metadata.hash,
+      lastOccurredAt: metadata.occurredAt,
+    };
+  }
+
+  private remembered(stream: string): KnownStream<State> | undefined {
+    const known = this.cache.get(stream);
+    return known && !this.isInterrupted(known) ? known : undefined;
   }
 
   /** A fold that was read while a newer one was stored must not replace it. */
   private remember(stream: string, known: KnownStream<State>): void {
-    const newest = this.cache.peek(stream)?.revision ?? -1n;
-    if ((known.revision ?? -1n) > newest) this.cache.set(stream, known);
+    const stored = this.cache.peek(stream);
+    const isNewer = !stored || this.isInterrupted(stored) || (known.revision ?? -1n) > (stored.revision ?? -1n);
+    if (isNewer && !this.isInterrupted(known)) this.cache.set(stream, known);
+  }
+
+  private isInterrupted({ interruptions }: KnownStream<State>): boolean {
+    return interruptions !== this.log.interruptions;
   }
 
   private unknown(): KnownStream<State> {
@@ -200,6 +227,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
       position: undefined,
       lastHash: FIRST_HASH,
       lastOccurredAt: '',
+      interruptions: this.log.interruptions,
       commands: new Map(),
     };
   }
