@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { endOfLog, readLogId } from '#event-log';
+import { readLogId } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { Projector, projections as allProjections } from '#read-models';
 import { alternatingMedians } from './rounds.mjs';
@@ -68,7 +68,7 @@ async function catchUp(log, logId, store) {
 }
 
 async function requireComplete(log, store) {
-  const end = await endOfLog(log);
+  const end = await log.end();
   for (const projection of allProjections) {
     const checkpoint = await store.checkpoint(buildOf(projection));
     if (checkpoint?.position !== end)

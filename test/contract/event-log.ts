@@ -11,6 +11,7 @@ import {
   LogUnavailable,
   MAX_APPEND_BYTES,
   RevisionConflict,
+  eventsToNow,
   identifyLog,
   isOurStream,
   isSealed,
@@ -345,6 +346,49 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(atEnd).toHaveLength(1);
         expect((atEnd[0]?.position ?? '') >= appended.position).toBe(true);
         expect(appended.position > before).toBe(true);
+      });
+
+      it('has one event at a position, and none where it is not', async () => {
+        const { stream, events, appended, before } = await streamOf(2);
+        const [first] = await read(stream);
+        expect(await log.eventAt(first?.position ?? '')).toMatchObject({ eventId: events[0]?.eventId, revision: 0n });
+        expect(await log.eventAt(appended.position)).toMatchObject({ eventId: events[1]?.eventId, stream });
+        const past = String(BigInt(appended.position) + 10n ** 9n).padStart(appended.position.length, '0');
+        expect(await log.eventAt(past)).toBeUndefined();
+        const foreign = `billing-${randomUUID()}`;
+        await harness.appendForeign(foreign, 1);
+        const end = (await log.end()) ?? '';
+        expect(end > appended.position && appended.position > before).toBe(true);
+        const behind = await streamOf(1);
+        // Where the other application's event, or whatever else came since, lies.
+        const after = await followUntil(({ caughtUp }) => caughtUp, { after: end });
+        expect(ids(eventsOf(after, behind.stream))).toEqual(ids(behind.events));
+        expect(eventsOf(after, stream)).toEqual([]);
+        const found = await log.eventAt(end);
+        expect(found === undefined || isOurStream(found.stream)).toBe(true);
+      });
+
+      it('is brought to now, whoever else wrote in between, and not followed further', async () => {
+        const { stream, events, before } = await streamOf(3);
+        await harness.appendForeign(`billing-${randomUUID()}`, 1_000);
+        const other = await harness.open();
+        const last = newEvents(2);
+        try {
+          await other.append(newStream(), 'none', last);
+        } finally {
+          await other.close();
+        }
+        const found: RecordedEvent[] = [];
+        for await (const event of eventsToNow(log, { after: before })) found.push(event);
+        expect(ids(found.filter((event) => event.stream === stream))).toEqual(ids(events));
+        expect(ids(found)).toEqual(expect.arrayContaining(ids(last)));
+        expect(found.every((event) => isOurStream(event.stream))).toBe(true);
+        const stop = new AbortController();
+        const reason = new Error('Enough');
+        const stopped = (async () => {
+          for await (const { stream: seen } of eventsToNow(log, { signal: stop.signal })) if (seen) stop.abort(reason);
+        })();
+        await expect(stopped).rejects.toBe(reason);
       });
 
       it('does not show the streams of other applications, however many events they have', async () => {

@@ -1,8 +1,9 @@
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { type EventLog, endOfLog } from '#event-log';
+import type { EventLog } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
+import { endOfLog } from '../support/end-of-log.js';
 import { postLogin } from '../support/login.js';
 import { type NewClient, Portal } from '../support/portal.js';
 import { Standalone } from '../support/standalone.js';

@@ -12,6 +12,8 @@ const reading = (log: EventLog, readStream: ReadStream): EventLog => ({
   append: (...call) => log.append(...call),
   readStream,
   readAll: (options) => log.readAll(options),
+  eventAt: (position) => log.eventAt(position),
+  end: () => log.end(),
   subscribe: (options) => log.subscribe(options),
   mark: () => log.mark(),
   close: () => log.close(),

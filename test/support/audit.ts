@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type EventLog, endOfLog } from '#event-log';
+import type { EventLog } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type Position, type RecordedEvent, verifyChain } from '#events';
 import {
@@ -13,6 +13,7 @@ import {
   subscriptions,
 } from '#read-models';
 import { openSqliteReadStore } from '#read-models/sqlite';
+import { endOfLog } from './end-of-log.js';
 import { eventually } from './http.js';
 
 /** The event log in a standalone's directory, whether the standalone runs or not. */

@@ -58,6 +58,16 @@ export class HeldEventLog implements EventLog {
     return this.log.readAll(...args);
   }
 
+  eventAt(...args: Parameters<EventLog['eventAt']>) {
+    this.requireReachable();
+    return this.log.eventAt(...args);
+  }
+
+  end() {
+    this.requireReachable();
+    return this.log.end();
+  }
+
   async *subscribe(options: Parameters<EventLog['subscribe']>[0]): AsyncGenerator<LogBatch> {
     this.requireReachable();
     this.subscriptions += 1;

@@ -1,8 +1,9 @@
-import { type EventLog, endOfLog } from '#event-log';
+import type { EventLog } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import type { RecordedEvent } from '#events';
 import type { Projection } from '#read-models';
 import { openMongoReadStore } from '#read-models/mongodb';
+import { endOfLog } from './end-of-log.js';
 import { assignmentsToEnded, expectSoundLog, expectStoreToBeTheFold, storeCaughtUp } from './audit.js';
 import { eventually } from './http.js';
 import { Issuer } from './issuer.js';

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option, createCommand } from 'commander';
-import { type BookOfRecord, endOfLog, openBookOfRecord, readLogId } from '#event-log';
+import { type BookOfRecord, openBookOfRecord, readLogId } from '#event-log';
 import { type Configuration, configurationFrom, systemClock } from '#platform';
 import { SubscriptionEnds, assignments } from '#process-managers';
 import {
@@ -185,7 +185,7 @@ async function watch(feed: FeedOptions<unknown>, bar: ProgressBar, signal: Abort
     await pause(LOOK_MS, signal);
     if (signal.aborted) return;
     try {
-      const end = await endOfLog(log);
+      const end = await log.end();
       const newest = (await store.builds(projection.name, projection.version)).at(-1);
       if (newest?.checkpoint && end !== undefined) {
         bar.show('folding the log', Number(newest.checkpoint.position) / Number(end), newest.build);

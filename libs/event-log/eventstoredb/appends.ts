@@ -1,9 +1,9 @@
 import { type AppendExpectedRevision, type Credentials, ErrorType, jsonEvent } from '@eventstore/db-client';
-import { type Appended, type ExpectedRevision, EventTooLarge, LogUnavailable, RevisionConflict } from '#event-log';
+import { type Appended, type ExpectedRevision, EventTooLarge, RevisionConflict } from '#event-log';
 import type { NewEvent } from '#events';
 import type { Connection } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { messageOf, typeOf } from './errors.js';
+import { inTrouble, typeOf } from './errors.js';
 import { toPosition } from './positions.js';
 
 /** An append that `serialiseAppend` has nothing against. */
@@ -58,15 +58,9 @@ function refusalOf(error: unknown, stream: string, expected: ExpectedRevision, b
     case ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED:
       return new EventTooLarge(stream, bytes);
     default:
-      return failureOfAppend(error, stream);
+      return inTrouble(error, `append to ${stream}`);
   }
 }
-
-/** What is sent is known to be good: so where the server can't say what went wrong it is in trouble, and may have written. */
-export const failureOfAppend = (error: unknown, stream: string): unknown =>
-  typeOf(error) === ErrorType.UNKNOWN
-    ? new LogUnavailable(`EventStoreDB failed to append to ${stream}: ${messageOf(error)}`, { cause: error })
-    : error;
 
 const actualRevision = (error: unknown): bigint | undefined =>
   error instanceof Error && 'actualVersion' in error && typeof error.actualVersion === 'bigint'

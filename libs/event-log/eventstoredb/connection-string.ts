@@ -9,16 +9,42 @@ export interface ConnectionString {
 /** For servers without security, which ignore them. */
 const NOBODY: Credentials = { username: 'nobody', password: 'nobody' };
 
+/** What the driver knows, however it is spelt (`tls_ca_file`). Of another it prints the string, password and all. */
+const OPTIONS = new Set(
+  [
+    ...['connectionName', 'defaultDeadline', 'discoveryInterval', 'gossipTimeout', 'keepAliveInterval'],
+    ...['keepAliveTimeout', 'maxDiscoverAttempts', 'nodePreference', 'throwOnAppendFailure', 'tls', 'tlsCAFile'],
+    ...['tlsVerifyCert', 'userCertFile', 'userKeyFile'],
+  ].map((name) => name.toLowerCase()),
+);
+const spelling = (name: string): string => name.trim().toLowerCase().replaceAll(/[_-]/g, '');
+
+const PARTS = /^esdb(?:\+discover)?:\/\/(?:(.*)@)?[^@?]*?(?:\?(.*))?$/s;
+/** User and password, each percent-encoded: the driver would end them at any of what they must not hold. */
+const USER_INFO = /^([^:@/?#]+):([^:@/?#]+)$/;
+
 /**
- * Reads an `esdb://` or `esdb+discover://` connection string. Throws `TypeError`, which does not show the string, since
- * that may hold a password: when it is none, and when it asks for TLS without a user and password. Throws the driver's
- * `Error` for a certificate that can't be read.
+ * Reads an `esdb://` or `esdb+discover://` connection string. Throws `TypeError`, which shows nothing of it but an
+ * option's name, since it may hold a password: when it is none, when an option has no effect, and when it asks for TLS
+ * without a user and password. Throws the driver's `Error` for a certificate that can't be read.
  */
 export function parseConnectionString(text: string): ConnectionString {
   const url = text.trim();
+  const [, userInfo, query = ''] = PARTS.exec(url) ?? [];
+  const [, username, password] = USER_INFO.exec(userInfo ?? '') ?? [];
+  if (userInfo !== undefined && (username === undefined || password === undefined)) {
+    throw new TypeError(
+      'User and password of EventStoreDB’s connection string must be percent-encoded: user:password@',
+    );
+  }
+  const options = query.split('&').flatMap((option) => option.split('=', 1));
+  const unknown = options.find((name) => name !== '' && !OPTIONS.has(spelling(name)));
+  if (unknown !== undefined) throw new TypeError(`EventStoreDB’s driver has no option ${unknown.slice(0, 40)}`);
+  if (/(?:^|&)\s*tls[_-]?verify[_-]?cert=false/i.test(query)) {
+    throw new TypeError('EventStoreDB’s driver verifies certificates always: name their authority by tlsCAFile');
+  }
   const objection = objectionTo(url);
   if (objection) throw objection;
-  const [, username, password, query = ''] = /^[^:]+:\/\/(?:([^:@]+):([^@]+)@)?[^?]*\??(.*)$/.exec(url) ?? [];
   if (username !== undefined && password !== undefined) {
     return { url, credentials: { username: decodeURIComponent(username), password: decodeURIComponent(password) } };
   }

@@ -1,8 +1,8 @@
 import { ErrorType } from '@eventstore/db-client';
 import { LogUnavailable } from '#event-log';
 
-/** gRPC: cancelled by the server, deadline exceeded, aborted, internal (a server that ends), unavailable. */
-const PASSING_CODES = new Set([1, 4, 10, 13, 14]);
+/** gRPC: cancelled by the server, deadline exceeded, out of resources, aborted, internal (a server that ends), unavailable. */
+const PASSING_CODES = new Set([1, 4, 8, 10, 13, 14]);
 const PASSING_TYPES = new Set<unknown>([
   ErrorType.CANCELLED,
   ErrorType.DEADLINE_EXCEEDED,
@@ -35,6 +35,15 @@ export const isNoPlaceInLog = (error: unknown): boolean =>
   typeOf(error) === ErrorType.UNKNOWN && messageOf(error).includes('Unexpected ReadAllResult');
 
 export const isMissingStream = (error: unknown): boolean => typeOf(error) === ErrorType.STREAM_NOT_FOUND;
+
+/**
+ * What is asked is known to be good, so where the server can't say what went wrong it is in trouble, and may have done
+ * it; only of a place that the log has not it says no more, either.
+ */
+export const inTrouble = (error: unknown, what: string): unknown =>
+  typeOf(error) === ErrorType.UNKNOWN && !isNoPlaceInLog(error)
+    ? new LogUnavailable(`EventStoreDB failed to ${what}: ${messageOf(error)}`, { cause: error })
+    : error;
 
 /** What a caller above the port sees of a driver's error: `LogUnavailable`, or an `Error` that no retry will mend. */
 export function translated(error: unknown): Error {

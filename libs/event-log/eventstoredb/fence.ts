@@ -1,8 +1,8 @@
 import { type Credentials, jsonEvent } from '@eventstore/db-client';
 import { LRUCache } from 'lru-cache';
-import { failureOfAppend } from './appends.js';
 import type { Connection, Link } from './connection.js';
 import { ATTEMPT_MS, Deadline } from './deadline.js';
+import { inTrouble } from './errors.js';
 
 /** An append that a quorum acknowledged: when it began, in milliseconds of the monotonic clock, its link led to the leader. */
 export interface Fence {
@@ -89,7 +89,7 @@ export class Fences {
         return { link, beganAt };
       } catch (error) {
         link.giveUp(); // Whatever it was: what can't be fenced is not read from.
-        throw failureOfAppend(error, this.stream);
+        throw inTrouble(error, `append to ${this.stream}`);
       }
     });
   }

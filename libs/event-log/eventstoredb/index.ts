@@ -14,12 +14,12 @@ import {
   LogUnavailable,
   serialiseAppend,
 } from '#event-log';
-import type { NewEvent, RecordedEvent } from '#events';
+import type { NewEvent, Position, RecordedEvent } from '#events';
 import { append } from './appends.js';
 import { Connection } from './connection.js';
 import { parseConnectionString, withOptions } from './connection-string.js';
 import { Deadline } from './deadline.js';
-import { readLog, readStream } from './reads.js';
+import { readEnd, readLog, readStream } from './reads.js';
 import { MAX_SEAL_AGE_MS, SealCheck } from './seal-check.js';
 import { StrongReads } from './strong-reads.js';
 import { follow } from './subscription.js';
@@ -151,6 +151,16 @@ export class EventStoreDbLog implements EventLog {
     if (options.consistency === 'strong') return this.strongReads.readLog(options, deadline, this.closing.signal);
     const attempt = () => this.reads.use(deadline, (link) => readLog(link, options, deadline));
     return deadline.retry(attempt, this.closing.signal);
+  }
+
+  async eventAt(position: Position): Promise<RecordedEvent | undefined> {
+    const [found] = await this.strongReads.readEventAt(position, this.accept(), this.closing.signal);
+    return found;
+  }
+
+  async end(): Promise<Position | undefined> {
+    const deadline = this.accept();
+    return deadline.retry(() => this.reads.use(deadline, (link) => readEnd(link, deadline)), this.closing.signal);
   }
 
   subscribe(options: SubscribeOptions): AsyncIterable<LogBatch> {

@@ -1,4 +1,5 @@
 import type {
+  ReadAllOptions,
   ReadPosition,
   ReadRevision,
   ReadStreamOptions,
@@ -6,10 +7,10 @@ import type {
   StreamingRead,
 } from '@eventstore/db-client';
 import { type LogReadOptions, type StreamReadOptions, isOurStream } from '#event-log';
-import type { EventMetadata, JsonObject, RecordedEvent } from '#events';
+import type { EventMetadata, JsonObject, Position, RecordedEvent } from '#events';
 import type { Link } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { isMissingStream, isNoPlaceInLog } from './errors.js';
+import { inTrouble, isMissingStream, isNoPlaceInLog } from './errors.js';
 import { fromPosition, toPosition } from './positions.js';
 
 const DEFAULT_READ_LIMIT = 500;
@@ -70,6 +71,33 @@ export async function readLog(
   }
 }
 
+/** Our event at this very position, on the leader. Throws `LogUnavailable`, and what the driver throws. */
+export async function readEventAt(link: Link, position: Position, deadline: Deadline): Promise<RecordedEvent[]> {
+  const at = fromPosition(position);
+  try {
+    const found = await firstOf(link, { direction: 'forwards', fromPosition: at }, deadline);
+    return found?.position?.commit === at.commit && isOurStream(found.streamId) ? [toRecordedEvent(found)] : [];
+  } catch (error) {
+    if (isNoPlaceInLog(error)) return [];
+    throw error;
+  }
+}
+
+/** Of the last event, whoever's it is, on the leader. Throws `LogUnavailable`, and what the driver throws. */
+export async function readEnd(link: Link, deadline: Deadline): Promise<Position | undefined> {
+  const last = await firstOf(link, { direction: 'backwards', fromPosition: 'end' }, deadline);
+  return last?.position && toPosition(last.position);
+}
+
+async function firstOf(link: Link, from: Pick<ReadAllOptions, 'direction' | 'fromPosition'>, deadline: Deadline) {
+  const found: NonNullable<ResolvedEvent['event']>[] = [];
+  await readEach(link.client.readAll({ ...from, maxCount: 1, requiresLeader: true }), deadline, (event) => {
+    found.push(event);
+    return true;
+  });
+  return found[0];
+}
+
 /**
  * Hands over what a read brings until `take` has enough of it. The driver's reads know no deadline and stay open when
  * they are left, so each is ended here: at the deadline, and when nothing came for as long as an attempt may take.
@@ -94,7 +122,7 @@ export async function readEach<Event extends ResolvedEvent>(
     hasEnded = true;
   } catch (error) {
     hasEnded = isMissingStream(error);
-    throw error;
+    throw inTrouble(error, 'read');
   } finally {
     clearTimeout(silence);
     // What the server ends itself is not reset: servers take many resets for an attack, and close the connection.

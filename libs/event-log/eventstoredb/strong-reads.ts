@@ -1,9 +1,9 @@
 import type { LogReadOptions, StreamReadOptions } from '#event-log';
-import type { RecordedEvent } from '#events';
+import type { Position, RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
 import { type FencesOptions, Fences } from './fence.js';
-import { readLog, readStream } from './reads.js';
+import { readEventAt, readLog, readStream } from './reads.js';
 import { SharedReads } from './shared-reads.js';
 
 interface Answer {
@@ -52,6 +52,12 @@ export class StrongReads {
     const place = { ...(after !== undefined && { after }), ...(direction && { direction }), ...(limit && { limit }) };
     const key = [ALL_STREAMS, after, direction, limit].join('\n');
     return this.read(key, (link, sharedDeadline) => readLog(link, place, sharedDeadline), deadline, closing);
+  }
+
+  /** Our event at this very position, if there is one. Throws `LogUnavailable`, and what the driver throws. */
+  readEventAt(position: Position, deadline: Deadline, closing?: AbortSignal): Promise<RecordedEvent[]> {
+    const key = [ALL_STREAMS, 'at', position].join('\n');
+    return this.read(key, (link, sharedDeadline) => readEventAt(link, position, sharedDeadline), deadline, closing);
   }
 
   private read(key: string, send: Send, deadline: Deadline, closing?: AbortSignal): Promise<RecordedEvent[]> {

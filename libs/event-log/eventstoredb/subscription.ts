@@ -10,7 +10,7 @@ import {
 import type { RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { isTooSlow, mayPass, translated } from './errors.js';
+import { inTrouble, isTooSlow, mayPass, translated } from './errors.js';
 import type { Fences } from './fence.js';
 import { fromPosition } from './positions.js';
 import { toRecordedEvent } from './reads.js';
@@ -59,7 +59,8 @@ export async function* follow(
           if (isOver()) return;
         } while (!feed.isEmpty);
       } while (feed.failure === undefined);
-      if (!isTooSlow(feed.failure) || feed.readTo === readTo) throw feed.failure;
+      if (!isTooSlow(feed.failure) || feed.readTo === readTo)
+        throw inTrouble(feed.failure, 'go on with a subscription');
       readTo = feed.readTo;
     } catch (error) {
       if (mayPass(error)) lease.link.giveUp();

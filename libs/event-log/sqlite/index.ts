@@ -87,6 +87,17 @@ class SqliteEventLog implements EventLog {
     return (await this.reader.readLog(placeOf(after, direction), direction, limits)).events;
   }
 
+  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is the promise's
+  async eventAt(position: Position): Promise<RecordedEvent | undefined> {
+    return this.reader.eventAt(fromPosition(position));
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is the promise's
+  async end(): Promise<Position | undefined> {
+    const last = this.reader.lastPosition();
+    return last === undefined ? undefined : toPosition(last);
+  }
+
   async *subscribe(options: SubscribeOptions): AsyncGenerator<LogBatch> {
     const { after, signal, batchSize = DEFAULT_BATCH_SIZE, marked = false } = options;
     const limits = { events: batchSize, characters: MAX_BATCH_CHARACTERS };

@@ -78,12 +78,11 @@ export class Reader {
     this.opened = fileIdentityOf(file);
     this.db = openForReading(file);
     const select = (rest: string) => this.db.prepare(`SELECT ${COLUMNS} FROM events ${rest} LIMIT ?`).raw();
-    const selectOfStream = () => ({
+    this.streamRows = {
       forwards: select('WHERE stream = ? AND revision >= ? ORDER BY revision'),
       backwards: select('WHERE stream = ? AND revision <= ? ORDER BY revision DESC'),
-    });
-    this.streamRows = selectOfStream();
-    this.anyOfStream = selectOfStream();
+    };
+    this.anyOfStream = select('WHERE stream = ? AND revision >= ? ORDER BY revision');
     this.logRows = {
       forwards: select('WHERE position > ? ORDER BY position'),
       backwards: select('WHERE position < ? ORDER BY position DESC'),
@@ -95,7 +94,7 @@ export class Reader {
     const { from, direction = 'forwards' } = options;
     if (from === undefined || direction === 'backwards') return this.readEach(stream, options);
     return this.nextVersion().then((version) =>
-      this.endedBefore(stream, from, version) ? [] : this.readEach(stream, options),
+      this.endedBefore(stream, within(from), version) ? [] : this.readEach(stream, options),
     );
   }
 
@@ -104,7 +103,6 @@ export class Reader {
     const givenUpAt = performance.now() + (deadlineMs ?? Infinity);
     const events: RecordedEvent[] = [];
     let from = within(options.from ?? startOf(direction));
-    if (options.from !== undefined && !this.has(this.anyOfStream[direction], [stream, from, 1])) return [];
     for (;;) {
       const asked = Math.min(PAGE_ROWS, limit - events.length);
       const rows = this.all<Row>(this.streamRows[direction], [stream, from, asked]);
@@ -145,7 +143,7 @@ export class Reader {
   private endedBefore(stream: string, from: bigint, version: bigint): boolean {
     const end = this.ends.get(stream);
     if (end?.version === version && end.before <= from) return true;
-    if (this.has(this.anyOfStream.forwards, [stream, from, 1])) return false;
+    if (this.has(this.anyOfStream, [stream, from, 1])) return false;
     this.ends.set(stream, { version, before: from });
     return true;
   }
@@ -157,6 +155,17 @@ export class Reader {
       return this.version();
     });
     return this.looking;
+  }
+
+  /** Our event at this very position. */
+  eventAt(position: bigint): RecordedEvent | undefined {
+    const [row] = this.all<Row>(this.logRows.forwards, [position - 1n, 1]).map(toLogRow);
+    return row?.position === position ? row.event : undefined;
+  }
+
+  /** Of the log's last event, be it ours or another application's. */
+  lastPosition(): bigint | undefined {
+    return this.all<Row>(this.logRows.backwards, [PAST_ALL, 1])[0]?.[0];
   }
 
   private rowsOfLog(after: bigint, direction: Direction, limit: number): readonly LogRow[] {

@@ -3,6 +3,7 @@ export * from './book-of-record.js';
 export * from './command-executor.js';
 export * from './consistency-token.js';
 export * from './errors.js';
+export * from './events-to-now.js';
 export * from './log-id.js';
 export { PATIENCE_MS } from './patience.js';
 export * from './own-context.js';

@@ -95,8 +95,17 @@ export interface EventLog {
   /** A missing stream is an empty one. Without `limit` all that there is. */
   readStream(stream: string, options?: StreamReadOptions): Promise<RecordedEvent[]>;
 
-  /** Our streams only (DESIGN §4), whatever else lives in the same store. `limit` defaults to 500. */
+  /**
+   * Our streams only (DESIGN §4), whatever else lives in the same store. `limit` defaults to 500. It looks through what
+   * other applications have written there, so what may lie far behind is asked for by `eventAt`, `end` and `subscribe`.
+   */
   readAll(options?: LogReadOptions): Promise<RecordedEvent[]>;
+
+  /** Our event at this very position; `undefined` where there is none. A strong read, of one event. */
+  eventAt(position: Position): Promise<RecordedEvent | undefined>;
+
+  /** The place behind which only what comes from now on is found, whoever wrote before it; `undefined` when it is empty. */
+  end(): Promise<Position | undefined>;
 
   /**
    * Follows the log: pull-based, one batch at a time, from `after` on without end; our streams only. Yields an empty
@@ -113,10 +122,6 @@ export interface EventLog {
 
   close(): Promise<void>;
 }
-
-/** The log's last position among our streams, `undefined` when it is empty. */
-export const endOfLog = async (log: EventLog): Promise<Position | undefined> =>
-  (await log.readAll({ direction: 'backwards', limit: 1 }))[0]?.position;
 
 /** Streams that are ours; all-log reads and subscriptions return nothing else. */
 export const OUR_STREAM_PREFIXES = ['consumerClient-', 'subscription-', 'endpointUri-', 'usage-'] as const;

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { eventsToNow } from '#event-log';
 import { applying } from './log-follower.js';
 import type { BuildName, StoredDocument } from './port.js';
 import { type Projection, foldInto, followed } from './projection.js';
@@ -83,20 +84,14 @@ async function foldOn<Doc>(
     (furthest, { ahead }) => (ahead.position > furthest ? ahead.position : furthest),
     '',
   );
-  let after = common;
-  while (after === undefined || after < end) {
-    const events = await log.readAll({ ...(after !== undefined && { after }), limit: PAGE });
-    for (const recorded of events) {
-      applying(projection.name, recorded, () => {
-        const event = followed(recorded);
-        for (const id of projection.documentsOf(event)) {
-          const pair = uneven.get(id);
-          if (pair && event.position <= pair.ahead.position) pair.behind = foldInto(projection, pair.behind, event, id);
-        }
-      });
-    }
-    const last = events.at(-1);
-    if (!last) return;
-    after = last.position;
+  for await (const recorded of eventsToNow(log, { after: common })) {
+    if (recorded.position > end) return;
+    applying(projection.name, recorded, () => {
+      const event = followed(recorded);
+      for (const id of projection.documentsOf(event)) {
+        const pair = uneven.get(id);
+        if (pair && event.position <= pair.ahead.position) pair.behind = foldInto(projection, pair.behind, event, id);
+      }
+    });
   }
 }

@@ -1,5 +1,4 @@
 import { EventEmitter, once } from 'node:events';
-import { endOfLog } from '#event-log';
 import {
   type BuildName,
   type ClientDocument,
@@ -21,6 +20,7 @@ import {
 } from '#read-models';
 import { openSqliteReadStore } from '#read-models/sqlite';
 import { Stage, clientNamed, plainFold, silent, storedDocuments, until } from '../../../test/replay/stage.js';
+import { endOfLog } from '../../../test/support/end-of-log.js';
 
 describe('the builds of a projection', () => {
   let stage: Stage;

@@ -44,6 +44,14 @@ class Connection implements EventLog {
     return this.connected().readAll(...args);
   }
 
+  eventAt(...args: Parameters<EventLog['eventAt']>) {
+    return this.connected().eventAt(...args);
+  }
+
+  end() {
+    return this.connected().end();
+  }
+
   async *subscribe(options: Parameters<EventLog['subscribe']>[0]) {
     const { signal: cut } = this.cut;
     yield* this.connected().subscribe({ ...options, signal: AbortSignal.any([options.signal, cut]) });

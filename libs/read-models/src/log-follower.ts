@@ -226,16 +226,14 @@ export async function verifyCheckpoint(
   if (checkpoint.logId !== logId) {
     throw new RebuildNeeded(name, `its checkpoint is of log ${checkpoint.logId}, this is log ${logId}`);
   }
-  // A leader that was replaced shows an older end than the log's.
-  const consistency = 'strong';
-  const [end] = await log.readAll({ direction: 'backwards', limit: 1, consistency });
-  if (!end || end.position < checkpoint.position) {
-    throw new RebuildNeeded(name, `its checkpoint ${checkpoint.position} is past the end of the log`);
-  }
-  // Reads are exclusive in both directions, so the event at a position is the one after the one before it.
-  const [before] = await log.readAll({ after: checkpoint.position, direction: 'backwards', limit: 1, consistency });
-  const [found] = await log.readAll({ ...(before && { after: before.position }), limit: 1, consistency });
-  if (found?.position !== checkpoint.position || found.eventId !== checkpoint.eventId) {
-    throw new RebuildNeeded(name, `another event is at ${checkpoint.position} of the log than its checkpoint says`);
-  }
+  const { position, eventId } = checkpoint;
+  const found = await log.eventAt(position);
+  if (found?.eventId === eventId) return;
+  const end = await log.end();
+  throw new RebuildNeeded(
+    name,
+    end === undefined || end < position
+      ? `its checkpoint ${position} is past the end of the log`
+      : `another event is at ${position} of the log than its checkpoint says`,
+  );
 }

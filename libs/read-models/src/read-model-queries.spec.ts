@@ -87,14 +87,16 @@ describe('queries of a read model', () => {
     expect(await read(token)).toMatchObject({ name: 'Before the outage' });
 
     const away = () => Promise.reject(new LogUnavailable('It is away'));
-    Object.assign(log, { interruptions: 1, readStream: away, readAll: away });
+    Object.assign(log, { interruptions: 1, readStream: away, eventAt: away, end: away });
     await expect(read(token)).rejects.toThrow(LogUnavailable);
     expect(await read()).toMatchObject({ name: 'Before the outage' });
 
-    const older: EventLog['readAll'] = async (options) =>
-      (await stage.log.readAll(options)).filter((event) => event.position < token.position);
+    const eventAt: EventLog['eventAt'] = async (position) =>
+      position < token.position ? stage.log.eventAt(position) : undefined;
+    const end: EventLog['end'] = async () =>
+      (await stage.log.readAll({ after: token.position, direction: 'backwards', limit: 1 }))[0]?.position;
     const readStream: EventLog['readStream'] = (...args) => stage.log.readStream(...args);
-    Object.assign(log, { interruptions: 2, readStream, readAll: older });
+    Object.assign(log, { interruptions: 2, readStream, eventAt, end });
     await expect(read(token)).rejects.toThrow(RebuildNeeded);
     await expect(read()).rejects.toThrow(RebuildNeeded);
   });

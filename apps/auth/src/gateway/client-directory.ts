@@ -15,7 +15,7 @@ import {
   subscription,
   subscriptionStream,
 } from '#domain';
-import { type BookOfRecord, LogUnavailable, endOfLog } from '#event-log';
+import { type BookOfRecord, LogUnavailable } from '#event-log';
 import type { RecordedEvent } from '#events';
 import type { DecidingStates } from '#tokens';
 import { FollowedStreams } from './followed-streams.js';
@@ -143,7 +143,7 @@ export class ClientDirectory {
 
   private async follow(signal: AbortSignal): Promise<never> {
     const { log } = this.options.book();
-    const after = await endOfLog(log);
+    const after = await log.end();
     // What was filled before the subscription begins may have missed events.
     this.forget();
     this.session = new AbortController();

@@ -1,30 +1,19 @@
-import { type EventLog, MAX_APPEND_BYTES, isSealMarker } from '#event-log';
+import { type EventLog, MAX_APPEND_BYTES, eventsToNow, isSealMarker } from '#event-log';
 import type { Position, RecordedEvent } from '#events';
 
-const PAGE = 200;
 /** Events of one append at most. */
 const MAX_RUN = 100;
 
 /**
- * What belongs to the book of record, by strong reads, in the whole log's order, to its end: seals stay where they are.
- * Throws `LogUnavailable`, the signal's reason.
+ * What belongs to the book of record, in the whole log's order, all that was acknowledged before the call: seals stay
+ * where they are. Throws `LogUnavailable`, the signal's reason.
  */
 export async function* bookEvents(
   log: EventLog,
   signal: AbortSignal,
   after?: Position,
 ): AsyncGenerator<RecordedEvent, void> {
-  for (let readTo = after; ;) {
-    const page = await log.readAll({
-      ...(readTo !== undefined && { after: readTo }),
-      limit: PAGE,
-      consistency: 'strong',
-    });
-    signal.throwIfAborted();
-    yield* page.filter((event) => !isSealMarker(event));
-    readTo = page.at(-1)?.position;
-    if (readTo === undefined) return;
-  }
+  for await (const event of eventsToNow(log, { after, signal })) if (!isSealMarker(event)) yield event;
 }
 
 /** Events that follow each other both in the log and in their stream, as many as one append takes. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type EventLog, RevisionConflict, endOfLog, isSealed, readLogId, sealLog, unsealLog } from '#event-log';
+import { type EventLog, RevisionConflict, isSealed, readLogId, sealLog, unsealLog } from '#event-log';
 import { type Position, type RecordedEvent, verifyChain } from '#events';
 import { bookEvents, runsOf } from './book-events.js';
 import { Tally } from './tally.js';
@@ -57,7 +57,7 @@ async function verifyPrefix(
   { source, target, signal, onProgress }: CopyOptions,
   tally: Tally,
 ): Promise<Position | undefined> {
-  const end = await endOfLog(target);
+  const end = await target.end();
   const originals = bookEvents(source, signal);
   let verifiedTo: Position | undefined;
   for await (const copy of bookEvents(target, signal)) {
@@ -91,7 +91,7 @@ async function copyAfter(
   { source, target, signal, onProgress }: CopyOptions,
   tally: Tally,
 ): Promise<void> {
-  const end = await endOfLog(source);
+  const end = await source.end();
   for await (const run of runsOf(bookEvents(source, signal, after))) {
     signal.throwIfAborted();
     await append(target, run);
