@@ -54,6 +54,29 @@ describe('the connection string', () => {
   });
 });
 
+it('asks nobody but the leader: a follower would forward an append, and lag behind in what it reads', async () => {
+  const methods = ['appendToStream', 'setStreamMetadata', 'readStream', 'readAll', 'subscribeToAll'] as const;
+  const spies = methods.map((method) => jest.spyOn(EventStoreDBClient.prototype, method));
+  const stream = newStream();
+  const { position } = await log.append(stream, 'none', newEvents(1));
+  await log.readStream(stream);
+  await log.readStream(stream, strong);
+  await log.readAll({ limit: 1 });
+  await log.readAll({ limit: 1, ...strong });
+  await log.eventAt(position);
+  await log.end();
+  await log.mark();
+  for await (const batch of log.subscribe({ signal: newestSignal() })) if (batch.caughtUp) break;
+  const askedOf = spies.map((spy) => spy.mock.calls.map((call) => (call as readonly unknown[]).find(saysWhom)));
+  for (const [index, options] of askedOf.entries()) {
+    expect({ method: methods[index], calls: options.length > 0 }).toEqual({ method: methods[index], calls: true });
+    for (const option of options) expect(option).toMatchObject({ requiresLeader: true });
+  }
+  for (const spy of spies) spy.mockRestore();
+});
+const saysWhom = (argument: unknown) =>
+  typeof argument === 'object' && argument !== null && 'requiresLeader' in argument;
+
 describe('a server that does not answer', () => {
   it('is unavailable at the deadline, to all calls, and answers again when it goes on', async () => {
     const stream = newStream();
