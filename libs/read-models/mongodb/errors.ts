@@ -1,4 +1,4 @@
-import { MongoError, MongoServerError } from 'mongodb';
+import { MongoBulkWriteError, MongoError, MongoErrorLabel, MongoServerError, MongoWriteConcernError } from 'mongodb';
 import { ReadStoreUnavailable } from '#read-models';
 
 /** Codes of the server's errors (https://www.mongodb.com/docs/manual/reference/error-codes/). */
@@ -10,15 +10,33 @@ export const ServerCode = {
   DuplicateKey: 11000,
 } as const;
 
+/**
+ * What passes by itself, or once an operator has given the account its rights; the driver's own label says it of what
+ * changes of the primary lead to.
+ */
+const PASSING_CODES = new Set([
+  ...[6, 7, 89, 91], // HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress
+  ...[13, 18], // Unauthorized, AuthenticationFailed
+  ...[24, 50, 64, 112, 134, 262], // LockTimeout, MaxTimeMSExpired, WriteConcernFailed, WriteConflict, ReadConcernMajorityNotAvailableYet, ExceededTimeLimit
+  ...[189, 10107, 11600, 11602, 13435, 13436], // PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
+]);
+
+const mayPass = (error: MongoServerError): boolean =>
+  error instanceof MongoWriteConcernError ||
+  (error instanceof MongoBulkWriteError && error.result.getWriteConcernError() !== undefined) ||
+  PASSING_CODES.has(Number(error.code)) ||
+  error.hasErrorLabel(MongoErrorLabel.RetryableWriteError);
+
 export const hasCode = (error: unknown, code: number): error is MongoServerError =>
   error instanceof MongoServerError && error.code === code;
 
-/** What the port's callers see of the driver's error; every other is a mistake of ours, and stays as it is. */
+/** What the port's callers see of the driver's error: an outage, or what no waiting helps against. */
 export function translated(error: unknown): unknown {
   if (!(error instanceof MongoError)) return error;
   // A server's error may quote documents, so it is told by its code, and goes no further.
   if (error instanceof MongoServerError) {
-    return new ReadStoreUnavailable(`MongoDB refused it: ${error.codeName ?? error.code ?? error.name}`);
+    const message = `MongoDB refused it: ${error.codeName ?? error.code ?? error.name}`;
+    return mayPass(error) ? new ReadStoreUnavailable(message) : new Error(message);
   }
   return new ReadStoreUnavailable(`MongoDB does not answer: ${error.name}`, { cause: error });
 }

@@ -35,12 +35,13 @@ export interface MongoReadStoreOptions {
   readonly url: string;
   /** Default: the one that `url` names, else `consumer_clients`. */
   readonly database?: string;
-  /** How long a call may take, in milliseconds (default 5000); one that makes indexes may take ten times as long. */
+  /** How long a call may take, in milliseconds (default 5000); one that makes indexes or counts may take ten times as long. */
   readonly timeoutMs?: number;
 }
 
 const DEFAULT_DATABASE = 'consumer_clients';
-const PREPARING_TIMES = 10;
+/** Calls that walk through a whole collection may take so many times as long as others. */
+const LONG_CALL_TIMES = 10;
 
 /**
  * Read models in a MongoDB database (4.4 or newer): every write is acknowledged by the majority, every read comes from
@@ -86,7 +87,7 @@ class MongoReadStore implements ReadStore {
     await this.ask(async () => {
       await layOut(this.database, this.registry, build, schema);
       if ((await this.registry.served(name, version)) === build) await pointViews(this.database, this.registry, build);
-    }, this.timeoutMs * PREPARING_TIMES);
+    }, this.timeoutMs * LONG_CALL_TIMES);
   }
 
   builds(name: string, version: number): Promise<BuildInfo[]> {
@@ -142,11 +143,13 @@ class MongoReadStore implements ReadStore {
 
   async count(build: BuildName): Promise<number> {
     const collection = collectionOf(this.database, build);
+    // It walks through all of them: what it may take, the server must give up, too.
+    const maxTimeMS = this.timeoutMs * LONG_CALL_TIMES;
     return this.ask(async () => {
-      const documents = await collection.countDocuments();
+      const documents = await collection.countDocuments({}, { maxTimeMS });
       if (documents === 0) await this.registry.expect(build);
       return documents;
-    });
+    }, maxTimeMS);
   }
 
   async scan<Doc>(build: BuildName, afterId: string | undefined, limit: number): Promise<StoredDocument<Doc>[]> {
@@ -177,8 +180,9 @@ class MongoReadStore implements ReadStore {
     return this.ask(() => this.registry.releaseLease(build, holder));
   }
 
+  /** A read that needs the account's rights: a server answers `ping` to anybody. */
   async ping(): Promise<void> {
-    await this.ask(() => this.database.command({ ping: 1 }));
+    await this.ask(() => this.registry.look());
   }
 
   async close(): Promise<void> {
@@ -239,7 +243,7 @@ function clientOf(url: string, timeoutMs: number): MongoClient {
       serverSelectionTimeoutMS: timeoutMs,
       connectTimeoutMS: timeoutMs,
       waitQueueTimeoutMS: timeoutMs,
-      socketTimeoutMS: timeoutMs * PREPARING_TIMES,
+      socketTimeoutMS: timeoutMs * LONG_CALL_TIMES,
     });
   } catch {
     throw new TypeError('Not a connection string of MongoDB');

@@ -36,6 +36,11 @@ const entryIdOf = (build: BuildName): string => {
 export class Registry {
   constructor(private readonly projections: Collection<ProjectionEntry>) {}
 
+  /** Rejects where the database can't be read. */
+  async look(): Promise<void> {
+    await this.projections.findOne({}, { projection: { _id: 1 } });
+  }
+
   async builds(name: string, version: number): Promise<BuildInfo[]> {
     const entry = await this.projections.findOne({ _id: idOf(name, version) });
     const builds = Object.entries(entry?.builds ?? {}) as [BuildName, BuildEntry][];

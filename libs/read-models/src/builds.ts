@@ -132,16 +132,20 @@ export class ServedProjection<Doc> {
     }
   }
 
-  /** Beside the feeding, since reading the whole log may take longer than a lease holds. What may pass is tried again. */
+  /** Beside the feeding, since reading the whole log may take longer than a lease holds. */
   private async serveFirst(build: BuildName, session: AbortSignal): Promise<void> {
     const { store, projection, observer } = this.options;
     const { name, version } = projection;
+    const done = new AbortController();
     try {
-      const check = await spotCheck(this.options, projection, build, session);
-      if (!isPassed(check)) throw new SpotCheckFailed(name, check);
-      await store.serve(name, version, undefined, build);
+      await untilAborted(AbortSignal.any([session, done.signal]), observer, async (recovered) => {
+        const check = await spotCheck(this.options, projection, build, session);
+        if (!isPassed(check)) throw new SpotCheckFailed(name, check);
+        await store.serve(name, version, undefined, build);
+        recovered();
+        done.abort();
+      });
     } catch (error) {
-      if (session.aborted || mayPass(error)) return;
       this.refusal = error instanceof Error ? error : new Error(String(error));
       observer.stopped(error);
     } finally {
