@@ -19,7 +19,7 @@ export interface LateStoreOptions<Store> {
  */
 export class LateStore<Store> implements ProcessDependency {
   readonly name: string;
-  /** Rejects with what no waiting helps against. */
+  /** Rejects with what no waiting helps against; never settles where it was closed before the store came. */
   readonly opened: Promise<Store>;
   private store: Store | undefined;
   private readonly waiting = new AbortController();
@@ -65,6 +65,6 @@ export class LateStore<Store> implements ProcessDependency {
       recovered();
       this.waiting.abort();
     });
-    return this.current;
+    return this.store ?? new Promise<never>(() => undefined);
   }
 }
