@@ -108,7 +108,7 @@ async function rebuilt(
     const ends = new SubscriptionEnds(book, feed.store, systemClock);
     const { build } = await rebuild({
       ...{ ...feed, signal, acceptDifferences, graceMs: grace * 1000 },
-      ...(projection.name === assignments.name && { react: (events, to) => ends.react(events, to) }),
+      ...(projection.name === assignments.name && { react: (...batch) => ends.react(...batch) }),
       onSwitched: ({ replaced, documents, different, notCompared }) => {
         const verdict = notCompared ?? `${documents} documents compared, ${different} differ`;
         console.error(`Switched from ${replaced ?? 'nothing'} (${verdict}); the former is fed for ${grace} s more`);

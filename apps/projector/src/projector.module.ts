@@ -84,7 +84,7 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
       follower(clients),
       follower(subscriptions),
       follower(history),
-      follower(assignments, (events, build) => ends.react(events, build)),
+      follower(assignments, (...batch) => ends.react(...batch)),
     ];
     this.running = Promise.all(this.followers.map(({ served }) => served.run(signal)));
   }

@@ -109,9 +109,12 @@ export class Connection {
 
   constructor(private readonly createClient: () => EventStoreDBClient) {}
 
-  /** `call` must keep the deadline. A failure that may pass loses the link. Throws what `call` throws, `LogUnavailable`. */
-  async use<T>(deadline: Deadline, call: (link: Link) => Promise<T>): Promise<T> {
-    const lease = await this.lease(deadline);
+  /**
+   * `call` must keep the deadline. A failure that may pass loses the link. `isUrgent`: before those who wait. Throws what
+   * `call` throws, `LogUnavailable`.
+   */
+  async use<T>(deadline: Deadline, call: (link: Link) => Promise<T>, options?: { isUrgent: boolean }): Promise<T> {
+    const lease = await this.lease(deadline, options);
     const { isShort } = deadline;
     try {
       return await call(lease.link);
@@ -125,9 +128,9 @@ export class Connection {
   }
 
   /** A place on the link, for as long as the caller likes. Throws `LogUnavailable`. */
-  async lease(deadline: Deadline): Promise<{ readonly link: Link; release(): void }> {
+  async lease(deadline: Deadline, options?: { isUrgent: boolean }): Promise<{ readonly link: Link; release(): void }> {
     if (this.isClosed) throw new LogUnavailable('The event log is closed');
-    await this.slots.take(deadline);
+    await this.slots.take(deadline, options);
     try {
       const link = this.current ?? (await deadline.race(this.open()));
       link.begin();

@@ -71,7 +71,7 @@ export class Fences {
   private async append(): Promise<void> {
     const { connection, credentials } = this.options;
     const deadline = new Deadline(ATTEMPT_MS);
-    this.latest = await connection.use(deadline, async (link) => {
+    const fence = async (link: Link): Promise<Fence> => {
       const options = { requiresLeader: true, credentials };
       try {
         if (!this.keepsOne) {
@@ -91,6 +91,8 @@ export class Fences {
         link.giveUp(); // Whatever it was: what can't be fenced is not read from.
         throw inTrouble(error, `append to ${this.stream}`);
       }
-    });
+    };
+    // The reads that wait for a place wait for it, too.
+    this.latest = await connection.use(deadline, fence, { isUrgent: true });
   }
 }

@@ -18,14 +18,17 @@ export class SubscriptionEnds {
     private readonly now: () => Date,
   ) {}
 
-  /** Throws `ProjectionStopped` at an event that it can't do its part about; `LogUnavailable`, `ReadStoreUnavailable`. */
-  async react(events: readonly FollowedEvent[], build: BuildName): Promise<void> {
+  /**
+   * Throws `ProjectionStopped` at an event that it can't do its part about; `LogUnavailable`, `ReadStoreUnavailable`, and
+   * the signal's reason between two commands: thousands of clients are not waited for when the process ends.
+   */
+  async react(events: readonly FollowedEvent[], build: BuildName, signal: AbortSignal): Promise<void> {
     const ended = new Map<SubscriptionId, Promise<boolean>>();
     for (const event of events) {
       try {
-        await this.reactTo(event, ended, build);
+        await this.reactTo(event, ended, build, signal);
       } catch (error) {
-        throw mayPass(error) ? error : new ProjectionStopped(assignments.name, event, error);
+        throw mayPass(error) || signal.aborted ? error : new ProjectionStopped(assignments.name, event, error);
       }
     }
   }
@@ -34,8 +37,9 @@ export class SubscriptionEnds {
     event: FollowedEvent,
     ended: Map<SubscriptionId, Promise<boolean>>,
     build: BuildName,
+    signal: AbortSignal,
   ): Promise<void> {
-    if (event.type === 'SubscriptionEnded') await this.unassignAll(event, event.data.subscriptionId, build);
+    if (event.type === 'SubscriptionEnded') await this.unassignAll(event, event.data.subscriptionId, build, signal);
     if (event.type === 'ConsumerClientAssignedToSubscription') {
       // An assignment that was decided just before the end may have been written just after it. One read, which
       // comes after all these events, stands for every assignment of the batch.
@@ -46,7 +50,12 @@ export class SubscriptionEnds {
     }
   }
 
-  private async unassignAll(event: FollowedEvent, subscriptionId: SubscriptionId, build: BuildName): Promise<void> {
+  private async unassignAll(
+    event: FollowedEvent,
+    subscriptionId: SubscriptionId,
+    build: BuildName,
+    signal: AbortSignal,
+  ): Promise<void> {
     let after: { value: string; id: string } | undefined;
     do {
       const page = await this.store.find<AssignmentDocument>(build, {
@@ -55,7 +64,10 @@ export class SubscriptionEnds {
         ...(after && { after }),
         limit: PAGE,
       });
-      for (const { doc } of page) await this.unassign(event, doc.clientId, subscriptionId);
+      for (const { doc } of page) {
+        signal.throwIfAborted();
+        await this.unassign(event, doc.clientId, subscriptionId);
+      }
       const last = page.length === PAGE ? page.at(-1) : undefined;
       after = last && { value: last.doc.clientId, id: last.id };
     } while (after);

@@ -39,8 +39,9 @@ export interface FeedOptions<Doc> extends ReadModelStores {
   /**
    * What a process manager does about a batch: after its documents were written, before its checkpoint is stored. May
    * be called again with events that it has seen. Whoever feeds the projection must pass it, or its reactions are lost.
+   * Where the signal aborts it may reject with its reason, and is called again at the next start.
    */
-  readonly react?: (events: readonly FollowedEvent[], build: BuildName) => Promise<void>;
+  readonly react?: (events: readonly FollowedEvent[], build: BuildName, signal: AbortSignal) => Promise<void>;
   /** Events that are folded at once at most (default 1000). */
   readonly batchSize?: number;
 }
@@ -76,7 +77,7 @@ export class Projector<Doc> {
           this.state = 'catching-up';
           return store.prepare(build, projection);
         },
-        apply: (events, checkpoint) => this.apply(events, checkpoint),
+        apply: (events, checkpoint) => this.apply(events, checkpoint, signal),
         observer: {
           outageBegan: (error) => {
             this.state = 'catching-up';
@@ -117,7 +118,11 @@ export class Projector<Doc> {
   }
 
   /** Writes every document of the batch at once; what another writer was faster with is read and folded again. */
-  private async apply(events: readonly FollowedEvent[], checkpoint: Checkpoint | undefined): Promise<void> {
+  private async apply(
+    events: readonly FollowedEvent[],
+    checkpoint: Checkpoint | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { store, projection, build, react } = this.options;
     let pending = eventsByDocument(projection, events);
     while (pending.size > 0) {
@@ -127,7 +132,7 @@ export class Projector<Doc> {
       const missed = await store.write(build, foldAll(projection, stored, pending));
       pending = new Map(missed.map((id) => [id, pending.get(id) ?? []]));
     }
-    await react?.(events, build);
+    await react?.(events, build, signal);
   }
 }
 
