@@ -124,6 +124,20 @@ describe('the builds of a projection', () => {
     await expectPlainFold('clients_v1_2');
   });
 
+  it('go on where the use of a client is told that a restored log has lost', async () => {
+    await stage.create('kept');
+    const at = stage.at();
+    await stage.used('auth-1', { [clientNamed('lost')]: at, [clientNamed('kept')]: at });
+    await stage.rename('kept', 'After the restore');
+    await serveNow();
+    expect(await storedDocuments(stage.store, 'clients_v1_1')).toMatchObject(
+      new Map([[clientNamed('kept'), { doc: { name: 'After the restore', lastUsedAt: at } }]]),
+    );
+    await stage.create('lost');
+    await stage.used('auth-1', { [clientNamed('lost')]: stage.at() });
+    expect(await rebuildClients()).toMatchObject({ documents: 2, different: 0 });
+  });
+
   it('are counted, and at least 1,000 documents compared, while events come', async () => {
     const created: Promise<unknown>[] = [];
     for (let n = 0; n < 2_500; n++) created.push(stage.create(n));

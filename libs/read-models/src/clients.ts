@@ -28,7 +28,7 @@ export interface ClientDocument {
   readonly authenticationType: AuthenticationType;
   readonly status: 'ACTIVE' | 'REVOKED';
   readonly createdAt: Instant;
-  /** Of any use that an auth process recorded: up to a minute behind. */
+  /** Of any login, refresh or gateway's call that an auth process recorded: up to a minute behind. */
   readonly lastUsedAt?: Instant;
   readonly revokedAt?: Instant;
   readonly revocationReason?: string;

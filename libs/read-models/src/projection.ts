@@ -19,7 +19,15 @@ export interface Projection<Doc = unknown> extends CollectionSchema {
 
 export type DocumentOf<P> = P extends Projection<infer Doc> ? StoredDocument<Doc> : never;
 
-/** The document after the event, or as it was where it holds the event already. Throws what `apply` throws. */
+/** Whether the event is of the document's own stream. */
+export const isOwnEvent = ({ streamOf }: Pick<Projection, 'streamOf'>, event: FollowedEvent, id: string): boolean =>
+  event.stream === streamOf(id);
+
+/**
+ * The document after the event, or as it was where it holds the event already; `undefined` where it has not begun: its
+ * own stream begins it, and what another tells before is of no document (the log was restored to a state before it).
+ * Throws what `apply` throws.
+ */
 export function foldInto<Doc>(
   projection: Projection<Doc>,
   stored: StoredDocument<Doc> | undefined,
@@ -27,7 +35,7 @@ export function foldInto<Doc>(
   id: string,
 ): StoredDocument<Doc> | undefined {
   if (stored && event.position <= stored.position) return stored;
-  const revision = event.stream === projection.streamOf(id) ? event.revision : stored?.revision;
-  if (revision === undefined) throw new Error(`${projection.name}: the document's own stream has no event yet`);
+  const revision = isOwnEvent(projection, event, id) ? event.revision : stored?.revision;
+  if (revision === undefined) return undefined;
   return { id, position: event.position, revision, doc: projection.apply(stored?.doc, event, id) };
 }

@@ -4,7 +4,7 @@ import { eventsToNow } from '#event-log';
 import type { Position } from '#events';
 import { applying } from './log-follower.js';
 import type { BuildName, StoredDocument } from './port.js';
-import { type FollowedEvent, type Projection, foldInto, followed } from './projection.js';
+import { type FollowedEvent, type Projection, foldInto, followed, isOwnEvent } from './projection.js';
 import type { ReadModelStores } from './projector.js';
 
 export interface SpotCheck {
@@ -100,7 +100,7 @@ class SampledFold<Doc> {
 
   add(event: FollowedEvent): void {
     for (const id of this.projection.documentsOf(event)) {
-      if (!this.ids.has(id)) this.begin(id);
+      if (!this.ids.has(id) && isOwnEvent(this.projection, event, id)) this.begin(id);
       if (this.sample.has(id)) this.fold(id, event);
     }
     if (this.sample.size >= 2 * SAMPLE) this.narrow();
@@ -109,7 +109,7 @@ class SampledFold<Doc> {
   /** Folds into each document what its stored one holds, and samples no other. */
   goOn(event: FollowedEvent, stored: ReadonlyMap<string, StoredDocument<Doc>>): void {
     for (const id of this.projection.documentsOf(event)) {
-      this.ids.add(id);
+      if (isOwnEvent(this.projection, event, id)) this.ids.add(id);
       if (event.position <= (stored.get(id)?.position ?? '')) this.fold(id, event);
     }
   }

@@ -24,6 +24,7 @@ import {
 import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
 import type { AuthenticatedClient } from '../oauth/client-authentication.js';
 import { invalidClient, invalidGrant, unauthorizedClient } from '../oauth/oauth-error.js';
+import { UsageRecorder } from '../usage/usage-recorder.js';
 
 export interface IssuedTokens {
   readonly access: AccessToken;
@@ -34,7 +35,10 @@ export interface IssuedTokens {
 /** Logs clients in, on the event log alone: every stream that decides is read strongly, after the request came. */
 @Injectable()
 export class Login {
-  constructor(@Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies) {}
+  constructor(
+    @Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies,
+    @Inject(UsageRecorder) private readonly usage: UsageRecorder,
+  ) {}
 
   /** `refreshToken`: there where the login is a refresh. Throws `OAuthError`, `LogUnavailable`. */
   async login(
@@ -51,15 +55,26 @@ export class Login {
       generation,
       ...(endpoint && { endpoint }),
     };
-    if (client.authenticationType === 'API_KEY')
-      return { access: await this.staticToken(client, grant, at, correlationId) };
-    if (refreshToken === undefined) {
-      return this.tokenPair({ ...grant, family: { id: randomUUID(), startedAt: epochSeconds(at) } }, at);
-    }
+    const issued =
+      client.authenticationType === 'API_KEY'
+        ? { access: await this.staticToken(client, grant, at, correlationId) }
+        : await this.tokenPair(this.familyGrant(grant, refreshToken, client, at), at);
+    this.usage.seen(client.clientId, this.dependencies.now());
+    return issued;
+  }
+
+  /** Of a new family, or of the one that the refresh token belongs to. */
+  private familyGrant(
+    grant: TokenGrant,
+    refreshToken: string | undefined,
+    client: ActiveClient,
+    at: Instant,
+  ): TokenGrant & { readonly family: RefreshFamily } {
+    if (refreshToken === undefined) return { ...grant, family: { id: randomUUID(), startedAt: epochSeconds(at) } };
     const refreshed = this.dependencies.refreshTokens.open(refreshToken);
-    if (!refreshed || !isRefreshable(refreshed, client, endpoint?.subscriptionId, at)) throw invalidGrant();
+    if (!refreshed || !isRefreshable(refreshed, client, grant.endpoint?.subscriptionId, at)) throw invalidGrant();
     // Still of the generation that began the family: it ends with that generation's overlap.
-    return this.tokenPair({ ...grant, generation: refreshed.generation, family: refreshed.family }, at);
+    return { ...grant, generation: refreshed.generation, family: refreshed.family };
   }
 
   /** The client's assignment to the live subscription that owns the endpoint URI. */

@@ -3,7 +3,6 @@ import { type ActiveClient, type AuthenticationType, goodCredentials, isClientId
 import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
 import { AuthenticationLimits } from './authentication-limits.js';
 import type { OAuthRequest } from './oauth-route.js';
-import { UsageRecorder } from '../usage/usage-recorder.js';
 import type { PresentedCredentials } from './presented-credentials.js';
 
 /** A client that has proved who it is, with the generation that it did so with. */
@@ -19,7 +18,6 @@ export class ClientAuthentication {
   constructor(
     @Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies,
     @Inject(AuthenticationLimits) private readonly limits: AuthenticationLimits,
-    @Inject(UsageRecorder) private readonly usage: UsageRecorder,
   ) {}
 
   /**
@@ -44,7 +42,6 @@ export class ClientAuthentication {
     const generation = verifier.recall(offered, credentials) ?? (await verifier.verify(offered, credentials));
     if (!isCandidate || generation === undefined) throw this.limits.refusal(clientId);
     Object.assign(answerHeaders, this.limits.countGood(clientId));
-    this.usage.seen(clientId, at);
     return { client: state, generation };
   }
 }

@@ -53,7 +53,7 @@ export class UsageRecorder {
     this.recordedAt = dependencies.clock().getTime();
   }
 
-  /** A credential or a token of the client was used, and was good. */
+  /** The client logged in or refreshed its tokens, or a gateway let a call of its through. */
   seen(clientId: ClientId, at: Instant): void {
     this.unrecorded.seen(clientId, at);
   }

@@ -51,7 +51,8 @@ export class ClientView {
 
   @ApiPropertyOptional({
     format: 'date-time',
-    description: 'Latest use of a credential or token; up to a minute behind, and not in the answers of commands',
+    description:
+      'Latest login, refresh or call that a gateway let through; up to a minute behind, and not in the answers of commands',
   })
   lastUsedAt?: string;
 
