@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type JSONWebKeySet, decodeProtectedHeader } from 'jose';
+import { eventsIn } from '../support/audit.js';
 import { Cli } from '../support/cli.js';
 import { eventTypesOf } from '../support/data-dir.js';
 import { GatewayDouble } from '../support/gateway.js';
@@ -252,11 +253,64 @@ describe('ending all tokens', () => {
     expect(types.filter((type) => type === 'ConsumerClientTokensEnded')).toHaveLength(1);
   });
 
+  test('of a workspace that nobody is of is a failure, not a success', async () => {
+    const { code, lines, stderr } = await operate('tokens', 'end', '--workspace', 'acmee');
+    expect([code, lines]).toEqual([1, []]);
+    expect(stderr).toContain('No client is of workspace acmee');
+  });
+
   test('needs to be told whose', async () => {
     for (const wrong of [[], ['--client', 'nobody'], ['--all', '--workspace', 'acme']]) {
       expect((await operate('tokens', 'end', ...wrong)).code).toBe(1);
     }
     const { code, stderr } = await operate('tokens', 'end', '--client', 'cc_0123456789abcdefghijkl');
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('There is no client') as string });
+  });
+});
+
+describe('the command line', () => {
+  test('begins no event log: before the first start, or beside the wrong directory, it makes nothing', async () => {
+    const empty = mkdtempSync(join(tmpdir(), 'consumer-clients-'));
+    try {
+      for (const command of [
+        ['keys', 'list'],
+        ['master-key', 'usage'],
+        ['tokens', 'end', '--all'],
+        ['projections', 'compare', 'clients'],
+      ]) {
+        const { code, stderr } = await operateWith({ DATA_DIR: empty, MASTER_KEY: 'A'.repeat(43) + '=' }, ...command);
+        expect([command, code, stderr]).toEqual([command, 1, expect.stringContaining('There is no event log')]);
+      }
+      expect(readdirSync(empty)).toEqual([]);
+      const service = await Standalone.startReady({ dataDir: empty });
+      await service.stop();
+    } finally {
+      rmSync(empty, { recursive: true });
+    }
+  });
+
+  test('prints no key, verifier or wrapped key', async () => {
+    const printed: string[] = [];
+    for (const command of [
+      ['keys', 'list'],
+      ['keys', 'rotate'],
+      ['keys', 'compromise', (await publicKids())[0] ?? ''],
+      ['master-key', 'usage'],
+      ['tokens', 'end', '--all'],
+    ]) {
+      const { code, lines, stderr } = await operate(...command);
+      expect({ command, code }).toEqual({ command, code: 0 });
+      printed.push(...lines, stderr);
+    }
+    const events = await eventsIn(dataDir);
+    const stored: unknown[] = events.flatMap(({ data: { verifier, wrappedKey, publicJwk } }) => [
+      ...[verifier, wrappedKey],
+      ...Object.values((publicJwk ?? {}) as Record<string, unknown>),
+    ]);
+    const secrets = [readFileSync(join(dataDir, 'master.key'), 'utf8').trim(), ...stored].filter(
+      (secret): secret is string => typeof secret === 'string' && secret.length > 20,
+    );
+    expect(secrets.length).toBeGreaterThan(3);
+    for (const secret of secrets) expect(printed.join('\n')).not.toContain(secret);
   });
 });

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MasterKeys } from '#credentials';
@@ -188,6 +188,7 @@ describe('moving the book of record', () => {
 
     const copy = join(directory, 'copy.db');
     expect(await copyTo(copy)).toMatchObject({ code: 0 });
+    expect((await stat(copy)).mode & 0o777).toBe(0o600);
     await createClients(copy, 1);
     const diverged = await copyTo(copy);
     expect([diverged.code, diverged.stderr]).toEqual([1, expect.stringContaining('another log than the source')]);

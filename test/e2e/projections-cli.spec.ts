@@ -140,7 +140,7 @@ describe('an operator', () => {
     expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('clients, subscriptions, history')]);
     const empty = await mkdtemp(join(tmpdir(), 'projections-cli-'));
     const { code, stderr } = await Cli.run(['projections', 'compare', 'clients'], { DATA_DIR: empty });
-    expect([code, stderr]).toEqual([1, 'The event log is empty: there is nothing to build from\n']);
+    expect([code, stderr]).toEqual([1, `There is no event log in ${empty}: start the service first\n`]);
     await rm(empty, { recursive: true });
   });
 });

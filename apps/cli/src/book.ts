@@ -24,7 +24,7 @@ export const operatorContext = (subject: string, workspaceId?: WorkspaceId): Com
 
 /** Works on the event log of this environment, beside the processes that run. Throws where none was begun. */
 export async function withBook<T>(work: (book: BookOfRecord) => Promise<T>): Promise<T> {
-  const log = await openEventLog(configurationFrom(process.env));
+  const log = await openEventLog(configurationFrom(process.env), { create: false });
   try {
     if ((await readLogId(log)) === undefined) throw new Error('This event log is empty: start the service first');
     return await work(await openBookOfRecord(log, systemClock));

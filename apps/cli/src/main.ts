@@ -9,6 +9,9 @@ import { projectionsCommand } from './projections.js';
 import { tokenCommand } from './token.js';
 import { tokensCommand } from './tokens.js';
 
+// Whatever it makes is its owner's: event logs hold verifiers and wrapped keys.
+process.umask(0o077);
+
 const program = new Command('consumer-clients')
   .description('Operators’ and auditors’ command line of Consumer Clients')
   .addCommand(tokenCommand())

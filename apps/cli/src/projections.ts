@@ -141,7 +141,7 @@ type Work = (feed: FeedOptions<unknown>, signal: AbortSignal, book: BookOfRecord
 /** Runs `work` on the stores of this environment until it is done or interrupted, and shows how far its build is. */
 async function withStores(projection: Projection, work: Work): Promise<void> {
   const configuration = configurationFrom(process.env);
-  const log = await openEventLog(configuration);
+  const log = await openEventLog(configuration, { create: false });
   try {
     if ((await readLogId(log)) === undefined) throw new Error('The event log is empty: there is nothing to build from');
     const book = await openBookOfRecord(log, systemClock);

@@ -56,6 +56,9 @@ async function endTokens(book: BookOfRecord, issuedBefore: Instant, options: End
     if (clients % PROGRESS_EVERY === 0) console.error(`${clients} clients, ${ended} ended`);
   };
   for await (const found of inGroups(clientsOf(book, options), AT_ONCE)) await Promise.all(found.map(end));
+  // A name that was mistyped in haste must not look like tokens that have ended.
+  if (clients === 0 && options.workspace !== undefined)
+    throw new Error(`No client is of workspace ${options.workspace}`);
   console.log(`${clients} clients, ${ended} ended`);
 }
 

@@ -18,8 +18,12 @@ export interface SealOptions {
 }
 
 /** Throws `LogUnavailable`. */
-export async function isSealed(log: EventLog): Promise<boolean> {
-  return isSealedBy((await lastOfLogStream(log))?.type);
+export const isSealed = async (log: EventLog): Promise<boolean> => (await sealOf(log)) !== undefined;
+
+/** The event that seals the log now. Throws `LogUnavailable`. */
+export async function sealOf(log: EventLog): Promise<RecordedEvent | undefined> {
+  const last = await lastOfLogStream(log);
+  return isSealedBy(last?.type) ? last : undefined;
 }
 
 /**

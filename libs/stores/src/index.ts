@@ -1,4 +1,4 @@
-export { openEventLog } from './event-log.js';
+export { NoEventLog, openEventLog, type OpenEventLogOptions } from './event-log.js';
 export { LateStore, type LateStoreOptions } from './late-store.js';
 export {
   type KeyedBook,

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type EventLog, RevisionConflict, isSealed, readLogId, sealLog, unsealLog } from '#event-log';
+import { type EventLog, RevisionConflict, isSealed, readLogId, sealLog, sealOf, unsealLog } from '#event-log';
 import { type Position, type RecordedEvent, verifyChain } from '#events';
 import { bookEvents, runsOf } from './book-events.js';
 import { Tally } from './tally.js';
@@ -43,12 +43,15 @@ export async function copyLog(options: CopyOptions): Promise<CopyReport> {
   if (await isSealed(target)) throw new CopyRefused('The target is sealed: unseal it first, if it is the right one');
   const tally = new Tally();
   const verifiedTo = await verifyPrefix(options, tally);
-  await sealSource(options);
+  const seal = await sealSource(options);
   onProgress('settling', 0, tally.eventCount);
   await delay(source.sealHoldsAfterMs, undefined, { signal });
   const found = tally.eventCount;
   await copyAfter(verifiedTo, options, tally);
   await compare(options, tally);
+  if ((await sealOf(source))?.eventId !== seal) {
+    throw new CopyRefused('The source was unsealed meanwhile, and may have gone on: the two are different books');
+  }
   return { events: tally.eventCount, streams: tally.streamCount, appended: tally.eventCount - found };
 }
 
@@ -79,9 +82,11 @@ const isCopy = (copy: RecordedEvent, original: RecordedEvent): boolean =>
   copy.revision === original.revision &&
   copy.metadata.hash === original.metadata.hash;
 
-async function sealSource({ source, target, now }: CopyOptions): Promise<void> {
+/** Answers the id of the event that seals it. */
+async function sealSource({ source, target, now }: CopyOptions): Promise<string | undefined> {
   const isNew = await sealLog(source, { reason: REASON, now });
-  if (!(await isSealed(target))) return;
+  const seal = await sealOf(source);
+  if (!(await isSealed(target))) return seal?.eventId;
   if (isNew) await unsealLog(source, { reason: 'Source and target are the same log', now });
   throw new CopyRefused('Source and target are the same log');
 }

@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type EventLog, type LogBatch, identifyLog, isSealed, sealLog, unsealLog } from '#event-log';
+import { openSqliteEventLog } from '#event-log/sqlite';
+import { type RecordedEvent, seal } from '#events';
+import { type CopyPhase, CopyRefused, copyLog } from './copy-log.js';
+
+const CLIENTS = 5;
+const AT = '2026-03-01T10:00:00.000Z';
+const now = () => new Date(AT);
+
+let folder: string;
+let source: EventLog;
+let target: EventLog;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'copy-log-'));
+  source = await openSqliteEventLog({ file: join(folder, 'source.db') });
+  target = await openSqliteEventLog({ file: join(folder, 'target.db') });
+  await identifyLog(source, now);
+  for (let client = 0; client < CLIENTS; client++) await renameTwice(source, streamOf(client));
+});
+afterEach(async () => {
+  await source.close();
+  await target.close();
+  rmSync(folder, { recursive: true });
+});
+
+const streamOf = (client: number) => `consumerClient-cc_${String(client).padStart(22, '0')}`;
+
+async function renameTwice(log: EventLog, stream: string): Promise<void> {
+  const renames = ['Orders', 'Invoices'].map((name) => ({ type: 'ConsumerClientRenamed', data: { name } }) as const);
+  const ids = { commandId: randomUUID(), commandHash: '', correlationId: 'a-test', causationId: 'a-test' };
+  const actor = { subject: 'a-test', roles: [], via: 'test' };
+  await log.append(stream, 'none', seal(stream, undefined, renames, { ...ids, actor }, AT));
+}
+
+type Progress = [phase: CopyPhase, done: number, events: number];
+
+const copy = (changes: Partial<{ target: EventLog; onProgress: (...progress: Progress) => void }> = {}) =>
+  copyLog({ source, target, now, signal: new AbortController().signal, onProgress: () => undefined, ...changes });
+
+/** A store that, once the copy is there, gives some events back otherwise, or not at all. */
+function flawed(change: (event: RecordedEvent) => RecordedEvent | undefined): EventLog {
+  const changed = ({ events, ...batch }: LogBatch): LogBatch => ({
+    ...batch,
+    events: events.flatMap((event) => change(event) ?? []),
+  });
+  const subscribe: EventLog['subscribe'] = async function* (options) {
+    for await (const batch of target.subscribe(options)) yield changed(batch);
+  };
+  return Object.assign(Object.create(target) as EventLog, { subscribe });
+}
+
+const isLastOf = (event: RecordedEvent, client: number) => event.stream === streamOf(client) && event.revision === 1n;
+
+describe('copying a log', () => {
+  it('says what it does, in order, and how far it has come', async () => {
+    const progress: Progress[] = [];
+    expect(await copy({ onProgress: (...step) => progress.push(step) })).toEqual({
+      ...{ events: 1 + 2 * CLIENTS, streams: 1 + CLIENTS, appended: 1 + 2 * CLIENTS },
+    });
+    expect([...new Set(progress.map(([phase]) => phase))]).toEqual(['settling', 'copying', 'comparing']);
+    for (const phase of ['copying', 'comparing'] as const) {
+      const shares = progress.filter(([of]) => of === phase).map(([, done]) => done);
+      expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+      expect(Math.abs(1 - (shares.at(-1) ?? 0))).toBeLessThan(0.1);
+    }
+    const again: Progress[] = [];
+    expect(await copy({ onProgress: (...step) => again.push(step) })).toMatchObject({ appended: 0 });
+    expect(again[0]?.[0]).toBe('verifying');
+  });
+
+  it.each([
+    ['lost the end of a stream', (event: RecordedEvent) => (isLastOf(event, 3) ? undefined : event)],
+    ['lost a whole stream', (event: RecordedEvent) => (event.stream === streamOf(3) ? undefined : event)],
+  ])('notices a store that has %s', async (_, change) => {
+    await expect(copy({ target: flawed(change) })).rejects.toThrow(
+      new CopyRefused(`1 streams of the copy differ, such as ${streamOf(3)}`),
+    );
+  });
+
+  it.each([
+    ['HASH_MISMATCH', (event: RecordedEvent) => (isLastOf(event, 2) ? { ...event, data: { name: 'Forged' } } : event)],
+    ['REVISION_GAP', (event: RecordedEvent) => (isLastOf(event, 2) ? { ...event, revision: 2n } : event)],
+  ])('notices a store that gives an event back otherwise: %s', async (fault, change) => {
+    await expect(copy({ target: flawed(change) })).rejects.toThrow(new RegExp(`is broken at revision \\d: ${fault}`));
+  });
+
+  /** The target, where something happens once the copy has come to the last stream. */
+  const disturbed = (what: () => Promise<unknown>): EventLog => {
+    const append: EventLog['append'] = async (stream, ...rest) => {
+      if (stream === streamOf(CLIENTS - 1)) await what();
+      return target.append(stream, ...rest);
+    };
+    return Object.assign(Object.create(target) as EventLog, { append });
+  };
+
+  it('ends where something else writes to the target', async () => {
+    const written = disturbed(() => renameTwice(target, streamOf(CLIENTS - 1)));
+    await expect(copy({ target: written })).rejects.toThrow(`writes to ${streamOf(CLIENTS - 1)} of the target`);
+  });
+
+  it.each([false, true])('is none where the source was unsealed meanwhile (and sealed again: %s)', async (again) => {
+    const unsealed = disturbed(async () => {
+      await unsealLog(source, { reason: 'In haste', now });
+      if (again) await sealLog(source, { reason: 'Again', now });
+    });
+    await expect(copy({ target: unsealed })).rejects.toThrow('The source was unsealed meanwhile');
+    expect(await copy()).toMatchObject({ appended: 0 });
+    expect(await isSealed(source)).toBe(true);
+  });
+});
