@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { eventually } from '../support/http.js';
 import { Issuer } from '../support/issuer.js';
-import { oauthLogin } from '../support/login.js';
+import { oauthErrorOf, oauthLogin } from '../support/login.js';
 import { type Headers, Portal, readAfter } from '../support/portal.js';
+import { refresh, refreshTokenOf } from '../support/oauth.js';
+import { ProgramClock } from '../support/program-clock.js';
 import { processSecrets } from '../support/process-secrets.js';
 import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
 import { type Environment, type Readiness, Service, type ServiceName } from '../support/service.js';
@@ -267,6 +269,37 @@ describeWithOwnMongo('a production store that goes away', () => {
     const added = logs().map((lines, index) => lines - (logsBefore[index] ?? 0));
     expect(added).toEqual([1, 1, 2]);
   });
+
+  it('has a clock: a process whose own is another issues nothing and is not ready, until it is right', async () => {
+    const clock = new ProgramClock();
+    try {
+      const [management] = await Promise.all([start('management'), start('projector')]);
+      await management.ready();
+      const auth = await Service.startReady('auth', { ...env, ...clock.env });
+      running.push(auth);
+      const client = await (await portalOf(management)).newClient();
+      const login = await oauthLogin(auth.url, client);
+      expect(login.status).toBe(200);
+      clock.set(-30);
+      await eventually(
+        () => missing(auth),
+        ([, down]) => down.includes('event log'),
+        20,
+      );
+      for (const refused of [
+        await oauthLogin(auth.url, client),
+        await refresh(auth.url, client, refreshTokenOf(login)),
+      ]) {
+        expect(oauthErrorOf(refused)).toMatchObject({ status: 503, error: 'temporarily_unavailable' });
+      }
+      expect(logged(auth, /"message":"The clock of this process and the event log's are (29|30|31) s apart"/)).toBe(1);
+      clock.set(0);
+      await auth.ready(20);
+      expect((await oauthLogin(auth.url, client)).status).toBe(200);
+    } finally {
+      clock.remove();
+    }
+  });
 });
 
 describe('a process of its own', () => {
@@ -284,6 +317,8 @@ describe('a process of its own', () => {
 
   it.each<[string, Environment]>([
     ['EVENTSTOREDB_URL', { EVENTSTOREDB_URL: 'esdb://admin:hunter2@' }],
+    ['EVENTSTOREDB_URL', { EVENTSTOREDB_URL: 'esdb://admin:hunter2@127.0.0.1:1?tls=true&tlsVerifyCert=false' }],
+    ['EVENTSTOREDB_URL', { EVENTSTOREDB_URL: 'esdb://admin:hunter2@127.0.0.1:1?tlss=true' }],
     ['MONGODB_URL', { MONGODB_URL: 'mongodb://admin:hunter2@/?replicaSet' }],
   ])('stops at a %s that its store’s client refuses, and does not repeat it', async (variable, wrong) => {
     const unreachable = { EVENTSTOREDB_URL: 'esdb://127.0.0.1:1?tls=false', MONGODB_URL: 'mongodb://127.0.0.1:1' };

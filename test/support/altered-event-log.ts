@@ -9,6 +9,9 @@ const reading = (log: EventLog, readStream: ReadStream): EventLog => ({
   get interruptions() {
     return log.interruptions;
   },
+  get clockSkewMs() {
+    return log.clockSkewMs;
+  },
   append: (...call) => log.append(...call),
   readStream,
   readAll: (options) => log.readAll(options),

@@ -45,6 +45,10 @@ export class HeldEventLog implements EventLog {
     return this.log.interruptions;
   }
 
+  get clockSkewMs(): number {
+    return this.log.clockSkewMs;
+  }
+
   async readStream(...args: Parameters<EventLog['readStream']>) {
     this.requireReachable();
     this.streamsRead.push(args[0]);

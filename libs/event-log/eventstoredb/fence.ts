@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { Connection, Link } from './connection.js';
 import { ATTEMPT_MS, Deadline } from './deadline.js';
 import { inTrouble } from './errors.js';
+import { readEach } from './reads.js';
 
 /** An append that a quorum acknowledged: when it began, in milliseconds of the monotonic clock, its link led to the leader. */
 export interface Fence {
@@ -18,7 +19,12 @@ export interface FencesOptions {
   readonly processName: string;
   /** Milliseconds; 0: only a fence counts that began after its caller arrived. */
   readonly maxAgeMs: number;
+  /** The wall clock, in milliseconds since 1970. */
+  readonly wallClock: () => number;
 }
+
+/** Clocks drift slowly. */
+const COMPARE_CLOCKS_EVERY_MS = 5_000;
 
 /**
  * Proof that the strong reads' link leads to the leader. A leader that was paused and replaced goes on answering reads
@@ -32,6 +38,9 @@ export class Fences {
   /** By event id, also of those whose answer is not there yet. */
   private readonly begun = new LRUCache<string, number>({ max: 64 });
   readonly stream: string;
+  /** By how many milliseconds the wall clock and the leader's were apart at least when they were last compared. */
+  clockSkewMs = 0;
+  private clocksComparedAt = -Infinity;
 
   constructor(private readonly options: FencesOptions) {
     this.stream = `fence-${options.processName}`;
@@ -69,7 +78,7 @@ export class Fences {
   }
 
   private async append(): Promise<void> {
-    const { connection, credentials } = this.options;
+    const { connection, credentials, wallClock } = this.options;
     const deadline = new Deadline(ATTEMPT_MS);
     const fence = async (link: Link): Promise<Fence> => {
       const options = { requiresLeader: true, credentials };
@@ -83,9 +92,11 @@ export class Fences {
           this.keepsOne = true;
         }
         const beganAt = performance.now();
+        const sentAt = wallClock();
         const event = jsonEvent({ type: 'Fence', data: {} });
         this.begun.set(event.id, beganAt);
         await link.client.appendToStream(this.stream, event, { ...options, deadline: deadline.attemptMs });
+        await this.compareClocks(link, event.id, sentAt, wallClock());
         return { link, beganAt };
       } catch (error) {
         link.giveUp(); // Whatever it was: what can't be fenced is not read from.
@@ -94,5 +105,16 @@ export class Fences {
     };
     // The reads that wait for a place wait for it, too.
     this.latest = await connection.use(deadline, fence, { isUrgent: true });
+  }
+
+  /** The leader wrote the fence between these two moments: what is outside of them the clocks are apart. */
+  private async compareClocks(link: Link, eventId: string, sentAt: number, answeredAt: number): Promise<void> {
+    if (performance.now() - this.clocksComparedAt < COMPARE_CLOCKS_EVERY_MS) return;
+    const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
+    await readEach(link.client.readStream(this.stream, last), new Deadline(ATTEMPT_MS), ({ id, created }) => {
+      if (id === eventId) this.clockSkewMs = Math.max(0, sentAt - created.getTime(), created.getTime() - answeredAt);
+      return true;
+    });
+    this.clocksComparedAt = performance.now();
   }
 }

@@ -40,6 +40,8 @@ interface CommonOptions {
   readonly fenceMaxAgeMs?: number;
   /** Name of this process, unique among those that use the server (default: a UUID). */
   readonly processName?: string;
+  /** In milliseconds since 1970 (default: the system's). */
+  readonly wallClock?: () => number;
 }
 
 export interface EventStoreDbLogOptions extends CommonOptions {
@@ -103,7 +105,8 @@ export class EventStoreDbLog implements EventLog {
     this.reads = connectionFor('reads');
     this.subscriptions = connectionFor('subscriptions');
     this.strongConnection = connectionFor('strong reads');
-    const fences = { connection: this.strongConnection, credentials, processName, maxAgeMs: fenceMaxAgeMs };
+    const { wallClock = () => Date.now() } = options;
+    const fences = { connection: this.strongConnection, credentials, processName, maxAgeMs: fenceMaxAgeMs, wallClock };
     this.strongReads = new StrongReads(fences, deadlineMs);
     this.credentials = credentials;
     this.deadlineMs = deadlineMs;
@@ -117,6 +120,10 @@ export class EventStoreDbLog implements EventLog {
 
   get interruptions(): number {
     return this.strongConnection.losses;
+  }
+
+  get clockSkewMs(): number {
+    return this.strongReads.fences.clockSkewMs;
   }
 
   async append(

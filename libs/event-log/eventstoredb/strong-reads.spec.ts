@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EventStoreDBClient } from '@eventstore/db-client';
-import { type EventLog, isOurStream } from '#event-log';
+import { ClockApart, type EventLog, isOurStream, requireCommonClock } from '#event-log';
 import { type ConnectionPurpose, EventStoreDbLog, openEventStoreDbLog } from '#event-log/eventstoredb';
 import type { RecordedEvent } from '#events';
 import { type EventStore, startEventStore } from '../../../test/support/eventstoredb/event-store.js';
@@ -39,7 +39,7 @@ const until = async (isSo: () => boolean) => {
 };
 
 /** A log whose strong reads, and nothing else, go through the proxy; and what its clients for them were asked. */
-const openLog = ({ fenceMaxAgeMs = 60_000, strongClient = () => clientTo(proxy.port) } = {}) => {
+const openLog = ({ fenceMaxAgeMs = 60_000, strongClient = () => clientTo(proxy.port), aheadMs = (): number => 0 } = {}) => {
   const processName = randomUUID();
   const asked: { client: number; call: 'fence' | 'read' }[] = [];
   let strongClients = 0;
@@ -53,13 +53,16 @@ const openLog = ({ fenceMaxAgeMs = 60_000, strongClient = () => clientTo(proxy.p
       return appendToStream(stream, ...rest);
     });
     jest.spyOn(client, 'readStream').mockImplementation((stream, ...rest) => {
-      // Whether the log is sealed is the appends' question.
-      if (stream !== 'log') asked.push({ client: number, call: 'read' });
+      // Whether the log is sealed is the appends' question, and a fence is read for its time.
+      if (stream !== 'log' && stream !== `fence-${processName}`) asked.push({ client: number, call: 'read' });
       return readStream(stream, ...rest);
     });
     return client;
   };
-  const log = new EventStoreDbLog({ createClient, credentials, processName, fenceMaxAgeMs });
+  const log = new EventStoreDbLog({
+    ...{ createClient, credentials, processName, fenceMaxAgeMs },
+    wallClock: () => Date.now() + aheadMs(),
+  });
   const count = (call: 'fence' | 'read') => asked.filter((one) => one.call === call).length;
   return { log, asked, count, fenceStream: `fence-${processName}` };
 };
@@ -272,6 +275,34 @@ describe('the fence', () => {
       const left = [];
       for await (const { event } of client.readStream(fenceStream)) left.push(event?.revision);
       expect(left).toEqual([4n]);
+    });
+  });
+});
+
+describe('a clock', () => {
+  it.each([
+    ['ahead', 60_000],
+    ['behind', -60_000],
+  ])('that is %s of the log’s is noticed before the strong read that it would date is answered', async (_, ms) => {
+    await withLog({ aheadMs: () => ms }, async ({ log }) => {
+      await log.readStream(newStream(), strong);
+      expect(log.clockSkewMs).toBeGreaterThan(55_000);
+      expect(log.clockSkewMs).toBeLessThan(60_001);
+      expect(() => {
+        requireCommonClock(log);
+      }).toThrow(ClockApart);
+    });
+  });
+
+  it('that is the log’s is not accused for answers that come late', async () => {
+    await withLog({}, async ({ log }) => {
+      proxy.hold();
+      const read = log.readStream(newStream(), strong);
+      await delay(1_000);
+      proxy.release();
+      await read;
+      expect(log.clockSkewMs).toBe(0);
+      requireCommonClock(log);
     });
   });
 });

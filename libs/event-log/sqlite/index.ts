@@ -52,6 +52,8 @@ class SqliteEventLog implements EventLog {
   readonly sealHoldsAfterMs = 0;
   /** A file that is replaced while it is open is unavailable for good. */
   readonly interruptions = 0;
+  /** One machine has one clock. */
+  readonly clockSkewMs = 0;
   private readonly changes: Changes;
   private marks = 0;
 

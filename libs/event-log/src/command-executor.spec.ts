@@ -163,6 +163,7 @@ describe('a node whose log comes back restored to an older state', () => {
     const current = () => (isRestored ? backup : now);
     log = {
       sealHoldsAfterMs: 0,
+      clockSkewMs: 0,
       get interruptions() {
         return isRestored ? 1 : 0;
       },

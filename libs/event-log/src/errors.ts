@@ -29,6 +29,15 @@ export class LogIsSealed extends LogUnavailable {
   }
 }
 
+/** This process's wall clock is another than the log's: what it would date, it must not. */
+export class ClockApart extends LogUnavailable {
+  override readonly name = 'ClockApart';
+
+  constructor(milliseconds: number) {
+    super(`The clock of this process and the event log's are ${Math.round(milliseconds / 1000)} s apart`);
+  }
+}
+
 /** The append is over `MAX_APPEND_BYTES`; sending it again is useless. */
 export class EventTooLarge extends Error {
   override readonly name = 'EventTooLarge';

@@ -1,6 +1,7 @@
 export * from './append-checks.js';
 export * from './book-of-record.js';
 export * from './command-executor.js';
+export * from './common-clock.js';
 export * from './consistency-token.js';
 export * from './errors.js';
 export * from './events-to-now.js';

@@ -77,6 +77,11 @@ export interface EventLog {
    * another, restored.
    */
   readonly interruptions: number;
+  /**
+   * Milliseconds by which this process's wall clock and the log's are apart at least, as they were last compared; 0
+   * where they are one.
+   */
+  readonly clockSkewMs: number;
 
   /**
    * Appends all events or none, durably: resolved means synced to disk (or to a quorum). The very same append (same

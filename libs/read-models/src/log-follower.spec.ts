@@ -17,6 +17,7 @@ const BUILD = 'effects_v1_1';
 class Connection implements EventLog {
   readonly sealHoldsAfterMs = 0;
   readonly interruptions = 0;
+  readonly clockSkewMs = 0;
   failures = 0;
   private cut = new AbortController();
 

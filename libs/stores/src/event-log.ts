@@ -31,7 +31,8 @@ export async function openEventLog(
     }
   }
   const file = join(dataDir, 'event-log.db');
-  if (!create && !existsSync(file)) throw new NoEventLog(`There is no event log in ${dataDir}: start the service first`);
+  if (!create && !existsSync(file))
+    throw new NoEventLog(`There is no event log in ${dataDir}: start the service first`);
   prepareDataDir(dataDir);
   const { openSqliteEventLog } = await import('#event-log/sqlite');
   return openSqliteEventLog({ file });

@@ -1,5 +1,5 @@
 import type { MasterKeys } from '#credentials';
-import { type BookOfRecord, LogUnavailable, openBookOfRecord, readLogId } from '#event-log';
+import { type BookOfRecord, LogUnavailable, openBookOfRecord, readLogId, requireCommonClock } from '#event-log';
 import type { Clock, Configuration, Logger } from '#platform';
 import { type ReadStore, ReadStoreUnavailable } from '#read-models';
 import { SigningKeyRing } from '#tokens';
@@ -60,7 +60,10 @@ const lateLog = <Opened extends { readonly book: BookOfRecord }>(
         throw error;
       }
     },
-    check: ({ book }) => requireSameLog(book),
+    check: async ({ book }) => {
+      await requireSameLog(book);
+      requireCommonClock(book.log);
+    },
     close: ({ book }) => book.log.close(),
     unavailable: () => new LogUnavailable('The event log has not been reached yet'),
     logger,

@@ -11,6 +11,7 @@ import {
   currentStaticToken,
   momentOfIssue,
 } from '#domain';
+import { requireCommonClock } from '#event-log';
 import {
   type AccessToken,
   type RefreshFamily,
@@ -47,6 +48,7 @@ export class Login {
     endpointUri: EndpointUri | undefined,
     correlationId: string,
   ): Promise<IssuedTokens> {
+    requireCommonClock(this.dependencies.book.log);
     const endpoint = endpointUri === undefined ? undefined : await this.endpointOf(client, endpointUri);
     const at = momentOfIssue(client, this.dependencies.now());
     const grant: TokenGrant = {

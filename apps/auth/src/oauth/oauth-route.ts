@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { VerificationBusy } from '#credentials';
-import { LogIsSealed, LogUnavailable, RevisionConflict } from '#event-log';
+import { ClockApart, LogIsSealed, LogUnavailable, RevisionConflict } from '#event-log';
 import { type FastAnswer, type FastRequest, type FastRoute, type Logger, Problem } from '#platform';
 import { ManagementIssuerUnavailable, SigningKeyUnusable } from '#tokens';
 import { OAuthError, invalidRequest, temporarilyUnavailable } from './oauth-error.js';
@@ -109,6 +109,7 @@ function asOAuthError(error: unknown): OAuthError {
   if (error instanceof Problem) return invalidRequest(error.errors?.[0]?.message ?? error.detail);
   if (error instanceof VerificationBusy) return temporarilyUnavailable('Too many logins of this kind; try again');
   if (error instanceof LogIsSealed) return temporarilyUnavailable('The event log is being moved, or was; try again');
+  if (error instanceof ClockApart) return temporarilyUnavailable('The clock of this node is wrong; try again');
   if (error instanceof LogUnavailable) return temporarilyUnavailable('The event log can not be reached; try again');
   if (error instanceof RevisionConflict) return temporarilyUnavailable('The client is being changed; try again');
   if (error instanceof SigningKeyUnusable) return temporarilyUnavailable('The signing keys are changing; try again');
