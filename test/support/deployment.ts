@@ -17,7 +17,6 @@ interface LogLine {
   readonly msg?: string;
   readonly check?: string;
   readonly projection?: string;
-  readonly requestId?: string;
 }
 
 /** Management, auth and projector, each in a process, on one event log and a read store in a file. */
@@ -64,13 +63,13 @@ export class Deployment {
     ]);
   }
 
-  /** How often each process has warned of what; not what it says of single requests. */
+  /** How often each process has warned of what. */
   warnings(): Map<string, number> {
     const counts = new Map<string, number>();
     for (const [name, service] of Object.entries(this.services)) {
       for (const line of service.output().split('\n')) {
-        const { level, msg, check, projection, requestId } = parsed(line);
-        if (level !== 'warn' || requestId !== undefined) continue;
+        const { level, msg, check, projection } = parsed(line);
+        if (level !== 'warn') continue;
         const warning = [name, check ?? projection, msg].filter((part) => part !== undefined).join(': ');
         counts.set(warning, (counts.get(warning) ?? 0) + 1);
       }

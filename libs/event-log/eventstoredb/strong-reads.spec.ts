@@ -39,7 +39,11 @@ const until = async (isSo: () => boolean) => {
 };
 
 /** A log whose strong reads, and nothing else, go through the proxy; and what its clients for them were asked. */
-const openLog = ({ fenceMaxAgeMs = 60_000, strongClient = () => clientTo(proxy.port), aheadMs = (): number => 0 } = {}) => {
+const openLog = ({
+  fenceMaxAgeMs = 60_000,
+  strongClient = () => clientTo(proxy.port),
+  aheadMs = (): number => 0,
+} = {}) => {
   const processName = randomUUID();
   const asked: { client: number; call: 'fence' | 'read' }[] = [];
   let strongClients = 0;

@@ -12,6 +12,7 @@ export interface ReadinessReport {
 }
 
 const CHECK_TIMEOUT_MS = 2000;
+const WATCH_EVERY_MS = 5000;
 
 /** What must answer before this process may be given traffic; each app adds its own dependencies. */
 export class ReadinessChecks {
@@ -30,6 +31,14 @@ export class ReadinessChecks {
   /** Red from now on: the process is about to stop. */
   turnRed(): void {
     this.stopping = true;
+  }
+
+  /** Looks by itself, too, so that the log tells of what is away also where nobody asks; answers how to stop that. */
+  watch(): () => void {
+    const timer = setInterval(() => void this.report(), WATCH_EVERY_MS);
+    return () => {
+      clearInterval(timer);
+    };
   }
 
   /** Runs every check at once; one that takes longer than 2 s is down. Logged is only what changes. */

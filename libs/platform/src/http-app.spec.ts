@@ -448,6 +448,26 @@ describe('an app that stops', () => {
     expect(lines.filter(({ level }) => level === 'error')).toEqual([]);
   });
 
+  it('watches what it stands on until then, and tells once of what is away, whoever asks', async () => {
+    await start();
+    let isAway = true;
+    app.nest.get(ReadinessChecks).add('warehouse', () => {
+      return isAway ? Promise.reject(new Error('It is away')) : Promise.resolve();
+    });
+    await app.opened();
+    const told = (msg: string) => lines.filter((line) => line.msg === msg && line.check === 'warehouse').length;
+    const until = async (isSo: () => boolean) => {
+      while (!isSo()) await nextTurn();
+    };
+    await until(() => told('readiness check failed') === 1);
+    expect((await fetch(`${url}/orders/fails/logless`)).status).toBe(503);
+    expect((await fetch(`${url}/health/ready`)).status).toBe(503);
+    isAway = false;
+    await until(() => told('readiness check passes again') === 1);
+    expect(lines.filter(({ level }) => level === 'warn' || level === 'error')).toHaveLength(1);
+    await app.close();
+  }, 20_000);
+
   it('is not ready any more from the moment it was told', async () => {
     await start();
     const checks = app.nest.get(ReadinessChecks);

@@ -162,6 +162,7 @@ export class HttpApplication {
   private readonly fastify: FastifyInstance;
   private metrics: Server | undefined;
   private closing: Promise<void> | undefined;
+  private stopWatching: () => void = () => undefined;
 
   constructor(private readonly parts: ApplicationParts) {
     const { nest, configuration, registry, readiness, dependencies, observe } = parts;
@@ -200,6 +201,7 @@ export class HttpApplication {
   /** Resolves when all that it stands on is open; rejects with what no waiting helps against. */
   async opened(): Promise<void> {
     await Promise.all(this.parts.dependencies.map(({ opened }) => opened));
+    if (!this.closing) this.stopWatching = this.parts.readiness.watch();
   }
 
   /** Where `METRICS_PORT` serves the metrics, once the app listens. */
@@ -235,6 +237,7 @@ export class HttpApplication {
   private async drainAndClose(): Promise<void> {
     const { readiness, fastPath, logger, dependencies } = this.parts;
     readiness.turnRed();
+    this.stopWatching();
     fastPath.isClosing = true;
     const deadline = setTimeout(() => {
       logger.warn('requests did not finish in time; their connections are closed');

@@ -141,7 +141,10 @@ const fastifyStatus = (error: unknown): unknown => {
   return isFastifys || hasBrokenOff ? error.statusCode : undefined;
 };
 
-/** Answers every error as `application/problem+json`. 5xx are logged with their cause and stack; nobody else sees them. */
+/**
+ * Answers every error as `application/problem+json`. A 500 is logged with its cause and stack; nobody else sees them. What
+ * is away is told of once, by its readiness check, not by each request that misses it.
+ */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   catch(error: unknown, host: ArgumentsHost): void {
@@ -154,7 +157,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   const problem = problemOf(error);
   const fields = { requestId: request.id, err: problem.cause ?? problem };
   if (problem.status === 500) request.log.error(fields, 'request failed');
-  else if (problem.status > 500) request.log.warn(fields, 'request could not be served');
+  else if (problem.status > 500) request.log.debug(fields, 'request could not be served');
   if (reply.raw.headersSent) {
     reply.raw.destroy();
     return;

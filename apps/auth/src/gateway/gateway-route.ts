@@ -1,3 +1,4 @@
+import { LogUnavailable } from '#event-log';
 import type { FastAnswer, FastRoute, Logger } from '#platform';
 import { CHECK_PATH } from './called-endpoint.js';
 import type { CheckAnswer, GatewayCheck } from './gateway-check.js';
@@ -12,7 +13,8 @@ export const gatewayRoute = (check: Pick<GatewayCheck, 'check'>, logger: Logger)
   matches: (path) => path === CHECK_PATH || path.startsWith(`${CHECK_PATH}/`),
   answer: (request) => {
     const unavailable = (err: unknown): FastAnswer => {
-      logger.warn({ requestId: request.id, err }, 'a call could not be checked');
+      const level = err instanceof LogUnavailable ? 'debug' : 'error';
+      logger[level]({ requestId: request.id, err }, 'a call could not be checked');
       return { status: 503, headers: ['cache-control', 'no-store', 'x-auth-code', 'UNAVAILABLE'] };
     };
     try {

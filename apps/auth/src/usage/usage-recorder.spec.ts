@@ -94,8 +94,21 @@ describe('an auth process', () => {
     recorder.seen(ONE, at());
     await recorder.record();
     expect(await usesOf(ONE)).toBe(3);
-    expect(logger.warn).toHaveBeenCalledTimes(2);
     expect(logger.error).not.toHaveBeenCalled();
+  });
+
+  it('tells of each time that the log took nothing once', async () => {
+    const recorder = newRecorder();
+    for (const outage of [1, 2]) {
+      fate = ['refused', 'refused', 'refused'];
+      while (fate.length > 0) {
+        recorder.seen(ONE, at());
+        await recorder.record();
+      }
+      expect(logger.warn).toHaveBeenCalledTimes(outage);
+      await recorder.record();
+    }
+    expect(await usesOf(ONE)).toBe(6);
   });
 
   it('goes on in a new stream when its own is not what it left behind', async () => {

@@ -44,6 +44,8 @@ export class UsageRecorder {
   private end: EndOfStream | undefined;
   private recordedAt: number;
   private timer: NodeJS.Timeout | undefined;
+  /** The log has not taken what was seen: told once. */
+  private isLate = false;
   private recording: Promise<void> = Promise.resolve();
 
   constructor(
@@ -87,9 +89,11 @@ export class UsageRecorder {
       await this.appendParts(options);
       this.parts = this.unrecorded.take();
       await this.appendParts(options);
+      this.isLate = false;
     } catch (err) {
       if (err instanceof LogUnavailable) {
-        this.logger.warn({ err }, 'the usage of clients could not be recorded yet');
+        if (!this.isLate) this.logger.warn({ err }, 'the usage of clients could not be recorded yet');
+        this.isLate = true;
         return;
       }
       // Nobody else writes this stream: the log was exchanged. What was sent may be in it, and is given up.
