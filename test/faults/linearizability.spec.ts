@@ -108,7 +108,7 @@ describe('this test', () => {
     );
 
   test('sees it when the strong read is replaced by the cached state', async () => {
-    await untilSeen(await start(onFile(cachedReads)));
+    await untilSeen(await start(onFile((log) => cachedReads(log, 20))));
   });
 
   test('sees it when a running read is joined', async () => {

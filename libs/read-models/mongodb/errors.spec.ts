@@ -1,4 +1,11 @@
-import { MongoErrorLabel, MongoNetworkError, MongoServerError, MongoWriteConcernError } from 'mongodb';
+import {
+  type BulkWriteResult,
+  MongoBulkWriteError,
+  MongoErrorLabel,
+  MongoNetworkError,
+  MongoServerError,
+  MongoWriteConcernError,
+} from 'mongodb';
 import { ReadStoreUnavailable } from '#read-models';
 import { translated } from './errors.js';
 
@@ -10,9 +17,17 @@ const labelled = (label: string) => {
   return error;
 };
 
+/** As the driver throws whatever ends a bulk. */
+const ofBulk = (error: Error): MongoBulkWriteError => {
+  const none: Partial<BulkWriteResult> = { getWriteConcernError: () => undefined };
+  return new MongoBulkWriteError(error, none as BulkWriteResult);
+};
+
 describe('an error of the driver', () => {
   it.each<[string, unknown]>([
     ['a broken connection', new MongoNetworkError('connection 3 to 10.0.0.1 closed')],
+    ['a connection that broke during a bulk', ofBulk(new MongoNetworkError('read ECONNRESET'))],
+    ['a primary that stepped down during a bulk', ofBulk(refused(189, 'PrimarySteppedDown'))],
     ['a primary that stepped down', refused(189, 'PrimarySteppedDown')],
     ['a server that is no primary', refused(10107, 'NotWritablePrimary')],
     ['what the driver would try again', labelled(MongoErrorLabel.RetryableWriteError)],
@@ -28,6 +43,7 @@ describe('an error of the driver', () => {
 
   it.each<[string, MongoServerError]>([
     ['a document that the schema forbids', refused(121, 'DocumentValidationFailure')],
+    ['a bulk that the server does not take', ofBulk(refused(91_001, 'InvalidSomething'))],
     ['a document that is too large', refused(10334, 'BSONObjectTooLarge')],
     ['an index that is another', refused(86, 'IndexKeySpecsConflict')],
     ['what nobody has foreseen', refused(91_000, 'SomethingNew')],

@@ -21,7 +21,12 @@ const PASSING_CODES = new Set([
   ...[189, 10107, 11600, 11602, 13435, 13436], // PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
 ]);
 
+/** A bulk whose connection broke: the driver makes a server's error of it, without a code, which a server always gives. */
+const isBrokenOff = (error: MongoServerError): boolean =>
+  error instanceof MongoBulkWriteError && error.code === undefined;
+
 const mayPass = (error: MongoServerError): boolean =>
+  isBrokenOff(error) ||
   error instanceof MongoWriteConcernError ||
   (error instanceof MongoBulkWriteError && error.result.getWriteConcernError() !== undefined) ||
   PASSING_CODES.has(Number(error.code)) ||
