@@ -9,7 +9,14 @@ const GATEWAY_HEADERS = ['x-endpoint-uri', 'x-gateway-secret'];
 const IDENTITY_HEADERS = ['x-consumer-client-id', 'x-consumer-workspace-id', 'x-consumer-subscription-id'];
 
 /** What several servers may take for another path. */
-const CROOKED = ['/weather/..;/a', '/weather/%252e%252e/a', '/weather/a%2500b', '/weather/%25252fa'];
+const CROOKED = [
+  '/weather/..;/a',
+  '/weather/..%3b/a',
+  '/weather/%252e%252e/a',
+  '/weather/a%2500b',
+  '/weather/%25252fa',
+  '/weather/http:/mine.example/',
+];
 
 describe('Traefik', () => {
   interface Dynamic {
@@ -25,11 +32,12 @@ describe('Traefik', () => {
   test('sets its headers, asks, removes them and the token, and only then strips the prefix', () => {
     expect(chain.map((middleware) => Object.keys(middleware)[0])).toEqual([
       'headers',
+      'headers',
       'forwardAuth',
       'headers',
       'stripPrefix',
     ]);
-    const [set, , removed] = chain.map(({ headers }) => headers?.customRequestHeaders as Record<string, string>);
+    const [set, , , removed] = chain.map(({ headers }) => headers?.customRequestHeaders as Record<string, string>);
     expect(lowerCased(set)).toEqual({ 'x-endpoint-uri': 'weather', 'x-gateway-secret': '{{ env "GATEWAY_SECRET" }}' });
     expect(lowerCased(removed)).toEqual(
       Object.fromEntries([...TOKEN_HEADERS, ...GATEWAY_HEADERS].map((name) => [name, ''])),
@@ -38,7 +46,7 @@ describe('Traefik', () => {
   });
 
   test('replaces every identity header by the check’s, in every spelling', () => {
-    const { forwardAuth } = chain[1] ?? {};
+    const { forwardAuth } = chain[2] ?? {};
     const pattern = new RegExp(String(forwardAuth?.authResponseHeadersRegex).replace('(?i)', ''), 'i');
     for (const name of IDENTITY_HEADERS) {
       expect(name).toMatch(pattern);
@@ -92,7 +100,10 @@ describe('Envoy', () => {
       'envoy.filters.http.router',
     ]);
     const { request_mutations: removals } = mutation?.typed_config.mutations as { request_mutations: object[] };
-    expect(removals).toEqual([...GATEWAY_HEADERS, ...IDENTITY_HEADERS].map((remove) => ({ remove })));
+    expect(removals).toEqual([
+      ...GATEWAY_HEADERS.map((remove) => ({ remove })),
+      { remove_on_match: { key_matcher: { prefix: 'x-consumer-' } } },
+    ]);
     expect(weather).toMatchObject({
       match: { prefix: '/weather/' },
       typed_per_filter_config: {
@@ -180,10 +191,13 @@ describe('Caddy', () => {
     const places = [
       'respond @crooked_as_sent 403',
       'respond @crooked_as_decoded 403',
+      'respond @naming_headers 403',
+      'request_header -X-Consumer-*',
+      'request_header -X-Consumer_*',
+      'request_header -X_*',
       'request_header X-Endpoint-Uri weather',
       'request_header X-Gateway-Secret {env.GATEWAY_SECRET}',
-      'request_header -X-Consumer-*',
-      'request_header -X_Consumer*',
+      'header -X-Auth-Code',
       'forward_auth 127.0.0.1:3000',
       'request_header -X-Apx-Authorization',
       'request_header -Authorization',

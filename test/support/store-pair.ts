@@ -1,9 +1,8 @@
-import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type EventStore, startEventStore } from './eventstoredb/event-store.js';
+import { freePort } from './free-ports.js';
 import { type MongoProcess, startMongo } from './mongodb/mongo-server.js';
 import type { Environment } from './service.js';
 
@@ -78,13 +77,4 @@ export class ProductionPair implements StorePair {
     if (this.servers === undefined) throw new Error('The stores have not arrived yet');
     return this.servers;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -33,7 +33,8 @@ const HEAD_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const TIMEOUT_CHECK_MS = 5_000;
 const KEEP_ALIVE_MS = 72_000;
-const MAX_HEADER_BYTES = 16_384;
+/** More than gateways take from a consumer, and hand to the check (nginx 32 KB, Envoy 60 KB). */
+const MAX_HEADER_BYTES = 65_536;
 const MAX_PATH_PARAMETER = 200;
 
 /** What every module may inject: `CONFIGURATION`, `LOGGER`, `CLOCK`, `Registry`, `ReadinessChecks`, `FastPath`. */
@@ -100,8 +101,8 @@ const fastifyAdapter = (configuration: Configuration, logger: Logger, fastPath: 
     clientErrorHandler: refuseUnreadable,
   });
 
-const httpServer = (listener: RequestListener): Server =>
-  createServer(
+function httpServer(listener: RequestListener): Server {
+  const server = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
       // Absent it would be 60 s, and Node takes the longer of the two for the whole request.
@@ -112,6 +113,10 @@ const httpServer = (listener: RequestListener): Server =>
     },
     listener,
   );
+  // Node would leave out those after the 2000th: a repeated one among them would not be seen.
+  server.maxHeadersCount = 0;
+  return server;
+}
 
 const securityHeaders = (configuration: Configuration): Record<string, string> => ({
   'x-content-type-options': 'nosniff',

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePorts } from '../free-ports.js';
 import { EventStoreNode } from './event-store.js';
 
 const NODES = 3;
@@ -17,14 +17,6 @@ export interface ClusterOptions {
   /** How long a replaced leader goes on answering reads from its old state, in ms (default 500; up to 2030 were seen). */
   readonly staleMs?: number;
 }
-
-const freePorts = async (count: number): Promise<number[]> => {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), 'close')));
-  return ports;
-};
 
 /** Three nodes, of which one leads. One that ends by itself is started again, as a supervisor does. */
 export class Cluster {

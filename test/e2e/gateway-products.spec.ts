@@ -4,7 +4,15 @@ import { type AddressInfo, connect } from 'node:net';
 import { gatewaySecretOf } from '../support/gateway.js';
 import { eventually, send } from '../support/http.js';
 import { apiKeyLogin, oauthLogin } from '../support/login.js';
-import { hasNginx, Nginx } from '../support/nginx.js';
+import {
+  CADDY,
+  ENVOY,
+  type GatewayProduct,
+  NGINX,
+  RealGateway,
+  TRAEFIK,
+  isInstalled,
+} from '../support/gateway-products.js';
 import { type NewClient, Portal } from '../support/portal.js';
 import { Standalone } from '../support/standalone.js';
 
@@ -16,15 +24,31 @@ interface Arrived {
   readonly body: string;
 }
 
-if (!hasNginx() && process.env.CI !== 'true') {
-  console.warn('SKIPPED: the example for nginx is not tested, there is no nginx (apt-get install nginx-light)');
-}
-const withNginx = hasNginx() || process.env.CI === 'true' ? describe : describe.skip;
+/** What no server takes for another path. */
+const STRAIGHT = /^\/(?:a\/?)?$/;
+/** Of a call that reaches no provider; a gateway that straightens paths may know no route for what comes of them. */
+const REFUSALS = [400, 401, 403, 404];
 
-withNginx('behind a real nginx with the example’s configuration', () => {
+/** Without one of them its example is not tested, which is said; where CI has it, that is a failure. */
+for (const product of [NGINX, CADDY, ENVOY, TRAEFIK]) {
+  const name = `behind a real ${product.name} with the example’s configuration`;
+  if (isInstalled(product) || (product.isInCi && process.env.CI === 'true')) {
+    describe(name, () => {
+      suite(product);
+    });
+  } else {
+    console.warn(`SKIPPED: the example for ${product.name} is not tested: no ${product.command} is installed`);
+    if (product.isInCi)
+      describe.skip(name, () => {
+        suite(product);
+      });
+  }
+}
+
+function suite(product: GatewayProduct): void {
   let server: Standalone;
   let provider: Server;
-  let nginx: Nginx;
+  let gateway: RealGateway;
   let portal: Portal;
   let client: NewClient;
   let token: string;
@@ -34,7 +58,7 @@ withNginx('behind a real nginx with the example’s configuration', () => {
   beforeAll(async () => {
     server = await Standalone.startReady();
     started.push(() => server.stop());
-    provider = createServer((request, response) => {
+    provider = createServer({ maxHeaderSize: 1_000_000 }, (request, response) => {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
@@ -49,12 +73,12 @@ withNginx('behind a real nginx with the example’s configuration', () => {
       return new Promise((resolve) => provider.close(resolve));
     });
     const { port } = provider.address() as AddressInfo;
-    nginx = await Nginx.start({
+    gateway = await RealGateway.start(product, {
       checkAt: new URL(server.url).host,
       providerAt: `127.0.0.1:${port}`,
       gatewaySecret: gatewaySecretOf(server),
     });
-    started.push(() => nginx.stop());
+    started.push(() => gateway.stop());
     portal = Portal.of(server);
     await portal.register('sub_weather', { endpointUri: 'weather' });
     await portal.register('sub_mine', { endpointUri: 'mine' });
@@ -72,20 +96,25 @@ withNginx('behind a real nginx with the example’s configuration', () => {
   });
 
   const call = (path: string, headers: Record<string, string> = {}, method = 'GET', body?: Buffer) =>
-    send(method, nginx.url, path, { headers, body });
+    send(method, gateway.url, path, { headers, body });
   const withToken = (headers: Record<string, string> = {}) => ({ authorization: `Bearer ${token}`, ...headers });
 
   /** The status of the answer to these very lines. */
   const raw = (lines: readonly string[]): Promise<number> =>
     new Promise((resolve, reject) => {
       let answer = '';
-      connect(nginx.port, '127.0.0.1')
-        .on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')))
-        .on('end', () => {
+      const socket = connect(gateway.port, '127.0.0.1')
+        .on('data', (chunk: Buffer) => {
+          answer += chunk.toString('latin1');
+          if (!answer.includes('\r\n')) return;
           resolve(Number(answer.split(' ')[1]));
+          socket.destroy();
         })
-        .on('error', reject)
-        .write(Buffer.from(`${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\n`, 'latin1'));
+        .on('end', () => {
+          reject(new Error(`Not answered: ${lines[0]}`));
+        })
+        .on('error', reject);
+      socket.write(Buffer.from(`${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\n`, 'latin1'));
     });
 
   test('a good call reaches the provider, with the consumer’s identity and without its token', async () => {
@@ -114,6 +143,7 @@ withNginx('behind a real nginx with the example’s configuration', () => {
 
   test('forged identities don’t reach it, in whichever spelling', async () => {
     const forged = {
+      'X-Consumer-Groups': 'forged',
       'X-Consumer-Client-Id': 'cc_forged',
       'x-consumer-workspace-id': 'forged',
       'X-CONSUMER-SUBSCRIPTION-ID': 'sub_forged',
@@ -127,6 +157,38 @@ withNginx('behind a real nginx with the example’s configuration', () => {
     expect(await raw(['GET /weather/a HTTP/1.1', 'Host: x', `Authorization: Bearer ${token}`, ...twice])).toBe(200);
     expect(arrived).toHaveLength(2);
     expect(JSON.stringify(arrived)).not.toContain('forged');
+  });
+
+  test('the consumer can’t have the identity, or what the gateway says of the call, taken away', async () => {
+    for (const name of [
+      'X-Consumer-Client-Id',
+      'x-consumer-subscription-id',
+      'X-Endpoint-Uri',
+      'X-Gateway-Secret',
+      'Authorization',
+    ]) {
+      arrived = [];
+      const lines = ['GET /weather/a HTTP/1.1', 'Host: x', `Authorization: Bearer ${token}`, `Connection: ${name}`];
+      if (REFUSALS.includes(await raw(lines))) expect(arrived).toEqual([]);
+      else {
+        expect(arrived.map(({ rawHeaders }) => valuesOf(rawHeaders, 'x-consumer-client-id'))).toEqual([
+          [client.clientId],
+        ]);
+        expect(arrived.map(({ rawHeaders }) => valuesOf(rawHeaders, 'x-consumer-subscription-id'))).toEqual([
+          ['sub_weather'],
+        ]);
+        expect(JSON.stringify(arrived)).not.toContain(token);
+      }
+    }
+  });
+
+  test('as many headers as it takes itself are no reason to refuse', async () => {
+    const long = Object.fromEntries(['a', 'b', 'c'].map((name) => [`x-long-${name}`, name.repeat(7_000)]));
+    expect((await call('/weather/a', withToken(long))).status).toBe(200);
+    const many = Array.from({ length: 1_100 }, (_, i) => `x${i}: y`);
+    const status = await raw(['GET /weather/a HTTP/1.1', 'Host: x', ...many, `Authorization: Bearer ${token}`]);
+    expect([200, ...REFUSALS, 431]).toContain(status);
+    expect(arrived).toHaveLength(status === 200 ? 2 : 1);
   });
 
   test('what is refused never reaches it', async () => {
@@ -156,6 +218,7 @@ withNginx('behind a real nginx with the example’s configuration', () => {
         const answer = await call(path, headers, method, method === 'POST' ? Buffer.from('body') : undefined);
         expect({ path, headers, status: answer.status }).toEqual({ path, headers, status });
         if (status === 401) expect(answer.header('www-authenticate')).toMatch(/^Bearer /);
+        expect(answer.headers).not.toHaveProperty('x-auth-code');
       }
     }
     expect(arrived).toEqual([]);
@@ -198,15 +261,20 @@ withNginx('behind a real nginx with the example’s configuration', () => {
       '*',
       'weather/a',
     ]) {
+      arrived = [];
       const status = await raw([`GET ${path} HTTP/1.1`, 'Host: x', `Authorization: Bearer ${token}`]);
-      expect({ path, isRefused: [400, 403].includes(status) }).toEqual({ path, isRefused: true });
+      const isMadeStraight = product.straightens && status === 200;
+      expect({ path, isRefused: REFUSALS.includes(status) }).toEqual({ path, isRefused: !isMadeStraight });
+      expect({ path, got: arrived.map(({ url }) => url) }).toEqual({
+        path,
+        got: isMadeStraight ? [expect.stringMatching(STRAIGHT)] : [],
+      });
     }
-    expect(arrived).toEqual([]);
     for (const path of [
       '/weather/',
       '/weather/a.b/...',
       '/weather/.well-known',
-      '/weather/100%25',
+      ...(product.takesPercent ? ['/weather/100%25'] : []),
       '/weather/a?b=/../c//',
     ]) {
       expect({ path, status: (await call(path, withToken())).status }).toEqual({ path, status: 200 });
@@ -222,7 +290,7 @@ withNginx('behind a real nginx with the example’s configuration', () => {
       ['X-Apx-Authorization', token, token],
     ]) {
       const status = await raw(['GET /weather/a HTTP/1.1', 'Host: x', `${name}: ${first}`, `${name}: ${second}`]);
-      expect({ name, isRefused: [400, 403].includes(status) }).toEqual({ name, isRefused: true });
+      expect({ name, isRefused: REFUSALS.includes(status) }).toEqual({ name, isRefused: true });
     }
     expect(arrived).toEqual([]);
     const overwritten = [
@@ -255,10 +323,10 @@ withNginx('behind a real nginx with the example’s configuration', () => {
   test('without Consumer Clients nothing gets through', async () => {
     await server.kill();
     const answer = await call('/weather/a', withToken());
-    expect(answer.status).toBe(503);
+    expect([500, 502, 503]).toContain(answer.status);
     expect(arrived).toEqual([]);
   });
-});
+}
 
 const valuesOf = (rawHeaders: readonly string[], name: string): string[] =>
   rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === name);
