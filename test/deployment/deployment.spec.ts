@@ -13,6 +13,7 @@ interface Service {
   readonly restart?: string;
   readonly healthcheck?: object;
   readonly volumes?: readonly string[];
+  readonly secrets?: readonly string[];
 }
 interface Compose {
   readonly services: Readonly<Record<string, Service>>;
@@ -89,8 +90,11 @@ describe('docker-compose.yml', () => {
     const { MASTER_KEY_FILE, GATEWAY_SECRET_FILE, ...rest } = Object.fromEntries(
       Object.entries(environment).map(([variable, value]) => [variable, interpolated(value, given)]),
     );
-    expect(MASTER_KEY_FILE).toBe('/run/secrets/master_key');
+    // The projector knows no secret.
+    expect(MASTER_KEY_FILE).toBe(name === 'projector' ? undefined : '/run/secrets/master_key');
     expect(GATEWAY_SECRET_FILE).toBe(name === 'auth' ? '/run/secrets/gateway_secret' : undefined);
+    const files = [MASTER_KEY_FILE, GATEWAY_SECRET_FILE].filter((file) => file !== undefined);
+    expect((single.services[name]?.secrets ?? []).map((secret) => `/run/secrets/${secret}`)).toEqual(files);
     const configuration = configurationFrom(rest);
     expect(configuration.publicUrl).toBe(given.PUBLIC_URL);
     expect(configuration.eventStoreDbUrl).toMatch(/^esdb:/);
@@ -98,6 +102,17 @@ describe('docker-compose.yml', () => {
     const [node, program = ''] = command ?? [];
     expect(node).toBe('node');
     expect(existsSync(join(ROOT, program))).toBe(true);
+  });
+
+  it('lets the operator set everything that is not the stand-alone’s or the network’s own', () => {
+    const settable = new Set(
+      OURS.flatMap((name) => Object.entries(single.services[name]?.environment ?? {}))
+        .filter(([variable, value]) => value.includes(`\${${variable}:`))
+        .map(([variable]) => variable),
+    );
+    const fixed = ['HOST', 'PORT', 'DATA_DIR', 'EVENTSTOREDB_URL', 'MONGODB_URL'];
+    const secrets = ['MASTER_KEY', 'MASTER_KEY_FILE', 'GATEWAY_SECRET_FILE'];
+    expect(new Set([...settable, ...fixed, ...secrets])).toEqual(known());
   });
 
   it('asks for what only the operator can know', () => {

@@ -147,6 +147,18 @@ describe('made-up credentials', () => {
     expect((await loginFrom('203.0.113.2', guess())).status).toBe(401);
   });
 
+  test('are made-up management tokens too', async () => {
+    const address = '203.0.113.9';
+    const bearer = (authorization: string) =>
+      send('POST', server.url, '/oauth/introspect', from(address, form({ token: 'x' }, { authorization })));
+    for (let tries = 0; tries < PER_ADDRESS; tries++) {
+      expect(oauthErrorOf(await bearer('Bearer a.b.c'))).toMatchObject({ status: 401, error: 'invalid_token' });
+    }
+    expectTooMany(await bearer('Bearer a.b.c'), PER_ADDRESS);
+    const { token } = Portal.of(server, { scopes: ['tokens:introspect'] });
+    expect((await bearer(`Bearer ${token}`)).status).toBe(200);
+  });
+
   test('count for the rightmost address that is no trusted proxy, whatever the caller wrote before it', async () => {
     let call = 0;
     const forwarded = () => loginFrom(`198.51.100.${call++}, 203.0.113.3, 10.1.2.3, 10.9.9.9`, guess());

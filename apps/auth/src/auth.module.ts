@@ -54,6 +54,7 @@ export class AuthModule implements OnModuleInit, OnApplicationBootstrap, BeforeA
     @Inject(FastPath) private readonly fastPath: FastPath,
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies,
+    @Inject(AuthenticationLimits) private readonly limits: AuthenticationLimits,
     @Inject(ClientAuthentication) private readonly authentication: ClientAuthentication,
     @Inject(Login) private readonly login: Login,
     @Inject(Introspection) private readonly introspection: Introspection,
@@ -67,7 +68,7 @@ export class AuthModule implements OnModuleInit, OnApplicationBootstrap, BeforeA
     const { authentication, dependencies } = this;
     const endpoints = [
       ...loginEndpoints(this.login, authentication),
-      introspectionEndpoint(this.introspection, authentication, dependencies.managementTokens),
+      introspectionEndpoint(this.introspection, authentication, this.limits, dependencies.managementTokens),
       revocationEndpoint(this.revocation, authentication),
     ];
     this.fastPath.add(this.gateway.route, ...endpoints.map((endpoint) => oauthRoute(endpoint, this.logger)));

@@ -597,10 +597,13 @@ describe('revoking a token', () => {
       .thenNothing();
   });
 
-  it('changes nothing when the token has expired', () => {
+  it('changes nothing when the token has expired by every clock', () => {
     given(created())
-      .when(revokeToken('ACCESS_TOKEN', 'jti-1', 60, 0))
+      .when(revokeToken('ACCESS_TOKEN', 'jti-1', 60, -MAX_CLOCK_SKEW_SECONDS))
       .thenNothing();
+    given(created())
+      .when(revokeToken('ACCESS_TOKEN', 'jti-1', 60, 0.001 - MAX_CLOCK_SKEW_SECONDS))
+      .then(tokenRevoked('ACCESS_TOKEN', 'jti-1', 60, 0.001 - MAX_CLOCK_SKEW_SECONDS));
   });
 
   it('changes nothing once the client is revoked', () => {

@@ -25,6 +25,9 @@ export const MAX_TOKEN_REVOCATIONS_PER_MINUTE = 30;
 export const MAX_REMEMBERED_REVOCATIONS = 1000;
 /** By how much nodes' clocks may differ: a revocation is remembered until the token has expired by the slowest, too. */
 export const MAX_CLOCK_SKEW_SECONDS = 5;
+
+/** What it may be by another node's clock: only what is over by then is over everywhere. */
+export const slowestClock = (at: Instant): Instant => secondsAfter(at, -MAX_CLOCK_SKEW_SECONDS);
 /** Twice the second that clocks keep within: the node that issued may be ahead of the one that ends, and that one behind. */
 export const END_OF_TOKENS_MARGIN_SECONDS = 2;
 
@@ -299,8 +302,7 @@ const tokenRevoked = (state: ActiveClient, data: ConsumerClientTokenRevoked['dat
   if (kind === 'STATIC_TOKEN') {
     return { ...state, recentTokenRevocations, staticTokens: state.staticTokens.filter(({ jti }) => jti !== tokenId) };
   }
-  const slowestClock = secondsAfter(revokedAt, -MAX_CLOCK_SKEW_SECONDS);
-  const live = state.revokedTokens.filter((token) => slowestClock < token.expiresAt);
+  const live = state.revokedTokens.filter((token) => slowestClock(revokedAt) < token.expiresAt);
   const revokedTokens = [...live, { kind, tokenId, issuedAt, expiresAt }];
   if (revokedTokens.length <= MAX_REMEMBERED_REVOCATIONS) return { ...state, recentTokenRevocations, revokedTokens };
   const tokensRefusedUpTo = revokedTokens.reduce(
@@ -527,7 +529,8 @@ const issueStaticToken = (state: ActiveClient, command: IssueStaticToken): Consu
 
 const revokeToken = (state: ActiveClient | RevokedClient, command: RevokeToken): ConsumerClientEvent[] => {
   const { kind, tokenId, issuedAt, expiresAt, at } = command;
-  if (state.status === 'REVOKED' || expiresAt <= at || isTokenRevoked(state, command)) return [];
+  const hasExpired = expiresAt <= slowestClock(at);
+  if (state.status === 'REVOKED' || hasExpired || isTokenRevoked(state, command)) return [];
   if (withinLastMinute(state.recentTokenRevocations, at).length >= MAX_TOKEN_REVOCATIONS_PER_MINUTE) {
     throw new DomainError('too_many_token_revocations', 'Too many token revocations for this client; wait a minute');
   }

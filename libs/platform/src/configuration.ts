@@ -20,6 +20,9 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /** A paused leader may be replaced after 5 s (EventStoreDB's time-outs): what is older proves nothing. */
 const MAX_FENCE_AGE_MS = 4_000;
 
+/** Every token holds it twice, in `iss` and `aud`, and must fit into a header. */
+const MAX_PUBLIC_URL_LENGTH = 512;
+
 const TOKEN_ALGORITHMS = ['EdDSA', 'RS256'] as const;
 
 /** The marketplace's own issuer of management tokens (CREDENTIALS §6). */
@@ -250,7 +253,11 @@ function publicUrlFrom(env: Environment, host: string, port: number, allowHttp: 
       'must begin with https: where HOST is not loopback (or set ALLOW_HTTP=true)',
     );
   }
-  return url.href.replace(/\/+$/, '');
+  const publicUrl = url.href.replace(/\/+$/, '');
+  if (publicUrl.length > MAX_PUBLIC_URL_LENGTH) {
+    throw new ConfigurationError('PUBLIC_URL', `must have at most ${MAX_PUBLIC_URL_LENGTH} characters`);
+  }
+  return publicUrl;
 }
 
 /** Whatever a consumer's token grants, it must never be taken for one of the management API. */

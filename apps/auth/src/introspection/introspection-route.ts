@@ -1,4 +1,5 @@
 import { InvalidManagementToken, type ManagementPrincipal, type ManagementTokenVerifier } from '#tokens';
+import type { AuthenticationLimits } from '../oauth/authentication-limits.js';
 import type { ClientAuthentication } from '../oauth/client-authentication.js';
 import { insufficientScope, invalidToken } from '../oauth/oauth-error.js';
 import type { OAuthEndpoint, OAuthRequest } from '../oauth/oauth-route.js';
@@ -10,6 +11,7 @@ import type { Introspection, Visibility } from './introspection.js';
 export function introspectionEndpoint(
   introspection: Introspection,
   authentication: ClientAuthentication,
+  limits: AuthenticationLimits,
   managementTokens: ManagementTokenVerifier | undefined,
 ): OAuthEndpoint {
   const visibilityOf = async (request: OAuthRequest): Promise<Visibility> => {
@@ -20,7 +22,9 @@ export function introspectionEndpoint(
       return { of: 'CLIENT', client: (await authentication.authenticate(credentials, request)).client };
     }
     if ('client_secret' in parameters || 'api-key' in parameters) throw inOneWayOnly();
-    const { scopes, anyWorkspace, workspaceId } = await principalOf(bearer, managementTokens);
+    const principal = await principalOf(bearer, managementTokens);
+    if (!principal) throw limits.madeUpRefusal(request.address(), invalidToken());
+    const { scopes, anyWorkspace, workspaceId } = principal;
     if (!scopes.has('tokens:introspect')) throw insufficientScope('tokens:introspect');
     return anyWorkspace ? { of: 'ALL' } : { of: 'WORKSPACE', workspaceId };
   };
@@ -39,12 +43,13 @@ const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
 async function principalOf(
   bearer: string,
   managementTokens: ManagementTokenVerifier | undefined,
-): Promise<ManagementPrincipal> {
+): Promise<ManagementPrincipal | undefined> {
   // The administrator's token is no JWT, and good at `/v1` only (CREDENTIALS §6).
-  if (!managementTokens || !bearer.includes('.')) throw invalidToken();
+  if (!managementTokens || !bearer.includes('.')) return undefined;
   try {
     return await managementTokens.verify(bearer);
   } catch (error) {
-    throw error instanceof InvalidManagementToken ? invalidToken() : error;
+    if (error instanceof InvalidManagementToken) return undefined;
+    throw error;
   }
 }

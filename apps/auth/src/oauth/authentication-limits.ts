@@ -46,14 +46,14 @@ export class AuthenticationLimits {
   }
 
   /** Counts credentials without a good check; answers their refusal. */
-  madeUpRefusal(address: string): OAuthError {
-    return refusalBy(this.#madeUp.take(networkOf(address)));
+  madeUpRefusal(address: string, refusal = invalidClient()): OAuthError {
+    return refusalBy(this.#madeUp.take(networkOf(address)), refusal);
   }
 }
 
 /** A 401 says nothing of what is left: it would tell one reason from another. */
-const refusalBy = (state: RateLimitState | undefined): OAuthError =>
-  state?.allowed === false ? limited(state) : invalidClient();
+const refusalBy = (state: RateLimitState | undefined, refusal = invalidClient()): OAuthError =>
+  state?.allowed === false ? limited(state) : refusal;
 
 const limited = (state: RateLimitState): OAuthError =>
   tooManyRequests(

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { type ActiveClient, DomainError, type Instant, type RevokeToken, goodCredentials } from '#domain';
+import { type ActiveClient, DomainError, type Instant, type RevokeToken, goodCredentials, slowestClock } from '#domain';
 import { type RefreshFamily, familyEnd, familyOf, instantOf, isCompromised, isFamilyRevoked } from '#tokens';
 import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
 import { invalidGrant, tooManyRequests } from '../oauth/oauth-error.js';
@@ -68,5 +68,5 @@ export class Revocation {
 
 /** An ended generation and a revoked family never come back. An assignment may, so its token is revoked all the same. */
 const isRefusedForEver = ({ generation, family }: Revocable, client: ActiveClient, at: Instant): boolean =>
-  !goodCredentials(client, at).some((good) => good.generation === generation) ||
+  !goodCredentials(client, slowestClock(at)).some((good) => good.generation === generation) ||
   (family !== undefined && isFamilyRevoked(client, family));
