@@ -1,19 +1,21 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { GatewayDouble, gatewaySecretOf } from '../support/gateway.js';
 import { send } from '../support/http.js';
 import { apiKeyLogin, oauthLogin, postLogin } from '../support/login.js';
+import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf, revokeToken } from '../support/oauth.js';
 import { Portal, secretOf } from '../support/portal.js';
 import { Standalone } from '../support/standalone.js';
 
 jest.setTimeout(60_000);
 
-const KEPT_IN_FILES_OF_THEIR_OWN = ['master.key', 'admin.token'];
+const KEPT_IN_FILES_OF_THEIR_OWN = ['master.key', 'admin.token', 'gateway.secret'];
 
 test('a secret is shown once, and then is nowhere: not on disk, in the log, in an answer or a metric', async () => {
   const standalone = await Standalone.start({ env: { LOG_LEVEL: 'trace' } });
   const portal = Portal.of(standalone);
   const { url, dataDir } = standalone;
-  await portal.register('weather-1');
+  await portal.register('weather-1', { endpointUri: 'weather' });
 
   const apiKey = await portal.newClient('API_KEY');
   const oauth = await portal.newClient('OAUTH2');
@@ -23,9 +25,30 @@ test('a secret is shown once, and then is nowhere: not on disk, in the log, in a
   const secrets = [apiKey.secret, oauth.secret, rotated, secretOf(draft)];
   const rawKeys = Buffer.from(apiKey.secret, 'base64').toString().split(':').slice(1);
 
+  await portal.assign(oauth.clientId, 'weather-1');
+  const client = { clientId: oauth.clientId, secret: rotated };
+  const staticLogin = await apiKeyLogin(url, apiKey.secret);
+  const login = await oauthLogin(url, client);
+  const refreshed = await refresh(url, client, refreshTokenOf(login));
+  const lastLogin = await oauthLogin(url, client, 'weather');
+  const tokens = [staticLogin, login, refreshed, lastLogin].flatMap(({ body }) =>
+    [body.access_token, body.refresh_token].filter((token) => token !== undefined),
+  );
+  expect(tokens).toHaveLength(7);
+  const gatewaySecret = gatewaySecretOf(standalone);
+  const caller = { authorization: `Bearer ${Portal.of(standalone, { scopes: ['tokens:introspect'] }).token}` };
+
   const answers = [
-    await apiKeyLogin(url, apiKey.secret),
-    await oauthLogin(url, { clientId: oauth.clientId, secret: rotated }),
+    // Tokens: good ones, broken ones, and where they don't belong.
+    await introspect(url, lastLogin.body.access_token, caller),
+    await introspect(url, `${refreshTokenOf(lastLogin)}x`, basicOf(client)),
+    await refresh(url, client, `${refreshTokenOf(lastLogin)}x`),
+    await new GatewayDouble(standalone).check({ token: lastLogin.body.access_token, endpoint: 'weather' }),
+    await new GatewayDouble(standalone).check({ token: `${lastLogin.body.access_token}x`, endpoint: 'weather' }),
+    await send('GET', url, '/gateway/check', { headers: { 'x-gateway-secret': `${gatewaySecret}x`, ...caller } }),
+    await send('GET', url, `/v1/clients?access_token=${login.body.access_token}`, { headers: caller }),
+    await revokeToken(url, refreshTokenOf(lastLogin), basicOf(client)),
+    await revokeToken(url, staticLogin.body.access_token, basicOf(clientOfKey(apiKey.secret))),
     // Secrets where they don't belong.
     await postLogin(url, undefined, { body: { 'api-key': `${apiKey.secret}x` } }),
     await send('GET', url, `/v1/clients?name=${encodeURIComponent(oauth.secret)}`),
@@ -48,18 +71,14 @@ test('a secret is shown once, and then is nowhere: not on disk, in the log, in a
   const onDisk = new Map(stores.map((name) => [name, readFileSync(join(dataDir, name)).toString('latin1')]));
   const told = new Map([
     ['the log lines', standalone.output()],
-    ...answers.map(({ text }, index) => [`answer ${index}`, text] as const),
+    ...answers.map(({ text, headers }, index) => [`answer ${index}`, text + JSON.stringify(headers)] as const),
   ]);
-  const found = (needles: readonly string[], places: ReadonlyMap<string, string>) =>
-    [...places].flatMap(([place, text]) => needles.filter((needle) => text.includes(needle)).map(() => place));
+  const needles = [...secrets, ...rawKeys, draft.draft, ...tokens, adminToken, masterKey, gatewaySecret, portal.token];
+  const found = (sought: readonly string[], places: ReadonlyMap<string, string>) =>
+    [...places].flatMap(([place, text]) => sought.filter((needle) => text.includes(needle)).map(() => place));
 
-  const unknownField = new Set(['answer 6']); // names the field that the caller made up
-  expect(found([...secrets, ...rawKeys, draft.draft, adminToken, masterKey], onDisk)).toEqual([]);
-  expect(
-    found([...secrets, ...rawKeys, draft.draft, adminToken, masterKey, portal.token], told).filter(
-      (place) => !unknownField.has(place),
-    ),
-  ).toEqual([]);
+  expect(found(needles, onDisk)).toEqual([]);
+  expect(found(needles, told)).toEqual([]);
   // A verifier stays in the event log.
   const beyondTheLog = new Map([...told, ...[...onDisk].filter(([name]) => name.startsWith('read-models'))]);
   expect(found(verifiers, beyondTheLog)).toEqual([]);
