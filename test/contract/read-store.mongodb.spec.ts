@@ -30,6 +30,13 @@ import { lists, notes, readStoreContract } from './read-store.js';
 const BUILD = 'notes_v1_1';
 const START_MS = 60_000;
 
+/** A field with a string in BSON (https://bsonspec.org/spec.html). */
+const fieldOf = (name: string, value: string): string => {
+  const length = Buffer.alloc(4);
+  length.writeInt32LE(value.length + 1);
+  return `\x02${name}\0${length.toString('latin1')}${value}\0`;
+};
+
 const write = (id: string, doc: unknown = {}): DocumentWrite => ({
   ...{ id, expected: undefined, position: '0001', revision: 0n, doc },
 });
@@ -193,9 +200,30 @@ describeWithMongo('MongoDB', () => {
       await relayed.close();
       await relay.close();
       const sent = relay.sent();
-      expect(sent).toContain('\x02w\0\t\0\0\0majority\0');
-      expect(sent).toContain('\x02level\0\t\0\0\0majority\0');
+      expect(sent).toContain(fieldOf('w', 'majority'));
+      expect(sent).toContain(fieldOf('level', 'majority'));
       expect(sent).not.toMatch(/local|secondary|txnNumber/);
+    });
+
+    it('sends the schema with each collection, and points the views when a build is served, to any server', async () => {
+      const relay = await relayTo(mongo.url);
+      const relayed = await openMongoReadStore({ url: `${relay.url}/?directConnection=true`, database });
+      const build = `${clients.name}_v${clients.version}_1` as const;
+      relay.forget();
+      await relayed.prepare(build, clients);
+      expect(relay.sent()).toContain(fieldOf('create', build));
+      expect(relay.sent()).toContain('$jsonSchema');
+      expect(relay.sent()).not.toContain('viewOn');
+      relay.forget();
+      await relayed.prepare(build, clients);
+      expect(relay.sent()).toContain(fieldOf('collMod', build));
+      relay.forget();
+      await relayed.serve(clients.name, clients.version, undefined, build);
+      for (const view of ['active_clients', 'revoked_clients']) {
+        expect(relay.sent()).toContain(fieldOf('collMod', view) + fieldOf('viewOn', build));
+      }
+      await relayed.close();
+      await relay.close();
     });
 
     it('says soon that no server is there, and refuses what is no connection string without quoting it', async () => {
