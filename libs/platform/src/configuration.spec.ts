@@ -102,7 +102,7 @@ describe('the configuration', () => {
     ['HOST', { HOST: 'not a host' }],
     ['PUBLIC_URL', { PUBLIC_URL: 'clients.market.example' }],
     ['PUBLIC_URL', { PUBLIC_URL: 'https://clients.market.example/?a=b' }],
-    ['PUBLIC_URL', { PUBLIC_URL: `https://clients.market.example/${'a'.repeat(512)}` }],
+    ['PUBLIC_URL', { PUBLIC_URL: `https://clients.market.example/${'a'.repeat(256)}` }],
     ['PUBLIC_URL', { HOST: '0.0.0.0' }],
     ['PUBLIC_URL', { HOST: '10.1.2.3', PUBLIC_URL: 'http://clients.market.example' }],
     ['ALLOW_HTTP', { ALLOW_HTTP: 'yes' }],

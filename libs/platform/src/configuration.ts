@@ -20,8 +20,8 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /** A paused leader may be replaced after 5 s (EventStoreDB's time-outs): what is older proves nothing. */
 const MAX_FENCE_AGE_MS = 4_000;
 
-/** Every token holds it twice, in `iss` and `aud`, and must fit into a header. */
-const MAX_PUBLIC_URL_LENGTH = 512;
+/** Every token holds it twice, in `iss` and `aud`, and has at most 2 KB (CREDENTIALS §4). */
+const MAX_PUBLIC_URL_LENGTH = 256;
 
 const TOKEN_ALGORITHMS = ['EdDSA', 'RS256'] as const;
 

@@ -109,6 +109,8 @@ describe.each(['EdDSA', 'RS256'] as const)('signed with %s', (alg) => {
     const times = { issuedAt: AT, jti: 'j'.repeat(36) };
     const big = { ...signer, kid: 'k'.repeat(43) };
     expect(issueAccessToken(big, largest, times).token.length).toBeLessThan(MAX_TOKEN_BYTES * 0.75);
+    const asLongAsMayBe = { ...largest, issuer: 'a'.repeat(256), family: { id: 'f'.repeat(36), startedAt: SECOND } };
+    expect(issueAccessToken(big, asLongAsMayBe, times).token.length).toBeLessThanOrEqual(MAX_TOKEN_BYTES);
     const tooLong = { ...largest, issuer: `https://${'a'.repeat(1000)}` };
     expect(() => issueAccessToken(big, tooLong, times)).toThrow(TokenTooLarge);
   });
