@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Cli } from '../support/cli.js';
 import { eventually } from '../support/http.js';
 import { Issuer } from '../support/issuer.js';
 import { oauthErrorOf, oauthLogin } from '../support/login.js';
@@ -275,12 +276,16 @@ describeWithOwnMongo('a production store that goes away', () => {
     try {
       const [management] = await Promise.all([start('management'), start('projector')]);
       await management.ready();
-      const auth = await Service.startReady('auth', { ...env, ...clock.env });
-      running.push(auth);
-      const client = await (await portalOf(management)).newClient();
+      const wrong = await Promise.all(
+        (['auth', 'management'] as const).map((name) => Service.startReady(name, { ...env, ...clock.env })),
+      );
+      running.push(...wrong);
+      const [auth, dating] = wrong as [Service, Service];
+      const portal = await portalOf(management);
+      const client = await portal.newClient();
       const login = await oauthLogin(auth.url, client);
       expect(login.status).toBe(200);
-      clock.set(-30);
+      clock.set(30);
       await eventually(
         () => missing(auth),
         ([, down]) => down.includes('event log'),
@@ -292,6 +297,17 @@ describeWithOwnMongo('a production store that goes away', () => {
       ]) {
         expect(oauthErrorOf(refused)).toMatchObject({ status: 503, error: 'temporarily_unavailable' });
       }
+      await eventually(
+        () => missing(dating),
+        ([, down]) => down.includes('event log'),
+        20,
+      );
+      const late = await (await portalOf(dating)).rename(client.clientId, 'Of another time');
+      expect([late.refusal, late.header('retry-after')]).toEqual(['503 LOG_UNAVAILABLE', '1']);
+      const ended = await Cli.run(['tokens', 'end', '--all'], { ...env, ...clock.env });
+      expect(ended).toMatchObject({ code: 1, stdout: '' });
+      expect(ended.stderr).toMatch(/The clock of this process and the event log's are \d+ s apart/);
+      expect((await portal.get(client.clientId)).body).toMatchObject({ name: client.name, revision: 0 });
       expect(logged(auth, /"message":"The clock of this process and the event log's are (29|30|31) s apart"/)).toBe(1);
       clock.set(0);
       await auth.ready(20);

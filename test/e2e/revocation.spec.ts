@@ -195,6 +195,17 @@ describe('the log', () => {
     expect(await revocationsOf(client)).toBe(1);
   });
 
+  test('revokes a token also where the client’s last event is of a time when the clock was wrong', async () => {
+    const client = await portal.newClient('OAUTH2');
+    clock.set(600);
+    await portal.rename(client.clientId, 'In ten minutes');
+    clock.set(0);
+    const login = await oauthLogin(server.url, client);
+    expect(await isActive(client, login)).toBe(true);
+    await expectRevoked(revokeToken(server.url, login.body.access_token, basicOf(client)));
+    expect(await isActive(client, login)).toBe(false);
+  });
+
   test('remembers a token that was revoked while unassigned: its endpoint’s return does not bring it back', async () => {
     await portal.register('sub_returning', { endpointUri: 'returning' });
     const client = await portal.newClient('OAUTH2');

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Option } from 'commander';
 import type { MasterKeys } from '#credentials';
 import type { WorkspaceId } from '#domain';
-import { type BookOfRecord, openBookOfRecord, readLogId } from '#event-log';
+import { type BookOfRecord, openBookOfRecord, readLogId, requireCommonClock } from '#event-log';
 import type { CommandContext } from '#events';
 import { configurationFrom, systemClock } from '#platform';
 import { openEventLog } from '#stores';
@@ -22,12 +22,14 @@ export const operatorContext = (subject: string, workspaceId?: WorkspaceId): Com
   };
 };
 
-/** Works on the event log of this environment, beside the processes that run. Throws where none was begun. */
+/** Works on the event log of this environment, beside the processes that run. Throws `ClockApart`, and where none was begun. */
 export async function withBook<T>(work: (book: BookOfRecord) => Promise<T>): Promise<T> {
   const log = await openEventLog(configurationFrom(process.env), { create: false });
   try {
     if ((await readLogId(log)) === undefined) throw new Error('This event log is empty: start the service first');
-    return await work(await openBookOfRecord(log, systemClock));
+    const book = await openBookOfRecord(log, systemClock);
+    requireCommonClock(log);
+    return await work(book);
   } finally {
     await log.close();
   }

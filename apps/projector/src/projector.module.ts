@@ -130,7 +130,9 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
       });
     gauge('projection_lag_seconds', 'Age of the oldest event that the projection lacks, at most', (s) => s.lagSeconds);
     gauge('projection_position', 'Position of the last event that was applied', (s) => Number(s.position ?? 0));
-    gauge('projection_at_work', '1 in the process that has the lease of the build that is served', () => 1);
+    gauge('projection_at_work', '1 in the process that feeds the build that is served', (s) =>
+      s.state === 'stopped' ? undefined : 1,
+    );
     gauge('projection_stopped', '1 when the projection had to stop', (s) => (s.state === 'stopped' ? 1 : 0));
   }
 }

@@ -480,7 +480,7 @@ const retire = (state: ActiveClient, { generation, at }: RetireCredential): Cons
   if (generation === newest) {
     throw new DomainError('generation_is_newest', 'The newest generation is rotated, not retired', 'generation');
   }
-  return goodCredentials(state, at).some((credential) => credential.generation === generation)
+  return goodCredentials(state, slowestClock(at)).some((credential) => credential.generation === generation)
     ? [{ type: 'ConsumerClientCredentialRetired', data: { generation, retiredAt: at } }]
     : [];
 };
@@ -527,10 +527,10 @@ const issueStaticToken = (state: ActiveClient, command: IssueStaticToken): Consu
   return [{ type: 'ConsumerClientStaticTokenIssued', data: token }];
 };
 
+/** Whether the token has expired is for the caller to know: `at` may be ahead of the true time. */
 const revokeToken = (state: ActiveClient | RevokedClient, command: RevokeToken): ConsumerClientEvent[] => {
   const { kind, tokenId, issuedAt, expiresAt, at } = command;
-  const hasExpired = expiresAt <= slowestClock(at);
-  if (state.status === 'REVOKED' || hasExpired || isTokenRevoked(state, command)) return [];
+  if (state.status === 'REVOKED' || isTokenRevoked(state, command)) return [];
   if (withinLastMinute(state.recentTokenRevocations, at).length >= MAX_TOKEN_REVOCATIONS_PER_MINUTE) {
     throw new DomainError('too_many_token_revocations', 'Too many token revocations for this client; wait a minute');
   }

@@ -10,6 +10,7 @@ import {
   seal,
   upcast,
 } from '#events';
+import { requireCommonClock } from './common-clock.js';
 import { CommandIdReused, PreconditionFailed, RevisionConflict } from './errors.js';
 import { Patience } from './patience.js';
 import type { EventLog } from './port.js';
@@ -82,7 +83,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
    * for a command that was carried out before. Its `at` is lifted to the stream's last moment.
    *
    * Throws the decider's `DomainError`; `CommandIdReused`; `PreconditionFailed`; `RevisionConflict` when others won
-   * 10 times running; `LogUnavailable` (then the command may have been carried out, and may be sent again), also when
+   * 10 times running; `ClockApart`; `LogUnavailable` (then the command may have been carried out, and may be sent again), also when
    * it and those whose turn was before have waited for the log for `PATIENCE_MS`.
    */
   execute(
@@ -143,6 +144,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     { ifMatch, isNew = false }: ExecuteOptions,
     patience: Patience,
   ): Promise<Executed<State>> {
+    requireCommonClock(this.log);
     const at = wish.at < known.lastOccurredAt ? known.lastOccurredAt : wish.at;
     const events = this.aggregate.decide(known.state, { ...wish, at });
     // After the rules (RFC 9110 §13.2.1): who may not see a stream must not learn by a 412 that it is there.

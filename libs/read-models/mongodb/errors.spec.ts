@@ -1,7 +1,6 @@
 import {
   type BulkWriteResult,
   MongoBulkWriteError,
-  MongoErrorLabel,
   MongoNetworkError,
   MongoServerError,
   MongoWriteConcernError,
@@ -11,11 +10,6 @@ import { translated } from './errors.js';
 
 const QUOTED = 'dup key: { name: "Forecast importer" }';
 const refused = (code: number, codeName: string) => new MongoServerError({ message: QUOTED, code, codeName });
-const labelled = (label: string) => {
-  const error = refused(91_000, 'SomethingNew');
-  error.addErrorLabel(label);
-  return error;
-};
 
 /** As the driver throws whatever ends a bulk. */
 const ofBulk = (error: Error): MongoBulkWriteError => {
@@ -30,7 +24,8 @@ describe('an error of the driver', () => {
     ['a primary that stepped down during a bulk', ofBulk(refused(189, 'PrimarySteppedDown'))],
     ['a primary that stepped down', refused(189, 'PrimarySteppedDown')],
     ['a server that is no primary', refused(10107, 'NotWritablePrimary')],
-    ['what the driver would try again', labelled(MongoErrorLabel.RetryableWriteError)],
+    ['an operation that an operator ended', refused(11601, 'Interrupted')],
+    ['a find whose build was dropped', refused(175, 'QueryPlanKilled')],
     [
       'too few copies of a write',
       new MongoWriteConcernError({ ok: 1, writeConcernError: { code: 64, errmsg: 'wtimeout' } }),

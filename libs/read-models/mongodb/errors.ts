@@ -1,4 +1,4 @@
-import { MongoBulkWriteError, MongoError, MongoErrorLabel, MongoServerError, MongoWriteConcernError } from 'mongodb';
+import { MongoBulkWriteError, MongoError, MongoServerError, MongoWriteConcernError } from 'mongodb';
 import { ReadStoreUnavailable } from '#read-models';
 
 /** Codes of the server's errors (https://www.mongodb.com/docs/manual/reference/error-codes/). */
@@ -11,14 +11,15 @@ export const ServerCode = {
 } as const;
 
 /**
- * What passes by itself, or once an operator has given the account its rights; the driver's own label says it of what
- * changes of the primary lead to.
+ * What passes by itself, or once an operator has given the account its rights. Servers label it for writes that the
+ * driver repeats, which ours are not.
  */
 const PASSING_CODES = new Set([
-  ...[6, 7, 89, 91], // HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress
+  ...[6, 7, 89, 91, 9001], // HostUnreachable, HostNotFound, NetworkTimeout, ShutdownInProgress, SocketException
+  ...[43, 175, 237, 11601], // CursorNotFound, QueryPlanKilled, CursorKilled, Interrupted
   ...[13, 18], // Unauthorized, AuthenticationFailed
-  ...[24, 50, 64, 112, 134, 262], // LockTimeout, MaxTimeMSExpired, WriteConcernFailed, WriteConflict, ReadConcernMajorityNotAvailableYet, ExceededTimeLimit
-  ...[189, 10107, 11600, 11602, 13435, 13436], // PrimarySteppedDown, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
+  ...[24, 50, 64, 112, 133, 134, 262], // LockTimeout, MaxTimeMSExpired, WriteConcernFailed, WriteConflict, FailedToSatisfyReadPreference, ReadConcernMajorityNotAvailableYet, ExceededTimeLimit
+  ...[189, 10058, 10107, 11600, 11602, 13435, 13436], // PrimarySteppedDown, LegacyNotPrimary, NotWritablePrimary, InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary
 ]);
 
 /** A bulk whose connection broke: the driver makes a server's error of it, without a code, which a server always gives. */
@@ -29,8 +30,7 @@ const mayPass = (error: MongoServerError): boolean =>
   isBrokenOff(error) ||
   error instanceof MongoWriteConcernError ||
   (error instanceof MongoBulkWriteError && error.result.getWriteConcernError() !== undefined) ||
-  PASSING_CODES.has(Number(error.code)) ||
-  error.hasErrorLabel(MongoErrorLabel.RetryableWriteError);
+  PASSING_CODES.has(Number(error.code));
 
 export const hasCode = (error: unknown, code: number): error is MongoServerError =>
   error instanceof MongoServerError && error.code === code;

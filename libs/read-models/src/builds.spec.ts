@@ -290,6 +290,29 @@ describe('the builds of a projection', () => {
     await expectPlainFold('clients_v1_2');
   });
 
+  it('wait, and say so, while the store refuses what no waiting helps against', async () => {
+    await stage.create('a');
+    const refused = new Error('MongoDB refused it: IndexKeySpecsConflict');
+    let isRefused = true;
+    const store = Object.create(stage.store, {
+      prepare: {
+        value: (...call: Parameters<ReadStore['prepare']>) =>
+          isRefused ? Promise.reject(refused) : stage.store.prepare(...call),
+      },
+    }) as ReadStore;
+    const told: unknown[] = [];
+    const observer = { ...silent, stopped: (error: unknown) => told.push(error) };
+    const options = { ...stage.stores, store, projection: clients, observer, checkMs: 10, failurePauseMs: 10 };
+    const served = new ServedProjection(options);
+    running.push(served.run(stop.signal));
+    await until(() => Promise.resolve(served.status()?.state === 'stopped'));
+    expect(served.status()).toMatchObject({ projection: 'clients', build: 'clients_v1_1', error: refused });
+    isRefused = false;
+    await until(async () => (await servedBuild()) !== undefined);
+    expect(served.status()).toMatchObject({ state: 'live' });
+    expect(told).toEqual([refused]);
+  });
+
   it('are made again in a read store that was emptied', async () => {
     const empty = stage.snapshot();
     await stage.create('a');

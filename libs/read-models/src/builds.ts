@@ -23,6 +23,8 @@ export interface ServedProjectionOptions<Doc> extends FeedOptions<Doc> {
    * for its own former lease after a crash.
    */
   readonly seizeLease?: boolean;
+  /** Milliseconds to wait after the store has refused what no waiting should help against (default 5000). */
+  readonly failurePauseMs?: number;
 }
 
 const buildName = ({ name, version }: CollectionSchema, n: number): BuildName => `${name}_v${version}_${n}`;
@@ -30,6 +32,7 @@ const numberOf = (build: BuildName): number => Number(build.slice(build.lastInde
 
 const CHECK_MS = 500;
 const LEASE_TTL_MS = 2_000;
+const FAILURE_PAUSE_MS = 5_000;
 /** Who waits for a lease looks at it so many times while its holder renews it once. */
 const LOOKS_A_RENEWAL = 3;
 
@@ -44,20 +47,43 @@ export class ServedProjection<Doc> {
   private serving: Promise<void> | undefined;
   /** Why the first build may not be served. */
   private refusal: Error | undefined;
+  /** What the store refuses of a call that is about no event: looked at again after a pause. */
+  private failure: Error | undefined;
 
   constructor(private readonly options: ServedProjectionOptions<Doc>) {}
 
   /** `undefined` until it is known which build to feed, and while another process feeds it. */
   status(): ProjectorStatus | undefined {
-    const status = this.projector?.status();
+    const { projector, failure, lease } = this;
+    const { projection } = this.options;
+    if (failure) {
+      const build = lease?.build ?? buildName(projection, 1);
+      const [position, lagSeconds] = [undefined, undefined];
+      return { projection: projection.name, build, state: 'stopped', position, lagSeconds, error: failure };
+    }
+    const status = projector?.status();
     return status && this.refusal ? { ...status, state: 'stopped', error: this.refusal } : status;
   }
 
   /**
    * Resolves when the signal aborts. A projection that had to stop says so by its observer and its status, and goes on
-   * when a rebuild was switched to.
+   * when a rebuild was switched to, or when the store takes again what it refused.
    */
   async run(signal: AbortSignal): Promise<void> {
+    const { observer, failurePauseMs = FAILURE_PAUSE_MS } = this.options;
+    while (!signal.aborted) {
+      try {
+        await this.feedServed(signal);
+      } catch (error) {
+        const failure = asError(error);
+        if (failure.message !== this.failure?.message) observer.stopped(failure);
+        this.failure = failure;
+        await pause(failurePauseMs, signal);
+      }
+    }
+  }
+
+  private async feedServed(signal: AbortSignal): Promise<void> {
     const { store, projection, observer, checkMs = CHECK_MS } = this.options;
     await untilAborted(signal, observer, async (recovered) => {
       const { name, version } = projection;
@@ -65,6 +91,7 @@ export class ServedProjection<Doc> {
       const lease = this.leaseOn(build);
       const isOurs = await lease.take();
       recovered();
+      this.failure = undefined;
       if (isOurs) await this.feed(lease, signal);
       else await pause(checkMs / LOOKS_A_RENEWAL, signal);
     });
@@ -146,13 +173,15 @@ export class ServedProjection<Doc> {
         done.abort();
       });
     } catch (error) {
-      this.refusal = error instanceof Error ? error : new Error(String(error));
+      this.refusal = asError(error);
       observer.stopped(error);
     } finally {
       this.serving = undefined;
     }
   }
 }
+
+const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));
 
 /** Where it can't be, the others wait for its ttl. */
 async function releaseIfPossible(lease: BuildLease): Promise<void> {

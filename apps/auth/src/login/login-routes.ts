@@ -1,4 +1,3 @@
-import type { EndpointUri } from '#domain';
 import type { ClientAuthentication } from '../oauth/client-authentication.js';
 import type { OAuthEndpoint, OAuthRequest } from '../oauth/oauth-route.js';
 import type { Login } from './login.js';
@@ -8,7 +7,7 @@ const OF_ENDPOINT = /^\/([^/]+)\/login$/;
 
 /** `POST /login` and `POST /{endpointUri}/login`: the token endpoints (RFC 6749 §3.2). */
 export function loginEndpoints(login: Login, authentication: ClientAuthentication): OAuthEndpoint[] {
-  const answer = async (request: OAuthRequest, endpointUri: EndpointUri | undefined) => {
+  const answer = async (request: OAuthRequest, endpointUri: string | undefined) => {
     const { parameters, authorization, id } = request;
     const { credentials, authenticationType, refreshToken: presented } = loginRequest(parameters, authorization);
     const authenticated = await authentication.authenticate(credentials, request, authenticationType);

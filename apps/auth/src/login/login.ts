@@ -4,11 +4,11 @@ import {
   type ActiveClient,
   type Assignment,
   DomainError,
-  type EndpointUri,
   type Instant,
   type SigningKeysState,
   compromisedKids,
   currentStaticToken,
+  isEndpointUri,
   momentOfIssue,
 } from '#domain';
 import { requireCommonClock } from '#event-log';
@@ -45,7 +45,7 @@ export class Login {
   async login(
     { client, generation }: AuthenticatedClient,
     refreshToken: string | undefined,
-    endpointUri: EndpointUri | undefined,
+    endpointUri: string | undefined,
     correlationId: string,
   ): Promise<IssuedTokens> {
     requireCommonClock(this.dependencies.book.log);
@@ -80,7 +80,9 @@ export class Login {
   }
 
   /** The client's assignment to the live subscription that owns the endpoint URI. */
-  private async endpointOf(client: ActiveClient, uri: EndpointUri): Promise<Assignment> {
+  private async endpointOf(client: ActiveClient, uri: string): Promise<Assignment> {
+    // Whatever stood in the path: what names no stream is asked of none.
+    if (!isEndpointUri(uri)) throw unauthorizedClient();
     const { endpointUris, subscriptions } = this.dependencies.book;
     const { state: claim } = await endpointUris.read(uri);
     if (claim.status === 'FREE') throw unauthorizedClient();

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { type ActiveClient, DomainError, type Instant, type RevokeToken, goodCredentials, slowestClock } from '#domain';
+import { requireCommonClock } from '#event-log';
 import { type RefreshFamily, familyEnd, familyOf, instantOf, isCompromised, isFamilyRevoked } from '#tokens';
 import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
 import { invalidGrant, tooManyRequests } from '../oauth/oauth-error.js';
@@ -24,12 +25,13 @@ export class Revocation {
 
   /**
    * Resolves when no node accepts the token any more, be it that it wasn't one. `client` is its authenticated state.
-   * Throws `OAuthError` (another client's token: RFC 7009 §2.1), `LogUnavailable`, `RevisionConflict`.
+   * Throws `OAuthError` (another client's token: RFC 7009 §2.1), `ClockApart`, `LogUnavailable`, `RevisionConflict`.
    */
   async revoke(token: string, client: ActiveClient, correlationId: string): Promise<void> {
     const revocable = this.refreshFamily(token) ?? (await this.accessToken(token, client));
     if (!revocable) return;
     if (revocable.clientId !== client.clientId) throw invalidGrant();
+    requireCommonClock(this.dependencies.book.log);
     const at = this.dependencies.now();
     if (!isRefusedForEver(revocable, client, at)) {
       await this.append({ type: 'RevokeToken', ...revocable.token, at }, client, correlationId);
@@ -66,7 +68,11 @@ export class Revocation {
   }
 }
 
-/** An ended generation and a revoked family never come back. An assignment may, so its token is revoked all the same. */
-const isRefusedForEver = ({ generation, family }: Revocable, client: ActiveClient, at: Instant): boolean =>
+/**
+ * What has expired by every clock, an ended generation and a revoked family never come back. An assignment may, so its
+ * token is revoked all the same.
+ */
+const isRefusedForEver = ({ generation, family, token }: Revocable, client: ActiveClient, at: Instant): boolean =>
+  token.expiresAt <= slowestClock(at) ||
   !goodCredentials(client, slowestClock(at)).some((good) => good.generation === generation) ||
   (family !== undefined && isFamilyRevoked(client, family));

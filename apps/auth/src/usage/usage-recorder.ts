@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import type { ClientId, Instant } from '#domain';
 import { type CallOptions, type EventLog, LogUnavailable } from '#event-log';
@@ -66,10 +67,13 @@ export class UsageRecorder {
     }, TICK_MS);
   }
 
-  /** Records what is left. What the log does not take now is lost, as in a crash. */
+  /** Records what is left, in 2 s. What the log does not take now is lost, as in a crash. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
-    await this.record({ deadlineMs: LAST_APPEND_DEADLINE_MS });
+    const givenUp = new AbortController();
+    const deadline = delay(LAST_APPEND_DEADLINE_MS, undefined, { signal: givenUp.signal }).catch(() => undefined);
+    await Promise.race([this.record({ deadlineMs: LAST_APPEND_DEADLINE_MS }), deadline]);
+    givenUp.abort();
   }
 
   /** Appends what was seen since the last time. Never rejects: what the log does not take stays for the next time. */
