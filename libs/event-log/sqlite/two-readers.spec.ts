@@ -60,6 +60,9 @@ describe('two processes on one file', () => {
         await append(stream.name, stream.length);
         stream.length += 1;
       } else {
+        // Without a place to begin at a read takes no look, but may follow one.
+        const last = await there.readStream(stream.name, { direction: 'backwards', limit: 1, consistency: 'strong' });
+        expect(last.map(({ revision }) => revision)).toEqual(stream.length === 0 ? [] : [BigInt(stream.length - 1)]);
         const from = Math.max(0, stream.length - random.between(0, 2));
         expect(await revisionsFrom(stream.name, from)).toEqual(
           Array.from({ length: stream.length - from }, (_, n) => BigInt(from + n)),
