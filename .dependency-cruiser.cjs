@@ -49,7 +49,11 @@ module.exports = {
       name: 'nothing-reaches-past-an-index',
       severity: 'error',
       from: { path: '^(apps|libs|test|bench|examples)/([^/]+)/([^/]+)/' },
-      to: { path: '^libs/', pathNot: ['/index\\.ts$', '^libs/$2/$3/'] },
+      // What SQLite's writer threads use: with the whole of a library's index each thread would be 19 MB larger.
+      to: {
+        path: '^libs/',
+        pathNot: ['/index\\.ts$', '^libs/$2/$3/', '^libs/(event-log/src/streams|read-models/src/names)\\.ts$'],
+      },
     },
     {
       name: 'adapters-only-where-they-are-chosen',

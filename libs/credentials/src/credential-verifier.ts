@@ -78,9 +78,9 @@ export class CredentialVerifier {
       concurrencyPerOwner: RUNS_PER_CLIENT,
       maxWaitingPerOwner: maxWaitingPerClient,
     });
-    const max = options.remembered ?? 100_000;
-    this.#verified = new LRUCache({ max });
-    this.#refused = new LRUCache({ max });
+    const bound = { maxSize: options.remembered ?? 100_000, sizeCalculation: () => 1 };
+    this.#verified = new LRUCache(bound);
+    this.#refused = new LRUCache(bound);
   }
 
   /** `undefined` for what was never minted for this client: it has not the form of a secret, or not this client's check. */

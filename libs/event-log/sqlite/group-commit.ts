@@ -1,6 +1,7 @@
-import { LOG_STREAM, type SerialisedEvent, isSealedBy } from '#event-log';
+import type { SerialisedEvent } from '#event-log';
 import type { Revision } from '#events';
 import type Database from 'libsql';
+import { LOG_STREAM, isSealedBy } from '../src/streams.js';
 import { whileBusy } from './schema.js';
 import type { AppendOutcome, AppendRequest } from './writer-protocol.js';
 

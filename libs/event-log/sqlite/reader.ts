@@ -66,7 +66,7 @@ export class Reader {
   private readonly anyOfStream;
   private readonly logRows;
   private readonly dataVersion;
-  private readonly ends = new LRUCache<string, StreamEnd>({ max: REMEMBERED_ENDS });
+  private readonly ends = new LRUCache<string, StreamEnd>({ maxSize: REMEMBERED_ENDS, sizeCalculation: () => 1 });
   private looking: Promise<bigint> | undefined;
   private readonly recent = new RecentRows();
   private readonly opened: string | undefined;

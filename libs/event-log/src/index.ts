@@ -10,4 +10,5 @@ export { PATIENCE_MS } from './patience.js';
 export * from './own-context.js';
 export * from './port.js';
 export * from './seal.js';
+export * from './streams.js';
 export * from './turns.js';

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { seal, upcast } from '#events';
 import { RevisionConflict } from './errors.js';
 import { ownContext } from './own-context.js';
-import { type EventLog, LOG_STREAM } from './port.js';
+import type { EventLog } from './port.js';
+import { LOG_STREAM } from './streams.js';
 
 /** The id that the log was given when it was first opened: checkpoints and consistency tokens carry it. */
 export async function identifyLog(log: EventLog, now: () => Date): Promise<string> {

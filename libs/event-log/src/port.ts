@@ -128,15 +128,5 @@ export interface EventLog {
   close(): Promise<void>;
 }
 
-/** Streams that are ours; all-log reads and subscriptions return nothing else. */
-export const OUR_STREAM_PREFIXES = ['consumerClient-', 'subscription-', 'endpointUri-', 'usage-'] as const;
-/** What the log says of itself: its id, and whether it is sealed. */
-export const LOG_STREAM = 'log';
-export const OUR_STREAMS = ['signingKeys', LOG_STREAM] as const;
-
-export const isOurStream = (stream: string): boolean =>
-  (OUR_STREAMS as readonly string[]).includes(stream) ||
-  OUR_STREAM_PREFIXES.some((prefix) => stream.startsWith(prefix));
-
 /** The largest sum of an append's data and metadata, in bytes of JSON (EventStoreDB's own limit). */
 export const MAX_APPEND_BYTES = 1_048_576;

@@ -2,10 +2,8 @@ import type { Instant } from '#domain';
 import { type LogSealed, type LogUnsealed, type RecordedEvent, seal } from '#events';
 import { RevisionConflict } from './errors.js';
 import { ownContext } from './own-context.js';
-import { type EventLog, LOG_STREAM } from './port.js';
-
-/** Whether a log is sealed whose stream `log` ends with an event of this type. */
-export const isSealedBy = (lastType: string | undefined): boolean => lastType === 'LogSealed';
+import type { EventLog } from './port.js';
+import { LOG_STREAM, isSealedBy } from './streams.js';
 
 /** Seals and unseals: they say where the book of record is written, and are no part of it. */
 export const isSealMarker = ({ stream, type }: Pick<RecordedEvent, 'stream' | 'type'>): boolean =>

@@ -35,7 +35,7 @@ export class RateLimit {
   private readonly now: () => number;
 
   constructor({ limit, windowSeconds = 60, maxKeys = 50_000, now = () => performance.now() }: RateLimitOptions) {
-    this.windows = new LRUCache({ max: maxKeys });
+    this.windows = new LRUCache({ maxSize: maxKeys, sizeCalculation: () => 1 });
     this.limit = limit;
     this.windowMs = windowSeconds * 1000;
     this.now = now;

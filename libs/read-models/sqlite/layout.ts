@@ -1,5 +1,6 @@
 import Database from 'libsql';
-import { type BuildName, type CollectionSchema, checkedField, parsedBuild } from '#read-models';
+import type { BuildName, CollectionSchema } from '#read-models';
+import { checkedField, parsedBuild } from '../src/names.js';
 import { Connection } from './connection.js';
 
 /** `CCRM`, in the file's header: a read store of ours, and no other database. */

@@ -26,7 +26,7 @@ export class TokenVerifier {
     private readonly ring: SigningKeyRing,
     { remembered = REMEMBERED_TOKENS }: { remembered?: number } = {},
   ) {
-    this.#verified = new LRUCache({ max: remembered });
+    this.#verified = new LRUCache({ maxSize: remembered, sizeCalculation: () => 1 });
   }
 
   /** The token where it was verified before: no keys are needed then. */
