@@ -1,6 +1,7 @@
 import {
   type BulkWriteResult,
   MongoBulkWriteError,
+  MongoInvalidArgumentError,
   MongoNetworkError,
   MongoServerError,
   MongoWriteConcernError,
@@ -46,6 +47,12 @@ describe('an error of the driver', () => {
     const shown = translated(error) as Error;
     expect(shown).not.toBeInstanceOf(ReadStoreUnavailable);
     expect(shown.message).toBe(`MongoDB refused it: ${error.codeName}`);
+  });
+
+  it('stops its reader: a document that the driver does not even send', () => {
+    const shown = translated(new MongoInvalidArgumentError('Document is larger than the maximum size 16777216'));
+    expect(shown).not.toBeInstanceOf(ReadStoreUnavailable);
+    expect(String(shown)).toContain('larger than the maximum size');
   });
 
   it('quotes no document', () => {

@@ -1,4 +1,10 @@
-import { MongoBulkWriteError, MongoError, MongoServerError, MongoWriteConcernError } from 'mongodb';
+import {
+  MongoBulkWriteError,
+  MongoError,
+  MongoInvalidArgumentError,
+  MongoServerError,
+  MongoWriteConcernError,
+} from 'mongodb';
 import { ReadStoreUnavailable } from '#read-models';
 
 /** Codes of the server's errors (https://www.mongodb.com/docs/manual/reference/error-codes/). */
@@ -43,5 +49,6 @@ export function translated(error: unknown): unknown {
     const message = `MongoDB refused it: ${error.codeName ?? error.code ?? error.name}`;
     return mayPass(error) ? new ReadStoreUnavailable(message) : new Error(message);
   }
+  if (error instanceof MongoInvalidArgumentError) return new Error(`MongoDB's driver refused it: ${error.message}`);
   return new ReadStoreUnavailable(`MongoDB does not answer: ${error.name}`, { cause: error });
 }
