@@ -41,7 +41,7 @@ export interface StoreApart {
   remove: () => Promise<void>;
 }
 
-/** What every adapter of the `EventLog` port does (DESIGN §4). */
+/** What every adapter of the `EventLog` port does. */
 export function eventLogContract(name: string, harness: EventLogHarness): void {
   describe(`${name} keeps the contract of the event log:`, () => {
     jest.setTimeout(60_000);

@@ -930,7 +930,7 @@ const tallies = (events: readonly MadeUpEvent[]): [string, string[]][] =>
     .toSorted(byCodePoint)
     .map((id) => [id, events.filter(({ ids }) => ids.includes(id)).map(({ eventId }) => eventId)]);
 
-/** The projector's rule (DESIGN §4) in its shortest form: read, fold what is new, write back, move the checkpoint. */
+/** The projector's rule in its shortest form: read, fold what is new, write back, move the checkpoint. */
 async function project(store: ReadStore, events: readonly MadeUpEvent[], batchSize: number): Promise<void> {
   for (;;) {
     const checkpoint = await store.checkpoint(BUILD);

@@ -14,6 +14,7 @@ interface Service {
   readonly healthcheck?: object;
   readonly volumes?: readonly string[];
   readonly secrets?: readonly string[];
+  readonly depends_on?: Readonly<Record<string, unknown>>;
 }
 interface Compose {
   readonly services: Readonly<Record<string, Service>>;
@@ -98,7 +99,12 @@ describe('docker-compose.yml', () => {
     const configuration = configurationFrom(rest);
     expect(configuration.publicUrl).toBe(given.PUBLIC_URL);
     expect(configuration.eventStoreDbUrl).toMatch(/^esdb:/);
-    expect(configuration.mongoDbUrl).toMatch(/^mongodb:/);
+    // Auth needs no read models.
+    if (name === 'auth') expect(configuration.mongoDbUrl).toBeUndefined();
+    else expect(configuration.mongoDbUrl).toMatch(/^mongodb:/);
+    expect(Object.keys(single.services[name]?.depends_on ?? {})).toEqual(
+      name === 'auth' ? ['eventstoredb'] : ['eventstoredb', 'mongodb'],
+    );
     const [node, program = ''] = command ?? [];
     expect(node).toBe('node');
     expect(existsSync(join(ROOT, program))).toBe(true);

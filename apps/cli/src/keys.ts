@@ -7,7 +7,7 @@ interface SubjectOptions {
   readonly subject: string;
 }
 
-/** `keys`: the signing keys of tokens (CREDENTIALS §3). */
+/** `keys`: the signing keys of tokens. */
 export const keysCommand = (): Command =>
   new Command('keys')
     .description('the keys that tokens are signed with')

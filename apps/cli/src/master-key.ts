@@ -4,7 +4,7 @@ import { credentialsByMasterKey } from './credentials-by-master-key.js';
 import { masterKeysOf } from './master-keys.js';
 import { configurationFrom, systemClock } from '#platform';
 
-/** `master-key`: taking the former master key out of use (CREDENTIALS §3). */
+/** `master-key`: taking the former master key out of use. */
 export const masterKeyCommand = (): Command =>
   new Command('master-key')
     .description('replace the master key (MASTER_KEY the new one, MASTER_KEY_PREVIOUS the former)')

@@ -21,7 +21,7 @@ interface FoundClient {
 const AT_ONCE = 16;
 const PROGRESS_EVERY = 1000;
 
-/** `tokens end`: break glass (CREDENTIALS §8). */
+/** `tokens end`: break glass. */
 export const tokensCommand = (): Command =>
   new Command('tokens').description('the tokens of consumer clients').addCommand(
     new Command('end')

@@ -44,7 +44,7 @@ export interface OfferedSecret {
 /**
  * Tells which of a client's good generations a secret is.
  *
- * The order is check, memory, Argon2 (CREDENTIALS §2); callers read the client's state after the check. Memory holds
+ * The order is check, memory, Argon2; callers read the client's state after the check. Memory holds
  * keyed MACs of (secret, client id) under a key that only this process has ever had, so it reveals no secret. A verdict
  * is remembered beside the verifier that it is about, and found again for that very one only: after a rotation it is no
  * one's. A pair that was verified once had a good check, which need not be computed again.

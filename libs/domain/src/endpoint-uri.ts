@@ -10,7 +10,7 @@ export const endpointUriStream = (uri: EndpointUri) => `endpointUri-${uri}` as c
 
 const SLUG = /^[a-z0-9][a-z0-9-]{2,62}$/;
 
-/** First path segments that the service itself answers, now or by its contract (DESIGN §5). */
+/** First path segments that the service itself answers, now or by its contract. */
 const RESERVED: ReadonlySet<string> = new Set([
   'admin', 'api', 'assets', 'authorize', 'docs', 'favicon', 'gateway', 'health', 'introspect', 'jwks', 'login',
   'logout', 'metrics', 'oauth', 'openapi', 'portal', 'revoke', 'static', 'token', 'well-known',

@@ -16,7 +16,7 @@ const ALL_STREAMS = '$all';
 
 type Send = (link: Link, deadline: Deadline) => Promise<RecordedEvent[]>;
 
-/** Reads that see every append that was acknowledged, on any node, before their caller asked (DESIGN §4). */
+/** Reads that see every append that was acknowledged, on any node, before their caller asked. */
 export class StrongReads {
   private readonly connection: Connection;
   readonly fences: Fences;

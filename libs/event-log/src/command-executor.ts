@@ -73,7 +73,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     private readonly aggregate: Aggregate<Id, State, Command, Event>,
   ) {}
 
-  /** The stream's state now: a strong read (DESIGN §4). Throws `LogUnavailable`, after `PATIENCE_MS` at the latest. */
+  /** The stream's state now: a strong read. Throws `LogUnavailable`, after `PATIENCE_MS` at the latest. */
   read(id: Id): Promise<Folded<State>> {
     return this.readStream(this.aggregate.stream(id), new Patience());
   }

@@ -26,7 +26,7 @@ export interface StreamReadOptions extends CallOptions {
   readonly direction?: 'forwards' | 'backwards';
   readonly limit?: number;
   /**
-   * `strong`: sees every append that was acknowledged on any node before the call (DESIGN §4); what decides must ask
+   * `strong`: sees every append that was acknowledged on any node before the call; what decides must ask
    * for it. `any` (default): may lag behind.
    */
   readonly consistency?: 'strong' | 'any';
@@ -101,7 +101,7 @@ export interface EventLog {
   readStream(stream: string, options?: StreamReadOptions): Promise<RecordedEvent[]>;
 
   /**
-   * Our streams only (DESIGN §4), whatever else lives in the same store. `limit` defaults to 500. It looks through what
+   * Our streams only, whatever else lives in the same store. `limit` defaults to 500. It looks through what
    * other applications have written there, so what may lie far behind is asked for by `eventAt`, `end` and `subscribe`.
    */
   readAll(options?: LogReadOptions): Promise<RecordedEvent[]>;

@@ -37,7 +37,7 @@ export type UpcastEvent = Omit<RecordedEvent, 'type' | 'data'> & LogEvent;
 
 interface Version<Data extends object = object> {
   readonly schema: new () => Data;
-  /** Fields that the hash chain, and all that leaves the log, know by their SHA-256 only (CREDENTIALS §2). */
+  /** Fields that the hash chain, and all that leaves the log, know by their SHA-256 only. */
   readonly sensitive?: readonly ('verifier' | 'wrappedKey')[];
   /** Data of this version as data of the next; absent on the current one. */
   upcast?(data: object): object;

@@ -20,19 +20,19 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /** A paused leader may be replaced after 5 s (EventStoreDB's time-outs): what is older proves nothing. */
 const MAX_FENCE_AGE_MS = 4_000;
 
-/** Every token holds it twice, in `iss` and `aud`, and has at most 2 KB (CREDENTIALS §4). */
+/** Every token holds it twice, in `iss` and `aud`, and has at most 2 KB. */
 const MAX_PUBLIC_URL_LENGTH = 256;
 
 const TOKEN_ALGORITHMS = ['EdDSA', 'RS256'] as const;
 
-/** The marketplace's own issuer of management tokens (CREDENTIALS §6). */
+/** The marketplace's own issuer of management tokens. */
 export interface ManagementIssuer {
   readonly issuer: string;
   readonly jwksUrl: URL;
   readonly audience: string;
 }
 
-/** Where the gateway check finds the endpoint that is called: one place, the others are ignored (CREDENTIALS §7). */
+/** Where the gateway check finds the endpoint that is called: one place, the others are ignored. */
 const GATEWAY_URI_SOURCES = ['header', 'x-original-uri', 'x-forwarded-uri', 'path'] as const;
 
 /** How gateways talk to the gateway check. */
@@ -55,7 +55,7 @@ export interface RateLimits {
   readonly loginPerAddress: number;
 }
 
-/** Everything that the environment decides (DESIGN §7). */
+/** Everything that the environment decides. */
 export interface Configuration {
   /** 0: any free port. */
   readonly port: number;

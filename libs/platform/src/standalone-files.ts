@@ -16,7 +16,7 @@ import { ConfigurationError, gatewaySecretIn, masterKeyIn } from './configuratio
 /** Where the standalone keeps its master key: 32 bytes in base64. Losing it loses every credential. */
 export const masterKeyPath = (dataDir: string): string => join(dataDir, 'master.key');
 
-/** Where the bootstrap administrator's token lies (CREDENTIALS §6). */
+/** Where the bootstrap administrator's token lies. */
 export const adminTokenPath = (dataDir: string): string => join(dataDir, 'admin.token');
 
 /** What gateways send as `X-Gateway-Secret`: 32 random bytes in base64url. */

@@ -4,8 +4,8 @@ import type { StoredDocument } from './port.js';
 import type { FollowedEvent, Projection } from './projection.js';
 
 /**
- * An event of a client as it was stored, whole but for its sensitive fields, which are replaced by their hashes
- * (CREDENTIALS §2): the hash chain can be verified from it. Never upcast: that would change what was hashed.
+ * An event of a client as it was stored, whole but for its sensitive fields, which are replaced by their hashes: the hash
+ * chain can be verified from it. Never upcast: that would change what was hashed.
  */
 export interface HistoryDocument extends EventMetadata {
   readonly clientId: string;

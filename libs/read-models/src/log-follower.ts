@@ -65,7 +65,7 @@ export interface FollowOptions {
 }
 
 /**
- * The one loop by which everything reads the log (DESIGN §4): apply a batch, then store its checkpoint. Resolves when
+ * The one loop by which everything reads the log: apply a batch, then store its checkpoint. Resolves when
  * the signal aborts. What may pass (`LogUnavailable`, `ReadStoreUnavailable`) is retried; it rejects with
  * `ProjectionStopped` at an event that can't be applied, and with `RebuildNeeded` when the checkpoint is not of this log.
  */

@@ -35,7 +35,7 @@ export interface CollectionSchema {
   readonly arrayIndexes?: readonly string[];
 }
 
-/** One build of one projection: `<projection>_v<version>_<n>` (DESIGN §4). */
+/** One build of one projection: `<projection>_v<version>_<n>`. */
 export type BuildName = `${string}_v${number}_${number}`;
 
 export type FieldValue = string | number | boolean;

@@ -22,7 +22,7 @@ export interface ManagementTokenRequest {
 }
 
 /**
- * The built-in issuer of management tokens, for development, tests and the first steps (CREDENTIALS §6). Its Ed25519
+ * The built-in issuer of management tokens, for development, tests and the first steps. Its Ed25519
  * key is derived from the master key, so it needs no storage and is never one of the consumers' ring.
  */
 export class BootstrapIssuer {

@@ -1,4 +1,4 @@
-/** All that a management token may allow (DESIGN §5). */
+/** All that a management token may allow. */
 export const MANAGEMENT_SCOPES = [
   'clients:write',
   'clients:read',

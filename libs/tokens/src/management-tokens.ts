@@ -67,7 +67,7 @@ const REMEMBERED_TOKENS = 10_000;
 /** How long a verified token is believed without asking the issuer's keys again. */
 const REMEMBERED_MS = 60_000;
 
-/** Checks the bearer tokens of `/v1` (CREDENTIALS §6). */
+/** Checks the bearer tokens of `/v1`. */
 export class ManagementTokenVerifier {
   readonly #now: () => Date;
   readonly #verifyJwt: (token: string, now: Date) => Promise<VerifiedClaims>;

@@ -91,7 +91,7 @@ export class SigningKeyRing {
     else if (next && signsFrom(next) <= this.at()) await this.activate(next);
   }
 
-  /** A strong read (DESIGN §4). Throws `LogUnavailable`. */
+  /** A strong read. Throws `LogUnavailable`. */
   async state(): Promise<SigningKeysState> {
     return (await this.keys.read()).state;
   }

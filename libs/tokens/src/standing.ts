@@ -30,7 +30,7 @@ export type TokenRefusal =
   | 'SUBSCRIPTION_NOT_LIVE'
   | 'NOT_ASSIGNED';
 
-/** What CREDENTIALS §1 makes of a token now. */
+/** What a token is good for now, or why for nothing. */
 export type Standing =
   | {
       readonly active: true;
@@ -49,7 +49,7 @@ export interface DecidingStates {
   readonly keys: SigningKeysState;
 }
 
-/** Judges a verified token by CREDENTIALS §1: pure. `issuer` is `PUBLIC_URL` without a slash at its end. */
+/** Judges a verified token: pure. `issuer` is `PUBLIC_URL` without a slash at its end. */
 export function standingOf(
   { kid, claims }: VerifiedToken,
   { client, subscription, keys }: DecidingStates,

@@ -47,7 +47,7 @@ const LONGEST_PAUSE_MS = 5_000;
 /**
  * What the gateway check needs to know, in memory: filled on first use, kept current by a subscription to the log. It
  * says nothing while it is behind by more than `maxLagMs`; silence of the log proves nothing, only markers of this
- * process do that came back through the subscription (CREDENTIALS §7).
+ * process do that came back through the subscription.
  */
 export class ClientDirectory {
   private readonly clients;

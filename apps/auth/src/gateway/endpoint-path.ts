@@ -2,7 +2,7 @@ import { type EndpointUri, isEndpointUri } from '#domain';
 
 /**
  * The endpoint that a consumer's request target (`/{endpointUri}/…`) names: its first segment, byte for byte.
- * `undefined` for a path that a gateway or a provider may take for another than it looks like (CREDENTIALS §7).
+ * `undefined` for a path that a gateway or a provider may take for another than it looks like.
  */
 export function endpointOfPath(target: string): EndpointUri | undefined {
   const [path = ''] = target.split('?', 1);

@@ -32,7 +32,7 @@ export type CheckAnswer =
 /** Nothing that is still to come by can turn them: the log need not be asked. */
 const FINAL: ReadonlySet<TokenRefusal> = new Set(['EXPIRED', 'NOT_YET_VALID', 'OTHER_ISSUER', 'CLIENT_NOT_ACTIVE']);
 
-/** Decides on a call of an API: by the client directory while that is current, else by strong reads (CREDENTIALS §7). */
+/** Decides on a call of an API: by the client directory while that is current, else by strong reads. */
 export class GatewayCheck {
   private readonly lookedAt;
   private readonly isSecret;

@@ -44,7 +44,7 @@ async function principalOf(
   bearer: string,
   managementTokens: ManagementTokenVerifier | undefined,
 ): Promise<ManagementPrincipal | undefined> {
-  // The administrator's token is no JWT, and good at `/v1` only (CREDENTIALS §6).
+  // The administrator's token is no JWT, and good at `/v1` only.
   if (!managementTokens || !bearer.includes('.')) return undefined;
   try {
     return await managementTokens.verify(bearer);

@@ -23,7 +23,7 @@ export type IntrospectionAnswer =
 
 const INACTIVE: IntrospectionAnswer = { active: false };
 
-/** Says whether a token is good now, by strong reads after the request came (CREDENTIALS §1, §5). */
+/** Says whether a token is good now, by strong reads after the request came. */
 @Injectable()
 export class Introspection {
   constructor(

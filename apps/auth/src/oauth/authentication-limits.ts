@@ -10,7 +10,7 @@ import {
 import { type OAuthError, invalidClient, tooManyRequests } from './oauth-error.js';
 
 /**
- * Counts authentications of clients (CREDENTIALS §8), each kind in a table of its own, so that nobody spends what is
+ * Counts authentications of clients, each kind in a table of its own, so that nobody spends what is
  * another's: good ones by client; refused ones with a good check, of someone who once held a secret of the client, by
  * client too; made-up ones by address. Only what was refused anyway is refused for an address.
  */

@@ -12,7 +12,7 @@ export interface AuthenticatedClient {
   readonly generation: number;
 }
 
-/** Tells who a client is by its id and secret (CREDENTIALS §2). */
+/** Tells who a client is by its id and secret. */
 @Injectable()
 export class ClientAuthentication {
   constructor(

@@ -15,7 +15,7 @@ interface Revocable {
   readonly token: Pick<RevokeToken, 'kind' | 'tokenId' | 'issuedAt' | 'expiresAt'>;
 }
 
-/** Ends tokens by an event in their client's own stream (RFC 7009, CREDENTIALS §4). */
+/** Ends tokens by an event in their client's own stream (RFC 7009). */
 @Injectable()
 export class Revocation {
   constructor(

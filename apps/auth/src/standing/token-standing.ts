@@ -12,7 +12,7 @@ export interface StatesAtHand {
 
 /**
  * Whether a presented token is good now: its client, its subscription and the signing keys are read strongly, after the
- * request came (CREDENTIALS §1). A check on other states takes `verifier` and the pure `standingOf`.
+ * request came. A check on other states takes `verifier` and the pure `standingOf`.
  */
 @Injectable()
 export class TokenStanding {

@@ -69,7 +69,7 @@ function commandRequest(request: FastifyRequest): CommandRequest {
   return { context, caller, isNew: key === undefined, ...(ifMatch === undefined ? {} : { ifMatch }) };
 }
 
-/** Namespace of command ids made from idempotency keys (CREDENTIALS §2). */
+/** Namespace of command ids made from idempotency keys. */
 const COMMAND_NAMESPACE = '6f2a4f0e-6f1d-5c0a-9b57-1b0e8f8d7c11';
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
 

@@ -27,7 +27,7 @@ export const RequiresScope = (scope: ManagementScope) => SetMetadata(SCOPE, scop
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
 
-/** Authenticates, checks the scope, finds the workspace and counts the request: CREDENTIALS §6, §8. */
+/** Authenticates, checks the scope, finds the workspace and counts the request. */
 @Injectable()
 export class ManagementGuard implements CanActivate {
   private readonly rate: RateLimit;
