@@ -7,6 +7,7 @@ import Database from 'libsql';
 import { type ReadStore, ReadStoreUnavailable } from '#read-models';
 import { openSqliteReadStore, pageStatement } from '#read-models/sqlite';
 import { lists, notes, readStoreContract, type TestReadStore } from './read-store.js';
+import { testWithFileLimits } from '../support/file-limits.js';
 
 const BUILD = 'notes_v1_1';
 
@@ -205,10 +206,12 @@ describe('the SQLite read store', () => {
     expect(await store.read(BUILD, acknowledged)).toHaveLength(acknowledged.length);
   });
 
-  it('answers ReadStoreUnavailable while files can’t grow, loses nothing, and goes on when they can', async () => {
-    const full = inProcess(
-      server.file,
-      `const { execFileSync } = require('node:child_process');
+  testWithFileLimits(
+    'answers ReadStoreUnavailable while files can’t grow, loses nothing, and goes on when they can',
+    async () => {
+      const full = inProcess(
+        server.file,
+        `const { execFileSync } = require('node:child_process');
        const limit = (size) => execFileSync('prlimit', ['--pid', String(process.pid), '--fsize=' + size + ':unlimited']);
        const write = (id) => store.write('notes_v1_1', [
          { id, expected: undefined, position: '0001', revision: 0n, doc: { text: 'x'.repeat(50_000) } }]);
@@ -220,16 +223,17 @@ describe('the SQLite read store', () => {
        await write('last');
        console.log(JSON.stringify({ refusal: refusal.name, written, during, after: await store.count('notes_v1_1') }));
        await store.close();`,
-    );
-    let output = '';
-    full.stdout?.on('data', (chunk) => (output += String(chunk)));
-    expect(await finished(full)).toBe(0);
-    const { refusal, written, during, after } = JSON.parse(output) as Record<string, unknown>;
-    expect(refusal).toBe('ReadStoreUnavailable');
-    expect(written).toBeGreaterThan(5);
-    expect(during).toBe(written);
-    expect(after).toBe(Number(written) + 1);
-  });
+      );
+      let output = '';
+      full.stdout?.on('data', (chunk) => (output += String(chunk)));
+      expect(await finished(full)).toBe(0);
+      const { refusal, written, during, after } = JSON.parse(output) as Record<string, unknown>;
+      expect(refusal).toBe('ReadStoreUnavailable');
+      expect(written).toBeGreaterThan(5);
+      expect(during).toBe(written);
+      expect(after).toBe(Number(written) + 1);
+    },
+  );
 });
 
 /** Runs `body` in a process of its own, with `store` open on the file and `notes` at hand. */

@@ -7,6 +7,7 @@ import { eventually } from '../support/http.js';
 import { apiKeyLogin } from '../support/login.js';
 import { Portal, readAfter } from '../support/portal.js';
 import { Standalone } from '../support/standalone.js';
+import { testWithFileLimits } from '../support/file-limits.js';
 
 jest.setTimeout(120_000);
 
@@ -44,7 +45,7 @@ function limitFiles({ pid }: Standalone): () => void {
   };
 }
 
-test(
+(mounted ? test : testWithFileLimits)(
   `on a full ${mounted ? 'tmpfs' : 'disk (files that may not grow)'} commands are refused with 503, nothing is lost, ` +
     'and all is well when space returns',
   async () => {

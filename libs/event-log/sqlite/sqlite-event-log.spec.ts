@@ -8,6 +8,7 @@ import { type EventLog, LogUnavailable } from '#event-log';
 import { NotAnEventLog, openSqliteEventLog } from '#event-log/sqlite';
 import { EventLogProcess, type ProcessOutcome } from '../../../test/support/event-log-process.js';
 import { newEvent, newEvents } from '../../../test/support/events.js';
+import { testWithFileLimits } from '../../../test/support/file-limits.js';
 
 jest.setTimeout(60_000);
 
@@ -205,7 +206,7 @@ describe('durability', () => {
 });
 
 describe('trouble', () => {
-  it('a file that may not grow refuses appends, loses nothing, and goes on when it may', async () => {
+  testWithFileLimits('a file that may not grow refuses appends, loses nothing, and goes on when it may', async () => {
     const limited = await EventLogProcess.open(file, ['prlimit', '--fsize=1000000:unlimited', '--']);
     const outcomes: ProcessOutcome[] = [];
     for (let round = 0; round < 8; round++) outcomes.push(...(await limited.append(newStreams(4), 50_000)));

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { DynamicModule } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type Configuration, configurationFrom } from './configuration.js';
@@ -17,6 +18,9 @@ export interface ProcessParts {
   readonly onOpen?: (url: string) => void;
 }
 
+/** How long a start that failed waits for the stores that it has begun to open, in milliseconds. */
+const CLOSE_PATIENCE_MS = 2_000;
+
 type Compose = (configuration: Configuration, logger: Logger) => ProcessParts | Promise<ProcessParts>;
 
 /**
@@ -24,18 +28,22 @@ type Compose = (configuration: Configuration, logger: Logger) => ProcessParts | 
  * against (a wrong variable, a taken port, a master key of another log) is printed in one line and ends it with 1.
  */
 export function runProcess(compose: Compose): void {
-  start(compose).catch((error: unknown) => {
+  const dependencies: ProcessDependency[] = [];
+  start(compose, dependencies).catch(async (error: unknown) => {
     console.error(error instanceof Error ? `${error.name}: ${error.message}` : 'The start failed');
+    // The threads of a store that is being opened must not be torn down under it.
+    await Promise.race([Promise.allSettled(dependencies.map((each) => each.close())), delay(CLOSE_PATIENCE_MS)]);
     process.exit(1);
   });
 }
 
-async function start(compose: Compose): Promise<void> {
+async function start(compose: Compose, begun: ProcessDependency[]): Promise<void> {
   // Whatever it makes is its owner's: event logs hold verifiers and wrapped keys.
   process.umask(0o077);
   const configuration = configurationFrom(process.env);
   const logger = createLogger(configuration.logLevel);
   const { module, dependencies, extend, onListening, onOpen } = await compose(configuration, logger);
+  begun.push(...dependencies);
   const application = await createHttpApplication(module, configuration, logger, dependencies);
   extend?.(application.nest);
   application.closeOnSignals();

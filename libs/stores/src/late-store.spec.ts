@@ -62,10 +62,12 @@ describe('a store that comes late', () => {
       close: (opened) => Promise.resolve(void closed.push(opened)),
     });
     const closing = store.close();
+    // Who ends the process before would tear down the threads of a store that is being opened.
+    expect(await settled(closing)).toBe('pending');
     arrive('the log');
     await closing;
-    expect(await settled(store.opened)).toBe('pending');
     expect(closed).toEqual(['the log']);
+    expect(await settled(store.opened)).toBe('pending');
   });
 
   it('that no waiting helps to get is a failure', async () => {

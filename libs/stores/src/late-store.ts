@@ -22,6 +22,8 @@ export class LateStore<Store> implements ProcessDependency {
   /** Rejects with what no waiting helps against; never settles where it was closed before the store came. */
   readonly opened: Promise<Store>;
   private store: Store | undefined;
+  /** The last one to open it; settled when it has ended. */
+  private attempt: Promise<unknown> = Promise.resolve();
   private readonly waiting = new AbortController();
 
   constructor(private readonly options: LateStoreOptions<Store>) {
@@ -41,10 +43,11 @@ export class LateStore<Store> implements ProcessDependency {
     await this.options.check(this.current);
   }
 
+  /** Resolves when nothing of it is left, also of an attempt to open it that was under way. */
   async close(): Promise<void> {
     this.waiting.abort();
-    if (this.store === undefined) return;
-    await this.options.close(this.store);
+    await this.attempt;
+    if (this.store !== undefined) await this.options.close(this.store);
   }
 
   private async open(): Promise<Store> {
@@ -58,12 +61,17 @@ export class LateStore<Store> implements ProcessDependency {
         logger.info(`the ${name} is there`);
       },
     };
-    await untilAborted(signal, observer, async (recovered) => {
+    const attempt = async (recovered: () => void) => {
       const store = await open();
       if (signal.aborted) return close(store);
       this.store = store;
       recovered();
       this.waiting.abort();
+    };
+    await untilAborted(signal, observer, (recovered) => {
+      const attempted = attempt(recovered);
+      this.attempt = Promise.allSettled([attempted]);
+      return attempted;
     });
     return this.store ?? new Promise<never>(() => undefined);
   }
