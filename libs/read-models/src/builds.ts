@@ -54,14 +54,16 @@ export class ServedProjection<Doc> {
 
   /** `undefined` until it is known which build to feed, and while another process feeds it. */
   status(): ProjectorStatus | undefined {
-    const { projector, failure, lease } = this;
-    const { projection } = this.options;
+    const { failure, lease } = this;
     if (failure) {
-      const build = lease?.build ?? buildName(projection, 1);
-      const [position, lagSeconds] = [undefined, undefined];
-      return { projection: projection.name, build, state: 'stopped', position, lagSeconds, error: failure };
+      const { projection } = this.options;
+      return {
+        projection: projection.name,
+        build: lease?.build ?? buildName(projection, 1),
+        ...{ state: 'stopped', position: undefined, lagSeconds: undefined, error: failure },
+      };
     }
-    const status = projector?.status();
+    const status = this.projector?.status();
     return status && this.refusal ? { ...status, state: 'stopped', error: this.refusal } : status;
   }
 
