@@ -8,6 +8,7 @@ import { refresh, refreshTokenOf } from '../support/oauth.js';
 import { ProgramClock } from '../support/program-clock.js';
 import { processSecrets } from '../support/process-secrets.js';
 import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
+import { PROJECTIONS } from '../support/projections.js';
 import { type Environment, type Readiness, Service, type ServiceName } from '../support/service.js';
 import { ProductionPair, type StorePair, sqlitePair } from '../support/store-pair.js';
 
@@ -150,7 +151,7 @@ function processes(createPair: () => Promise<StorePair>): void {
   it('are live and say what is missing while the stores are, log it once, and work when they come', async () => {
     const [management, auth, projector] = await startAll();
     const readModels = ['read model clients', 'read model history', 'read model subscriptions'];
-    const projections = ['clients', 'subscriptions', 'history', 'assignments'].map((name) => `projection ${name}`);
+    const projections = PROJECTIONS.map((name) => `projection ${name}`);
     expect(await missing(management)).toEqual([503, ['event log', 'read store', ...readModels]]);
     expect(await missing(auth)).toEqual([503, ['event log']]);
     expect(await missing(projector)).toEqual([503, ['event log', 'read store', ...projections]]);

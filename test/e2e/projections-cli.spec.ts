@@ -9,6 +9,7 @@ import { eventsIn, withEventLog } from '../support/audit.js';
 import { Cli, type CliResult } from '../support/cli.js';
 import { eventually } from '../support/http.js';
 import { Portal, readAfter } from '../support/portal.js';
+import { PROJECTIONS } from '../support/projections.js';
 import { Standalone } from '../support/standalone.js';
 
 jest.setTimeout(60_000);
@@ -62,7 +63,7 @@ describe('an operator', () => {
   it('lists every projection, with the build that is served, how far it is, and who works at it', async () => {
     const rows = await listed();
     expect(rows.map(([name, version, build, served]) => [name, version, build, served])).toEqual(
-      ['clients', 'subscriptions', 'history', 'assignments'].map((name) => [name, '1', `${name}_v1_1`, 'served']),
+      PROJECTIONS.map((name) => [name, '1', `${name}_v1_1`, 'served']),
     );
     for (const [, , , , position, lease] of rows) {
       expect(position).toMatch(/^\d{20}$/);

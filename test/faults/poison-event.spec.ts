@@ -7,6 +7,7 @@ import { withEventLog } from '../support/audit.js';
 import { type Answer, eventually, send } from '../support/http.js';
 import { oauthErrorOf, oauthLogin } from '../support/login.js';
 import { type NewClient, Portal, readAfter } from '../support/portal.js';
+import { PROJECTIONS } from '../support/projections.js';
 import { Standalone } from '../support/standalone.js';
 
 jest.setTimeout(60_000);
@@ -69,11 +70,9 @@ async function expectStopped(projections: readonly string[]): Promise<void> {
   );
   expect(down).toEqual({ status: 503, down: projections.map((name) => `projection ${name}`) });
   const { text } = await send('GET', standalone.url, '/metrics');
-  for (const name of ALL)
+  for (const name of PROJECTIONS)
     expect(text).toContain(`projection_stopped{projection="${name}"} ${projections.includes(name) ? 1 : 0}`);
 }
-
-const ALL = ['clients', 'subscriptions', 'history', 'assignments'];
 
 /** The log reaches us after the answers. */
 const printed = (what: string) =>
@@ -132,8 +131,8 @@ it('an event that one projection can not fold stops that one, visibly, and nothi
 it('an event of an unknown type stops all who read the log, while logins and commands of other clients go on', async () => {
   const place = await poison(poisoned, ofUnknownType);
   for (const life of ['as it comes', 'after a restart']) {
-    await expectStopped(ALL);
-    for (const name of ALL) await printed(`${name} can't apply ConsumerClientTeleported ${place}`);
+    await expectStopped(PROJECTIONS);
+    for (const name of PROJECTIONS) await printed(`${name} can't apply ConsumerClientTeleported ${place}`);
 
     const renamed = await portal.rename(other.clientId, `Orders ${life}`);
     expect(renamed.status).toBe(200);

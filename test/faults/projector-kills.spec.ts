@@ -3,13 +3,13 @@ import { eventually } from '../support/http.js';
 import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
 import { PortalLoad } from '../support/portal-load.js';
 import { ProductionSite } from '../support/production-site.js';
+import { PROJECTIONS } from '../support/projections.js';
 import { Random } from '../support/random.js';
 import type { Service } from '../support/service.js';
 
 /** Each kill costs the next projector the former's lease, 2 s. */
 jest.setTimeout(240_000);
 
-const PROJECTIONS = ['clients', 'subscriptions', 'history', 'assignments'];
 const KILLS = 20;
 const LONGEST_LIFE_MS = 600;
 

@@ -5,12 +5,11 @@ import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
 import { type Portal, readAfter } from '../support/portal.js';
 import { PortalLoad } from '../support/portal-load.js';
 import { ProductionSite } from '../support/production-site.js';
+import { PROJECTIONS } from '../support/projections.js';
 import type { Service } from '../support/service.js';
 
 /** Servers and processes start in each test, and a caller may wait for its deadline in each outage. */
 jest.setTimeout(120_000);
-
-const PROJECTIONS = ['clients', 'subscriptions', 'history', 'assignments'];
 
 /** `OUTAGE_SEED` repeats the commands of a run that failed. */
 const seed = Number(process.env.OUTAGE_SEED ?? Math.floor(Math.random() * 2 ** 32));

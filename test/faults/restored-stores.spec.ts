@@ -5,11 +5,10 @@ import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaught
 import { type Answer, eventually, send } from '../support/http.js';
 import { oauthErrorOf, oauthLogin } from '../support/login.js';
 import { Portal, readAfter } from '../support/portal.js';
+import { PROJECTIONS } from '../support/projections.js';
 import { Standalone } from '../support/standalone.js';
 
 jest.setTimeout(60_000);
-
-const PROJECTIONS = ['clients', 'subscriptions', 'history', 'assignments'];
 
 let folder: string;
 let dataDir: string;

@@ -22,7 +22,7 @@ export const operatorContext = (subject: string, workspaceId?: WorkspaceId): Com
   };
 };
 
-/** Works on the event log of this environment, beside the processes that run. Throws `ClockApart`, and where none was begun. */
+/** Works on this environment's event log, beside the processes that run. Throws `ClockApart`, and where none was begun. */
 export async function withBook<T>(work: (book: BookOfRecord) => Promise<T>): Promise<T> {
   const log = await openEventLog(configurationFrom(process.env), { create: false });
   try {

@@ -78,6 +78,7 @@ export class CredentialVerifier {
       concurrencyPerOwner: RUNS_PER_CLIENT,
       maxWaitingPerOwner: maxWaitingPerClient,
     });
+    // By size, not `max`, which would take its tables at once.
     const bound = { maxSize: options.remembered ?? 100_000, sizeCalculation: () => 1 };
     this.#verified = new LRUCache(bound);
     this.#refused = new LRUCache(bound);

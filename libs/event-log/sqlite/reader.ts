@@ -66,6 +66,7 @@ export class Reader {
   private readonly anyOfStream;
   private readonly logRows;
   private readonly dataVersion;
+  /** Bounded by size, not by `max`, which would take its tables at once. */
   private readonly ends = new LRUCache<string, StreamEnd>({ maxSize: REMEMBERED_ENDS, sizeCalculation: () => 1 });
   private looking: Promise<bigint> | undefined;
   private readonly recent = new RecentRows();

@@ -83,8 +83,8 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
    * for a command that was carried out before. Its `at` is lifted to the stream's last moment.
    *
    * Throws the decider's `DomainError`; `CommandIdReused`; `PreconditionFailed`; `RevisionConflict` when others won
-   * 10 times running; `ClockApart`; `LogUnavailable` (then the command may have been carried out, and may be sent again), also when
-   * it and those whose turn was before have waited for the log for `PATIENCE_MS`.
+   * 10 times running; `ClockApart`; `LogUnavailable` (then the command may have been carried out, and may be sent
+   * again), also when it and those whose turn was before have waited for the log for `PATIENCE_MS`.
    */
   execute(
     id: Id,

@@ -35,6 +35,7 @@ export class RateLimit {
   private readonly now: () => number;
 
   constructor({ limit, windowSeconds = 60, maxKeys = 50_000, now = () => performance.now() }: RateLimitOptions) {
+    // By size, not `max`, which would take its tables at once.
     this.windows = new LRUCache({ maxSize: maxKeys, sizeCalculation: () => 1 });
     this.limit = limit;
     this.windowMs = windowSeconds * 1000;

@@ -1,6 +1,6 @@
 import { type BuildComparison, compareBuilds } from './build-comparison.js';
 import { BuildLease } from './build-lease.js';
-import { BuildsDiffer, NotReady, ProjectionStopped, RebuildNeeded, RebuildOvertaken } from './errors.js';
+import { BuildsDiffer, NotReady, ProjectionStopped, RebuildNeeded, RebuildOvertaken, asError } from './errors.js';
 import { type OutageObserver, mayPass, pause, untilAborted } from './log-follower.js';
 import type { BuildName, CollectionSchema, ReadStore } from './port.js';
 import { type FeedOptions, Projector, type ProjectorStatus } from './projector.js';
@@ -182,8 +182,6 @@ export class ServedProjection<Doc> {
     }
   }
 }
-
-const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));
 
 /** Where it can't be, the others wait for its ttl. */
 async function releaseIfPossible(lease: BuildLease): Promise<void> {

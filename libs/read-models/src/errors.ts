@@ -105,3 +105,6 @@ export class RebuildOvertaken extends Error {
     super(`Another rebuild of ${projection} came first`);
   }
 }
+
+/** What was thrown, for those who keep it. */
+export const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));

@@ -65,8 +65,8 @@ export interface FollowOptions {
 }
 
 /**
- * The one loop by which everything reads the log: apply a batch, then store its checkpoint. Resolves when
- * the signal aborts. What may pass (`LogUnavailable`, `ReadStoreUnavailable`) is retried; it rejects with
+ * The one loop by which everything reads the log: apply a batch, then store its checkpoint. Resolves when the signal
+ * aborts. What may pass (`LogUnavailable`, `ReadStoreUnavailable`) is retried; it rejects with
  * `ProjectionStopped` at an event that can't be applied, and with `RebuildNeeded` when the checkpoint is not of this log.
  */
 export const follow = (options: FollowOptions): Promise<void> =>

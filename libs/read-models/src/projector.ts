@@ -1,6 +1,6 @@
 import type { EventLog } from '#event-log';
 import type { Position } from '#events';
-import { CheckpointMoved } from './errors.js';
+import { CheckpointMoved, asError } from './errors.js';
 import {
   type FollowProgress,
   type OutageObserver,
@@ -93,7 +93,7 @@ export class Projector<Doc> {
       });
     } catch (error) {
       this.state = 'stopped';
-      this.error = error instanceof Error ? error : new Error(String(error));
+      this.error = asError(error);
       throw error;
     }
   }

@@ -26,6 +26,7 @@ export class TokenVerifier {
     private readonly ring: SigningKeyRing,
     { remembered = REMEMBERED_TOKENS }: { remembered?: number } = {},
   ) {
+    // By size, not `max`, which would take its tables at once.
     this.#verified = new LRUCache({ maxSize: remembered, sizeCalculation: () => 1 });
   }
 

@@ -14,13 +14,14 @@ const TWO: ClientId = 'cc_0000000000000000000002';
 let folder: string;
 let log: EventLog;
 let now: Date;
-/** What becomes of the next appends; `lost`: written, but the answer doesn't come. */
-let fate: ('refused' | 'lost' | 'foreign')[];
+/** What becomes of the next appends; `lost`: written, but the answer doesn't come; `hanging`: nothing, for ever. */
+let fate: ('refused' | 'lost' | 'foreign' | 'hanging')[];
 let logger: Logger;
 
 const append: EventLog['append'] = async (...args) => {
   const [stream, expected] = args;
   const next = fate.shift();
+  if (next === 'hanging') return new Promise(() => undefined);
   if (next === 'refused') throw new LogUnavailable('away');
   if (next === 'foreign') throw new RevisionConflict(stream, expected, undefined);
   const appended = await log.append(...args);
@@ -131,5 +132,15 @@ describe('an auth process', () => {
     recorder.seen(ONE, at());
     await recorder.stop();
     expect(await usesOf(ONE)).toBe(1);
+  });
+
+  it('waits 2 s at its stop, also for an append that was under way', async () => {
+    const recorder = newRecorder();
+    recorder.seen(ONE, at());
+    fate = ['hanging'];
+    void recorder.record();
+    const began = performance.now();
+    await recorder.stop();
+    expect(performance.now() - began).toBeLessThan(3_000);
   });
 });
