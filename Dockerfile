@@ -1,4 +1,4 @@
-# Builds with everything, runs with what is needed to run: no compiler, no sources, no root.
+# Builds with all dependencies. The final image has only what runs: no compiler, no sources, no root.
 ARG NODE_VERSION=24
 
 FROM node:${NODE_VERSION}-bookworm-slim AS dependencies
@@ -27,5 +27,5 @@ VOLUME /data
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/ready`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-# The standalone; docker-compose.yml names the others.
+# The standalone. docker-compose.yml starts the other programs.
 CMD ["node", "dist/apps/standalone/src/main.js"]

@@ -1,6 +1,9 @@
 /** @type {import('jest').Config} */
 module.exports = {
   testEnvironment: 'node',
+  // This limit is only for tests that hang. Jest's default of 5 s is too short for stories on real processes when the
+  // machine is busy. A test that promises a speed measures it by itself.
+  testTimeout: 60_000,
   testMatch: ['<rootDir>/{libs,apps,test,examples}/**/*.spec.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {

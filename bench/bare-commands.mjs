@@ -1,4 +1,5 @@
-// What rename and assign are measured against: the same requests, parsed by a bare Fastify, one event each.
+// The reference for renames and assignments: a bare Fastify that parses the same requests and appends one event for
+// each.
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import Fastify from 'fastify';
@@ -8,7 +9,9 @@ const [{ file, templates }] = await once(process, 'message');
 const log = await openSqliteEventLog({ file });
 const revisions = new Map();
 
-/** Appends an event as the service's own are, but for what is new in it. */
+/**
+ * Appends a copy of an event that the service wrote. The copy has a new id, and `changes` replace fields of its data.
+ */
 async function append(clientId, { type, data, metadata }, changes) {
   const stream = `consumerClient-${clientId}`;
   const event = { eventId: randomUUID(), type, data: { ...data, ...changes }, metadata };

@@ -1,13 +1,14 @@
-// What logins, introspection and the gateway check are measured against: a bare Fastify that parses the same requests,
-// and does one piece of work for each: `constant`, `signature` or `verification` (Ed25519).
-import { generateKeyPairSync, sign, verify } from 'node:crypto';
+// The reference for logins, introspections and gateway checks: a bare Fastify that parses the same requests. `work`
+// says what the server does for each request: return a constant (`constant`), make an Ed25519 signature (`signature`)
+// or verify an Ed25519 signature (`verification`).
 import { Buffer } from 'node:buffer';
+import { generateKeyPairSync, sign, verify } from 'node:crypto';
 import { once } from 'node:events';
 import Fastify from 'fastify';
 
 const [{ work }] = await once(process, 'message');
 const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-/** As long as the header and claims of a token of ours. */
+/** The text to sign. The text is as long as the header and claims of one of our tokens. */
 const INPUT = 'x'.repeat(440);
 const SIGNATURE = sign(null, Buffer.from(INPUT), privateKey);
 

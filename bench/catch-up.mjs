@@ -1,45 +1,99 @@
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { clearInterval, setInterval } from 'node:timers';
 import { readLogId } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
-import { Projector, projections as allProjections } from '#read-models';
+import { Projector, readModels } from '#read-models';
 import { alternatingMedians } from './rounds.mjs';
 import { seedLog } from './seeding.mjs';
 
 const buildOf = ({ name, version }) => `${name}_v${version}_1`;
 
+/** Number of documents per raw write: as many as a batch of events that a projector writes one by one. */
+const DOCUMENTS_PER_WRITE = 1000;
+/** Number of raw writes that are under way at once, so that the store never waits for the next one. */
+const WRITES_AT_ONCE = 10;
+
 /**
- * Seconds that all projections at once take on a fresh read store, and that the very writes which they make take
- * without log and fold: `writeRaw(build, projection, batches)` makes those of one build. Answers the counts beside them.
+ * Measures two durations in seconds: how long all projections together take to fill an empty read store, and how long
+ * the same documents take alone, without reading the log or folding events. `openRaw` prepares one build (one version of
+ * a projection's collection) of a store, and returns the function that writes documents to it. Also returns the number
+ * of events and documents, and the largest resident memory while catching up, in megabytes.
  */
-export async function measureCatchUp(bench, { clients, rounds, openStore, writeRaw }) {
+export async function measureCatchUp(bench, { clients, rounds, openStore, openRaw }) {
   const file = join(bench.newFolder('projections'), 'event-log.db');
   const events = await seedLog(file, (seeder) => seedMarketplace(seeder, clients));
   const log = await openSqliteEventLog({ file });
   try {
     const logId = await readLogId(log);
-    const batches = new Map();
-    await timed(openStore, (store) => catchUp(log, logId, recording(store, batches)));
-    const documents = [...batches.values()].flat(2).length;
-    const seconds = await alternatingMedians(rounds, {
-      catchUp: () => timed(openStore, (store) => catchUp(log, logId, store)),
-      writes: () =>
-        timed(openStore, (store) =>
-          Promise.all(
-            allProjections.map((projection) => {
-              const build = buildOf(projection);
-              return writeRaw({ store, build, projection, batches: batches.get(build) });
-            }),
-          ),
-        ),
-    });
-    return { events, documents, seconds };
+    const filled = await openStore();
+    try {
+      const memory = await largestMemory(() => catchUp(log, logId, filled));
+      const counts = await Promise.all(readModels.map((projection) => filled.count(buildOf(projection))));
+      const documents = counts.reduce((sum, count) => sum + count, 0);
+      const seconds = await alternatingMedians(rounds, {
+        catchUp: () => timed(openStore, (store) => catchUp(log, logId, store)),
+        writes: () => secondsOfRawWrites(filled, openStore, openRaw),
+      });
+      return { events, documents, memory, seconds };
+    } finally {
+      await filled.close();
+    }
   } finally {
     await log.close();
   }
 }
 
-/** Seconds that `work` takes on a fresh store. */
+/** Returns the largest resident memory of this process during `work`, in megabytes. */
+async function largestMemory(work) {
+  let largest = 0;
+  const look = () => (largest = Math.max(largest, process.memoryUsage.rss()));
+  const looking = setInterval(look, 20);
+  try {
+    await work();
+    return largest / 1e6;
+  } finally {
+    clearInterval(looking);
+  }
+}
+
+/** Copies all documents of the filled store to an empty store. Only the writing is measured, in seconds. */
+async function secondsOfRawWrites(filled, openStore, openRaw) {
+  const store = await openStore();
+  try {
+    let seconds = 0;
+    for (const projection of readModels) {
+      const build = buildOf(projection);
+      const write = await openRaw({ store, build, projection });
+      for await (const pages of pagesOf(filled, build)) {
+        const startedAt = performance.now();
+        await Promise.all(pages.map((page) => write(page)));
+        seconds += (performance.now() - startedAt) / 1000;
+      }
+    }
+    return seconds;
+  } finally {
+    await store.close();
+  }
+}
+
+/** Yields all documents of a build, several pages at a time. */
+async function* pagesOf(store, build) {
+  let after;
+  for (;;) {
+    const pages = [];
+    while (pages.length < WRITES_AT_ONCE) {
+      const page = await store.scan(build, after, DOCUMENTS_PER_WRITE);
+      if (page.length === 0) break;
+      pages.push(page.map((document) => ({ ...document, expected: undefined })));
+      after = page.at(-1).id;
+    }
+    if (pages.length === 0) return;
+    yield pages;
+  }
+}
+
+/** Returns how many seconds `work` takes on an empty store. */
 async function timed(openStore, work) {
   const store = await openStore();
   try {
@@ -53,10 +107,10 @@ async function timed(openStore, work) {
 
 async function catchUp(log, logId, store) {
   const stopping = new AbortController();
-  const projectors = allProjections.map(
+  const projectors = readModels.map(
     (projection) =>
       new Projector({
-        ...{ log, logId, store, projection, build: buildOf(projection), now: () => new Date() },
+        ...{ log, logId, store, projection, build: buildOf(projection), isFresh: true, now: () => new Date() },
         observer: { outageBegan() {}, outageEnded() {} },
       }),
   );
@@ -69,27 +123,24 @@ async function catchUp(log, logId, store) {
 
 async function requireComplete(log, store) {
   const end = await log.end();
-  for (const projection of allProjections) {
+  for (const projection of readModels) {
     const checkpoint = await store.checkpoint(buildOf(projection));
     if (checkpoint?.position !== end)
       throw new Error(`${projection.name} ended at ${checkpoint?.position}, not ${end}`);
   }
 }
 
-/** The store, with every batch that is written to it kept in `batches`, by build. */
-const recording = (store, batches) =>
-  Object.assign(Object.create(store), {
-    write: (build, documents) => {
-      batches.set(build, [...(batches.get(build) ?? []), documents]);
-      return store.write(build, documents);
-    },
-  });
-
 const SUBSCRIPTIONS = 200;
-/** Clients whose lives run beside each other, so that a document is written again by later batches. */
+/**
+ * Number of clients in a group. All clients of a group are created, then all are assigned, then some are renamed, and
+ * so on. So the events of one client are far apart in the log, and several batches write the same document.
+ */
 const GENERATION = 400;
 
-/** Clients live: created, assigned twice, renamed, rotated, unassigned, revoked, each by some. Answers the events. */
+/**
+ * Creates `count` clients and assigns each to two subscriptions. Some clients are then renamed, rotated, unassigned or
+ * revoked. Returns the number of events.
+ */
 async function seedMarketplace(seeder, count) {
   for (let index = 0; index < SUBSCRIPTIONS; index++) await seeder.registerSubscription(`weather-${index}`);
   for (let first = 0; first < count; first += GENERATION) {

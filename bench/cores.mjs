@@ -5,11 +5,16 @@ const SERVERS = '0';
 const pin = (pid, cores) =>
   spawnSync('taskset', ['--all-tasks', '--cpu-list', '--pid', cores, String(pid)], { stdio: 'ignore' }).status === 0;
 
-/** Leaves the first core to the servers that are measured. False where there is but one, or no `taskset`. */
+/**
+ * Moves this process off the first core, which is left to the measured servers. Returns false if there is only one core
+ * or no `taskset`.
+ */
 export function leaveOneCore() {
   const last = availableParallelism() - 1;
   return last > 0 && pin(process.pid, `1-${last}`);
 }
 
-/** A server with all its threads on the first core, alone but for those that idle meanwhile. */
+/**
+ * Pins all threads of a server to the first core. Any other server on this core is idle while this server is measured.
+ */
 export const giveOneCore = ({ pid }) => pin(pid, SERVERS);

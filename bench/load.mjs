@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** An HTTP/1.1 request as it goes over the wire; bodies are JSON unless `headers` say otherwise. */
+/** Returns the bytes of an HTTP/1.1 request. The body is sent as JSON, unless `headers` has another content type. */
 export function httpRequest(method, path, { headers = {}, body } = {}) {
   const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
   const lines = Object.entries({
@@ -15,8 +15,8 @@ export function httpRequest(method, path, { headers = {}, body } = {}) {
 }
 
 /**
- * A keep-alive connection with one request at a time. It reads no more of an answer than its status and length, since
- * the load shares the machine with the server that it measures.
+ * A keep-alive connection that carries one request at a time. The connection parses only the status and length of a
+ * response, because parsing costs CPU time of the machine on which the measured server runs.
  */
 export class Connection {
   #socket;
@@ -31,7 +31,7 @@ export class Connection {
       .on('close', () => this.#waiting?.reject(new Error('The server closed the connection')));
   }
 
-  /** To `http://host:port`. */
+  /** Connects to `http://host:port`. */
   static open(url) {
     const { hostname, port } = new URL(url);
     return new Promise((resolve, reject) => {
@@ -39,7 +39,7 @@ export class Connection {
     });
   }
 
-  /** The answer's status and body (a Buffer). */
+  /** Sends a request. Returns the response's status and body (a Buffer). */
   exchange(request) {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
@@ -47,7 +47,7 @@ export class Connection {
     });
   }
 
-  /** The answer's body. Throws when it isn't a 2xx. */
+  /** Sends a request. Returns the response's body. Throws when the status is not 2xx. */
   async send(request) {
     const { status, body } = await this.exchange(request);
     if (status < 200 || status > 299) throw new Error(`${status}: ${body}`);
@@ -73,7 +73,7 @@ export class Connection {
   }
 }
 
-/** One request on a connection of its own; answers the body as text. */
+/** Sends one request on a new connection. Returns the response's body as text. */
 export async function sendOnce(url, request) {
   const connection = await Connection.open(url);
   try {
@@ -84,8 +84,9 @@ export async function sendOnce(url, request) {
 }
 
 /**
- * So many callers for so long, each with a connection of its own and one request at a time, made by `next(caller)`.
- * Every answer must be a 2xx. Answers how many there were, how many a second, and how long each took (ms).
+ * Runs `callers` callers for `seconds`. Each caller has its own connection and sends the requests of `next(caller)`,
+ * one at a time. Throws when a response is not 2xx. Returns the number of responses, the responses per second, and the
+ * duration of each request in ms.
  */
 export async function load({ url, callers, seconds, next }) {
   const connections = await openAll(url, callers);
@@ -111,8 +112,9 @@ export async function load({ url, callers, seconds, next }) {
 }
 
 /**
- * Requests at a rate of their own, however long the answers take; each is timed from the moment when it was due, so
- * that a server that stalls is blamed for all whom it kept waiting. `refused`: the answers are 4xx, else they are 2xx.
+ * Sends requests at a fixed rate, even while responses are slow. The duration of a request begins when the request was
+ * due. So a stall of the server counts for every request that the stall delayed. With `refused`, all responses must be
+ * 4xx. Without `refused`, all responses must be 2xx.
  */
 export async function pacedLoad({ url, connections: count = 64, perSecond, seconds, next, refused = false }) {
   const idle = await openAll(url, count);

@@ -1,55 +1,43 @@
-import { fork, spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
-import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { MasterKeys } from '#credentials';
-import { standaloneMasterKey } from '#platform';
+import { standaloneMasterKey } from '#stores';
 import { BootstrapIssuer } from '#tokens';
+import { Standalone } from '../test/support/processes/standalone.js';
 import { httpRequest, sendOnce } from './load.mjs';
-
-const PROGRAM = fileURLToPath(new URL('../dist/apps/standalone/src/main.js', import.meta.url));
 
 export const WORKSPACE = 'bench';
 const SCOPES = ['clients:write', 'clients:read', 'subscriptions:write', 'audit:read'];
 
-/** The service under test: the built standalone in a process of its own, on embedded stores in `dataDir`. */
-export class Standalone {
-  constructor(child, url, dataDir) {
-    this.child = child;
-    this.url = url;
-    this.dataDir = dataDir;
-  }
-
-  /** Resolves when it listens. `environment` adds to its configuration. */
+/**
+ * The service that is measured: the built standalone process (all apps in one) without rate limits, on embedded stores
+ * in `dataDir`.
+ */
+export class MeasuredStandalone extends Standalone {
+  /** Resolves when the process listens. `environment` is added to the environment of the process. */
   static async start(dataDir, environment = {}) {
-    // A log that was seeded before its service started: without its key the service refuses to make one.
+    // We make the master key here. The log may already have events, and then the service refuses to make a master key.
     standaloneMasterKey(dataDir);
-    const child = spawn(process.execPath, [PROGRAM], {
+    const server = await super.start({
+      dataDir,
       env: {
-        PATH: process.env.PATH,
-        PORT: '0',
-        DATA_DIR: dataDir,
         LOG_LEVEL: 'silent',
         RATE_LIMIT_MANAGEMENT_PER_SUBJECT: '0',
         RATE_LIMIT_LOGIN_PER_CLIENT: '0',
         RATE_LIMIT_LOGIN_PER_ADDRESS: '0',
         ...environment,
       },
-      stdio: ['ignore', 'ignore', 'pipe'],
     });
-    const killed = () => child.kill('SIGKILL');
+    const killed = () => server.child.kill('SIGKILL');
     process.once('exit', killed);
-    child.once('exit', () => process.off('exit', killed));
-    for await (const line of createInterface({ input: child.stderr })) {
-      const [, url] = /^\s*API\s+(http:\S+)\/v1/.exec(line) ?? [];
-      if (url !== undefined) return new Standalone(child, url, dataDir);
-    }
-    throw new Error('The standalone ended before it listened');
+    server.child.once('exit', () => process.off('exit', killed));
+    return server;
   }
 
-  /** Headers of a portal backend whose token is bound to the workspace `bench`. */
+  /** Request headers of a portal backend whose token is bound to the workspace `bench`. */
   get portalHeaders() {
     this.token ??= new BootstrapIssuer(
       MasterKeys.from({ current: standaloneMasterKey(this.dataDir), previous: [] }),
@@ -60,7 +48,7 @@ export class Standalone {
     return { authorization: `Bearer ${this.token}` };
   }
 
-  /** A request of that portal. */
+  /** Returns the bytes of a request that the portal backend sends. */
   request(method, path, { headers, body } = {}) {
     return httpRequest(method, path, { headers: { ...this.portalHeaders, ...headers }, body });
   }
@@ -69,13 +57,16 @@ export class Standalone {
     return JSON.parse(await sendOnce(this.url, this.request(method, path, { body })));
   }
 
-  /** Values of a metric, one for each of its labels. */
+  /** Returns the values of a metric from `/metrics`, one for each combination of labels. */
   async metric(name) {
     const text = await sendOnce(this.url, httpRequest('GET', '/metrics'));
     return [...text.matchAll(new RegExp(`^${name}(?:{.*})? (.+)$`, 'gm'))].map(([, value]) => Number(value));
   }
 
-  /** Waits until every read model is served and holds the log's last event, so that its work burdens no one else. */
+  /**
+   * Waits until every read model is served and includes the event at `endPosition`. After that, the work of the
+   * projections disturbs no measurement. Throws after `seconds`.
+   */
   async caughtUp(endPosition, seconds = 300) {
     const giveUpAt = performance.now() + seconds * 1000;
     for (;;) {
@@ -89,20 +80,16 @@ export class Standalone {
       await delay(20);
     }
   }
-
-  async stop() {
-    if (this.child.exitCode !== null) return;
-    const exited = once(this.child, 'exit');
-    this.child.kill('SIGTERM');
-    await exited;
-  }
 }
 
-/** A program of this folder in a process of its own: it is sent `options`, answers when it is ready, and is asked more. */
+/**
+ * A program of this folder in its own process. The program first receives `options` and replies when it is ready. Then
+ * the program replies to the questions of `ask`.
+ */
 export class Companion {
   constructor(child, ready) {
     this.child = child;
-    /** What it answered to its options. */
+    /** The program's reply to its options. */
     this.ready = ready;
   }
 
@@ -125,7 +112,9 @@ export class Companion {
     try {
       return (await answer)[0];
     } finally {
-      asking.abort(); // the other one stops listening
+      // One listener waits for a message, the other for the end of the process. We remove the listener whose event has
+      // not happened.
+      asking.abort();
     }
   }
 

@@ -1,15 +1,18 @@
-// How fast the parts are without anything around them: appends of the SQLite adapter, and Argon2.
+// Measures single parts without the service: appends by the SQLite adapter, and Argon2 hashes.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
-import { MasterKeys, hashSecret } from '#credentials';
+import { hashSecret, MasterKeys } from '#credentials';
 import { openSqliteEventLog } from '#event-log/sqlite';
 
 const [{ file, templates }] = await once(process, 'message');
 const log = await openSqliteEventLog({ file });
 const masterKeys = MasterKeys.from({ current: randomBytes(32), previous: [] });
 
-/** An event of the size of the service's own, to the end of a stream of the caller's. */
+/**
+ * Returns a function by which a caller appends one event to its own stream. The event is as large as an event that the
+ * service writes.
+ */
 function appends(template) {
   const streams = new Map();
   return async (caller) => {

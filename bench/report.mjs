@@ -1,17 +1,22 @@
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 import { format, resolveConfig } from 'prettier';
 
-/** A target of a row: what it says, and whether the row reaches it. */
+/** A target of a row: a text for the report, and a function that tells whether the row reaches the target. */
 export const ratioAtLeast = (least) => ({ says: `ratio ≥ ${least}`, isMet: ({ ratio }) => ratio >= least });
 export const ratioAbove = (bound) => ({ says: `ratio > ${bound}`, isMet: ({ ratio }) => ratio > bound });
 export const ratioBelow = (bound) => ({ says: `ratio < ${bound}`, isMet: ({ ratio }) => ratio < bound });
+export const ratioAtMost = (most) => ({ says: `ratio ≤ ${most}`, isMet: ({ ratio }) => ratio <= most });
 export const below = (bound, unit) => ({ says: `< ${bound} ${unit}`, isMet: ({ value }) => value < bound });
+export const atLeast = (least, unit) => ({
+  says: `≥ ${least.toLocaleString('en')} ${unit}`,
+  isMet: ({ value }) => value >= least,
+});
 export const atMost = (bound) => ({ says: `≤ ${bound}`, isMet: ({ value }) => value <= bound });
 
 /**
- * One line of the report: a figure, what it was measured against in the same run, and the target it has.
- * `reference` and `target` may be absent.
+ * Makes one line of the report: a measured value, a reference value from the same run, and a target. `reference` and
+ * `target` are optional.
  */
 export function row({ section, name, unit, value, against, reference, target }) {
   const ratio = reference === undefined ? undefined : value / reference;
@@ -21,7 +26,7 @@ export function row({ section, name, unit, value, against, reference, target }) 
 
 const HEADINGS = ['', 'measured', 'unit', 'against', 'that', 'ratio', 'target', ''];
 
-/** Headings and rows as text, one array of cells each. */
+/** Returns the headings and the rows as text, one array of cells per line. */
 export const tableOf = (rows) => [
   HEADINGS,
   ...rows.map(({ name, value, unit, against, reference, ratio, target, met }) => [
@@ -41,7 +46,7 @@ const figure = (value) => {
   return value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3);
 };
 
-/** For a terminal: columns of one width, a line between sections. */
+/** Formats the rows for a terminal, with aligned columns and a line between sections. */
 export function plainTable(rows) {
   const lines = tableOf(rows);
   const widths = HEADINGS.map((_, column) => Math.max(...lines.map((cells) => cells[column].length)));
@@ -58,7 +63,7 @@ export function plainTable(rows) {
     .join('\n');
 }
 
-/** What the figures depend on. */
+/** Returns the properties of the machine and the versions of the software that influence the figures. */
 export const environment = () => ({
   date: new Date().toISOString().slice(0, 10),
   node: process.version,
@@ -68,7 +73,10 @@ export const environment = () => ({
   memoryGiB: Math.round(totalmem() / 2 ** 30),
 });
 
-/** Puts a report in place of the suite's last one in a Markdown file, between `<!-- suite -->` and `<!-- /suite -->`. */
+/**
+ * Writes the suite's report into a Markdown file. The report replaces what is between `<!-- suite -->` and `<!-- /suite
+ * -->` (with the name of the suite).
+ */
 export async function writeInto(file, { suite, environment, rows }) {
   const { date, node, system, processor, cores, memoryGiB } = environment;
   const sections = groupBySection(rows);

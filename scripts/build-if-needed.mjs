@@ -1,4 +1,5 @@
-// Builds when a source file is newer than the last build, so that `npm start` and `npm test` need no step before them.
+// Builds the project if a source file is newer than the last build. So `npm start` and `npm test` need no separate
+// build step.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

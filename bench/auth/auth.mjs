@@ -5,7 +5,10 @@ import { rates } from './rates.mjs';
 import { revocations } from './revocations.mjs';
 import { Stage } from './stage.mjs';
 
-/** What API consumers and gateways pay for. Each server, ours or another, has the same one core; the load has the rest. */
+/**
+ * Measures the calls that API consumers and gateways make. The measured servers run on the machine's first core, the
+ * callers on the other cores.
+ */
 export async function auth(bench) {
   if (!leaveOneCore()) bench.say('no core of its own for the servers: taskset and a second core are needed');
   const stage = await Stage.open(bench);

@@ -3,9 +3,13 @@ import { row } from '../report.mjs';
 import { alternatingMedians } from '../rounds.mjs';
 import { eventStoreDb } from '../stores/servers.mjs';
 import { apiKeyLogin, clientCredentialsLogin, introspection } from './requests.mjs';
-import { CALLERS, Stage, companion } from './stage.mjs';
+import { CALLERS, companion, Stage } from './stage.mjs';
 
-/** The same warm calls on EventStoreDB, where strong reads are round trips, beside bare reads of the same server. */
+/**
+ * Measures warm calls (secrets and tokens are already cached) on EventStoreDB, and compares these calls with bare reads
+ * of the same server. On EventStoreDB every strong read (a read that returns every event acknowledged before) costs a
+ * round trip.
+ */
 export async function onEventStoreDb(bench) {
   const { rounds, seconds } = bench.isQuick ? { rounds: 1, seconds: 0.1 } : { rounds: 5, seconds: 1.5 };
   bench.say('EventStoreDB');

@@ -10,7 +10,9 @@ const section = 'How long calls take';
 const FLOOD_PER_SECOND = 2000;
 const GOOD_PER_SECOND = 500;
 
-/** Paced loads: each call is timed from the moment when it was due. */
+/**
+ * Measures latencies at a fixed rate of calls. The time of a call begins when the call was due, not when it was sent.
+ */
 export async function latencies(bench, stage) {
   const scale = bench.isQuick ? { rounds: 1, seconds: 0.3 } : { rounds: 5, seconds: 3 };
   return [await checksAtHalfPeak(bench, stage, scale), await loginsInAFlood(bench, stage, scale)];
@@ -21,7 +23,7 @@ async function checksAtHalfPeak(bench, stage, { rounds, seconds }) {
   bench.say('gateway checks at half of their peak');
   const requests = await stage.checks();
   const { perSecond: peak } = await load({ url, callers: CALLERS, seconds, next: (caller) => requests[caller] });
-  // At the same rate: what the machine and the load itself hold up.
+  // The latency of bare Fastify at the same rate shows the delays that the machine and the load generator cause.
   const bare = await companion(bench, './bare-routes.mjs', { work: 'constant' });
   let sent = 0;
   const next = () => requests[sent++ % requests.length];
@@ -37,7 +39,7 @@ async function checksAtHalfPeak(bench, stage, { rounds, seconds }) {
   });
 }
 
-/** Ids and secrets have the right form, and no one was ever given them. */
+/** Measures good logins during a flood of logins with made-up credentials: well-formed, but never issued. */
 async function loginsInAFlood(bench, { server: { url }, oauth }, { rounds, seconds }) {
   bench.say('good logins in a flood of made-up ones');
   const good = oauth.map(({ credential }) => clientCredentialsLogin(credential));

@@ -1,5 +1,5 @@
-// oidc-provider as its users would set it up for client_credentials and introspection, on its own in-memory adapter:
-// opaque tokens, secrets in the form.
+// Sets oidc-provider up as its users do for client_credentials and introspection: with its in-memory adapter, opaque
+// tokens, and client secrets in the form body.
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import Provider from 'oidc-provider';

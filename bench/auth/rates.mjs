@@ -3,9 +3,12 @@ import { load, sendOnce } from '../load.mjs';
 import { ratioAbove, ratioAtLeast, ratioBelow, row } from '../report.mjs';
 import { alternate, median, percentile } from '../rounds.mjs';
 import { apiKeyLogin, clientCredentialsLogin, introspection } from './requests.mjs';
-import { CALLERS, accessToken, companion } from './stage.mjs';
+import { accessToken, CALLERS, companion } from './stage.mjs';
 
-/** Warm calls, at as many as the server's core gives, beside bare Fastify and `oidc-provider`. */
+/**
+ * Measures warm calls (secrets and tokens are already cached) at the highest rate that the server's core allows.
+ * Compares these calls with bare Fastify and with `oidc-provider`.
+ */
 export async function rates(bench, stage) {
   const scale = bench.isQuick ? { rounds: 1, seconds: 0.1 } : { rounds: 5, seconds: 1.5 };
   const [constant, signature, verification] = await Promise.all(
@@ -60,13 +63,19 @@ export async function rates(bench, stage) {
   ];
 }
 
-/** A refusal would be a 2xx, too. */
+/**
+ * Throws unless the introspected token is active. The load itself checks only the status, which is 200 for inactive
+ * tokens, too.
+ */
 async function active(url, request) {
   const answer = JSON.parse(await sendOnce(url, request));
   if (!answer.active) throw new Error(`${url} takes its own token for inactive`);
 }
 
-/** Each caller repeats its request. Answers the medians of the rounds, for each side. */
+/**
+ * Measures each side of a comparison. Each caller repeats one request. Returns a function for each side. The function
+ * takes the name of a figure, such as `p99`, and returns the median of that figure over all rounds.
+ */
 async function measured({ rounds, seconds }, sides) {
   const figures = await alternate(
     rounds,
@@ -88,7 +97,10 @@ async function measured({ rounds, seconds }, sides) {
   return Object.fromEntries(Object.entries(figures).map(([name, ofRounds]) => [name, mediansOf(ofRounds)]));
 }
 
-/** Of all its threads, by Linux's 10 ms ticks; NaN elsewhere. */
+/**
+ * Returns the CPU time of all threads of the process, in seconds. Linux counts in ticks of 10 ms. Returns NaN on other
+ * systems.
+ */
 function cpuSeconds({ pid }) {
   try {
     const [utime, stime] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ').slice(11, 13);

@@ -1,4 +1,4 @@
-// The driver's own reads of a stream's end, one event each.
+// Reads the last event of a stream with the bare driver, as often as possible.
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';

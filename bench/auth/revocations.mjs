@@ -3,12 +3,15 @@ import { Connection } from '../load.mjs';
 import { atMost, below, row } from '../report.mjs';
 import { percentile } from '../rounds.mjs';
 import { clientCredentialsLogin, gatewayCheck } from './requests.mjs';
-import { ENDPOINT, accessToken, standalone } from './stage.mjs';
+import { accessToken, ENDPOINT, standalone } from './stage.mjs';
 
 const section = 'After a revocation, on another process of the same log';
 const LOGINS_EACH = 5;
 
-/** Clients are revoked at one process, while another serves their logins and the checks of their tokens. */
+/**
+ * Measures how soon a revocation takes effect: one process revokes clients, while another process serves the logins of
+ * these clients and the gateway checks of their tokens.
+ */
 export async function revocations(bench, stage) {
   bench.say('revocations');
   const consumers = await stage.consumers('OAUTH2', bench.isQuick ? 10 : 200);
@@ -48,7 +51,7 @@ export async function revocations(bench, stage) {
   ];
 }
 
-/** When the first check that began after the acknowledgement was denied. */
+/** Repeats the gateway check. Returns the time (of `performance.now()`) of the first denial. */
 async function firstDenial(gateway, check, acknowledgedAt) {
   while (performance.now() - acknowledgedAt < 10_000) {
     const { status } = await gateway.exchange(check);

@@ -2,16 +2,19 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { giveOneCore } from '../cores.mjs';
 import { sendOnce } from '../load.mjs';
-import { Companion, Standalone } from '../processes.mjs';
+import { Companion, MeasuredStandalone } from '../processes.mjs';
 import { apiKeyLogin, clientCredentialsLogin, gatewayCheck } from './requests.mjs';
 
 export const CALLERS = 16;
 export const ENDPOINT = 'weather';
 const SUBSCRIPTION = 'weather';
 
-/** The service on embedded stores, with consumers that logged in once: their secrets and tokens are warm. */
+/**
+ * The service on embedded stores, with consumers that have each logged in once. So the service has verified their
+ * secrets and cached their tokens already.
+ */
 export class Stage {
-  /** `environment`: of its process. */
+  /** `environment` is added to the environment of the service's process. */
   static async open(bench, environment) {
     const stage = new Stage();
     stage.server = await standalone(bench, bench.newFolder('auth'), environment);
@@ -29,7 +32,7 @@ export class Stage {
     return stage;
   }
 
-  /** New ones, assigned to the subscription. */
+  /** Creates clients and assigns each client to the subscription. */
   consumers(authenticationType, count = CALLERS) {
     return Promise.all(
       Array.from({ length: count }, async (_, index) => {
@@ -43,7 +46,10 @@ export class Stage {
     );
   }
 
-  /** Access tokens are good for 300 s: taken just before they are needed. */
+  /**
+   * Logs the OAUTH2 clients in, and returns their access tokens. Call `tokens` just before the tokens are needed,
+   * because access tokens expire after 300 s.
+   */
   tokens() {
     return Promise.all(this.oauth.map(({ credential }) => accessToken(this.server.url, credential)));
   }
@@ -55,19 +61,22 @@ export class Stage {
   }
 }
 
-/** Logs in by client_credentials. */
+/** Logs in by client_credentials, and returns the access token. */
 export const accessToken = async (url, credential, path) =>
   JSON.parse(await sendOnce(url, clientCredentialsLogin(credential, path))).access_token;
 
-/** On the servers' core. */
+/** Starts a standalone process (all apps in one) on the core that is reserved for measured servers. */
 export async function standalone(bench, dataDir, environment) {
-  const server = await Standalone.start(dataDir, environment);
+  const server = await MeasuredStandalone.start(dataDir, environment);
   bench.atEnd(() => server.stop());
   giveOneCore(server.child);
   return server;
 }
 
-/** On the servers' core; `program` is relative to `bench/`. */
+/**
+ * Starts a program of `bench/` as a process on the core that is reserved for measured servers. `program` is relative to
+ * `bench/`.
+ */
 export async function companion(bench, program, options) {
   const server = await Companion.start(program, options);
   bench.atEnd(() => server.stop());

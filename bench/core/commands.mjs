@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { load } from '../load.mjs';
-import { Companion, Standalone } from '../processes.mjs';
+import { Companion, MeasuredStandalone } from '../processes.mjs';
 import { ratioAtLeast, row } from '../report.mjs';
 import { alternatingMedians } from '../rounds.mjs';
 import { appendedSince, seedLog } from '../seeding.mjs';
@@ -9,12 +9,15 @@ import { appendedSince, seedLog } from '../seeding.mjs';
 const section = 'Durable commands over HTTP';
 const unit = 'commands/s';
 const CALLERS = [1, 16, 64];
-/** What the issue of the core asks of rename and assign. */
+/**
+ * With this number of callers, renames and assignments must reach this ratio: our commands per second, divided by those
+ * of the bare Fastify route.
+ */
 const TARGET = { callers: 64, ratio: 0.4 };
 
 const SUBSCRIPTIONS = Array.from({ length: 20 }, (_, index) => `weather-${index}`);
 
-/** Clients change their hands only between rows: within one, every caller works on clients of its own. */
+/** Measures commands. The callers of one row of the report change different clients, so the callers never conflict. */
 export async function commands(bench) {
   const scale = bench.isQuick
     ? { clients: 600, rounds: 1, seconds: 0.05, mintSeconds: 0.2 }
@@ -69,7 +72,7 @@ async function besideArgon2(stage, name, requestOf, callers, { rounds, mintSecon
   return row({ ...figures, against: 'Argon2 alone', reference: argon2 });
 }
 
-/** Answers a second, when each of them stands for exactly one event in the log. */
+/** Returns the number of responses per second. Throws unless the log has exactly one new event per response. */
 async function durablyAnswered(log, wanted, server) {
   const { end: before } = await appendedSince(log.log, log.end);
   const { answered, perSecond } = await load(wanted);
@@ -80,7 +83,10 @@ async function durablyAnswered(log, wanted, server) {
   return perSecond;
 }
 
-/** The standalone, the bare route and the raw appender, each a process with a log of its own. */
+/**
+ * Three processes, each with its own event log: the standalone process (all apps in one), the bare Fastify route, and
+ * the program that appends without HTTP.
+ */
 class Stage {
   #issued = 0;
 
@@ -89,7 +95,7 @@ class Stage {
     const dataDir = bench.newFolder('standalone');
     const file = join(dataDir, 'event-log.db');
     stage.clients = await seedLog(file, (seeder) => seedClients(seeder, clients));
-    stage.server = await Standalone.start(dataDir);
+    stage.server = await MeasuredStandalone.start(dataDir);
     bench.atEnd(() => stage.server.stop());
     stage.serverLog = await openLog(bench, file);
     await stage.server.caughtUp((await appendedSince(stage.serverLog.log)).end);
@@ -109,7 +115,10 @@ class Stage {
     await Promise.all([this.server, this.bare, this.raw].map((each) => each.stop()));
   }
 
-  /** One event of each kind as the service wrote it: what the others append has its size. */
+  /**
+   * Returns a rename event and an assignment event that the service wrote. The two reference programs append copies of
+   * these events, so that all events have the same size.
+   */
   async sampleEvents() {
     const { log } = this.serverLog;
     const { end } = await appendedSince(log);
@@ -124,7 +133,7 @@ class Stage {
     return { rename, assign };
   }
 
-  /** Eight clients to a caller, in turn. */
+  /** Each caller renames its own eight clients, one after the other. */
   renames() {
     const own = this.clients.slice(0, 8 * Math.max(...CALLERS));
     const requestOf = (caller) => {
@@ -135,7 +144,7 @@ class Stage {
     return Object.assign(requestOf, { repeated: requestOf });
   }
 
-  /** A caller takes the next client that no one has had, and assigns it to one subscription after another. */
+  /** Each caller takes the next unused client and assigns it to one subscription after another. */
   assignments() {
     const unused = this.clients.slice(1);
     const inHand = new Map();
@@ -148,7 +157,8 @@ class Stage {
       inHand.set(caller, { clientId, next: next + 1 });
       return request(clientId, SUBSCRIPTIONS[next]);
     };
-    // The bare route appends whatever it is asked.
+    // The bare route appends an event for every request, even if the assignment exists already. So a caller may send
+    // the same request again.
     const repeated = (caller) => {
       const issued = this.#issued++;
       return request(this.clients[caller], SUBSCRIPTIONS[issued % SUBSCRIPTIONS.length]);

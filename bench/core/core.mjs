@@ -4,7 +4,7 @@ import { pages } from './pages.mjs';
 import { projections } from './projections.mjs';
 import { start } from './start.mjs';
 
-/** What users of the system on one machine pay for. */
+/** Measures everything that users wait for when the whole service runs on one machine. */
 export async function core(bench) {
   const rows = [];
   for (const part of [start, commands, projections, logins, pages]) rows.push(...(await part(bench)));

@@ -1,17 +1,20 @@
 import { apiKeyLogin, clientCredentialsLogin } from '../auth/requests.mjs';
 import { load, sendOnce } from '../load.mjs';
-import { Companion, Standalone } from '../processes.mjs';
+import { Companion, MeasuredStandalone } from '../processes.mjs';
 import { row } from '../report.mjs';
 import { alternatingMedians } from '../rounds.mjs';
 
 const section = 'Warm logins at 16 callers';
 const CALLERS = 16;
 
-/** Each caller logs in with a client of its own, whose secret was verified once; the bare server gets the same bytes. */
+/**
+ * Measures logins. Each caller has its own client, whose secret the service has verified once before. The bare server
+ * gets the same requests.
+ */
 export async function logins(bench) {
   const { rounds, seconds } = bench.isQuick ? { rounds: 1, seconds: 0.1 } : { rounds: 5, seconds: 1.5 };
   bench.say('logins');
-  const server = await Standalone.start(bench.newFolder('logins'));
+  const server = await MeasuredStandalone.start(bench.newFolder('logins'));
   bench.atEnd(() => server.stop());
   const bare = await Companion.start('./bare-routes.mjs', { work: 'signature' });
   bench.atEnd(() => bare.stop());

@@ -1,15 +1,15 @@
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
+import { openSqliteEventLog } from '#event-log/sqlite';
 import { Connection } from '../load.mjs';
-import { Standalone } from '../processes.mjs';
+import { walkList } from '../pages.mjs';
+import { MeasuredStandalone } from '../processes.mjs';
 import { ratioBelow, row } from '../report.mjs';
 import { alternate, percentile } from '../rounds.mjs';
 import { appendedSince, seedLog } from '../seeding.mjs';
-import { openSqliteEventLog } from '#event-log/sqlite';
 
 const section = 'Pages of 50 clients';
 
-/** Lists as users ask for them; each round walks some pages deep. */
+/** Lists that users ask for. Each round reads the first pages of each list. */
 const LISTS = [
   '/v1/clients?sort=createdAt',
   '/v1/clients?sort=createdAt&order=desc',
@@ -27,7 +27,7 @@ export async function pages(bench) {
     bench.say(`pages of ${size} clients`);
     servers.push(await startOn(bench, size));
   }
-  // Only now: a server gives up a connection that asks for nothing.
+  // We connect only after all servers have started, because a server closes idle connections.
   const stages = await Promise.all(
     servers.map(async (server) => ({ server, connection: await Connection.open(server.url) })),
   );
@@ -50,7 +50,10 @@ export async function pages(bench) {
   );
 }
 
-/** A standalone with so many clients, caught up. */
+/**
+ * Starts a standalone process (all apps in one) with `size` clients. Resolves when the process's read models have
+ * caught up.
+ */
 async function startOn(bench, size) {
   const dataDir = bench.newFolder('pages');
   const file = join(dataDir, 'event-log.db');
@@ -58,7 +61,7 @@ async function startOn(bench, size) {
   const log = await openSqliteEventLog({ file });
   const { end } = await appendedSince(log);
   await log.close();
-  const server = await Standalone.start(dataDir);
+  const server = await MeasuredStandalone.start(dataDir);
   bench.atEnd(() => server.stop());
   await server.caughtUp(end);
   return server;
@@ -74,19 +77,8 @@ async function seedClients(seeder, count) {
   }
 }
 
-/** Milliseconds of each page. */
-async function walkLists({ server, connection }) {
+async function walkLists(stage) {
   const times = [];
-  for (const list of LISTS) {
-    let cursor = '';
-    for (let page = 0; page < PAGES_DEEP && cursor !== undefined; page++) {
-      const path = `${list}${list.includes('?') ? '&' : '?'}limit=50${cursor && `&cursor=${cursor}`}`;
-      const request = server.request('GET', path);
-      const startedAt = performance.now();
-      const body = await connection.send(request);
-      times.push(performance.now() - startedAt);
-      cursor = JSON.parse(body.toString()).nextCursor;
-    }
-  }
+  for (const list of LISTS) times.push(...(await walkList(stage, list, PAGES_DEEP)));
   return times;
 }

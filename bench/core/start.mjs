@@ -1,14 +1,14 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { httpRequest, sendOnce } from '../load.mjs';
-import { Standalone } from '../processes.mjs';
+import { MeasuredStandalone } from '../processes.mjs';
 import { below, row } from '../report.mjs';
 import { median } from '../rounds.mjs';
 
 const section = 'Start and memory (built, empty log)';
 const MEGABYTE = 1e6;
 
-/** Each start is a first one: it makes the stores, the keys and the tokens. */
+/** Measures starts on an empty data directory. So each start also creates the stores, the keys and the tokens. */
 export async function start(bench) {
   const { starts, idleMs } = bench.isQuick ? { starts: 1, idleMs: 100 } : { starts: 7, idleMs: 3000 };
   bench.say('starts');
@@ -31,7 +31,7 @@ export async function start(bench) {
 async function startOnce(bench, idleMs) {
   const startedAt = performance.now();
   const secondsSinceStart = () => (performance.now() - startedAt) / 1000;
-  const server = await Standalone.start(bench.newFolder('start'));
+  const server = await MeasuredStandalone.start(bench.newFolder('start'));
   try {
     await sendOnce(server.url, httpRequest('GET', '/health/live'));
     const toFirstAnswer = secondsSinceStart();

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { createServer } from 'node:http';
 import { once } from 'node:events';
-import { SignJWT, exportJWK, generateKeyPair } from 'jose';
+import { createServer } from 'node:http';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { httpRequest, load, sendOnce } from '../load.mjs';
 import { Companion, WORKSPACE } from '../processes.mjs';
 import { ratioAtLeast, row } from '../report.mjs';
@@ -13,7 +13,10 @@ const CALLERS = 64;
 const CLIENTS_PER_CALLER = 4;
 const AUDIENCE = 'consumer-clients';
 
-/** Renames over HTTP through `apps/management`, against the client's own unary appends to the same server. */
+/**
+ * Measures renames over HTTP through `apps/management`. Compares the renames with unary appends (one gRPC call per
+ * append) by the bare driver to the same server.
+ */
 export async function commands(bench, { url, name }, mongoUrl) {
   const { rounds, seconds } = bench.isQuick ? { rounds: 1, seconds: 0.2 } : { rounds: 5, seconds: 2 };
   bench.say('commands on EventStoreDB');
@@ -46,7 +49,10 @@ export async function commands(bench, { url, name }, mongoUrl) {
   ];
 }
 
-/** A marketplace's issuer of management tokens: its keys by HTTP, and one token. */
+/**
+ * Starts a marketplace's own issuer of management tokens, which serves its public keys over HTTP. Also returns a token
+ * of this issuer.
+ */
 async function startIssuer(bench) {
   const { publicKey, privateKey } = await generateKeyPair('EdDSA');
   const jwks = JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'bench', alg: 'EdDSA', use: 'sig' }] });
@@ -75,7 +81,7 @@ class Portal {
     this.token = token;
   }
 
-  /** When commands are taken: the event log has been reached. */
+  /** Resolves when the service accepts commands, which shows that the service has reached the event log. */
   static async at(url, token) {
     const portal = new Portal(url, token);
     for (const giveUpAt = Date.now() + 20_000; ;) {

@@ -6,7 +6,10 @@ import { ratioAtLeast, row } from '../report.mjs';
 
 const section = 'Projection catch-up into MongoDB';
 
-/** All projections at once into a fresh database, against the driver's own bulk writes into the same collections. */
+/**
+ * Measures how fast all projections together fill an empty database. Compares this speed with the speed of bulk writes
+ * of the same documents by the bare driver.
+ */
 export async function projections(bench, _, mongoUrl) {
   bench.say('projections into MongoDB');
   const client = await MongoClient.connect(mongoUrl);
@@ -19,25 +22,21 @@ export async function projections(bench, _, mongoUrl) {
       names.push(`bench_${randomUUID().slice(0, 8)}`);
       return openMongoReadStore({ url: `${mongoUrl}/${names.at(-1)}` });
     },
-    writeRaw: async ({ store, build, projection, batches }) => {
+    openRaw: async ({ store, build, projection }) => {
       await store.prepare(build, projection);
       const collection = client.db(names.at(-1)).collection(build, { writeConcern: { w: 'majority' } });
-      for (const batch of batches) await collection.bulkWrite(batch.map(rawWrite), { ordered: false });
+      return (documents) => collection.bulkWrite(documents.map(rawWrite), { ordered: false });
     },
   });
   return [
     row({ section, name: `catch-up on ${events} events`, unit: 'events/s', value: events / seconds.catchUp }),
     row({
       ...{ section, name: 'the documents that it writes', unit: 'documents/s', value: documents / seconds.catchUp },
-      ...{ against: 'raw bulk writes', reference: documents / seconds.writes, target: ratioAtLeast(0.5) },
+      ...{ against: 'raw bulk writes', reference: documents / seconds.writes, target: ratioAtLeast(0.9) },
     }),
   ];
 }
 
-/** Whole documents, by id: the first time inserted, later replaced. */
-const rawWrite = ({ id, expected, position, revision, doc }) => {
-  const document = { _id: id, _position: position, _revision: revision, ...doc };
-  return expected === undefined
-    ? { insertOne: { document } }
-    : { replaceOne: { filter: { _id: id }, replacement: document } };
-};
+const rawWrite = ({ id, position, revision, doc }) => ({
+  insertOne: { document: { _id: id, _position: position, _revision: revision, ...doc } },
+});

@@ -1,14 +1,17 @@
-// The driver's own unary appends, one event of the size of a rename each, with its expected revision.
+// Measures unary appends (one gRPC call per append) by the bare driver. Each append writes one event, as large as a
+// rename event, with an expected revision.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
-import { EventStoreDBClient, NO_STREAM, jsonEvent } from '@eventstore/db-client';
+import { EventStoreDBClient, jsonEvent, NO_STREAM } from '@eventstore/db-client';
 
 const [{ url }] = await once(process, 'message');
 const client = EventStoreDBClient.connectionString(url);
 const options = { requiresLeader: true, credentials: { username: 'bench', password: 'bench' }, deadline: 10_000 };
 
-/** As long as the service's own: ids, two hashes, actor, times. */
+/**
+ * Returns an event whose metadata is as long as the metadata that the service writes: ids, two hashes, actor, times.
+ */
 const renamed = () =>
   jsonEvent({
     type: 'BenchRenamed',

@@ -3,7 +3,10 @@ import { projections } from './projections.mjs';
 import { eventStoreDb, mongoDb } from './servers.mjs';
 import { strongReads } from './strong-reads.mjs';
 
-/** What the production stores cost beside their own clients, on the servers of `EVENTSTOREDB_URL` and `MONGODB_URL`. */
+/**
+ * Measures our code on the production stores, and compares our code with the bare drivers of these stores. Uses the
+ * servers at `EVENTSTOREDB_URL` and `MONGODB_URL` if these variables are set.
+ */
 export async function stores(bench) {
   const log = await eventStoreDb(bench);
   const mongo = await mongoDb(bench);

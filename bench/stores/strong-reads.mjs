@@ -8,7 +8,10 @@ const section = 'Strong reads of a stream’s end on EventStoreDB';
 const FENCE_MAX_AGE_MS = 2000;
 const CALLERS = 16;
 
-/** Every call of the driver that strong reads make is counted, at the driver's own client. */
+/**
+ * Counts how many calls our strong reads (reads that return every event acknowledged before) make to the EventStoreDB
+ * driver.
+ */
 export async function strongReads(bench, { url, name }) {
   const { seconds } = bench.isQuick ? { seconds: 0.3 } : { seconds: 10 };
   bench.say('strong reads');

@@ -8,8 +8,8 @@ const TOKEN_HEADERS = ['authorization', 'x-apx-authorization'];
 const GATEWAY_HEADERS = ['x-endpoint-uri', 'x-gateway-secret'];
 const IDENTITY_HEADERS = ['x-consumer-client-id', 'x-consumer-workspace-id', 'x-consumer-subscription-id'];
 
-/** What several servers may take for another path. */
-const CROOKED = [
+/** Parts of paths that some servers understand as a different path. */
+const AMBIGUOUS = [
   '/weather/..;/a',
   '/weather/..%3b/a',
   '/weather/%252e%252e/a',
@@ -29,7 +29,7 @@ describe('Traefik', () => {
   const { http } = parse(text('traefik/consumer-clients.yml')) as Dynamic;
   const chain = (http.routers.weather?.middlewares ?? []).map((name) => http.middlewares[name] ?? {});
 
-  test('sets its headers, asks, removes them and the token, and only then strips the prefix', () => {
+  test('sets its headers, calls the check, removes the headers and the token, and only then strips the prefix', () => {
     expect(chain.map((middleware) => Object.keys(middleware)[0])).toEqual([
       'headers',
       'headers',
@@ -67,7 +67,7 @@ describe('Traefik', () => {
     for (const character of ['Slash', 'BackSlash', 'NullCharacter', 'Semicolon', 'Percent']) {
       expect(encodedCharacters[`allowEncoded${character}`]).toBe(false);
     }
-    expect(http.routers.crooked).toMatchObject({ service: 'noop@internal', priority: 1000 });
+    expect(http.routers.ambiguous).toMatchObject({ service: 'noop@internal', priority: 1000 });
   });
 });
 
@@ -91,9 +91,9 @@ describe('Envoy', () => {
   };
   const manager = resources.listeners[0].filter_chains[0].filters[0].typed_config;
   const [mutation, authorization, router] = manager.http_filters;
-  const [crooked, weather] = manager.route_config.virtual_hosts[0].routes;
+  const [ambiguous, weather] = manager.route_config.virtual_hosts[0].routes;
 
-  test('forgets the consumer’s word, names the endpoint by route, asks, and then removes the token', () => {
+  test('drops the consumer’s headers, names the endpoint by route, calls the check, and then removes the token', () => {
     expect([mutation, authorization, router].map((filter) => filter?.name)).toEqual([
       'envoy.filters.http.header_mutation',
       'envoy.filters.http.ext_authz',
@@ -126,7 +126,7 @@ describe('Envoy', () => {
     );
   });
 
-  test('fails closed, shows the secret, and takes the identity from the answer', () => {
+  test('fails closed, sends the secret, and takes the identity from the answer', () => {
     expect(authorization?.typed_config).toMatchObject({
       failure_mode_allow: false,
       status_on_error: { code: 'ServiceUnavailable' },
@@ -143,17 +143,17 @@ describe('Envoy', () => {
     expect(resources.clusters.map(({ name }) => name)).toEqual(['consumer_clients', 'weather_provider']);
   });
 
-  test('makes paths straight before it routes them, and refuses what stays crooked', () => {
+  test('normalizes paths before it routes them, and refuses paths that stay ambiguous', () => {
     expect(manager).toMatchObject({
       normalize_path: true,
       merge_slashes: true,
       path_with_escaped_slashes_action: 'REJECT_REQUEST',
       common_http_protocol_options: { headers_with_underscores_action: 'DROP_HEADER' },
     });
-    expect(crooked).toMatchObject({ direct_response: { status: 403 } });
-    const { safe_regex: found } = crooked?.match as { safe_regex: { regex: string } };
+    expect(ambiguous).toMatchObject({ direct_response: { status: 403 } });
+    const { safe_regex: found } = ambiguous?.match as { safe_regex: { regex: string } };
     const pattern = new RegExp(`^${found.regex}$`);
-    for (const path of CROOKED) expect(path).toMatch(pattern);
+    for (const path of AMBIGUOUS) expect(path).toMatch(pattern);
     for (const path of ['/weather/', '/weather/a.b/..c', '/weather/100%25', '/weather/a;b']) {
       expect(path).not.toMatch(pattern);
     }
@@ -161,7 +161,10 @@ describe('Envoy', () => {
 });
 
 describe('Caddy', () => {
-  /** Blocks by what opens them; lines in their order. */
+  /**
+   * The content of a `{ … }` block of a Caddyfile, in order: its lines, and its inner blocks. An inner block is a pair:
+   * the line that opens the inner block, and the inner block's content.
+   */
   type Block = (string | [string, Block])[];
 
   function blocksOf(lines: Iterator<string>): Block {
@@ -187,10 +190,10 @@ describe('Caddy', () => {
     expect(steps.length).toBeGreaterThan(0);
   });
 
-  test('refuses crooked paths, sets its headers, asks, removes them and the token, then strips the prefix', () => {
+  test('refuses ambiguous paths, sets its headers, calls the check, removes the headers and the token, then strips the prefix', () => {
     const places = [
-      'respond @crooked_as_sent 403',
-      'respond @crooked_as_decoded 403',
+      'respond @ambiguous_as_sent 403',
+      'respond @ambiguous_as_decoded 403',
       'respond @naming_headers 403',
       'request_header -X-Consumer-*',
       'request_header -X-Consumer_*',

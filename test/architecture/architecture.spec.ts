@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -19,27 +19,29 @@ const cruise = (folder: string, ...paths: string[]): Report['summary'] => {
 const broken = ({ violations }: Report['summary']) =>
   violations.map(({ rule, from, to }) => `${rule.name}: ${from} → ${to}`);
 
+const writerIn = (folder: string) => (path: string, text: string) => {
+  mkdirSync(dirname(join(folder, path)), { recursive: true });
+  writeFileSync(join(folder, path), text);
+};
+
 test('every room touches only what docs/architecture.md lets it touch', () => {
-  const summary = cruise(ROOT, 'apps', 'libs');
+  const summary = cruise(ROOT, 'apps', 'libs', 'test', 'bench', 'examples');
   expect(broken(summary)).toEqual([]);
   expect(summary.totalCruised).toBeGreaterThan(100);
 });
 
 test('the rules can fail: a domain that knows HTTP and reaches past an index is found', () => {
   const folder = mkdtempSync(join(tmpdir(), 'architecture-'));
-  const write = (path: string, text: string) => {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    writeFileSync(join(folder, path), text);
-  };
+  const write = writerIn(folder);
   try {
     copyFileSync(join(ROOT, 'package.json'), join(folder, 'package.json'));
     copyFileSync(join(ROOT, 'tsconfig.json'), join(folder, 'tsconfig.json'));
     write('node_modules/@nestjs/common/index.js', '');
-    write('libs/events/src/index.ts', `export * from './registry.js';`);
-    write('libs/events/src/registry.ts', 'export const versions = [];');
+    write('libs/events/index.ts', `export * from './registry.js';`);
+    write('libs/events/registry.ts', 'export const versions = [];');
     write(
-      'libs/domain/src/breaks-the-rules.ts',
-      `import '@nestjs/common';\nimport '#events';\nimport '../../events/src/registry.js';\n`,
+      'libs/domain/breaks-the-rules.ts',
+      `import '@nestjs/common';\nimport '#events';\nimport '../events/registry.js';\n`,
     );
     const names = new Set(cruise(folder, 'libs').violations.map(({ rule }) => rule.name));
     expect([...names]).toEqual(
@@ -53,4 +55,74 @@ test('the rules can fail: a domain that knows HTTP and reaches past an index is 
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test('the rules can fail: a platform that knows the product is found, one that knows only moments is not', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'architecture-'));
+  const write = writerIn(folder);
+  try {
+    copyFileSync(join(ROOT, 'package.json'), join(folder, 'package.json'));
+    copyFileSync(join(ROOT, 'tsconfig.json'), join(folder, 'tsconfig.json'));
+    write('libs/domain/index.ts', 'export type Instant = string;\nexport class Failure extends Error {}');
+    write('libs/credentials/index.ts', 'export class MasterKeys {}');
+    write('libs/platform/clock.ts', `import type { Instant } from '#domain';\nexport type Now = () => Instant;`);
+    write('libs/platform/problem.ts', `import { Failure } from '#domain';\nexport class Problem extends Failure {}`);
+    write(
+      'libs/platform/secrets.ts',
+      `import type { MasterKeys } from '#credentials';\nexport type Secrets = MasterKeys;`,
+    );
+    const found = broken(cruise(folder, 'libs')).filter((each) => !each.startsWith('no-orphans'));
+    expect(found.sort()).toEqual([
+      'platform-takes-only-types-of-the-domain: libs/platform/problem.ts → libs/domain/index.ts',
+      'what-libs-platform-may-import: libs/platform/secrets.ts → libs/credentials/index.ts',
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+describe('the picture of the rooms', () => {
+  const draw = (folder: string, ...options: string[]) => {
+    const program = join(ROOT, 'scripts/draw-architecture.mjs');
+    const { status, stderr } = spawnSync(process.execPath, [program, ...options], { cwd: folder, encoding: 'utf8' });
+    return [status, stderr];
+  };
+
+  test('is current', () => {
+    expect(draw(ROOT, '--check')).toEqual([0, '']);
+  }, 60_000);
+
+  test('leaves out arrows that others imply, and is out of date as soon as the imports change', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'architecture-'));
+    const write = writerIn(folder);
+    const face = (path: string) => ({ source: `./${path}`, default: `./dist/${path}` });
+    try {
+      copyFileSync(join(ROOT, 'tsconfig.json'), join(folder, 'tsconfig.json'));
+      const [log, sqlite, events] = ['libs/log/src/index.ts', 'libs/log/sqlite/index.ts', 'libs/events/index.ts'];
+      const imports = { '#log': face(log), '#log/sqlite': face(sqlite), '#events': face(events) };
+      write('package.json', JSON.stringify({ imports }));
+      write('docs/architecture.md', '# Rooms\n\n<!-- rooms -->\n\n<!-- /rooms -->\n');
+      write(events, 'export const events = [];');
+      write(log, `import '#events';`);
+      write(sqlite, `import '#log';`);
+      write('apps/auth/src/main.ts', `import '#events';\nimport '#log';\nvoid import('#log/sqlite');`);
+      write('apps/auth/src/main.spec.ts', `import '../../other/src/main.js';`);
+      write('apps/other/src/main.ts', `import '#events';`);
+
+      expect(draw(folder, '--check')).toEqual([1, expect.stringContaining('docs:architecture')]);
+      expect(draw(folder)).toEqual([0, '']);
+      const arrows = readFileSync(join(folder, 'docs/architecture.md'), 'utf8').match(/\S+ -.*> \S+/g);
+      expect(arrows).toEqual([
+        'apps_auth -.-> libs_log_sqlite',
+        'libs_log_sqlite --> libs_log',
+        'apps_other --> libs_events',
+        'libs_log --> libs_events',
+      ]);
+      expect(draw(folder, '--check')).toEqual([0, '']);
+      write('apps/other/src/main.ts', `import '#log';`);
+      expect(draw(folder, '--check')).toEqual([1, expect.any(String)]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 60_000);
 });

@@ -1,10 +1,13 @@
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
-import { type EventStore, startEventStore } from '../support/eventstoredb/event-store.js';
-import { newEvents } from '../support/events.js';
+import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
+import { newEvents } from '../support/events/new-events.js';
 import { eventLogContract } from './event-log.js';
 
-/** A real server where one is at hand; the suite touches only streams of its own. */
+/**
+ * URL of a real EventStoreDB server, if the environment names such a server. The suite touches only its own streams
+ * there.
+ */
 const realServer = process.env.EVENTSTOREDB_URL;
 
 let standIn: EventStore | undefined;
@@ -20,7 +23,7 @@ eventLogContract(realServer ? 'EventStoreDB' : "EventStoreDB's stand-in", {
     await EventStoreDBClient.connectionString(await serverUrl()).appendToStream(stream, events, options);
   },
   ...(!realServer && {
-    apart: async () => {
+    isolated: async () => {
       const store = await startEventStore();
       return { open: () => Promise.resolve(openEventStoreDbLog({ url: store.url })), remove: () => store.stop() };
     },

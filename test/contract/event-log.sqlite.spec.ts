@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
 import { openSqliteEventLog } from '#event-log/sqlite';
-import { newEvents } from '../support/events.js';
+import { newEvents } from '../support/events/new-events.js';
 import { eventLogContract } from './event-log.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'event-log-'));
@@ -17,7 +17,7 @@ eventLogContract('SQLite', {
     await log.append(stream, 'none', newEvents(count));
     await log.close();
   },
-  apart: () => {
+  isolated: () => {
     const place = join(folder, `${randomUUID()}.db`);
     return Promise.resolve({
       open: () => openSqliteEventLog({ file: place }),

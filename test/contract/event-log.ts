@@ -3,49 +3,54 @@ import { getEventListeners } from 'node:events';
 import {
   type Appended,
   type EventLog,
-  type ExpectedRevision,
-  type LogBatch,
-  type StreamReadOptions,
-  EventTooLarge,
-  LogIsSealed,
-  LogUnavailable,
-  MAX_APPEND_BYTES,
-  RevisionConflict,
   eventsToNow,
+  EventTooLarge,
+  type ExpectedRevision,
   identifyLog,
   isOurStream,
   isSealed,
+  type LogBatch,
+  LogIsSealed,
+  LogUnavailable,
+  LONG_AGO,
+  MAX_APPEND_BYTES,
+  RevisionConflict,
   sealLog,
+  type StreamReadOptions,
   unsealLog,
 } from '#event-log';
 import { type NewEvent, type Position, type RecordedEvent, verifyChain } from '#events';
-import { newEvent, newEvents } from '../support/events.js';
+import { newEvent, newEvents } from '../support/events/new-events.js';
 
-/** A store to hold to the contract. Others may use it meanwhile: the suite looks at its own streams only. */
+/**
+ * The store under test. Other tests may use the store at the same time, because the suite looks only at its own
+ * streams.
+ */
 export interface EventLogHarness {
-  /** Opens the store, the same one each time, as another process would. */
+  /** Opens a new connection to the same store, as another process would. */
   open: () => Promise<EventLog>;
   /** Appends events of another application to the same store. */
   appendForeign: (stream: string, count: number) => Promise<void>;
-  /** Keeps the store from acknowledging appends, until what it resolves to is called. Absent where that can't be done. */
+  /**
+   * Makes the store stop acknowledging appends. Resolves to a function that makes the store acknowledge appends again.
+   * Absent if the store can't be stopped in this way.
+   */
   freeze?: () => Promise<() => Promise<void>>;
-  /** A store that is the caller's alone, empty. Absent where others may use the only one. */
-  apart?: () => Promise<StoreApart>;
-  /** After everything that was opened is closed. */
+  /** Creates an empty store that nobody else uses. Absent if all tests share one store. */
+  isolated?: () => Promise<IsolatedStore>;
+  /** Called after all opened logs have been closed. */
   close: () => Promise<void>;
 }
 
-export interface StoreApart {
+export interface IsolatedStore {
   open: () => Promise<EventLog>;
-  /** After everything that was opened is closed. */
+  /** Called after all opened logs have been closed. */
   remove: () => Promise<void>;
 }
 
-/** What every adapter of the `EventLog` port does. */
+/** Declares the tests that every adapter of the `EventLog` port must pass. */
 export function eventLogContract(name: string, harness: EventLogHarness): void {
   describe(`${name} keeps the contract of the event log:`, () => {
-    jest.setTimeout(60_000);
-
     let log: EventLog;
     beforeAll(async () => {
       log = await harness.open();
@@ -61,7 +66,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
     const revisions = (events: readonly RecordedEvent[]) => events.map(({ revision }) => revision);
     const ids = (events: readonly NewEvent[]) => events.map(({ eventId }) => eventId);
 
-    /** A stream of `count` events, and the position before them. */
+    /** Appends `count` events to a new stream. Also returns a log position before these events (`before`). */
     const streamOf = async (count: number) => {
       const before = await log.append(newStream(), 'none', [newEvent()]);
       const stream = newStream();
@@ -70,7 +75,10 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
       return { stream, events, appended, before: before.position };
     };
 
-    /** The log's events from a position on, as pages of `limit`, until one of them is the event named. */
+    /**
+     * Reads the log from a position on, in pages of `limit` events, until a page contains the event with this id.
+     * Returns all events that were read.
+     */
     const readLogUntil = async (
       eventId: string,
       after: Position,
@@ -87,7 +95,10 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
       }
     };
 
-    /** The batches of a subscription until `isEnough` says so of one of them. */
+    /**
+     * Reads batches of a subscription until `isEnough` accepts a batch. Returns all batches, including the accepted
+     * batch.
+     */
     const followUntil = async (
       isEnough: (batch: LogBatch) => boolean | Promise<boolean>,
       options: { after?: Position; batchSize?: number; marked?: boolean } = {},
@@ -103,7 +114,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
       batches.flatMap(({ events }) => events).filter((event) => event.stream === stream);
 
     describe('an append', () => {
-      it('numbers a stream from 0n, and answers where its last event is', async () => {
+      it('numbers a stream from 0n, and answers the place of its last event', async () => {
         const stream = newStream();
         const first = await log.append(stream, 'none', newEvents(2));
         const second = await log.append(stream, 1n, newEvents(1));
@@ -115,7 +126,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         );
       });
 
-      it('is given back exactly as it was written', async () => {
+      it('is read back exactly as it was written', async () => {
         const stream = newStream();
         const events = newEvents(3);
         const { position } = await log.append(stream, 'none', events);
@@ -140,16 +151,19 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         [3n, 0, undefined],
         [0n, 2, 1n],
         [9n, 2, 1n],
-      ])('at %p is refused by a stream of %p events, which is at %p', async (expected, count, actual) => {
-        const stream = newStream();
-        if (count > 0) await log.append(stream, 'none', newEvents(count));
-        const refusal = await refusalOf(log.append(stream, expected, newEvents(2)));
-        expect(refusal).toBeInstanceOf(RevisionConflict);
-        expect(refusal).toMatchObject({ stream, expected, actual });
-        expect(await read(stream)).toHaveLength(count);
-      });
+      ])(
+        'that expects %p is refused by a stream of %p events, whose revision is %p',
+        async (expected, count, actual) => {
+          const stream = newStream();
+          if (count > 0) await log.append(stream, 'none', newEvents(count));
+          const refusal = await refusalOf(log.append(stream, expected, newEvents(2)));
+          expect(refusal).toBeInstanceOf(RevisionConflict);
+          expect(refusal).toMatchObject({ stream, expected, actual });
+          expect(await read(stream)).toHaveLength(count);
+        },
+      );
 
-      it('loses to no other: of 20 at one revision, one is written', async () => {
+      it('excludes others: of 20 at the same revision, exactly one is written', async () => {
         const { stream } = await streamOf(1);
         const outcomes = await Promise.allSettled(
           Array.from({ length: 20 }, () => log.append(stream, 0n, newEvents(2))),
@@ -177,7 +191,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         for (const other of streams) expect(await read(other)).toHaveLength(1);
       });
 
-      it('that no store could take is a TypeError, and the next one is none the worse', async () => {
+      it('that is invalid is a TypeError, and the next one succeeds', async () => {
         const stream = newStream();
         await expect(log.append('', 'none', newEvents(1))).rejects.toThrow(TypeError);
         await expect(log.append(stream, 'none', [])).rejects.toThrow(TypeError);
@@ -212,7 +226,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         ['one event that only asked for a stream', [d], 'exists', 2n],
         ['several events that only asked for a stream', [a, b], 'exists', 1n],
         ['all fifty', fifty, 2n, 52n],
-      ])('answers as the first time: %s', async (_, events, expected, revision) => {
+      ])('gets the same answer again: %s', async (_, events, expected, revision) => {
         const [recorded] = await read(stream, { from: revision, limit: 1 });
         expect(await log.append(stream, expected, events)).toEqual({ revision, position: recorded?.position });
         await expectUntouched();
@@ -224,14 +238,14 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         ['with one more event', [a, b, unknown], 'none'],
         ['known and new, at the revision before', [last, unknown], 51n],
         ['known and new, any revision', [last, unknown], 'exists'],
-      ])('is refused when it is not the same: %s', async (_, events, expected) => {
+      ])('is refused if it differs: %s', async (_, events, expected) => {
         const refusal = await refusalOf(log.append(stream, expected, events));
         expect(refusal).toBeInstanceOf(RevisionConflict);
         expect(refusal).toMatchObject({ stream, expected, actual: 52n });
         await expectUntouched();
       });
 
-      it('is told by its ids alone: other data under them is not written', async () => {
+      it('is recognized by its event ids alone: other data with the same ids is not written', async () => {
         const other = { ...a, type: 'ConsumerClientRevoked', data: { reason: 'other' } };
         expect((await log.append(stream, 'none', [other])).revision).toBe(0n);
         expect(await read(stream, { limit: 1 })).toMatchObject([{ type: a.type, data: a.data }]);
@@ -245,13 +259,13 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(ids(await read(racing))).toEqual(ids(events));
       });
 
-      it('is another append in another stream, and ids may repeat within one', async () => {
+      it('is a new append in another stream, and ids may repeat within an append', async () => {
         const elsewhere = newStream();
         expect((await log.append(elsewhere, 'none', [a, a])).revision).toBe(1n);
         expect(ids(await read(elsewhere))).toEqual(ids([a, a]));
       });
 
-      it('has the same ids whatever their case', async () => {
+      it('is recognized even if the case of its ids differs', async () => {
         const shouting = newStream();
         const event = newEvent();
         const loud = { ...event, eventId: event.eventId.toUpperCase() };
@@ -269,7 +283,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(await log.readStream(newStream())).toEqual([]);
       });
 
-      it('is read from either end, from any revision, as far as asked', async () => {
+      it('is read in both directions, from any revision, up to a limit', async () => {
         const { stream } = await streamOf(5);
         const revisionsRead = async (options: StreamReadOptions) => revisions(await read(stream, options));
         expect(await revisionsRead({})).toEqual([0n, 1n, 2n, 3n, 4n]);
@@ -282,14 +296,14 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(await revisionsRead({ direction: 'backwards', from: 0n, limit: 3 })).toEqual([0n]);
       });
 
-      it('has nothing past its end, and all of itself before it', async () => {
+      it('read forwards from past its end is empty, read backwards from there is whole', async () => {
         const { stream } = await streamOf(3);
         expect(await read(stream, { from: 3n })).toEqual([]);
         expect(await read(stream, { from: 1_000n })).toEqual([]);
         expect(revisions(await read(stream, { from: 100n, direction: 'backwards' }))).toEqual([2n, 1n, 0n]);
       });
 
-      it('of 3,000 events is read whole, both ways', async () => {
+      it('of 3,000 events is read whole, in both directions', async () => {
         const stream = newStream();
         let expected: ExpectedRevision = 'none';
         for (let sent = 0; sent < 3_000; sent += 500) {
@@ -300,7 +314,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(revisions(await read(stream, { direction: 'backwards' }))).toEqual(all.reverse());
       });
 
-      it('shows every other process what was acknowledged before it asked', async () => {
+      it('shows every process all events that were acknowledged before its request', async () => {
         const other = await harness.open();
         try {
           const stream = newStream();
@@ -335,7 +349,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(after[0]?.stream).not.toBe(one.stream);
       });
 
-      it('is the same read backwards before a position', async () => {
+      it('read backwards before a position is the same in reverse', async () => {
         const { stream, events, appended, before } = await streamOf(4);
         for (const limit of [undefined, 1]) {
           const found = await readLogUntil(events[0]?.eventId ?? '', appended.position, 'backwards', limit);
@@ -348,7 +362,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(appended.position > before).toBe(true);
       });
 
-      it('has one event at a position, and none where it is not', async () => {
+      it('has one event at its position, and none at any other place', async () => {
         const { stream, events, appended, before } = await streamOf(2);
         const [first] = await read(stream);
         expect(await log.eventAt(first?.position ?? '')).toMatchObject({ eventId: events[0]?.eventId, revision: 0n });
@@ -360,7 +374,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         const end = (await log.end()) ?? '';
         expect(end > appended.position && appended.position > before).toBe(true);
         const behind = await streamOf(1);
-        // Where the other application's event, or whatever else came since, lies.
+        // `end` may be the position of another application's event. A subscription can begin there, too.
         const after = await followUntil(({ caughtUp }) => caughtUp, { after: end });
         expect(ids(eventsOf(after, behind.stream))).toEqual(ids(behind.events));
         expect(eventsOf(after, stream)).toEqual([]);
@@ -368,7 +382,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(found === undefined || isOurStream(found.stream)).toBe(true);
       });
 
-      it('is brought to now, whoever else wrote in between, and not followed further', async () => {
+      it('is read up to now and no further, past the events of other writers', async () => {
         const { stream, events, before } = await streamOf(3);
         await harness.appendForeign(`billing-${randomUUID()}`, 1_000);
         const other = await harness.open();
@@ -421,7 +435,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(ids(eventsOf(batches, stream))).toEqual(ids(events));
       });
 
-      it('brings all that is there in bounded batches, then says that it has caught up', async () => {
+      it('delivers all existing events in bounded batches, then says that it has caught up', async () => {
         const { stream, events, before } = await streamOf(25);
         const batches = await followUntil(({ caughtUp }) => caughtUp, { after: before, batchSize: 10 });
         expect(ids(eventsOf(batches, stream))).toEqual(ids(events));
@@ -431,7 +445,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         }
       });
 
-      it('says at the end of the log that nothing is left, and brings what is appended from then on', async () => {
+      it('that starts at the end of the log says that it has caught up, and delivers later appends', async () => {
         const { appended: end } = await streamOf(1);
         const stream = newStream();
         const events = newEvents(3);
@@ -447,7 +461,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(ids(eventsOf(batches, stream))).toEqual(ids(events));
       });
 
-      it('tells by markers how much has come, and nothing of it where nobody asked', async () => {
+      it('reports by markers how far it is complete, but only if asked to', async () => {
         const { appended: end } = await streamOf(1);
         const stream = newStream();
         const events = newEvents(2);
@@ -459,21 +473,22 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
           await log.mark();
         };
         const batches = await followUntil(
-          ({ caughtUp, completeTo = -Infinity }) => {
+          ({ caughtUp, completeTo = LONG_AGO }) => {
             if (caughtUp) marking ??= appendAndMark();
-            return completeTo >= acknowledgedAt;
+            return completeTo.monotonic >= acknowledgedAt;
           },
           { after: end.position, marked: true },
         );
         await marking;
-        // A marker never comes before what was acknowledged before it.
+        // A marker is a signal that proves how current a subscription is. All events that were acknowledged before the
+        // marker are delivered before the marker or together with it.
         expect(ids(eventsOf(batches, stream))).toEqual(ids(events));
         expect(batches.flatMap((batch) => batch.events).filter((event) => !isOurStream(event.stream))).toEqual([]);
         const unmarked = await followUntil(({ caughtUp }) => caughtUp, { after: end.position });
         expect(unmarked.filter(({ completeTo }) => completeTo !== undefined)).toEqual([]);
       });
 
-      it('brings the live appends of many callers in order, each once', async () => {
+      it('delivers the live appends of many callers in order, each once', async () => {
         const { appended: end } = await streamOf(1);
         const streams = Array.from({ length: 20 }, newStream);
         const seen: RecordedEvent[] = [];
@@ -500,7 +515,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         }
       });
 
-      it('goes on after the last position that was handled, with exactly the later events', async () => {
+      it('continues after the last handled position with exactly the later events', async () => {
         const { stream, events, before } = await streamOf(20);
         let handled = before;
         const seen: string[] = [];
@@ -514,7 +529,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(seen).toEqual(ids(events));
       });
 
-      it('ends when its signal says so, waiting or not', async () => {
+      it('ends when its signal aborts, whether it waits or not', async () => {
         const { appended: end } = await streamOf(1);
         const controller = new AbortController();
         const iterator = log.subscribe({ after: end.position, signal: controller.signal })[Symbol.asyncIterator]();
@@ -530,7 +545,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect((await unwanted.next()).done).toBe(true);
       });
 
-      it('may be left at any time, by break or by an error, and leaves nothing behind', async () => {
+      it('can be left at any time by break or by an error, and cleans up', async () => {
         const { stream, before } = await streamOf(20);
         const { signal } = new AbortController();
         const leave = async (how: 'break' | 'throw') => {
@@ -560,7 +575,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect((await read(stream))[0]?.data).toEqual(event.data);
       });
 
-      it('over the limit is too large, also as a sum of several events, and nothing is written', async () => {
+      it('over the limit is refused, also if several events exceed it together, and nothing is written', async () => {
         const stream = newStream();
         const tooLarge = await refusalOf(log.append(stream, 'none', [filler(MAX_APPEND_BYTES + 1)]));
         expect(tooLarge).toBeInstanceOf(EventTooLarge);
@@ -621,16 +636,16 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
     });
 
     describe('a seal', () => {
-      const { apart } = harness;
-      if (!apart) return;
+      const { isolated } = harness;
+      if (!isolated) return;
       const now = () => new Date();
       const reason = 'Copied elsewhere';
 
-      let store: StoreApart;
+      let store: IsolatedStore;
       let one: EventLog;
       let other: EventLog;
       beforeEach(async () => {
-        store = await apart();
+        store = await isolated();
         [one, other] = [await store.open(), await store.open()];
         await identifyLog(one, now);
       });
@@ -639,7 +654,10 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         await store.remove();
       });
 
-      /** Appends to stream after stream until the log refuses for being sealed; the streams that were acknowledged. */
+      /**
+       * Appends to new streams until the log refuses an append because the log is sealed (closed to appends, since it
+       * is moved to another store). Returns the streams whose appends were acknowledged.
+       */
       const appendUntilSealed = async (to: EventLog) => {
         const acknowledged: { stream: string; at: number }[] = [];
         for (;;) {
@@ -655,7 +673,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         }
       };
 
-      it('ends what every process appends, and what was acknowledged until then is in the log', async () => {
+      it('ends the appends of every process, and every event acknowledged before is in the log', async () => {
         const appending = Promise.all([one, other, one, other].map(appendUntilSealed));
         expect(await sealLog(one, { reason, now })).toBe(true);
         const sealedAt = performance.now();
@@ -669,7 +687,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(await isSealed(other)).toBe(true);
       });
 
-      it('refuses also what was appended before, lets everything be read, and binds those who come later', async () => {
+      it('also refuses a repeated append, allows reads, and holds for processes that open the log later', async () => {
         const stream = newStream();
         const events = newEvents(2);
         await one.append(stream, 'none', events);
@@ -688,7 +706,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         }
       });
 
-      it('is lifted for all, and leaves stream `log` a chain that tells of it', async () => {
+      it('can be lifted for all, and stream `log` records both in its hash chain', async () => {
         await sealLog(one, { reason, now });
         await appendUntilSealed(other);
         expect(await unsealLog(one, { reason: 'The copy was given up', now })).toBe(true);
@@ -712,7 +730,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
     });
 
     describe('closing', () => {
-      it('finishes what was accepted, and is unavailable from then on', async () => {
+      it('finishes accepted appends, and the log is unavailable from then on', async () => {
         const other = await harness.open();
         const streams = Array.from({ length: 30 }, newStream);
         const accepted = streams.map((stream) => other.append(stream, 'none', newEvents(1)));
@@ -724,7 +742,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
         expect(await refusalOf(other.readAll())).toBeInstanceOf(LogUnavailable);
       });
 
-      it('ends a subscription that waits, as unavailable', async () => {
+      it('ends a waiting subscription with an error', async () => {
         const { appended: end } = await streamOf(1);
         const other = await harness.open();
         let closing: Promise<void> | undefined;
@@ -741,7 +759,7 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
   });
 }
 
-/** What the promise was rejected with. */
+/** Returns the error with which the promise is rejected. */
 const refusalOf = async (promise: Promise<unknown>): Promise<unknown> => {
   try {
     await promise;

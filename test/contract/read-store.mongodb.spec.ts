@@ -5,32 +5,34 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Int32, Long, MongoClient, MongoServerError } from 'mongodb';
+import { ProjectionStopped } from '#event-log';
 import {
   type BuildName,
   type DocumentWrite,
   type Projection,
-  type ReadStore,
-  ProjectionStopped,
-  Projector,
-  ReadStoreUnavailable,
-  clients,
   projections,
+  Projector,
+  readModels,
+  type ReadStore,
+  ReadStoreUnavailable,
   rebuild,
 } from '#read-models';
-import { type StoredFields, openMongoReadStore, pageFind, validatorOf } from '#read-models/mongodb';
-import { Stage, VERIFIER_MARK, plainFold, silent, storedDocuments, until } from '../replay/stage.js';
+import { openMongoReadStore, pageFind, type StoredFields, validatorOf } from '#read-models/mongodb';
+import { clientNamed, plainFold, silent, Stage, storedDocuments, until, VERIFIER_MARK } from '../replay/stage.js';
 import {
-  type MongoProcess,
   describeWithMongo,
   describeWithOwnMongo,
+  type MongoProcess,
   startMongo,
-} from '../support/mongodb/mongo-server.js';
+} from '../servers/mongodb/mongo-server.js';
 import { lists, notes, readStoreContract } from './read-store.js';
+
+const { clients } = projections;
 
 const BUILD = 'notes_v1_1';
 const START_MS = 60_000;
 
-/** A field with a string in BSON (https://bsonspec.org/spec.html). */
+/** Returns the BSON bytes of a field that holds a string (https://bsonspec.org/spec.html). */
 const fieldOf = (name: string, value: string): string => {
   const length = Buffer.alloc(4);
   length.writeInt32LE(value.length + 1);
@@ -41,7 +43,7 @@ const write = (id: string, doc: unknown = {}): DocumentWrite => ({
   ...{ id, expected: undefined, position: '0001', revision: 0n, doc },
 });
 
-/** Feeds the first build of the projection until it has caught up. */
+/** Projects the log into the first build (copy of the documents) of the projection, until the build has caught up. */
 async function project<Doc>(stage: Stage, store: ReadStore, projection: Projection<Doc>): Promise<BuildName> {
   const build: BuildName = `${projection.name}_v${projection.version}_1`;
   const stop = new AbortController();
@@ -101,7 +103,7 @@ describeWithMongo('MongoDB', () => {
       const found = await client.db(database).listCollections({}, { nameOnly: true }).toArray();
       return found.map(({ name }) => name).filter((name) => !name.startsWith('system.'));
     };
-    /** The answer, or nothing from a server that has no such command. */
+    /** Returns the result of the command, or `undefined` if the server does not support the command. */
     const whereSupported = (command: Promise<unknown>) =>
       command.catch((error: unknown) => {
         if (!(error instanceof MongoServerError && error.codeName === 'CommandNotFound')) throw error;
@@ -117,7 +119,7 @@ describeWithMongo('MongoDB', () => {
       }
     });
 
-    it('walks that index for every page and sorts nothing, where the server can explain', async () => {
+    it('walks that index for every page and sorts nothing, if the server supports `explain`', async () => {
       for (const list of lists()) {
         const { filter, options } = pageFind(list);
         const cursor = client.db(database).collection<StoredFields>(BUILD).find(filter, options);
@@ -152,7 +154,7 @@ describeWithMongo('MongoDB', () => {
       },
     );
 
-    it('adds the indexes that a later schema has, and keeps what is stored', async () => {
+    it('adds the indexes of a later schema, and keeps the documents', async () => {
       await store.prepare('later_v1_1', { name: 'later', version: 1, indexes: [['title']] });
       await store.write('later_v1_1', [write('n1', { workspace: 'w', title: 't', tags: ['x'] })]);
       await store.prepare('later_v1_1', { ...notes, name: 'later' });
@@ -162,13 +164,13 @@ describeWithMongo('MongoDB', () => {
       expect(found.map(({ id }) => id)).toEqual(['n1']);
     });
 
-    it('stores a document’s fields beside its own, and what is undefined not at all', async () => {
+    it('stores a document’s fields beside its own, and leaves out undefined ones', async () => {
       await store.write(BUILD, [write('n1', { title: 't', rank: undefined, tags: ['x'] })]);
       const stored = await client.db(database).collection(BUILD).findOne({}, { useBigInt64: true });
       expect(stored).toEqual({ _id: 'n1', _position: '0001', _revision: 0n, title: 't', tags: ['x'] });
     });
 
-    it('says that a build is not there, rather than that it is empty, and makes none by a write', async () => {
+    it('says that a build is missing rather than empty, and does not create it by a write', async () => {
       await store.prepare('notes_v1_2', notes);
       await store.drop('notes_v1_2');
       for (const build of ['notes_v1_2', 'notes_v9_9'] as const) {
@@ -184,13 +186,13 @@ describeWithMongo('MongoDB', () => {
       expect((await collections()).toSorted()).toEqual([BUILD, 'projections']);
     });
 
-    it('begins a build anew where a late write has left documents of one that was dropped', async () => {
+    it('starts a build empty even if a late write has left documents of a dropped build with its name', async () => {
       await client.db(database).collection('notes_v1_2').insertOne({ title: 'left over' });
       await store.prepare('notes_v1_2', notes);
       expect(await store.count('notes_v1_2')).toBe(0);
     });
 
-    it('asks the majority, and retries nothing, whatever the connection string says', async () => {
+    it('reads from and writes to the majority, and retries nothing, whatever the connection string says', async () => {
       const relay = await relayTo(mongo.url);
       const careless = 'w=0&readConcernLevel=local&readPreference=secondaryPreferred&retryWrites=true';
       const relayed = await openMongoReadStore({ url: `${relay.url}/?directConnection=true&${careless}`, database });
@@ -205,7 +207,7 @@ describeWithMongo('MongoDB', () => {
       expect(sent).not.toMatch(/local|secondary|txnNumber/);
     });
 
-    it('sends the schema with each collection, and points the views when a build is served, to any server', async () => {
+    it('sends the schema with each collection, and points the views to a build when it is served, on any server', async () => {
       const relay = await relayTo(mongo.url);
       const relayed = await openMongoReadStore({ url: `${relay.url}/?directConnection=true`, database });
       const build = `${clients.name}_v${clients.version}_1` as const;
@@ -218,7 +220,7 @@ describeWithMongo('MongoDB', () => {
       await relayed.prepare(build, clients);
       expect(relay.sent()).toContain(fieldOf('collMod', build));
       relay.forget();
-      await relayed.serve(clients.name, clients.version, undefined, build);
+      await relayed.serve(clients, undefined, build);
       for (const view of ['active_clients', 'revoked_clients']) {
         expect(relay.sent()).toContain(fieldOf('collMod', view) + fieldOf('viewOn', build));
       }
@@ -226,7 +228,7 @@ describeWithMongo('MongoDB', () => {
       await relay.close();
     });
 
-    it('says soon that no server is there, and refuses what is no connection string without quoting it', async () => {
+    it('soon says that no server is there, and refuses an invalid connection string without quoting it', async () => {
       const opened = openMongoReadStore({ url: 'mongodb://127.0.0.1:9/?connectTimeoutMS=60000', timeoutMs: 300 });
       await expect(opened).rejects.toBeInstanceOf(ReadStoreUnavailable);
       const error: unknown = await openMongoReadStore({ url: 'http://user:s3cret@host' }).catch(
@@ -236,7 +238,7 @@ describeWithMongo('MongoDB', () => {
       expect(String(error)).not.toContain('s3cret');
     });
 
-    describe('under the projections', () => {
+    describe('as the store of the projections', () => {
       let stage: Stage;
 
       beforeEach(async () => {
@@ -246,17 +248,18 @@ describeWithMongo('MongoDB', () => {
         await stage.rename('b', 'Böen 🔑');
         await stage.assign('a', 'weather');
         await stage.assign('c', 'weather');
+        await stage.used('a-process', { [clientNamed('a')]: new Date().toISOString() });
         await stage.revoke('c');
       });
 
       afterEach(() => stage.close());
 
-      it('holds their folds, as the schema for analysts says, and no verifier', async () => {
+      it('holds their folds, which match the schema for analysts, and no verifier', async () => {
         const events = await stage.events();
-        for (const projection of projections) {
+        for (const projection of readModels) {
           const build = await project(stage, store, projection);
           expect(await storedDocuments(store, build)).toEqual(plainFold(projection, events));
-          const validator = validatorOf(projection.name, projection.version);
+          const validator = projection.document && validatorOf(projection.document);
           const stored = await client.db(database).collection(build, { promoteValues: false }).find().toArray();
           expect(stored.length).toBeGreaterThan(0);
           for (const document of stored) expect(violations(document, validator?.$jsonSchema)).toEqual([]);
@@ -264,7 +267,7 @@ describeWithMongo('MongoDB', () => {
         }
       });
 
-      it('has MongoDB refuse other documents than the schema’s, where the server validates', async () => {
+      it('makes MongoDB refuse documents that violate the schema, if the server validates', async () => {
         const build = await project(stage, store, clients);
         const options = await client.db(database).listCollections({ name: build }).toArray();
         if (!JSON.stringify(options).includes('$jsonSchema')) return;
@@ -273,17 +276,17 @@ describeWithMongo('MongoDB', () => {
         await expect(refused).rejects.toThrow('MongoDB refused it: DocumentValidationFailure');
       });
 
-      it('rebuilds beside the served build and switches; the views follow, where the server has views', async () => {
+      it('rebuilds beside the served build and switches; the views follow, if the server has views', async () => {
         const first = await project(stage, store, clients);
-        await store.serve(clients.name, clients.version, undefined, first);
+        await store.serve(clients, undefined, first);
         const { signal } = new AbortController();
         const options = { ...stage.stores, store, projection: clients, observer: silent, signal, graceMs: 0 };
-        expect(await rebuild(options)).toMatchObject({ build: 'clients_v1_2', documents: 3, different: 0 });
+        expect(await rebuild(options)).toMatchObject({ build: 'clients_v2_2', documents: 3, different: 0 });
         const made = await collections();
-        expect(made).toContain('clients_v1_2');
+        expect(made).toContain('clients_v2_2');
         expect(made).not.toContain(first);
         expect((await client.db(database).collection('projections').findOne({ name: 'clients' }))?.served).toBe(
-          'clients_v1_2',
+          'clients_v2_2',
         );
         if ((await whereSupported(client.db(database).command({ collMod: BUILD }))) === undefined) {
           expect(made).not.toContain('active_clients');
@@ -320,7 +323,7 @@ describeWithOwnMongo('a MongoDB server that fails', () => {
     await rm(directory, { recursive: true });
   });
 
-  it('is told as ReadStoreUnavailable in time while it hangs, and answers when it is back', async () => {
+  it('is reported as ReadStoreUnavailable in time while it hangs, and is used again when it is back', async () => {
     await store.prepare(BUILD, notes);
     process.kill(mongo.pid ?? 0, 'SIGSTOP');
     const began = performance.now();
@@ -334,13 +337,14 @@ describeWithOwnMongo('a MongoDB server that fails', () => {
         () => false,
       ),
     );
-    // What was answered too late may have been done: the guard makes the repetition harmless.
+    // The server may have carried out the write that timed out. A document is written only if the stored document is at
+    // the position that the write expects. So repeating the write does no harm.
     expect([[], ['n1']]).toContainEqual(await store.write(BUILD, [write('n1')]));
     expect(await store.count(BUILD)).toBe(1);
   });
 
   it(
-    'is waited for by a projector, which goes on where a server that came back older stands',
+    'makes a projector wait, which continues from the checkpoint of a server that came back older',
     async () => {
       await stage.create('a');
       const build = await project(stage, store, clients);
@@ -379,7 +383,7 @@ describeWithOwnMongo('a MongoDB server that fails', () => {
   );
 });
 
-/** As `mongodump` and `mongorestore` do. */
+/** Copies a database. Resolves to a function that restores the copy, as `mongodump` and `mongorestore` do. */
 async function dump(client: MongoClient, name: string): Promise<() => Promise<void>> {
   const database = client.db(name);
   const collections = await database.listCollections({ type: 'collection' }, { nameOnly: true }).toArray();
@@ -399,7 +403,7 @@ async function dump(client: MongoClient, name: string): Promise<() => Promise<vo
   };
 }
 
-/** What lies between a store and its server: keeps what was sent. */
+/** Starts a relay between a store and its server. The relay records the bytes that the store sends. */
 async function relayTo(url: string) {
   const { hostname, port } = new URL(url);
   const chunks: Buffer[] = [];
@@ -419,9 +423,11 @@ async function relayTo(url: string) {
   };
 }
 
-type Schema = NonNullable<ReturnType<typeof validatorOf>>['$jsonSchema'];
+type Schema = ReturnType<typeof validatorOf>['$jsonSchema'];
 
-/** The paths of what MongoDB's `$jsonSchema` would refuse, of the part of it that is used. */
+/**
+ * Returns the paths of all values that MongoDB's `$jsonSchema` would refuse. Supports only the keywords that we use.
+ */
 function violations(value: unknown, schema: Schema | undefined, path = ''): string[] {
   if (schema === undefined) return [`${path} is not documented`];
   if (bsonTypeOf(value) !== schema.bsonType) return [`${path}: ${bsonTypeOf(value)}`];

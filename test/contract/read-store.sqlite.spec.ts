@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import Database from 'libsql';
 import { type ReadStore, ReadStoreUnavailable } from '#read-models';
 import { openSqliteReadStore, pageStatement } from '#read-models/sqlite';
+import { testWithFileLimits } from '../support/processes/file-limits.js';
 import { lists, notes, readStoreContract, type TestReadStore } from './read-store.js';
-import { testWithFileLimits } from '../support/file-limits.js';
 
 const BUILD = 'notes_v1_1';
 
@@ -84,7 +84,7 @@ describe('the SQLite read store', () => {
     },
   );
 
-  it('adds the indexes that a later schema has, with what is stored', async () => {
+  it('adds the indexes of a later schema, filled with the stored documents', async () => {
     const narrow = { name: 'later', version: 1, indexes: [['title']] };
     await store.prepare('later_v1_1', narrow);
     const doc = { workspace: 'w', title: 't', tags: ['x'] };
@@ -100,7 +100,27 @@ describe('the SQLite read store', () => {
     expect(found.map(({ id }) => id)).toEqual(['n1']);
   });
 
-  it('says that a build is not there, rather than that it is empty', async () => {
+  it('counts many documents piece by piece, so that other work gets its turns', async () => {
+    const documents = Array.from({ length: 25_000 }, (_, n) => ({
+      id: `n${n}`,
+      expected: undefined,
+      position: '0001',
+    }));
+    await store.write(
+      BUILD,
+      documents.map((document) => ({ ...document, revision: 0n, doc: {} })),
+    );
+    const done = new AbortController();
+    const counted = store.count(BUILD).finally(() => {
+      done.abort();
+    });
+    let turns = 0;
+    for (; !done.signal.aborted; turns++) await new Promise((resolve) => setImmediate(resolve));
+    expect(await counted).toBe(25_000);
+    expect(turns).toBeGreaterThanOrEqual(3);
+  });
+
+  it('says that a build is missing rather than empty', async () => {
     for (const call of [() => store.count('notes_v1_9'), () => store.read('notes_v1_9', ['n1'])]) {
       await expect(call()).rejects.toBeInstanceOf(ReadStoreUnavailable);
     }
@@ -111,7 +131,7 @@ describe('the SQLite read store', () => {
     expect(await store.count(BUILD)).toBe(2);
   });
 
-  it('waits for another process’s lock off this thread, gives up in time, and goes on when it is gone', async () => {
+  it('waits for another process’s lock without blocking this thread, gives up in time, and works again afterwards', async () => {
     await write('before');
     const other = new Database(server.file);
     other.exec('BEGIN IMMEDIATE');
@@ -127,7 +147,7 @@ describe('the SQLite read store', () => {
     expect(await store.count(BUILD)).toBe(2);
   });
 
-  it('opens a new file where the old one was removed', async () => {
+  it('opens a new file if the old one was removed', async () => {
     await write('n1');
     for (const suffix of ['', '-wal', '-shm']) await rm(`${server.file}${suffix}`, { force: true });
     expect(await store.builds('notes', 1)).toEqual([]);
@@ -137,7 +157,7 @@ describe('the SQLite read store', () => {
     expect((await store.scan(BUILD, undefined, 5)).map(({ id }) => id)).toEqual(['n2']);
   });
 
-  it('leaves a file alone that is not its own, or of a newer layout', async () => {
+  it('does not touch a file that is not its own, or that has a newer layout', async () => {
     const foreign = join(server.file, '..', 'foreign.db');
     const connection = new Database(foreign);
     connection.exec('CREATE TABLE theirs (a)');
@@ -155,13 +175,13 @@ describe('the SQLite read store', () => {
     await expect(openSqliteReadStore({ file: server.file })).rejects.toThrow('layout 2');
   });
 
-  it('says so when its directory is missing', async () => {
+  it('reports a missing directory', async () => {
     await expect(openSqliteReadStore({ file: join(server.file, '..', 'none', 'x.db') })).rejects.toBeInstanceOf(
       ReadStoreUnavailable,
     );
   });
 
-  it('is made by several processes at once', async () => {
+  it('can be created by several processes at once', async () => {
     const file = join(server.file, '..', 'shared.db');
     const processes = Array.from({ length: 3 }, () =>
       inProcess(
@@ -177,7 +197,7 @@ describe('the SQLite read store', () => {
     await shared.close();
   });
 
-  it('waits where another process is writing into the file that it makes', async () => {
+  it('waits if another process is writing to the file while it creates the store', async () => {
     const file = join(server.file, '..', 'begun.db');
     const other = new Database(file);
     other.exec('BEGIN IMMEDIATE');
@@ -188,7 +208,7 @@ describe('the SQLite read store', () => {
     await (await patient).close();
   });
 
-  it('keeps what it acknowledged when its process is killed', async () => {
+  it('keeps acknowledged writes when its process is killed', async () => {
     const killed = inProcess(
       server.file,
       `for (let n = 0; ; n++) {
@@ -236,7 +256,7 @@ describe('the SQLite read store', () => {
   );
 });
 
-/** Runs `body` in a process of its own, with `store` open on the file and `notes` at hand. */
+/** Runs `body` in a new process. `body` can use `store`, which is open on the file, and `notes`. */
 function inProcess(file: string, body: string): ChildProcess {
   const program = `
     const { openSqliteReadStore } = require('#read-models/sqlite');

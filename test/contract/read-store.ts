@@ -1,8 +1,8 @@
 import fc from 'fast-check';
+import type { Checkpoint } from '#event-log';
 import type { Position } from '#events';
 import {
   type BuildName,
-  type Checkpoint,
   type CollectionSchema,
   type DocumentWrite,
   type Lease,
@@ -12,11 +12,11 @@ import {
   type StoredDocument,
 } from '#read-models';
 
-/** An empty store that the suite has for one test. */
+/** A read store for one test. The store is empty at first. */
 export interface TestReadStore {
-  /** A connection of its own, as another process has one. The suite closes it. */
+  /** Opens a new connection, as another process would. The test suite closes the connection. */
   open(): Promise<ReadStore>;
-  /** Keeps what is stored now; answers how to put it back, beneath connections that stay open. */
+  /** Copies the present content. Resolves to a function that restores the copy while connections stay open. */
   snapshot(): Promise<() => Promise<void>>;
   remove(): Promise<void>;
 }
@@ -34,7 +34,7 @@ interface Note {
   readonly tags?: readonly string[];
 }
 
-/** The suite's lists: one index each. */
+/** The collection that this test suite uses. The collection has one index for each list that the suite reads. */
 export const notes: CollectionSchema = {
   name: 'notes',
   version: 1,
@@ -50,7 +50,10 @@ export const notes: CollectionSchema = {
   arrayIndexes: ['tags'],
 };
 
-/** Every list of the suite: each index, both ways, with and without a cursor, a prefix and an element. */
+/**
+ * Returns queries of all kinds: for each index, in both directions, with and without a cursor, with and without a
+ * prefix, and with and without a value that an array must contain.
+ */
 export function lists(): PageQuery[] {
   return notes.indexes.flatMap((fields) => {
     const field = fields.at(-1) ?? '';
@@ -74,7 +77,7 @@ const BUILD = 'notes_v1_1';
 const RACERS = 20;
 const LONGEST_WALK = 1_000;
 
-/** What every adapter of the read store must do. */
+/** Declares the tests that every adapter of the read store must pass. */
 export function readStoreContract(name: string, harness: ReadStoreHarness): void {
   describe(`a read store on ${name}`, () => {
     let server: TestReadStore;
@@ -112,7 +115,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         expect(await store.read(BUILD, [])).toEqual([]);
       });
 
-      it('are written only where they are expected; the others of the batch are written all the same', async () => {
+      it('are written only at the expected position; a mismatch does not stop the rest of the batch', async () => {
         await store.write(BUILD, [fresh('here', { title: 'first' }), fresh('moved', { title: 'first' })]);
 
         const misses = await store.write(BUILD, [
@@ -131,7 +134,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         ]);
       });
 
-      it('are replaced whole', async () => {
+      it('are replaced as a whole', async () => {
         await store.write(BUILD, [fresh('n1', { title: 'One', rank: 1, extra: { deep: true } })]);
         expect(await store.write(BUILD, [next('n1', '0001', '0002', { title: 'Uno' }, 7n)])).toEqual([]);
         expect(await store.read(BUILD, ['n1'])).toEqual([
@@ -171,7 +174,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         }
       });
 
-      it('lose no update of twenty writers who read again after a miss', async () => {
+      it('lose no update of twenty writers that read again after a mismatch', async () => {
         const connections = [store, await open()];
         await Promise.all(
           Array.from({ length: RACERS }, async (_, racer) => {
@@ -186,7 +189,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         expect((await store.read(BUILD, ['sum']))[0]?.doc).toEqual({ sum: RACERS });
       });
 
-      it('are seen by every connection from the moment that their write was acknowledged', async () => {
+      it('are seen by every connection once their write is acknowledged', async () => {
         const other = await open();
         for (let turn = 1; turn <= 50; turn++) {
           const expected = turn === 1 ? undefined : position(turn - 1);
@@ -216,6 +219,12 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         expect((await store.read(BUILD, ['ид-\'"%🔑']))[0]?.revision).toBe(revision);
       });
 
+      it('need no list: a build without indexes is read by id', async () => {
+        await store.prepare('plain_v1_1', { name: 'plain', version: 1, indexes: [] });
+        expect(await store.write('plain_v1_1', [fresh('n1', { title: 'One' })])).toEqual([]);
+        expect((await store.read('plain_v1_1', ['n1', 'n2'])).map(({ id }) => id)).toEqual(['n1']);
+      });
+
       it('are written a thousand at a time', async () => {
         const ids = Array.from({ length: 1_000 }, (_, index) => `n${position(index)}`);
         expect(
@@ -230,7 +239,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
     });
 
     describe('lists', () => {
-      it('are what a sort of all documents by code point and a filter give, page by page', async () => {
+      it('equal a sort by code point and a filter of all documents, page by page', async () => {
         let run = 0;
         await fc.assert(
           fc.asyncProperty(
@@ -302,7 +311,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         expect(await ids({ workspace: 'w ' })).toEqual([]);
       });
 
-      it('show a document where its last write put it, and nowhere else', async () => {
+      it('show a document only at the place of its last write', async () => {
         await store.write(BUILD, [fresh('n1', { workspace: 'w', title: 'a', rank: 1 })]);
         await store.write(BUILD, [next('n1', '0001', '0002', { workspace: 'w', title: 'z' })]);
         expect(await titlesOf(store, byTitle({ workspace: 'w' }, 'asc', 5))).toEqual(['z']);
@@ -311,7 +320,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         ).toEqual([]);
       });
 
-      it('repeat and lose nothing when others write during the walk', async () => {
+      it('repeat and lose no document when others write during the walk', async () => {
         const first = Array.from({ length: 40 }, (_, index) =>
           fresh(`old${index}`, { workspace: 'w', title: `t${index % 4}` }),
         );
@@ -331,7 +340,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         }
       });
 
-      it('hold a client that moves in exactly one table, whenever one looks', async () => {
+      it('show a document that moves between two tables in exactly one of them at any time', async () => {
         const reader = await open();
         const ids = Array.from({ length: 60 }, (_, index) => `n${position(index)}`);
         const note = (id: string, status: string) => ({ workspace: 'w', status, title: id });
@@ -354,7 +363,8 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         };
         const look = async () => {
           while (moved < ids.length) {
-            // What moves between the two lists' turns is in both this way round, and in neither the other way round.
+            // Meanwhile, `move` changes each document from ACTIVE to REVOKED. A document that changes between the two
+            // reads appears twice if ACTIVE is read first, and is missing if REVOKED is read first.
             const forwards = [...(await listed('ACTIVE')), ...(await listed('REVOKED'))];
             expect(new Set(forwards).size).toBe(ids.length);
             const backwards = [...(await listed('REVOKED')), ...(await listed('ACTIVE'))];
@@ -417,7 +427,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
           'ab%',
           '\\',
         ]),
-      ])('%j finds what begins so, in order, both ways', async (prefix) => {
+      ])('%j finds the strings with that beginning, in order, in both directions', async (prefix) => {
         await store.write(
           BUILD,
           titles.map((title, index) => fresh(`n${index}`, { workspace: 'w', title })),
@@ -509,6 +519,19 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
       expect(await store.count(BUILD)).toBe(ids.length);
     });
 
+    it('counts the documents whose fields have given values', async () => {
+      await store.write(BUILD, [
+        fresh('n1', { workspace: 'w', pinned: true, rank: 1 }),
+        fresh('n2', { workspace: 'w', pinned: false }),
+        fresh('n3', { workspace: 'other', pinned: true }),
+        fresh('n4', { workspace: 'w' }),
+      ]);
+      expect(await store.count(BUILD, { pinned: true })).toBe(2);
+      expect(await store.count(BUILD, { workspace: 'w', pinned: true })).toBe(1);
+      expect(await store.count(BUILD, { rank: 1 })).toBe(1);
+      expect(await store.count(BUILD, { workspace: 'none' })).toBe(0);
+    });
+
     describe('checkpoints', () => {
       const at = (place: number, logId = 'log-1'): Checkpoint => ({
         logId,
@@ -516,7 +539,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         eventId: `e${place}`,
       });
 
-      it('move only from where they are expected', async () => {
+      it('move only from the expected checkpoint', async () => {
         expect(await store.checkpoint(BUILD)).toBeUndefined();
         expect(await store.advance(BUILD, at(1), at(2))).toBe(false);
         expect(await store.advance(BUILD, undefined, at(1))).toBe(true);
@@ -528,7 +551,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         expect(await store.checkpoint(BUILD)).toEqual(at(2));
       });
 
-      it('come back exactly as they were stored, whatever log they are of', async () => {
+      it('come back exactly as they were stored, for any log', async () => {
         const foreign: Checkpoint = { logId: 'Лог "2" 🔑', position: '0000000000009007199254740993', eventId: '%_\\' };
         await store.advance(BUILD, undefined, foreign);
         expect(await (await open()).checkpoint(BUILD)).toEqual(foreign);
@@ -538,12 +561,12 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         const connections = [store, await open()];
         let current: Checkpoint | undefined;
         for (let round = 0; round < 8; round++) {
-          const wishes = Array.from({ length: RACERS }, (_, racer) => at(round * RACERS + racer));
+          const candidates = Array.from({ length: RACERS }, (_, racer) => at(round * RACERS + racer));
           const won = await Promise.all(
-            wishes.map((wish, racer) => connectionOf(connections, racer).advance(BUILD, current, wish)),
+            candidates.map((candidate, racer) => connectionOf(connections, racer).advance(BUILD, current, candidate)),
           );
           expect(won.filter(Boolean)).toHaveLength(1);
-          current = wishes[won.indexOf(true)];
+          current = candidates[won.indexOf(true)];
           expect(await store.checkpoint(BUILD)).toEqual(current);
         }
       });
@@ -557,10 +580,81 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
       });
     });
 
+    describe('loads', () => {
+      const LOADED = 'notes_v1_2';
+      const at = (place: number): Checkpoint => ({ logId: 'log', position: position(place), eventId: `e${place}` });
+      const note = (title: string) => ({ workspace: 'w', title, tags: ['x', title] });
+
+      beforeEach(() => store.prepareToLoad(LOADED, notes));
+
+      it('write documents and their checkpoint; after `prepare`, all lists show them', async () => {
+        const first = [fresh('n2', note('b'), position(2)), fresh('n1', note('a'), position(1))];
+        expect(await store.load(LOADED, { writes: first, expected: undefined, next: at(3) })).toBe(true);
+        const second = [next('n2', position(2), position(5), note('c')), fresh('n3', note('d'), position(4))];
+        expect(await store.load(LOADED, { writes: second, expected: at(3), next: at(6) })).toBe(true);
+        expect(await store.checkpoint(LOADED)).toEqual(at(6));
+        await store.prepareToLoad(LOADED, notes);
+        await Promise.all([store.prepare(LOADED, notes), (await open()).prepare(LOADED, notes)]);
+        await store.write(LOADED, [next('n3', position(4), position(7), note('e'))]);
+
+        const list = { equals: { workspace: 'w' }, sort: { field: 'title', direction: 'asc' }, limit: 10 } as const;
+        const titles = async (query: PageQuery) => (await store.find<Note>(LOADED, query)).map(({ doc }) => doc.title);
+        expect(await titles(list)).toEqual(['a', 'c', 'e']);
+        expect(await titles({ ...list, contains: { field: 'tags', value: 'x' } })).toEqual(['a', 'c', 'e']);
+        expect(await titles({ ...list, contains: { field: 'tags', value: 'd' } })).toEqual([]);
+        expect(await store.count(LOADED)).toBe(3);
+      });
+
+      it('are as large as a projector needs', async () => {
+        const writes = Array.from({ length: 5_432 }, (_, n) => fresh(`n${n}`, note(`title ${n}`)));
+        expect(await store.load(LOADED, { writes, expected: undefined, next: at(1) })).toBe(true);
+        expect(await store.count(LOADED)).toBe(writes.length);
+      });
+
+      it('change nothing if the checkpoint is another one', async () => {
+        const writes = [fresh('n1', note('a'))];
+        expect(await store.load(LOADED, { writes, expected: at(1), next: at(2) })).toBe(false);
+        await store.advance(LOADED, undefined, at(1));
+        expect(await store.load(LOADED, { writes, expected: undefined, next: at(2) })).toBe(false);
+        expect(await store.checkpoint(LOADED)).toEqual(at(1));
+        expect(await store.count(LOADED)).toBe(0);
+      });
+
+      it('replace no document at another position, and then store no checkpoint', async () => {
+        await store.write(LOADED, [fresh('n1', note('theirs'), position(2)), fresh('n2', note('theirs'), position(2))]);
+        const inserted = [fresh('n1', note('ours'), position(3)), fresh('n3', note('ours'), position(3))];
+        expect(await store.load(LOADED, { writes: inserted, expected: undefined, next: at(3) })).toBe(false);
+        const replaced = [next('n2', position(1), position(3), note('ours'))];
+        expect(await store.load(LOADED, { writes: replaced, expected: undefined, next: at(3) })).toBe(false);
+        expect(await store.checkpoint(LOADED)).toBeUndefined();
+        const found = await store.read<Note>(LOADED, ['n1', 'n2']);
+        expect(found.map(({ doc }) => doc.title)).toEqual(['theirs', 'theirs']);
+      });
+
+      it('go to exactly one of twenty racers', async () => {
+        const connections = [store, await open()];
+        const won = await Promise.all(
+          Array.from({ length: RACERS }, (_, racer) =>
+            connectionOf(connections, racer).load(LOADED, {
+              ...{ writes: [fresh(`n${racer}`, note('a'))], expected: undefined, next: at(racer + 1) },
+            }),
+          ),
+        );
+        expect(won.filter(Boolean)).toHaveLength(1);
+        expect(await store.checkpoint(LOADED)).toEqual(at(won.indexOf(true) + 1));
+      });
+
+      it('are refused for a missing build', async () => {
+        const load = { writes: [fresh('n1', note('a'))], expected: undefined, next: at(1) };
+        expect(await store.load('notes_v1_9', load)).toBe(false);
+        await expect(store.prepareToLoad(LOADED, { ...notes, version: 2 })).rejects.toThrow(TypeError);
+      });
+    });
+
     describe('leases', () => {
       const lease = (holder: string, turn = 1, ttlMs = 2_000): Lease => ({ holder, turn, ttlMs });
 
-      it('are taken where nobody has them, and renewed and taken over only from the turn that is expected', async () => {
+      it('are taken if free, and renewed or taken over only from the expected turn', async () => {
         const other = await open();
         expect(await store.lease(BUILD)).toBeUndefined();
         expect(await store.setLease(BUILD, lease('a'), lease('a', 2))).toBe(false);
@@ -576,7 +670,17 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         expect(await store.lease(BUILD)).toEqual(lease('b', 1, 7));
       });
 
-      it('are released by their holder, and by nobody else', async () => {
+      it('hold the question of a waiting process until the next turn', async () => {
+        const asked = { ...lease('a'), asked: true } as const;
+        await store.setLease(BUILD, undefined, lease('a'));
+        expect(await store.setLease(BUILD, lease('a'), asked)).toBe(true);
+        expect(await store.lease(BUILD)).toEqual(asked);
+        expect(await store.setLease(BUILD, lease('a'), lease('a', 2))).toBe(true);
+        expect(await store.lease(BUILD)).toEqual(lease('a', 2));
+        expect(await store.setLease(BUILD, lease('a'), asked)).toBe(false);
+      });
+
+      it('are released only by their holder', async () => {
         await store.setLease(BUILD, undefined, lease('a', 9));
         await store.releaseLease(BUILD, 'b');
         expect(await store.lease(BUILD)).toEqual(lease('a', 9));
@@ -591,17 +695,17 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         const connections = [store, await open()];
         let current: Lease | undefined;
         for (let round = 0; round < 8; round++) {
-          const wishes = Array.from({ length: RACERS }, (_, racer) => lease(`${round}-${racer}`));
+          const candidates = Array.from({ length: RACERS }, (_, racer) => lease(`${round}-${racer}`));
           const won = await Promise.all(
-            wishes.map((wish, racer) => connectionOf(connections, racer).setLease(BUILD, current, wish)),
+            candidates.map((candidate, racer) => connectionOf(connections, racer).setLease(BUILD, current, candidate)),
           );
           expect(won.filter(Boolean)).toHaveLength(1);
-          current = wishes[won.indexOf(true)];
+          current = candidates[won.indexOf(true)];
           expect(await store.lease(BUILD)).toEqual(current);
         }
       });
 
-      it('belong to their build: another has its own, one that is not there has none, and a dropped one keeps none', async () => {
+      it('belong to their build: another build has its own, a missing one has none, and a dropped one keeps none', async () => {
         await store.prepare('notes_v1_2', notes);
         await store.setLease(BUILD, undefined, lease('a'));
         await store.setLease('notes_v1_2', undefined, lease('b'));
@@ -628,7 +732,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
     });
 
     describe('two projectors at once', () => {
-      it('end where one alone does', async () => {
+      it('give the same result as one alone', async () => {
         const events = madeUpEvents(400);
         const connections = [store, await open()];
         await Promise.all([...connections, ...connections].map((each, index) => project(each, events, 5 + 3 * index)));
@@ -640,7 +744,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
     });
 
     describe('a store restored to an older state', () => {
-      it('gives back the older checkpoint and documents, refuses what was folded on newer ones, and catches up', async () => {
+      it('has the older checkpoint and documents, refuses writes based on newer ones, and catches up', async () => {
         const events = madeUpEvents(120);
         await project(store, events.slice(0, 50), 10);
         const restore = await server.snapshot();
@@ -674,7 +778,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         await store.prepare('notesOther_v1_1', { ...notes, name: 'notesOther' });
         const checkpoint = { logId: 'log', position: '0005', eventId: 'e' };
         await store.advance('notes_v1_2', undefined, checkpoint);
-        await store.serve('notes', 1, undefined, 'notes_v1_2');
+        await store.serve(notes, undefined, 'notes_v1_2');
 
         expect(await store.builds('notes', 1)).toEqual([
           { build: 'notes_v1_1', checkpoint: undefined, served: false },
@@ -686,7 +790,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         expect(await store.builds('unknown', 1)).toEqual([]);
       });
 
-      it('are prepared again without harm, also by many at once', async () => {
+      it('can be prepared again without harm, also by many at once', async () => {
         await store.write(BUILD, [fresh('n1', { title: 'kept' })]);
         await store.advance(BUILD, undefined, { logId: 'log', position: '0001', eventId: 'e' });
         const connections = [store, await open(), await open()];
@@ -700,17 +804,17 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         expect((await store.checkpoint(BUILD))?.position).toBe('0001');
       });
 
-      it('live beside each other, and one switch points queries to the new one', async () => {
+      it('exist side by side, and one switch points queries to the new one', async () => {
         await store.prepare('notes_v1_2', notes);
         await store.write(BUILD, [fresh('n1', { title: 'old' })]);
         await store.write('notes_v1_2', [fresh('n1', { title: 'new' })]);
         expect(await store.served('notes', 1)).toBeUndefined();
-        expect(await store.serve('notes', 1, 'notes_v1_2', BUILD)).toBe(false);
-        expect(await store.serve('notes', 1, undefined, BUILD)).toBe(true);
-        expect(await store.serve('notes', 1, undefined, 'notes_v1_2')).toBe(false);
+        expect(await store.serve(notes, 'notes_v1_2', BUILD)).toBe(false);
+        expect(await store.serve(notes, undefined, BUILD)).toBe(true);
+        expect(await store.serve(notes, undefined, 'notes_v1_2')).toBe(false);
         expect(await store.served('notes', 1)).toBe(BUILD);
         expect(await store.served('notes', 2)).toBeUndefined();
-        expect(await store.serve('notes', 1, BUILD, 'notes_v1_2')).toBe(true);
+        expect(await store.serve(notes, BUILD, 'notes_v1_2')).toBe(true);
         expect(await (await open()).served('notes', 1)).toBe('notes_v1_2');
         expect((await store.read(BUILD, ['n1']))[0]?.doc).toEqual({ title: 'old' });
         expect((await store.read('notes_v1_2', ['n1']))[0]?.doc).toEqual({ title: 'new' });
@@ -722,28 +826,28 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         for (const build of builds) await store.prepare(build, notes);
         let current: BuildName | undefined;
         for (let round = 0; round < 6; round++) {
-          const wishes = Array.from(
+          const candidates = Array.from(
             { length: RACERS },
             (_, racer) => rotated(builds, racer + round)[0] ?? BUILD,
-          ).filter((wish) => wish !== current);
+          ).filter((candidate) => candidate !== current);
           const won = await Promise.all(
-            wishes.map((wish, racer) => connectionOf(connections, racer).serve('notes', 1, current, wish)),
+            candidates.map((candidate, racer) => connectionOf(connections, racer).serve(notes, current, candidate)),
           );
           expect(won.filter(Boolean)).toHaveLength(1);
-          current = wishes[won.indexOf(true)];
+          current = candidates[won.indexOf(true)];
           expect(await store.served('notes', 1)).toBe(current);
         }
       });
 
-      it('are dropped with all that is theirs, also by two at once; the served one is not', async () => {
+      it('are dropped with all their data, also by two at once; the served one is not', async () => {
         await store.prepare('notes_v1_2', notes);
         await store.write(BUILD, [fresh('n1', { title: 'old', tags: ['x'] })]);
         await store.advance(BUILD, undefined, { logId: 'log', position: '0001', eventId: 'e' });
-        await store.serve('notes', 1, undefined, BUILD);
+        await store.serve(notes, undefined, BUILD);
         await expect(store.drop(BUILD)).rejects.toThrow(BUILD);
         expect(await store.count(BUILD)).toBe(1);
 
-        await store.serve('notes', 1, BUILD, 'notes_v1_2');
+        await store.serve(notes, BUILD, 'notes_v1_2');
         const other = await open();
         await Promise.all([store.drop(BUILD), other.drop(BUILD), store.drop(BUILD)]);
         expect((await other.builds('notes', 1)).map(({ build }) => build)).toEqual(['notes_v1_2']);
@@ -759,7 +863,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
     });
 
     describe('closing', () => {
-      it('ends what was begun; then nothing answers but with ReadStoreUnavailable', async () => {
+      it('ends running calls; then every call fails with ReadStoreUnavailable', async () => {
         const closing = await open();
         await closing.ping();
         const writes = Array.from({ length: 10 }, (_, index) => closing.write(BUILD, [fresh(`n${index}`, {})]));
@@ -774,7 +878,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
           () => closing.prepare(BUILD, notes),
           () => closing.builds('notes', 1),
           () => closing.served('notes', 1),
-          () => closing.serve('notes', 1, undefined, BUILD),
+          () => closing.serve(notes, undefined, BUILD),
           () => closing.drop(BUILD),
           () => closing.read(BUILD, ['n1']),
           () => closing.write(BUILD, [fresh('n1', {})]),
@@ -890,7 +994,7 @@ const listArbitrary: fc.Arbitrary<Omit<PageQuery, 'limit'>> = fc
     ...(tag !== undefined && { contains: { field: 'tags', value: tag } }),
   }));
 
-/** The list as its definition says, from all documents. */
+/** Computes the expected list directly from its definition: filters and sorts all documents. */
 function expectedIds(all: readonly DocumentWrite[], { equals, prefix, contains, sort }: PageQuery): string[] {
   const listed = all
     .map(({ id, doc }) => ({ id, doc: doc as Note, key: (doc as Note)[sort.field as SortField] }))
@@ -916,7 +1020,7 @@ interface Tally {
   readonly seen: readonly string[];
 }
 
-/** Events that touch one or two of seven documents each. */
+/** Makes `count` events. Each event touches one or two of seven documents. */
 const madeUpEvents = (count: number): MadeUpEvent[] =>
   Array.from({ length: count }, (_, index) => ({
     eventId: `e${index}`,
@@ -924,13 +1028,16 @@ const madeUpEvents = (count: number): MadeUpEvent[] =>
     ids: [...new Set([`d${index % 7}`, `d${(index * index) % 5}`])],
   }));
 
-/** The fold of the events, without a store. */
+/** Computes the expected documents from the events alone, without a store. */
 const tallies = (events: readonly MadeUpEvent[]): [string, string[]][] =>
   [...new Set(events.flatMap(({ ids }) => ids))]
     .toSorted(byCodePoint)
     .map((id) => [id, events.filter(({ ids }) => ids.includes(id)).map(({ eventId }) => eventId)]);
 
-/** The projector's rule in its shortest form: read, fold what is new, write back, move the checkpoint. */
+/**
+ * A minimal projector: reads documents, folds new events into the documents, writes the documents, and moves the
+ * checkpoint.
+ */
 async function project(store: ReadStore, events: readonly MadeUpEvent[], batchSize: number): Promise<void> {
   for (;;) {
     const checkpoint = await store.checkpoint(BUILD);
@@ -956,7 +1063,7 @@ async function project(store: ReadStore, events: readonly MadeUpEvent[], batchSi
   }
 }
 
-/** The store may say for a while that it can't answer: the answer that it gives then. */
+/** Repeats the call while the store is unavailable, for at most 10 s. */
 async function answered<Result>(call: () => Promise<Result>): Promise<Result> {
   const giveUpAt = performance.now() + 10_000;
   for (;;) {

@@ -26,7 +26,7 @@ const single = compose('docker-compose.yml');
 const cluster = compose('docker-compose.cluster.yml');
 const OURS = ['management', 'auth', 'projector'] as const;
 
-/** Every variable that the configuration looks at. */
+/** Returns the names of all environment variables that the configuration reads. */
 const known = (): Set<string> => {
   const seen = new Set<string>();
   configurationFrom(
@@ -40,7 +40,7 @@ const known = (): Set<string> => {
   return seen;
 };
 
-/** `${NAME}`, `${NAME:-default}`, `${NAME:?why}`, with values as Compose would put them in. */
+/** Replaces `${NAME}`, `${NAME:-default}` and `${NAME:?why}`, as Docker Compose does. */
 const interpolated = (value: string, environment: Readonly<Record<string, string>>) =>
   value.replaceAll(/\$\{(\w+)(?::([-?])([^}]*))?\}/g, (_, name: string, mark?: string, rest?: string) => {
     const given = environment[name];
@@ -59,11 +59,11 @@ describe.each([
     }
   });
 
-  it('restarts every service, also one that ended with code 0, and watches the stores', () => {
+  it('restarts every service, even after exit code 0, and checks the health of the stores', () => {
     for (const [name, service] of Object.entries(services)) {
       const alone = { ...single.services[name], ...service };
       expect([name, alone.restart]).toEqual([name, 'unless-stopped']);
-      const isOurs = (OURS as readonly string[]).includes(name); // the image has a health check of its own
+      const isOurs = (OURS as readonly string[]).includes(name); // our own image defines a health check
       expect([name, isOurs || alone.healthcheck !== undefined]).toEqual([name, true]);
     }
   });
@@ -91,7 +91,7 @@ describe('docker-compose.yml', () => {
     const { MASTER_KEY_FILE, GATEWAY_SECRET_FILE, ...rest } = Object.fromEntries(
       Object.entries(environment).map(([variable, value]) => [variable, interpolated(value, given)]),
     );
-    // The projector knows no secret.
+    // The projector needs no secret.
     expect(MASTER_KEY_FILE).toBe(name === 'projector' ? undefined : '/run/secrets/master_key');
     expect(GATEWAY_SECRET_FILE).toBe(name === 'auth' ? '/run/secrets/gateway_secret' : undefined);
     const files = [MASTER_KEY_FILE, GATEWAY_SECRET_FILE].filter((file) => file !== undefined);
@@ -99,7 +99,7 @@ describe('docker-compose.yml', () => {
     const configuration = configurationFrom(rest);
     expect(configuration.publicUrl).toBe(given.PUBLIC_URL);
     expect(configuration.eventStoreDbUrl).toMatch(/^esdb:/);
-    // Auth needs no read models.
+    // The auth process needs no read models.
     if (name === 'auth') expect(configuration.mongoDbUrl).toBeUndefined();
     else expect(configuration.mongoDbUrl).toMatch(/^mongodb:/);
     expect(Object.keys(single.services[name]?.depends_on ?? {})).toEqual(
@@ -110,7 +110,7 @@ describe('docker-compose.yml', () => {
     expect(existsSync(join(ROOT, program))).toBe(true);
   });
 
-  it('lets the operator set everything that is not the stand-alone’s or the network’s own', () => {
+  it('lets the operator set every variable, except those of the standalone and of the network', () => {
     const settable = new Set(
       OURS.flatMap((name) => Object.entries(single.services[name]?.environment ?? {}))
         .filter(([variable, value]) => value.includes(`\${${variable}:`))
@@ -121,7 +121,7 @@ describe('docker-compose.yml', () => {
     expect(new Set([...settable, ...fixed, ...secrets])).toEqual(known());
   });
 
-  it('asks for what only the operator can know', () => {
+  it('requires the values that only the operator can know', () => {
     const { environment = {} } = single.services.management ?? {};
     for (const variable of Object.keys(given)) {
       const value = environment[variable] ?? '';
@@ -146,13 +146,13 @@ describe('Dockerfile', () => {
     expect(existsSync(join(ROOT, program))).toBe(true);
   });
 
-  /** Of the build's context, not of another stage. */
+  /** The files that the Dockerfile copies from the build context. Copies from another build stage are left out. */
   const copied = dockerfile
     .getCOPYs()
     .filter((copy) => copy.getFromFlag() === null)
     .flatMap((copy) => (copy.getArgumentsContent() ?? '').split(' ').slice(0, -1));
 
-  it('copies only what is there and .dockerignore lets through', () => {
+  it('copies only existing files that .dockerignore lets through', () => {
     const allowed = [...read('.dockerignore').matchAll(/^!(.+)$/gm)].map(([, path]) => path);
     expect(copied.length).toBeGreaterThan(0);
     expect(copied.filter((source) => !existsSync(join(ROOT, source)) || !allowed.includes(source))).toEqual([]);

@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Answer, send } from '../support/http.js';
-import { oauthLogin } from '../support/login.js';
-import { type NewClient, Portal, readAfter } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+import { type Answer, send } from '../support/api/http.js';
+import { oauthLogin } from '../support/api/login.js';
+import { type NewClient, Portal, readAfter } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const CLI = join(__dirname, '../../dist/apps/cli/src/main.js');
 
@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 afterAll(() => server.stop());
 
-/** What `consumer-clients …` prints beside this server's data, and how it ended. */
+/** Runs `consumer-clients …` on this server's data directory. Returns the command's output and exit code. */
 const cli = (...parameters: string[]) => {
   const env = { PATH: process.env.PATH, DATA_DIR: server.dataDir };
   const { stdout, stderr, status } = spawnSync(process.execPath, [CLI, ...parameters], { env, encoding: 'utf8' });
@@ -64,7 +64,7 @@ const LISTS_AND_CREATION: Route[] = [
 ]; // prettier-ignore
 const allRoutes = () => [...routesOf(client.clientId, 'sub_weather'), ...LISTS_AND_CREATION];
 
-test('without a good token every route is 401, and says how to authenticate', async () => {
+test('without a good token every route answers 401 and says how to authenticate', async () => {
   const [header = '', payload = '', signature = ''] = portal.token.split('.');
   const unsigned = `${Buffer.from('{"alg":"none","typ":"management+jwt"}').toString('base64url')}.${payload}.`;
   const ofOtherBytes = `${header}.${payload}.${signature.startsWith('A') ? 'B' : 'A'}${signature.slice(1)}`;
@@ -89,7 +89,7 @@ test('without a good token every route is 401, and says how to authenticate', as
   });
 });
 
-test('each route asks for its own scope: a token with all others is refused', async () => {
+test('each route needs its own scope: a token with all the other scopes is refused', async () => {
   const scopes = ['clients:write', 'clients:read', 'subscriptions:write', 'audit:read', 'analytics:read'] as const;
   for (const { method, path, scope, body } of allRoutes()) {
     const others = Portal.of(server, { scopes: scopes.filter((other) => other !== scope) });
@@ -103,7 +103,7 @@ test('each route asks for its own scope: a token with all others is refused', as
   });
 });
 
-test('another workspace’s ids are answered exactly as ids that nobody has', async () => {
+test('ids of another workspace get exactly the answer that unknown ids get', async () => {
   const stranger = Portal.of(server, { workspaceId: 'globex' });
   await stranger.register('sub_own', { endpointUri: 'globex-own' });
   const unknown = `cc_${'0'.repeat(22)}`;
@@ -114,10 +114,10 @@ test('another workspace’s ids are answered exactly as ids that nobody has', as
     etag: headers.etag,
   });
   const caughtUp = await stranger.readNow();
-  const theirs = routesOf(client.clientId, 'sub_weather');
-  const nobodys = routesOf(unknown, 'sub_of_nobody');
-  for (const [at, route] of theirs.entries()) {
-    const same = nobodys[at];
+  const foreignRoutes = routesOf(client.clientId, 'sub_weather');
+  const unknownRoutes = routesOf(unknown, 'sub_of_nobody');
+  for (const [at, route] of foreignRoutes.entries()) {
+    const same = unknownRoutes[at];
     if (!same) throw new Error('No such route');
     for (const headers of [
       {},
@@ -161,14 +161,14 @@ describe('X-Workspace-Id', () => {
     expect(history.body.items[0]).toMatchObject({ actor: { subject: 'administrator' }, workspaceId: 'initech' });
   });
 
-  test('another workspace is refused to everyone else; one’s own may be named', async () => {
+  test('may name only the caller’s own workspace if the caller is no operator', async () => {
     expect((await portal.list({}, named('globex'))).refusal).toBe('403 INSUFFICIENT_SCOPE');
     expect((await portal.list({}, named('acme'))).status).toBe(200);
   });
 });
 
 describe('tokens of the command line', () => {
-  test('`token` prints one that is good for its workspace and scopes', async () => {
+  test('`token` prints a token that is good for its workspace and scopes', async () => {
     const { stdout, status } = cli('token', '--workspace', 'acme', '--scope', 'clients:read', '--subject', 'analyst');
     expect(status).toBe(0);
     const analyst = new Portal(server.url, stdout);
@@ -176,7 +176,7 @@ describe('tokens of the command line', () => {
     expect((await analyst.rename(client.clientId, 'x')).refusal).toBe('403 INSUFFICIENT_SCOPE');
   });
 
-  test('`token` refuses what no token may be, and prints none', () => {
+  test('`token` refuses invalid options, and prints no token', () => {
     for (const parameters of [
       ['--scope', 'everything'],
       [],
@@ -188,7 +188,7 @@ describe('tokens of the command line', () => {
     }
   });
 
-  test('one that has expired is refused', async () => {
+  test('an expired token is refused', async () => {
     const { stdout } = cli('token', '--workspace', 'acme', '--scope', 'clients:read', '--ttl', '1');
     const expiring = new Portal(server.url, stdout);
     const { exp = 0 } = JSON.parse(Buffer.from(stdout.split('.')[1] ?? '', 'base64url').toString()) as { exp?: number };
@@ -215,7 +215,7 @@ test('a consumer’s token is refused at the management API', async () => {
   expect((await new Portal(server.url, token).list()).refusal).toBe('401 UNAUTHENTICATED');
 });
 
-test('who sends more than the limit is told when to come again; others are not slowed down', async () => {
+test('a caller above the limit is told when to try again; other callers are not slowed down', async () => {
   const limited = await Standalone.startReady({ env: { RATE_LIMIT_MANAGEMENT_PER_SUBJECT: '5' } });
   try {
     const busy = Portal.of(limited, { subject: 'busy' });

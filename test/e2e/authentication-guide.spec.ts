@@ -1,7 +1,7 @@
-import type { LoginAnswer, OAuthErrorAnswer } from '../support/login.js';
-import { INACTIVE } from '../support/oauth.js';
-import { paste, shellBlocks } from '../support/shell-blocks.js';
-import { Standalone } from '../support/standalone.js';
+import type { LoginAnswer, OAuthErrorAnswer } from '../support/api/login.js';
+import { INACTIVE } from '../support/api/oauth.js';
+import { paste, shellBlocks } from '../support/processes/shell-blocks.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const GUIDE = 'docs/authentication.md';
 const PUBLIC_URL = 'https://login.acme.example';
@@ -14,12 +14,12 @@ beforeAll(async () => {
 
 afterAll(() => server.stop());
 
-test('a developer who pastes the guide’s blocks sees what it says', async () => {
+test('a developer who pastes the guide’s blocks sees the output that the guide shows', async () => {
   const blocks = ['For API consumers', 'For gateway operators'].map((heading) => shellBlocks(GUIDE, heading));
   const lines = await paste(blocks.join('\n'), { BASE: server.url, DATA_DIR: server.dataDir });
   const next = (): string => lines.shift() ?? '';
   const json = (): unknown => JSON.parse(next());
-  /** `{…} 400`, as curl's `-w` prints it. */
+  /** Parses the next line, which curl's `-w` prints as `{…} 400`. Returns the OAuth error and the HTTP status. */
   const refusal = (): [string, number] => {
     const [, body = '', status] = /^(.*) (\d{3})$/.exec(next()) ?? [];
     return [(JSON.parse(body) as OAuthErrorAnswer).error, Number(status)];

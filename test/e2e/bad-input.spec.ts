@@ -3,12 +3,10 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { EventLog } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
-import { endOfLog } from '../support/end-of-log.js';
-import { postLogin } from '../support/login.js';
-import { type NewClient, Portal } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
-
-jest.setTimeout(60_000);
+import { postLogin } from '../support/api/login.js';
+import { type NewClient, Portal } from '../support/api/portal.js';
+import { endOfLog } from '../support/events/end-of-log.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 let standalone: Standalone;
 let portal: Portal;
@@ -41,13 +39,13 @@ const UNSUPPORTED = '415 UNSUPPORTED_MEDIA_TYPE';
 
 interface BodyRoute {
   readonly method: string;
-  /** `:client` stands for a client of the portal. */
+  /** The path of the route. `:client` stands for the id of a client of the portal. */
   readonly path: string;
-  /** A body that is taken. */
+  /** A body that the route accepts. */
   readonly good: Readonly<Record<string, unknown>>;
-  /** No field is needed. */
+  /** Whether the route accepts a request without any field. */
   readonly isOptional?: boolean;
-  /** Values that a field does not take. */
+  /** For each field: values that the route does not accept. */
   readonly wrong: Readonly<Record<string, readonly unknown[]>>;
 }
 
@@ -82,7 +80,7 @@ const ROUTES: Readonly<Record<string, BodyRoute>> = {
   assign: { method: 'PUT', path: '/v1/clients/:client/subscriptions/weather-1', good: {}, wrong: {} },
 };
 
-/** Made of the text of a body that is taken. */
+/** A bad body. The function `of` makes the bad body from the text of a body that the route accepts. */
 interface BadBody {
   readonly of: (good: string) => string | Buffer;
   readonly headers?: Readonly<Record<string, string>>;
@@ -121,7 +119,7 @@ const BAD_BODIES: Readonly<Record<string, BadBody>> = {
   gzip: { of: gzipSync, refusal: MALFORMED },
   'gzip, and says so': { of: gzipSync, headers: { ...JSON_TYPE, 'content-encoding': 'gzip' }, refusal: UNSUPPORTED },
   'of no type': { of: asIs, headers: {}, refusal: UNSUPPORTED },
-  'of a type that is none': { of: asIs, headers: ofType('json'), refusal: UNSUPPORTED },
+  'of an invalid type': { of: asIs, headers: ofType('json'), refusal: UNSUPPORTED },
   'said to be text': { of: asIs, headers: ofType('text/plain'), refusal: UNSUPPORTED },
   'said to be XML': { of: asIs, headers: ofType('application/xml'), refusal: UNSUPPORTED },
   'said to be a form': { of: asIs, headers: ofType('application/x-www-form-urlencoded'), refusal: UNSUPPORTED },
@@ -171,7 +169,7 @@ const FRAMINGS: readonly [what: string, head: string][] = [
   ['two lengths', 'Content-Length: 16\r\nContent-Length: 9'],
   ['a negative length', 'Content-Length: -16'],
   ['a length and chunks', 'Content-Length: 16\r\nTransfer-Encoding: chunked'],
-  ['chunks that are none', 'Transfer-Encoding: chunked'],
+  ['malformed chunks', 'Transfer-Encoding: chunked'],
   ['an unknown framing', 'Transfer-Encoding: mystery'],
 ];
 test.each(FRAMINGS)('a rename with %s is refused', async (_what, head) => {
@@ -187,7 +185,7 @@ test.each(FRAMINGS)('a rename with %s is refused', async (_what, head) => {
   expect(await end()).toBe(before);
 });
 
-/** All that is answered to bytes after which the caller says nothing more. */
+/** Sends the bytes and then ends the connection's sending side. Resolves to everything that the server sends back. */
 const exchange = (bytes: string) =>
   new Promise<string>((resolve, reject) => {
     let received = '';
@@ -227,7 +225,7 @@ const HEADERS: readonly [what: string, headers: Record<string, string>, field: s
   ['an Idempotency-Key with a space', { 'idempotency-key': 'a b' }, 'Idempotency-Key'],
   ['an If-Match that is no ETag', { 'if-match': 'three' }, 'If-Match'],
   ['a weak If-Match', { 'if-match': 'W/"1"' }, 'If-Match'],
-  ['a crooked workspace', { 'x-workspace-id': '../acme' }, 'X-Workspace-Id'],
+  ['a malformed workspace', { 'x-workspace-id': '../acme' }, 'X-Workspace-Id'],
 ];
 test.each(HEADERS)('%s is refused, naming the header', async (_, headers, field) => {
   const before = await end();

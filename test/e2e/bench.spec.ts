@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -21,12 +21,12 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'bench-'));
 });
 afterAll(() => {
-  // With the servers that it started: they are of its group.
+  // We kill the whole process group, because the servers that the bench started belong to the group.
   if (bench?.pid !== undefined && bench.exitCode === null) process.kill(-bench.pid, 'SIGKILL');
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** `npm run bench -- …`, and all that it printed. */
+/** Runs `npm run bench -- …`. Resolves to the exit code and the output. */
 async function runBench(...options: string[]) {
   bench = spawn(process.execPath, ['bench/main.mjs', ...options], {
     ...{ cwd: ROOT, detached: true, stdio: ['ignore', 'pipe', 'pipe'] },
@@ -64,7 +64,7 @@ test('a quick benchmark measures every row, prints and saves them, and leaves th
   expect(leftovers()).toEqual([]);
 }, 120_000);
 
-test('the benchmark of authentication measures every row, and finds no revoked client let in', async () => {
+test('the benchmark of authentication measures every row, and no revoked client gets in', async () => {
   const out = join(folder, 'auth.json');
   const { stdout, stderr, code } = await runBench('auth', '--quick', '--out', out);
   expect([code, stderr]).toEqual([0, expect.stringContaining('… revocations')]);
@@ -75,7 +75,37 @@ test('the benchmark of authentication measures every row, and finds no revoked c
   expect(leftovers()).toEqual([]);
 }, 120_000);
 
-test('an unknown suite is refused by the names of those that there are', async () => {
+test('the benchmark of scale seeds as many clients as asked for, measures every row, and cleans up', async () => {
+  const out = join(folder, 'scale.json');
+  const { stdout, stderr, code } = await runBench('scale', '--quick', '--clients', '150', '--out', out);
+  expect([code, stderr]).toEqual([0, expect.stringContaining('seeding 150 clients')]);
+  const { rows } = JSON.parse(readFileSync(out, 'utf8')) as { rows: Row[] };
+  expect(new Set(rows.map(({ section }) => section)).size).toBe(4);
+  for (const { name, value } of rows) {
+    expect(stdout).toContain(name);
+    expect(value).toBeGreaterThan(0);
+  }
+  expect(leftovers()).toEqual([]);
+}, 120_000);
+
+test('a warm login and a gateway check call no more functions than the limit, and the list names them', async () => {
+  const out = join(folder, 'functions.json');
+  const { stdout, code } = await runBench('functions', '--list', '--out', out);
+  const { rows } = JSON.parse(readFileSync(out, 'utf8')) as { rows: (Row & { met: boolean })[] };
+  expect(rows.map(({ name, met }) => [name, met])).toEqual([
+    ['client_credentials login', true],
+    ['client_credentials login, files', true],
+    ['gateway check', true],
+    ['gateway check, files', true],
+  ]);
+  const listed = stdout.split('\n').filter((line) => /^ {2}(apps|libs)\//.test(line));
+  expect(listed).toHaveLength((rows[0]?.value ?? 0) + (rows[2]?.value ?? 0));
+  expect(listed).toEqual(expect.arrayContaining([expect.stringMatching(/^ {2}libs\/tokens\/.* issueAccessToken$/)]));
+  expect(code).toBe(0);
+  expect(leftovers()).toEqual([]);
+}, 120_000);
+
+test('an unknown suite is refused, and the message lists the known ones', async () => {
   const { code, stderr } = await runBench('speed');
   expect(code).toBe(1);
   expect(stderr).toContain('No suite speed; there are: core');

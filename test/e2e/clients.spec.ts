@@ -1,7 +1,8 @@
 import { type CredentialDraft, MasterKeys, openDraft, sealDraft } from '#credentials';
 import { verifyChain } from '#events';
-import { standaloneMasterKey } from '#platform';
-import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/login.js';
+import { standaloneMasterKey } from '#stores';
+import type { Answer } from '../support/api/http.js';
+import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/api/login.js';
 import {
   type AuthenticationType,
   type ClientAnswer,
@@ -9,9 +10,8 @@ import {
   readAfter,
   recordedEventOf,
   secretOf,
-} from '../support/portal.js';
-import type { Answer } from '../support/http.js';
-import { Standalone } from '../support/standalone.js';
+} from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 let server: Standalone;
 let portal: Portal;
@@ -23,7 +23,9 @@ beforeAll(async () => {
 
 afterAll(() => server.stop());
 
-/** The command's answer is what a query that waits for it sees: every field, and no other. */
+/**
+ * Reads the client with the command's consistency token. Expects exactly the same fields as in the command's answer.
+ */
 async function expectReadModelAgrees(command: Answer<ClientAnswer>): Promise<void> {
   const { client } = command.body;
   const read = await portal.get(client.clientId, readAfter(command));
@@ -62,7 +64,7 @@ describe.each<{
     expect(await login(client.clientId, secretOf(credential))).toMatchObject({ status: 200 });
   });
 
-  test('is created from a draft that was shown before, and the answer holds no secret', async () => {
+  test('is created from a draft that has shown the secret before, and the answer holds no secret', async () => {
     const minted = await portal.draft(type);
     expect(minted.status).toBe(201);
     expect(minted.header('cache-control')).toBe('no-store');
@@ -83,7 +85,7 @@ describe.each<{
     expect((await portal.create({ authenticationType: type, draft })).refusal).toBe('409 DRAFT_STALE');
   });
 
-  test('is given a new secret from a draft, once, and only for the generation that it was minted for', async () => {
+  test('gets a new secret from a draft, once, and only for the generation that the draft was minted for', async () => {
     const { clientId, secret } = await portal.newClient(type);
     const first = (await portal.draft(type, clientId)).body;
     const second = (await portal.draft(type, clientId)).body;
@@ -103,7 +105,7 @@ describe.each<{
   });
 });
 
-describe('a draft is good only for what it was minted for', () => {
+describe('a draft is good only for the purpose that it was minted for', () => {
   const masterKeys = () => MasterKeys.from({ current: standaloneMasterKey(server.dataDir), previous: [] });
   const altered = async (draft: string, change: Partial<CredentialDraft>) =>
     sealDraft({ ...(await openDraft(draft, masterKeys())), ...change }, masterKeys());
@@ -113,7 +115,7 @@ describe('a draft is good only for what it was minted for', () => {
     expect(answer.problem.errors?.map(({ field }) => field)).toEqual(['draft']);
   };
 
-  test('one that expired is refused, for creation and rotation', async () => {
+  test('an expired draft is refused, for creation and rotation', async () => {
     const expiresAt = new Date(Date.now() - 1).toISOString();
     const { clientId } = await portal.newClient();
     const forNew = await altered((await portal.draft('OAUTH2')).body.draft, { expiresAt });
@@ -122,7 +124,7 @@ describe('a draft is good only for what it was minted for', () => {
     expectRefused(await portal.rotate(clientId, { draft: forOne }), '400 DRAFT_EXPIRED');
   });
 
-  test('another caller, workspace, type, purpose or client can not use it', async () => {
+  test('no other caller, workspace, type, purpose or client can use it', async () => {
     const { clientId } = await portal.newClient();
     const { clientId: another } = await portal.newClient();
     const forNew = (await portal.draft('OAUTH2')).body.draft;
@@ -140,7 +142,7 @@ describe('a draft is good only for what it was minted for', () => {
     expect((await portal.rotate(clientId, { draft: forOne })).status).toBe(200);
   });
 
-  test('one that was tampered with, in any of its parts, is refused', async () => {
+  test('a draft with any part tampered with is refused', async () => {
     const { draft } = (await portal.draft('OAUTH2')).body;
     const parts = draft.split('.');
     const flipped = parts.map((part, at) => {
@@ -152,7 +154,7 @@ describe('a draft is good only for what it was minted for', () => {
     }
   });
 
-  test('it is minted for a rotation only of one’s own, active client, of its type', async () => {
+  test('a draft for a rotation needs an active client of the caller’s workspace and of the draft’s type', async () => {
     const { clientId } = await portal.newClient('API_KEY');
     const stranger = Portal.of(server, { workspaceId: 'globex' });
     expect((await stranger.draft('API_KEY', clientId)).refusal).toBe('404 CLIENT_NOT_FOUND');
@@ -163,7 +165,7 @@ describe('a draft is good only for what it was minted for', () => {
 });
 
 describe('names', () => {
-  test('a client is renamed; the name that it has already changes nothing', async () => {
+  test('a client is renamed; renaming it to its current name changes nothing', async () => {
     const { clientId } = await portal.newClient();
     const renamed = await portal.rename(clientId, '  Wetter-Import (Köln) ☂ ');
     expect(renamed.status).toBe(200);
@@ -182,7 +184,7 @@ describe('names', () => {
 });
 
 describe('rotation', () => {
-  test('ends the former generation at once, unless it is given an overlap', async () => {
+  test('ends the former generation at once, unless the request asks for an overlap', async () => {
     const { clientId, secret } = await portal.newClient('API_KEY');
     const overlapping = await portal.rotate(clientId, { overlapSeconds: 3600 });
     const second = secretOf(overlapping.body.credential);
@@ -203,7 +205,7 @@ describe('rotation', () => {
     expect((await apiKeyLogin(server.url, secretOf(third.body.credential))).status).toBe(200);
   });
 
-  test('keeps at most two generations good: another rotation ends the older overlap', async () => {
+  test('keeps at most two generations valid: another rotation ends the older overlap', async () => {
     const { clientId, secret } = await portal.newClient('API_KEY');
     await portal.rotate(clientId, { overlapSeconds: 604_800 });
     const third = await portal.rotate(clientId, { overlapSeconds: 604_800 });
@@ -212,7 +214,7 @@ describe('rotation', () => {
     expect((await apiKeyLogin(server.url, secret)).status).toBe(401);
   });
 
-  test('an overlap is retired before its time, the newest generation never', async () => {
+  test('an overlap can be retired early, the newest generation never', async () => {
     const { clientId, secret } = await portal.newClient('API_KEY');
     await portal.rotate(clientId, { overlapSeconds: 3600 });
     const retired = await portal.retire(clientId, 1);
@@ -237,7 +239,7 @@ describe('rotation', () => {
 });
 
 describe('assignments', () => {
-  test('a client is assigned to subscriptions and unassigned; twice is once', async () => {
+  test('a client is assigned to subscriptions and unassigned; a repetition changes nothing', async () => {
     await portal.register('sub_tides', { endpointUri: 'tides', serviceName: 'Tides' });
     await portal.register('sub_pollen', { endpointUri: 'pollen', serviceName: 'Pollen' });
     const { clientId } = await portal.newClient();
@@ -270,7 +272,7 @@ describe('assignments', () => {
 });
 
 describe('revocation', () => {
-  test('a dry run tells what it would end, and ends nothing', async () => {
+  test('a dry run lists what a revocation would end, and ends nothing', async () => {
     await portal.register('sub_preview');
     const { clientId, secret } = await portal.newClient('API_KEY');
     const { body } = await portal.assign(clientId, 'sub_preview');
@@ -289,7 +291,7 @@ describe('revocation', () => {
     expect((await portal.previewRevocation(clientId)).body).toEqual({ wouldLeave: [], wouldInvalidate: [] });
   });
 
-  test('needs a reason, where it is no dry run', async () => {
+  test('needs a reason, unless it is a dry run', async () => {
     const { clientId } = await portal.newClient();
     for (const body of [{}, { reason: '' }, { reason: '  ' }, { reason: 'x'.repeat(501) }, undefined]) {
       const refused = await portal.send('POST', `/v1/clients/${clientId}/revoke`, { body });
@@ -303,7 +305,7 @@ describe('revocation', () => {
     expect((await portal.get(clientId, await portal.readNow())).body.status).toBe('ACTIVE');
   });
 
-  test('is for ever: nothing follows it, and the login is refused from its acknowledgement on', async () => {
+  test('is for ever: no later command is accepted, and logins are refused from its acknowledgement on', async () => {
     await portal.register('sub_left');
     const { clientId, secret } = await portal.newClient();
     await portal.assign(clientId, 'sub_left');
@@ -376,7 +378,7 @@ describe('lists', () => {
     expect(names((await hub().list({ name: '%' })).body.items)).toEqual([]);
   });
 
-  test('are walked by cursors, each client once, whatever the size of the pages', async () => {
+  test('are walked by cursors, each client once, with any page size', async () => {
     const whole = (await hub().list({ sort: 'name' })).body.items;
     for (const limit of [1, 2, 3, 7, 200]) {
       const walked = await hub().walk((cursor) => hub().list({ sort: 'name', limit, ...cursor }));
@@ -386,7 +388,7 @@ describe('lists', () => {
     expect(backwards).toEqual(whole.toReversed());
   });
 
-  test('a cursor is of its own list', async () => {
+  test('a cursor is good only for the list that issued it', async () => {
     const { nextCursor = '' } = (await hub().list({ sort: 'name', limit: 2 })).body;
     for (const query of [{ sort: 'createdAt' }, { sort: 'name', order: 'desc' }, { sort: 'name', status: 'revoked' }]) {
       const refused = await hub().list({ ...query, cursor: nextCursor });
@@ -396,7 +398,7 @@ describe('lists', () => {
     expect((await portal.list({ sort: 'name', cursor: nextCursor })).refusal).toBe('400 INVALID_CURSOR');
   });
 
-  test('filters that do not go together are refused, and say so', async () => {
+  test('filters that do not go together and page sizes out of range are refused', async () => {
     expect((await hub().list({ name: 'a', sort: 'createdAt' })).refusal).toBe('400 VALIDATION_FAILED');
     expect((await hub().list({ sort: 'revokedAt' })).refusal).toBe('400 VALIDATION_FAILED');
     for (const limit of [0, 201, -1, 1.5]) {
@@ -404,7 +406,7 @@ describe('lists', () => {
     }
   });
 
-  test('who uses a subscription: the active clients that are assigned to it, by pages', async () => {
+  test('the users of a subscription are the active clients that are assigned to it, by pages', async () => {
     const users = await hub().clientsOf('sub_shared');
     expect(names(users.body.items)).toEqual(['delta', 'Alpha', 'Ämter']);
     const walked = await hub().walk((cursor) => hub().clientsOf('sub_shared', { limit: 1, ...cursor }));

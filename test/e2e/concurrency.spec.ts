@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { verifyChain } from '#events';
-import type { Answer } from '../support/http.js';
-import { apiKeyLogin, oauthLogin } from '../support/login.js';
-import { type ClientAnswer, type HistoryEntry, Portal, recordedEventOf, secretOf } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+import type { Answer } from '../support/api/http.js';
+import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
+import { type ClientAnswer, type HistoryEntry, Portal, recordedEventOf, secretOf } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const CALLERS = 50;
 
@@ -24,7 +24,10 @@ afterAll(async () => {
   rmSync(dataDir, { recursive: true });
 });
 
-/** Every acknowledged command has its one event, revisions have no gap, generations never repeat. */
+/**
+ * Expects that every acknowledged command has exactly one event, that the revisions have no gap, and that no generation
+ * of the client's secret appears twice.
+ */
 async function expectNothingLost(
   clientId: string,
   answers: readonly Answer<ClientAnswer>[],
@@ -46,7 +49,7 @@ async function expectNothingLost(
   expect(await verifyChain(`consumerClient-${clientId}`, events)).toMatchObject({ whole: true });
 }
 
-test('fifty callers on one client at once: no update is lost, no generation is given twice', async () => {
+test('fifty callers on one client at once: no update is lost, no generation is handed out twice', async () => {
   const portal = Portal.of(one);
   const { clientId } = await portal.newClient('API_KEY');
   await Promise.all(Array.from({ length: 20 }, (_, at) => portal.register(`sub_crowd_${at}`)));
@@ -82,10 +85,11 @@ test('two processes on one directory take commands for one client at once: each 
   const answers: Answer<ClientAnswer>[] = [];
   const caller = async (portal: Portal, name: string) => {
     for (let count = 0; count < 15;) {
-      const wish = count % 5 === 4 ? portal.rotate(clientId) : portal.rename(clientId, `${name} ${count}`);
-      const answer = await wish;
+      const sent = count % 5 === 4 ? portal.rotate(clientId) : portal.rename(clientId, `${name} ${count}`);
+      const answer = await sent;
       if (answer.status === 503)
-        expect(answer.refusal).toBe('503 CONTENTION'); // nothing was done: it is sent again
+        // 503 means that the command wrote nothing, so we send the command again.
+        expect(answer.refusal).toBe('503 CONTENTION');
       else {
         answers.push(answer);
         count += 1;
@@ -100,7 +104,7 @@ test('two processes on one directory take commands for one client at once: each 
   await expectNothingLost(clientId, answers, histories[0] ?? []);
 }, 60_000);
 
-test('what one process acknowledged, the other one decides on', async () => {
+test('a process decides on the state that another process has acknowledged', async () => {
   const [here, there] = [Portal.of(one), Portal.of(other)];
   for (let round = 0; round < 10; round++) {
     const { clientId, secret } = await here.newClient('API_KEY');

@@ -1,22 +1,22 @@
 import { once } from 'node:events';
-import { type Server, createServer } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
-import { gatewaySecretOf } from '../support/gateway.js';
-import { eventually, send } from '../support/http.js';
-import { apiKeyLogin, oauthLogin } from '../support/login.js';
+import { gatewaySecretOf } from '../support/api/gateway.js';
+import { eventually, send } from '../support/api/http.js';
+import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
+import { type NewClient, Portal } from '../support/api/portal.js';
 import {
   CADDY,
   ENVOY,
   type GatewayProduct,
+  isInstalled,
   NGINX,
   RealGateway,
   TRAEFIK,
-  isInstalled,
-} from '../support/gateway-products.js';
-import { type NewClient, Portal } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+} from '../support/processes/gateway-products.js';
+import { Standalone } from '../support/processes/standalone.js';
 
-/** What reached the provider. */
+/** A request that reached the API provider behind the gateway. */
 interface Arrived {
   readonly method: string;
   readonly url: string;
@@ -24,12 +24,18 @@ interface Arrived {
   readonly body: string;
 }
 
-/** What no server takes for another path. */
-const STRAIGHT = /^\/(?:a\/?)?$/;
-/** Of a call that reaches no provider; a gateway that straightens paths may know no route for what comes of them. */
+/** Paths that every server interprets in the same way. */
+const UNAMBIGUOUS = /^\/(?:a\/?)?$/;
+/**
+ * HTTP statuses of refused calls. 404 counts as a refusal, because a gateway that normalizes a path may have no route
+ * for the normalized path.
+ */
 const REFUSALS = [400, 401, 403, 404];
 
-/** Without one of them its example is not tested, which is said; where CI has it, that is a failure. */
+/**
+ * If a product is not installed, its tests are skipped with a warning. But in CI, the tests of each product with
+ * `isInCi` always run, and so fail if the product is missing.
+ */
 for (const product of [NGINX, CADDY, ENVOY, TRAEFIK]) {
   const name = `behind a real ${product.name} with the example’s configuration`;
   if (isInstalled(product) || (product.isInCi && process.env.CI === 'true')) {
@@ -99,7 +105,7 @@ function suite(product: GatewayProduct): void {
     send(method, gateway.url, path, { headers, body });
   const withToken = (headers: Record<string, string> = {}) => ({ authorization: `Bearer ${token}`, ...headers });
 
-  /** The status of the answer to these very lines. */
+  /** Sends exactly these lines. Resolves to the status of the response. */
   const raw = (lines: readonly string[]): Promise<number> =>
     new Promise((resolve, reject) => {
       let answer = '';
@@ -141,7 +147,7 @@ function suite(product: GatewayProduct): void {
     }
   });
 
-  test('forged identities don’t reach it, in whichever spelling', async () => {
+  test('forged identity headers don’t reach the provider, in any spelling', async () => {
     const forged = {
       'X-Consumer-Groups': 'forged',
       'X-Consumer-Client-Id': 'cc_forged',
@@ -159,7 +165,7 @@ function suite(product: GatewayProduct): void {
     expect(JSON.stringify(arrived)).not.toContain('forged');
   });
 
-  test('the consumer can’t have the identity, or what the gateway says of the call, taken away', async () => {
+  test('the consumer can’t make the gateway drop the identity headers or its description of the call', async () => {
     for (const name of [
       'X-Consumer-Client-Id',
       'x-consumer-subscription-id',
@@ -182,7 +188,7 @@ function suite(product: GatewayProduct): void {
     }
   });
 
-  test('as many headers as it takes itself are no reason to refuse', async () => {
+  test('a call with as many headers as the gateway accepts is not refused', async () => {
     const long = Object.fromEntries(['a', 'b', 'c'].map((name) => [`x-long-${name}`, name.repeat(7_000)]));
     expect((await call('/weather/a', withToken(long))).status).toBe(200);
     const many = Array.from({ length: 1_100 }, (_, i) => `x${i}: y`);
@@ -191,7 +197,7 @@ function suite(product: GatewayProduct): void {
     expect(arrived).toHaveLength(status === 200 ? 2 : 1);
   });
 
-  test('what is refused never reaches it', async () => {
+  test('a refused call never reaches the provider', async () => {
     const other = await portal.newClient('API_KEY');
     await portal.assign(other.clientId, 'sub_mine');
     const forMine = (await apiKeyLogin(server.url, other.secret)).body.access_token;
@@ -203,7 +209,7 @@ function suite(product: GatewayProduct): void {
       [403, '/weather/a', { authorization: `Bearer ${portal.token}` }],
       [403, '/weather/a', withToken({ 'x-apx-authorization': 'x' })],
       [403, '/weather/a', { authorization: `Bearer ${forMine}` }],
-      // The consumer's own word about where it calls, and who asks.
+      // The consumer's headers pretend that the consumer is a gateway, or that the call goes to another endpoint.
       [
         403,
         '/weather/a',
@@ -224,7 +230,7 @@ function suite(product: GatewayProduct): void {
     expect(arrived).toEqual([]);
   });
 
-  test('crooked paths don’t get through, to wherever they lead', async () => {
+  test('ambiguous paths don’t get through, wherever they lead', async () => {
     for (const path of [
       '/mine/../weather/a',
       '/weather/../mine/a',
@@ -263,11 +269,11 @@ function suite(product: GatewayProduct): void {
     ]) {
       arrived = [];
       const status = await raw([`GET ${path} HTTP/1.1`, 'Host: x', `Authorization: Bearer ${token}`]);
-      const isMadeStraight = product.straightens && status === 200;
-      expect({ path, isRefused: REFUSALS.includes(status) }).toEqual({ path, isRefused: !isMadeStraight });
+      const isNormalized = product.normalizes && status === 200;
+      expect({ path, isRefused: REFUSALS.includes(status) }).toEqual({ path, isRefused: !isNormalized });
       expect({ path, got: arrived.map(({ url }) => url) }).toEqual({
         path,
-        got: isMadeStraight ? [expect.stringMatching(STRAIGHT)] : [],
+        got: isNormalized ? [expect.stringMatching(UNAMBIGUOUS)] : [],
       });
     }
     for (const path of [
@@ -304,7 +310,7 @@ function suite(product: GatewayProduct): void {
     );
   });
 
-  test('a revoked client is refused, and no call that was refused got there', async () => {
+  test('a revoked client is refused, and no refused call reaches the provider', async () => {
     const consumer = await portal.newClient('OAUTH2');
     await portal.assign(consumer.clientId, 'sub_weather');
     const authorization = `Bearer ${(await oauthLogin(server.url, consumer)).body.access_token}`;

@@ -3,12 +3,12 @@ import { statSync } from 'node:fs';
 import { METHODS } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { type JWK, decodeJwt } from 'jose';
-import { GatewayDouble, gatewaySecretOf } from '../support/gateway.js';
-import { eventually, send } from '../support/http.js';
-import { apiKeyLogin, basic, form, oauthLogin } from '../support/login.js';
-import { type NewClient, Portal, secretOf } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+import { decodeJwt, type JWK } from 'jose';
+import { GatewayDouble, gatewaySecretOf } from '../support/api/gateway.js';
+import { eventually, send } from '../support/api/http.js';
+import { apiKeyLogin, basic, form, oauthLogin } from '../support/api/login.js';
+import { type NewClient, Portal, secretOf } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 let server: Standalone;
 let portal: Portal;
@@ -34,7 +34,7 @@ async function consumerOf({ url }: Standalone, office: Portal, subscriptionId: s
 }
 
 describe('a good call', () => {
-  test('is told whose it is', async () => {
+  test('is answered with the consumer’s identity', async () => {
     const answer = await gateway.check({ token });
     expect(answer.status).toBe(200);
     expect(answer.header('x-auth-code')).toBe('GOOD');
@@ -87,7 +87,7 @@ describe('a good call', () => {
 });
 
 describe('a call that must not reach the provider', () => {
-  test('without a token is 401, and says how', async () => {
+  test('without a token is 401, and says how to authenticate', async () => {
     for (const call of [
       {},
       { headers: { authorization: basic('a', 'b') } },
@@ -104,7 +104,7 @@ describe('a call that must not reach the provider', () => {
     }
   });
 
-  test('with what is not our token is 403', async () => {
+  test('with anything but a token of ours is 403', async () => {
     const [header = '', payload = '', signature = ''] = token.split('.');
     const encoded = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
     const { keys } = (await send<{ keys: [JWK & { kid: string }] }>('GET', server.url, '/.well-known/jwks.json')).body;
@@ -140,7 +140,7 @@ describe('a call that must not reach the provider', () => {
     expect(await gateway.ask({ token: forWeather, endpoint: 'tides' })).toBe('403 OTHER_SUBSCRIPTION');
   });
 
-  test('from who is no gateway of ours is 403', async () => {
+  test('from a caller that is not one of our gateways is 403', async () => {
     const secret = gatewaySecretOf(server);
     for (const wrong of [undefined, '', 'x', secret.slice(1), `${secret}x`]) {
       expect(await gateway.ask({ token, headers: { 'x-gateway-secret': wrong } })).toBe('403 NOT_A_GATEWAY');
@@ -165,7 +165,7 @@ describe('a call that must not reach the provider', () => {
     }
   });
 
-  test('to no endpoint is 403, also where another place names one', async () => {
+  test('whose path names no endpoint is 403, even if another header names one', async () => {
     for (const endpoint of ['', '/weather', 'weather/', 'Weather', '../weather', 'weather%2f', 'weather, tides']) {
       const elsewhere = { 'x-endpoint-uri': endpoint, 'x-original-uri': '/weather', 'x-forwarded-uri': '/weather' };
       expect(await gateway.ask({ token, headers: elsewhere })).toBe('403 NOT_AN_ENDPOINT');
@@ -175,7 +175,7 @@ describe('a call that must not reach the provider', () => {
   });
 });
 
-/** What the server answers to these very lines. */
+/** Sends exactly these lines. Resolves to the server's response. */
 const raw = (lines: readonly string[]): Promise<string> =>
   new Promise((resolve, reject) => {
     const { hostname, port } = new URL(server.url);
@@ -190,7 +190,10 @@ const raw = (lines: readonly string[]): Promise<string> =>
   });
 
 describe('revoked means revoked', () => {
-  /** Milliseconds from the acknowledgement to the first refusal. */
+  /**
+   * Makes the token invalid by calling `end`. Resolves to the number of milliseconds from the acknowledgement of `end`
+   * to the first refusal of the token.
+   */
   async function untilRefused(good: string, end: () => Promise<unknown>): Promise<number> {
     expect(await gateway.ask({ token: good })).toBe('200 GOOD');
     await end();
@@ -203,7 +206,7 @@ describe('revoked means revoked', () => {
     return performance.now() - acknowledgedAt;
   }
 
-  test('however a token is ended, the next calls are refused', async () => {
+  test('in whichever way a token is ended, the next calls are refused', async () => {
     const ends: Record<string, (consumer: NewClient, good: string) => Promise<unknown>> = {
       revoked: ({ clientId }) => portal.revoke(clientId),
       unassigned: ({ clientId }) => portal.unassign(clientId, 'sub_weather'),
@@ -241,7 +244,7 @@ describe('GATEWAY_URI_FROM', () => {
   test.each(['x-original-uri', 'x-forwarded-uri', 'path'])(
     '%s: the first segment of the consumer’s path',
     async (uriFrom) => {
-      // Reads the log at each check, too.
+      // GATEWAY_MAX_LAG_MS=0 makes each gateway check read the log.
       const other = await Standalone.startReady({ env: { GATEWAY_URI_FROM: uriFrom, GATEWAY_MAX_LAG_MS: '0' } });
       try {
         const office = Portal.of(other);

@@ -2,16 +2,14 @@ import { createHmac, createPublicKey } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type JSONWebKeySet, decodeJwt, decodeProtectedHeader } from 'jose';
-import { type TokenSigner, signCompact } from '#tokens';
-import { compromiseSigningKey, signerOf } from '../support/data-dir.js';
-import { type Answer, type HttpRequest, send } from '../support/http.js';
-import { apiKeyLogin, basic, form, oauthErrorOf, oauthLogin } from '../support/login.js';
-import { INACTIVE, basicOf, clientOfKey, introspect, refresh, refreshTokenOf } from '../support/oauth.js';
-import { type NewClient, Portal, secretOf } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
-
-jest.setTimeout(60_000);
+import { decodeJwt, decodeProtectedHeader, type JSONWebKeySet } from 'jose';
+import { signCompact, type TokenSigner } from '#tokens';
+import { type Answer, type HttpRequest, send } from '../support/api/http.js';
+import { apiKeyLogin, basic, form, oauthErrorOf, oauthLogin } from '../support/api/login.js';
+import { basicOf, clientOfKey, INACTIVE, introspect, refresh, refreshTokenOf } from '../support/api/oauth.js';
+import { type NewClient, Portal, secretOf } from '../support/api/portal.js';
+import { compromiseSigningKey, signerOf } from '../support/processes/data-dir.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const PUBLIC_URL = 'https://auth.example.com';
 
@@ -54,7 +52,7 @@ function expectInactive({ status, text, headers }: Answer<unknown>, what = ''): 
 }
 
 describe('a token that is good', () => {
-  test('is described to its own client, whatever the hint and the way to authenticate', async () => {
+  test('is described to its own client, with any hint and by every way to authenticate', async () => {
     const { body } = await oauthLogin(server.url, client, 'weather');
     const { jti, iat, exp } = decodeJwt(body.access_token);
     const { clientId: client_id, secret: client_secret } = client;
@@ -78,7 +76,7 @@ describe('a token that is good', () => {
     }
   });
 
-  test('may be a static one; its client authenticates with its API key, or with what is in it', async () => {
+  test('may be a static token; its client authenticates with its API key, or with the id and secret inside it', async () => {
     const { clientId: client_id, secret } = apiKeyClient;
     const { body } = await apiKeyLogin(server.url, secret);
     for (const request of [
@@ -90,7 +88,7 @@ describe('a token that is good', () => {
     }
   });
 
-  test('may be a refresh token, which is no bearer token and has no audience', async () => {
+  test('may be a refresh token, which has no token type and no audience', async () => {
     const token = refreshTokenOf(await oauthLogin(server.url, client, 'weather'));
     const answer = await introspect(server.url, token, basicOf(client));
     const { iat, exp } = answer.body;
@@ -103,8 +101,8 @@ describe('a token that is good', () => {
   });
 });
 
-describe('who may ask', () => {
-  test('a client about its own tokens only', async () => {
+describe('callers who may introspect', () => {
+  test('a client: its own tokens only', async () => {
     const stranger = await portal.newClient('OAUTH2');
     const login = await oauthLogin(server.url, client);
     for (const token of [login.body.access_token, refreshTokenOf(login)]) {
@@ -113,7 +111,7 @@ describe('who may ask', () => {
     }
   });
 
-  test('a management token with tokens:introspect about its workspace’s, an operator’s about all', async () => {
+  test('a management token with tokens:introspect: the tokens of its workspace; an operator: all tokens', async () => {
     const login = await oauthLogin(server.url, client);
     const { access_token: ofKey } = (await apiKeyLogin(server.url, apiKeyClient.secret)).body;
     for (const token of [login.body.access_token, refreshTokenOf(login), ofKey]) {
@@ -123,7 +121,7 @@ describe('who may ask', () => {
     }
   });
 
-  test('no other management token, nor the administrator’s, nor a consumer’s own', async () => {
+  test('no other management token, not the administrator’s token, and no consumer’s token', async () => {
     const token = (await oauthLogin(server.url, client)).body.access_token;
     const withoutScope = await introspect(server.url, token, managementToken({ scopes: ['clients:read'] }));
     expect(oauthErrorOf(withoutScope)).toMatchObject({ status: 403, error: 'insufficient_scope' });
@@ -137,7 +135,7 @@ describe('who may ask', () => {
     }
   });
 
-  test('nobody without authentication: 401, or 400 where there is too much of it', async () => {
+  test('nobody without authentication (401) or with a malformed request (400)', async () => {
     const token = (await oauthLogin(server.url, client)).body.access_token;
     const { clientId: client_id, secret: client_secret } = client;
     const strangers: HttpRequest[] = [
@@ -179,7 +177,7 @@ describe('who may ask', () => {
   });
 });
 
-describe('whatever is not good is {"active": false}', () => {
+describe('every token that is not good is {"active": false}', () => {
   let signer: TokenSigner;
   let good: string;
   let claims: Record<string, unknown>;
@@ -197,10 +195,10 @@ describe('whatever is not good is {"active": false}', () => {
   const encoded = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const now = () => Math.floor(Date.now() / 1000);
 
-  /** One caller for every token: who may see all of them. */
+  /** Introspects the token as an operator, because an operator may introspect all tokens. */
   const ask = (token: string) => introspect(server.url, token, operator());
 
-  test('a token that nothing but its claims gives away, signed with the very key', async () => {
+  test('a token with wrong claims, even signed with the real key', async () => {
     expect((await ask(signed())).body.active).toBe(true);
     const tokens: Record<string, string> = {
       expired: signed({ iat: now() - 310, exp: now() - 10 }),
@@ -210,8 +208,8 @@ describe('whatever is not good is {"active": false}', () => {
       'of another issuer': signed({ iss: 'https://other.example.com' }),
       'of another audience': signed({ aud: `${PUBLIC_URL}/weather` }),
       'of an endpoint that it does not name': signed({ aud: `${PUBLIC_URL}/tides`, subscription_id: 'sub_weather_1' }),
-      'of a subscription that there is not': signed({ subscription_id: 'sub_nothing', aud: `${PUBLIC_URL}/weather` }),
-      'of a generation to come': signed({ generation: 2 }),
+      'of a subscription that does not exist': signed({ subscription_id: 'sub_nothing', aud: `${PUBLIC_URL}/weather` }),
+      'of a future generation': signed({ generation: 2 }),
       'of no generation': signed({ generation: 0 }),
       'of an unknown client': signed({ sub: 'cc_aaaaaaaaaaaaaaaaaaaaaa', client_id: 'cc_aaaaaaaaaaaaaaaaaaaaaa' }),
       'of two clients': signed({ sub: apiKeyClient.clientId }),
@@ -253,14 +251,14 @@ describe('whatever is not good is {"active": false}', () => {
       'an API key': apiKeyClient.secret,
       'a huge text': 'A.'.repeat(3000),
       words: 'not a token',
-      'a name of Object’s': '__proto__',
+      'a property name of Object': '__proto__',
     };
     for (const [what, token] of Object.entries(forged)) expectInactive(await ask(token), what);
   });
 });
 
 describe('revoked means revoked', () => {
-  test('from the acknowledgement on, of whatever ends it; and an assignment that comes back brings its tokens back', async () => {
+  test('a token is inactive once its end is acknowledged, in every way to end it; a new assignment makes its tokens active again', async () => {
     const one = await portal.newClient('OAUTH2');
     await portal.register('sub_ending', { endpointUri: 'ending' });
     await portal.assign(one.clientId, 'sub_ending');
@@ -296,7 +294,7 @@ describe('revoked means revoked', () => {
     expect(await active()).toEqual(all(false));
   });
 
-  test('with the signing key, once it is compromised: for good, and for static tokens too', async () => {
+  test('all tokens of a compromised signing key are inactive for good, static tokens included', async () => {
     const access = (await oauthLogin(server.url, client)).body.access_token;
     const fixed = (await apiKeyLogin(server.url, apiKeyClient.secret)).body.access_token;
     for (const token of [access, fixed])

@@ -1,20 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type JSONWebKeySet, decodeProtectedHeader } from 'jose';
-import { eventsIn } from '../support/audit.js';
-import { Cli } from '../support/cli.js';
-import { eventTypesOf } from '../support/data-dir.js';
-import { GatewayDouble } from '../support/gateway.js';
-import { eventually, send } from '../support/http.js';
-import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/login.js';
-import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf } from '../support/oauth.js';
-import { type NewClient, Portal } from '../support/portal.js';
-import { ProgramClock } from '../support/program-clock.js';
-import { Standalone } from '../support/standalone.js';
-
-jest.setTimeout(60_000);
+import { decodeProtectedHeader, type JSONWebKeySet } from 'jose';
+import { GatewayDouble } from '../support/api/gateway.js';
+import { eventually, send } from '../support/api/http.js';
+import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/api/login.js';
+import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf } from '../support/api/oauth.js';
+import { type NewClient, Portal } from '../support/api/portal.js';
+import { ProgramClock } from '../support/doubles/program-clock.js';
+import { eventsIn } from '../support/events/audit.js';
+import { Cli } from '../support/processes/cli.js';
+import { eventTypesOf } from '../support/processes/data-dir.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const YEAR = 31_536_000;
 
@@ -23,7 +21,7 @@ let dataDir: string;
 let here: Standalone;
 let there: Standalone;
 let portal: Portal;
-/** Of its clients. */
+/** Two clients of the portal, one of each authentication type. */
 let oauth: NewClient;
 let keyed: NewClient;
 
@@ -49,13 +47,13 @@ afterEach(async () => {
 });
 
 const nodes = () => [here, there];
-/** What an operator does on the command line, and what it printed. */
+/** Runs an operator's command. Resolves to the command's exit code and output. */
 const operateWith = async (env: Readonly<Record<string, string>>, ...parameters: string[]) => {
   const { code, stdout, stderr } = await Cli.run(parameters, { ...clock.env, DATA_DIR: dataDir, ...env });
   return { code, lines: stdout.split('\n').slice(0, -1), stderr: stderr.trim() };
 };
 const operate = (...parameters: string[]) => operateWith({}, ...parameters);
-/** Kid and status of each key, as they are listed. */
+/** Resolves to the `kid` and the status of each signing key, in the order in which `keys list` prints the keys. */
 const keys = async () =>
   (await operate('keys', 'list')).lines.map((line) => {
     const [kid = '', , status = ''] = line.split(/\s+/);
@@ -70,7 +68,10 @@ const oauthToken = async ({ url }: Standalone = here, client = oauth) =>
   (await oauthLogin(url, client)).body.access_token;
 const staticToken = async ({ url }: Standalone = here, client = keyed) =>
   (await apiKeyLogin(url, client.secret)).body.access_token;
-/** What every node and its gateway check say of the token. */
+/**
+ * Introspects the token at each node, and asks each node for a gateway check of the token. Resolves to one text per
+ * node, with both verdicts.
+ */
 const verdicts = async (token: string, client: NewClient) => {
   const caller = client.authenticationType === 'API_KEY' ? clientOfKey(client.secret) : client;
   return Promise.all(
@@ -86,7 +87,7 @@ const COMPROMISED = ['inactive, SIGNING_KEY_COMPROMISED', 'inactive, SIGNING_KEY
 const REVOKED = ['inactive, TOKEN_REVOKED', 'inactive, TOKEN_REVOKED'];
 
 describe('rotating the signing key', () => {
-  test('publishes the next one at once, and it signs by itself after twice the JWKS’s max-age', async () => {
+  test('publishes the next key at once, which starts to sign by itself after twice the JWKS’s max-age', async () => {
     const before = await oauthToken();
     const { lines, code } = await operate('keys', 'rotate');
     expect(code).toBe(0);
@@ -106,7 +107,7 @@ describe('rotating the signing key', () => {
     expect(await statuses()).toEqual(['RETIRED', 'SIGNING']);
   });
 
-  test('leaves static tokens good, the same bytes, and their key public until the last of them has ended', async () => {
+  test('leaves static tokens good and unchanged, and publishes their key until the last of them has ended', async () => {
     const token = await staticToken();
     await operate('keys', 'rotate');
     clock.set(601);
@@ -136,7 +137,7 @@ describe('rotating the signing key', () => {
 });
 
 describe('a compromised signing key', () => {
-  test('is refused on every node at once with all that it signed, and logins go on with another key', async () => {
+  test('is refused on every node at once with every token that it signed, and logins go on with another key', async () => {
     const tokens = [await oauthToken(), await staticToken()];
     const clients = [oauth, keyed];
     for (const [index, token] of tokens.entries()) expect(await verdicts(token, clients[index] ?? oauth)).toEqual(GOOD);
@@ -156,7 +157,7 @@ describe('a compromised signing key', () => {
     expect(await verdicts(await oauthToken(), oauth)).toEqual(GOOD);
   });
 
-  test('must be one that there is', async () => {
+  test('must be a known key', async () => {
     const { code, stderr } = await operate('keys', 'compromise', 'unknown');
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'No such signing key' });
     expect(await statuses()).toEqual(['SIGNING']);
@@ -166,7 +167,7 @@ describe('a compromised signing key', () => {
 describe('replacing the master key', () => {
   const masterKeyFile = () => join(dataDir, 'master.key');
 
-  test('takes the former one out of use, step by step, and no token notices', async () => {
+  test('takes the former key out of use step by step, and every token stays good', async () => {
     const token = await staticToken();
     const former = readFileSync(masterKeyFile(), 'utf8').trim();
     for (const node of nodes()) await node.stop();
@@ -198,7 +199,7 @@ describe('replacing the master key', () => {
     expect(kidOf(token)).toBe(kidOf(await staticToken(there, await Portal.of(here).newClient('API_KEY'))));
   });
 
-  test('is refused where the former one is not named', async () => {
+  test('is refused if the former key is not given', async () => {
     for (const node of nodes()) await node.stop();
     writeFileSync(masterKeyFile(), randomBytes(32).toString('base64'));
     const { code, stderr } = await operate('master-key', 'rotate');
@@ -208,7 +209,7 @@ describe('replacing the master key', () => {
 });
 
 describe('ending all tokens', () => {
-  test('of a client: access, refresh and static tokens, on every node; new ones are good at once', async () => {
+  test('of a client ends access, refresh and static tokens on every node; new ones are good at once', async () => {
     const login = await oauthLogin(here.url, oauth);
     const tokens = { access: login.body.access_token, fixed: await staticToken() };
     expect(await verdicts(tokens.access, oauth)).toEqual(GOOD);
@@ -235,7 +236,7 @@ describe('ending all tokens', () => {
     });
   });
 
-  test('of a workspace or of all; a run that was cut short goes on, and does nothing twice', async () => {
+  test('of a workspace or of all workspaces can be interrupted: the next run continues, and does nothing twice', async () => {
     const other = Portal.of(here, { workspaceId: 'globex' });
     const stranger = await other.newClient('OAUTH2');
     const [mine, theirs] = [await oauthToken(), await oauthToken(there, stranger)];
@@ -244,8 +245,8 @@ describe('ending all tokens', () => {
     const isActive = async (token: string, client: NewClient) =>
       (await introspect(there.url, token, basicOf(client))).body.active;
     expect([await isActive(mine, oauth), await isActive(theirs, stranger)]).toEqual([false, true]);
-    const [, moment = ''] = /--issued-before (\S+)/.exec(cutShort.stderr) ?? [];
-    const goOn = async () => (await operate('tokens', 'end', '--all', '--issued-before', moment)).lines;
+    const [, run = ''] = /--run (\S+)/.exec(cutShort.stderr) ?? [];
+    const goOn = async () => (await operate('tokens', 'end', '--all', '--run', run)).lines;
     expect(await goOn()).toEqual(['3 clients, 1 ended']);
     expect(await isActive(theirs, stranger)).toBe(false);
     expect(await goOn()).toEqual(['3 clients, 0 ended']);
@@ -253,13 +254,13 @@ describe('ending all tokens', () => {
     expect(types.filter((type) => type === 'ConsumerClientTokensEnded')).toHaveLength(1);
   });
 
-  test('of a workspace that nobody is of is a failure, not a success', async () => {
+  test('of a workspace without clients is a failure', async () => {
     const { code, lines, stderr } = await operate('tokens', 'end', '--workspace', 'acmee');
     expect([code, lines]).toEqual([1, []]);
     expect(stderr).toContain('No client is of workspace acmee');
   });
 
-  test('needs to be told whose', async () => {
+  test('needs to know whose tokens', async () => {
     for (const wrong of [[], ['--client', 'nobody'], ['--all', '--workspace', 'acme']]) {
       expect((await operate('tokens', 'end', ...wrong)).code).toBe(1);
     }
@@ -269,7 +270,7 @@ describe('ending all tokens', () => {
 });
 
 describe('the command line', () => {
-  test('begins no event log: before the first start, or beside the wrong directory, it makes nothing', async () => {
+  test('creates no event log: before the first start, or with the wrong directory, it creates nothing', async () => {
     const empty = mkdtempSync(join(tmpdir(), 'consumer-clients-'));
     try {
       for (const command of [

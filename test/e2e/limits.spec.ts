@@ -1,11 +1,11 @@
 import { MasterKeys, mintSecret, newClientId } from '#credentials';
-import { standaloneMasterKey } from '#platform';
-import { GatewayDouble } from '../support/gateway.js';
-import { type Answer, type HttpRequest, send } from '../support/http.js';
-import { apiKeyLogin, basic, form, oauthErrorOf, oauthLogin, postLogin } from '../support/login.js';
-import { type ClientSecret, basicOf, introspect, refresh, refreshTokenOf, revokeToken } from '../support/oauth.js';
-import { Portal, secretOf } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+import { standaloneMasterKey } from '#stores';
+import { GatewayDouble } from '../support/api/gateway.js';
+import { type Answer, type HttpRequest, send } from '../support/api/http.js';
+import { apiKeyLogin, basic, form, oauthErrorOf, oauthLogin, postLogin } from '../support/api/login.js';
+import { basicOf, type ClientSecret, introspect, refresh, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
+import { Portal, secretOf } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const PER_CLIENT = 6;
 const PER_ADDRESS = 5;
@@ -42,10 +42,10 @@ const statusesOf = async (count: number, ask: () => Promise<Answer<unknown>>): P
   for (let i = 0; i < count; i++) statuses.push((await ask()).status);
   return statuses;
 };
-/** `401` or `429` so often. */
+/** Returns a list that holds `status` `count` times. */
 const times = (count: number, status: number): number[] => Array<number>(count).fill(status);
 
-/** Sends all of them, eight at a time. */
+/** Sends all requests. At most eight requests run at the same time. */
 async function flood(requests: readonly (() => Promise<Answer<unknown>>)[]): Promise<Answer<unknown>[]> {
   const answers: Answer<unknown>[] = [];
   const queue = requests.values();
@@ -67,7 +67,7 @@ function expectTooMany(answer: Answer<unknown>, limit: number): void {
 }
 
 describe('a client', () => {
-  test('logs in, refreshes, introspects and revokes so often a minute, together; another one is not slowed down', async () => {
+  test('has one limit per minute for logins, refreshes, introspections and revocations; another client is not slowed down', async () => {
     const client = await portal.newClient('OAUTH2');
     const login = await oauthLogin(server.url, client);
     const { access_token: token } = login.body;
@@ -95,7 +95,7 @@ describe('a client', () => {
     expect((await apiKeyLogin(server.url, (await portal.newClient('API_KEY')).secret)).status).toBe(200);
   });
 
-  test('is not locked out by who once held its secret', async () => {
+  test('is not locked out by a caller with its former secret', async () => {
     const client = await portal.newClient('OAUTH2');
     const current = { ...client, secret: secretOf((await portal.rotate(client.clientId)).body.credential) };
     const refused = await statusesOf(PER_CLIENT + 3, () => oauthLogin(server.url, client));
@@ -104,7 +104,7 @@ describe('a client', () => {
     expect((await oauthLogin(server.url, current)).status).toBe(200);
   });
 
-  test('is not locked out by 10,000 refusals for its id, from its own address and with all that others can know', async () => {
+  test('is not locked out by 10,000 refusals for its id, from its own address and with everything that others can know', async () => {
     const client = await portal.newClient('OAUTH2');
     const current = { ...client, secret: secretOf((await portal.rotate(client.clientId)).body.credential) };
     const guesses = Array.from({ length: 5000 }, () => () => oauthLogin(server.url, { ...client, secret: MADE_UP }));
@@ -121,7 +121,7 @@ describe('a client', () => {
 describe('made-up credentials', () => {
   const guess = (): ClientSecret => ({ clientId: newClientId(), secret: MADE_UP });
 
-  test('are refused with 429 from an address that has tried enough; its good logins are not', async () => {
+  test('are refused with 429 from an address with too many tries; good logins from there are not', async () => {
     const address = '203.0.113.1';
     const client = await portal.newClient('OAUTH2');
     const guesses: (() => Promise<Answer<unknown>>)[] = [
@@ -147,7 +147,7 @@ describe('made-up credentials', () => {
     expect((await loginFrom('203.0.113.2', guess())).status).toBe(401);
   });
 
-  test('are made-up management tokens too', async () => {
+  test('include made-up management tokens', async () => {
     const address = '203.0.113.9';
     const bearer = (authorization: string) =>
       send('POST', server.url, '/oauth/introspect', from(address, form({ token: 'x' }, { authorization })));
@@ -159,7 +159,7 @@ describe('made-up credentials', () => {
     expect((await bearer(`Bearer ${token}`)).status).toBe(200);
   });
 
-  test('count for the rightmost address that is no trusted proxy, whatever the caller wrote before it', async () => {
+  test('count for the rightmost address that is no trusted proxy; addresses left of it are ignored', async () => {
     let call = 0;
     const forwarded = () => loginFrom(`198.51.100.${call++}, 203.0.113.3, 10.1.2.3, 10.9.9.9`, guess());
     expect(await statusesOf(PER_ADDRESS + 1, forwarded)).toEqual([...times(PER_ADDRESS, 401), 429]);
@@ -167,7 +167,7 @@ describe('made-up credentials', () => {
     expect((await loginFrom('198.51.100.0', guess())).status).toBe(401);
   });
 
-  test('count for an IPv6 /64 as for one address', async () => {
+  test('count for a whole IPv6 /64 as if it were one address', async () => {
     let call = 0;
     const anywhere = () => loginFrom(`2001:db8:7:7:${(call++).toString(16)}::1`, guess());
     expect(await statusesOf(PER_ADDRESS + 1, anywhere)).toEqual([...times(PER_ADDRESS, 401), 429]);
@@ -187,7 +187,7 @@ describe('made-up credentials', () => {
   });
 });
 
-test('an address that no trusted proxy gave is not believed', async () => {
+test('a forwarded address is ignored unless a trusted proxy sent it', async () => {
   const bare = await Standalone.startReady({ env: { RATE_LIMIT_LOGIN_PER_ADDRESS: String(PER_ADDRESS) } });
   try {
     let call = 0;
@@ -200,7 +200,7 @@ test('an address that no trusted proxy gave is not believed', async () => {
 }, 30_000);
 
 describe('under a flood', () => {
-  test('of secrets that each need an Argon2 run, the client is told to come again; another one logs in', async () => {
+  test('of secrets that each need an Argon2 run, the client is told to try again later; another client logs in', async () => {
     const [victim, other] = [await portal.newClient('OAUTH2'), await portal.newClient('OAUTH2')];
     const asked = Array.from({ length: 40 }, () =>
       oauthLogin(server.url, { ...victim, secret: mintSecret(victim.clientId, masterKeys) }),

@@ -3,18 +3,18 @@ import { copyFile, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MasterKeys } from '#credentials';
-import { type ConsumerClients, type EventLog, LogIsSealed, isSealed, openBookOfRecord } from '#event-log';
+import { type ConsumerClients, type EventLog, isSealed, LogIsSealed, openBookOfRecord } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import type { RecordedEvent } from '#events';
 import { SigningKeyRing } from '#tokens';
-import { expectSoundLog } from '../support/audit.js';
-import { Cli } from '../support/cli.js';
-import { type EventStore, startEventStore } from '../support/eventstoredb/event-store.js';
-import { eventually } from '../support/http.js';
-import { apiKeyLogin, oauthLogin } from '../support/login.js';
-import { Portal } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
+import { eventually } from '../support/api/http.js';
+import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
+import { Portal } from '../support/api/portal.js';
+import { expectSoundLog } from '../support/events/audit.js';
+import { Cli } from '../support/processes/cli.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 jest.setTimeout(120_000);
 
@@ -43,7 +43,10 @@ async function using<T>(opening: EventLog | Promise<EventLog>, use: (log: EventL
 
 const isMarker = ({ stream, type }: RecordedEvent) => stream === 'log' && type !== 'LogCreated';
 
-/** The book of record as it must be anywhere: all but seals, and where in its store an event is. */
+/**
+ * Reads the events that a copy must keep: all events except seals (the closing events of a log that is being moved).
+ * Positions are removed, because each store assigns its own positions.
+ */
 const bookIn = (opening: EventLog | Promise<EventLog>) =>
   using(opening, async (log) => {
     const events = await log.readAll({ limit: 100_000, consistency: 'strong' });
@@ -53,7 +56,7 @@ const bookIn = (opening: EventLog | Promise<EventLog>) =>
 const sealed = (file: string) => using(openSqliteEventLog({ file }), isSealed);
 
 describe('moving the book of record', () => {
-  it('to EventStoreDB and back keeps every event, chain, client and token; the source takes nothing more', async () => {
+  it('to EventStoreDB and back keeps every event, chain, client and token; the source accepts no more events', async () => {
     const service = await Standalone.startReady({ dataDir: directory });
     const source = join(directory, 'event-log.db');
     const portal = Portal.of(service);
@@ -76,7 +79,8 @@ describe('moving the book of record', () => {
     const refused = await portal.rename(planner.clientId, 'Too late');
     expect(refused.refusal).toBe('503 LOG_SEALED');
     expect(refused.header('retry-after')).toBe('1');
-    const login = await apiKeyLogin(service.url, importer.secret); // Its first: it would issue a static token.
+    // The client's first login has to append an event, because the login issues a static token.
+    const login = await apiKeyLogin(service.url, importer.secret);
     expect([login.status, login.headers['retry-after']]).toEqual([503, '1']);
     expect(login.text).toContain('being moved');
     await service.stop();
@@ -108,7 +112,7 @@ describe('moving the book of record', () => {
     );
   });
 
-  it('goes on after a kill -9 and after Ctrl-C where the target ends', async () => {
+  it('continues after a kill -9 and after Ctrl-C from the end of the target', async () => {
     const file = join(directory, 'event-log.db');
     const MASTER_KEY = await writeBook(file, 1_500);
     const total = (await bookIn(openSqliteEventLog({ file }))).length;
@@ -140,7 +144,7 @@ describe('moving the book of record', () => {
     expect(await bookIn(openTarget())).toEqual(await bookIn(openSqliteEventLog({ file })));
   });
 
-  it('leaves nothing behind that a process which did not see the seal at once has acknowledged', async () => {
+  it('also copies events that a process acknowledged before it noticed the seal', async () => {
     const MASTER_KEY = randomBytes(32).toString('base64');
     const acknowledged: string[] = [];
     const copy = join(directory, 'copy.db');
@@ -161,7 +165,7 @@ describe('moving the book of record', () => {
     expect(acknowledged.filter((stream) => !copied.has(stream))).toEqual([]);
   });
 
-  it('is refused to who has another master key, before anything happens', async () => {
+  it('is refused with another master key, before anything happens', async () => {
     const file = join(directory, 'event-log.db');
     await writeBook(file, 1);
     const MASTER_KEY = randomBytes(32).toString('base64');
@@ -171,7 +175,7 @@ describe('moving the book of record', () => {
     expect(await bookIn(openTarget())).toEqual([]);
   });
 
-  it('is refused to a target that holds another log, or that went on by itself, or that is the source', async () => {
+  it('is refused if the target holds another log, has events of its own, or is the source', async () => {
     const file = join(directory, 'event-log.db');
     const MASTER_KEY = await writeBook(file, 2);
     const copyTo = (place: string) => Cli.run(['log', 'copy', '--from', file, '--to', place], { MASTER_KEY });
@@ -194,7 +198,7 @@ describe('moving the book of record', () => {
     expect([diverged.code, diverged.stderr]).toEqual([1, expect.stringContaining('another log than the source')]);
   });
 
-  it('is undone by --unseal: the source is written to again, and can be copied on from there', async () => {
+  it('is undone by --unseal: the source accepts events again, and can be copied again later', async () => {
     const file = join(directory, 'event-log.db');
     const MASTER_KEY = await writeBook(file, 2);
     const copy = ['log', 'copy', '--from', file, '--to', join(directory, 'copy.db')];
@@ -211,14 +215,17 @@ describe('moving the book of record', () => {
   });
 });
 
-/** A standalone on a directory of its own, with the master key of another one. */
+/**
+ * Starts a standalone process (all apps in one) on the directory `dataDir`, with the master key of the directory
+ * `other`.
+ */
 async function startWithKeyOf(other: string, dataDir: string, env = {}): Promise<Standalone> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   await copyFile(join(other, 'master.key'), join(dataDir, 'master.key'));
   return Standalone.startReady({ dataDir, env });
 }
 
-/** A log as a service begins it, with so many clients; answers its master key. */
+/** Creates a log with `clients` clients, as a service would. Resolves to the log's master key. */
 async function writeBook(file: string, clients: number): Promise<string> {
   const key = randomBytes(32);
   await using(openSqliteEventLog({ file }), async (log) => {
@@ -235,7 +242,7 @@ const createClients = (file: string, count: number): Promise<void> =>
     await Promise.all(Array.from({ length: count }, () => createClient(clients)));
   });
 
-/** Answers its stream when that is acknowledged. */
+/** Creates a client. After the acknowledgement, resolves to the name of the client's stream. */
 async function createClient(clients: ConsumerClients): Promise<string> {
   const commandId = randomUUID();
   const clientId = `cc_${randomBytes(10).toString('hex')}` as const;
@@ -246,8 +253,10 @@ async function createClient(clients: ConsumerClients): Promise<string> {
       ...{ authenticationType: 'OAUTH2', verifier: '$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$AAAA' },
     },
     {
-      ...{ commandId, commandHash: '', workspaceId: 'acme', correlationId: commandId, causationId: commandId },
-      actor: { subject: 'portal', roles: [], via: 'http' },
+      context: {
+        ...{ commandId, commandHash: '', workspaceId: 'acme', correlationId: commandId, causationId: commandId },
+        actor: { subject: 'portal', roles: [], via: 'http' },
+      },
     },
   );
   return `consumerClient-${clientId}`;

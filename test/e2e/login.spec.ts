@@ -2,13 +2,21 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type JSONWebKeySet, createLocalJWKSet, decodeJwt, jwtVerify } from 'jose';
-import { apiKeyOf, mintSecret, MasterKeys, newClientId } from '#credentials';
-import { standaloneMasterKey } from '#platform';
-import { type Answer, eventually, send } from '../support/http.js';
-import { type LoginAnswer, apiKeyLogin, basic, form, oauthErrorOf, oauthLogin, postLogin } from '../support/login.js';
-import { type NewClient, Portal, secretOf } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+import { createLocalJWKSet, decodeJwt, type JSONWebKeySet, jwtVerify } from 'jose';
+import { apiKeyOf, MasterKeys, mintSecret, newClientId } from '#credentials';
+import { standaloneMasterKey } from '#stores';
+import { type Answer, eventually, send } from '../support/api/http.js';
+import {
+  apiKeyLogin,
+  basic,
+  form,
+  type LoginAnswer,
+  oauthErrorOf,
+  oauthLogin,
+  postLogin,
+} from '../support/api/login.js';
+import { type NewClient, Portal, secretOf } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const PUBLIC_URL = 'https://auth.example.com';
 const env = { PUBLIC_URL };
@@ -38,7 +46,7 @@ afterAll(async () => {
 
 const CREDENTIALS_GRANT = { grant_type: 'client_credentials' };
 
-/** Claims of a token that verifies against the published keys, as a gateway would do it. */
+/** Verifies the token with the published keys, as a gateway would. Resolves to the token's claims. */
 async function verified({ body }: Answer<LoginAnswer>, audience: string) {
   const keys = await send<JSONWebKeySet>('GET', server.url, '/.well-known/jwks.json');
   const { payload, protectedHeader } = await jwtVerify(body.access_token, createLocalJWKSet(keys.body), {
@@ -110,6 +118,7 @@ describe('an OAUTH2 client', () => {
       generation: 1,
       family_id: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown,
       family_iat: claims.iat,
+      token_epoch: 0,
     });
     expect(Math.abs((claims.iat ?? 0) - now)).toBeLessThanOrEqual(1);
 
@@ -158,7 +167,7 @@ describe('an API_KEY client', () => {
     expect(issued.map(({ type }) => type)).toEqual(['ConsumerClientCreated', 'ConsumerClientStaticTokenIssued']);
   });
 
-  test('gets the same bytes from a process that was started anew, even under another PUBLIC_URL', async () => {
+  test('gets the same bytes from a restarted process, even under another PUBLIC_URL', async () => {
     const before = await apiKeyLogin(server.url, apiKeyClient.secret);
     await server.stop();
     server = await Standalone.startReady({ dataDir, env: { PUBLIC_URL: 'https://elsewhere.example.com' } });
@@ -173,8 +182,8 @@ describe('an API_KEY client', () => {
   }, 30_000);
 });
 
-describe('who is not to be let in', () => {
-  test('unknown, wrong, revoked, of the other type: one and the same answer', async () => {
+describe('refused logins', () => {
+  test('an unknown client, a wrong secret, a revoked client, the other type: all get the same answer', async () => {
     const revoked = await portal.newClient('OAUTH2');
     await portal.revoke(revoked.clientId);
     const revokedKey = await portal.newClient('API_KEY');
@@ -220,7 +229,7 @@ describe('who is not to be let in', () => {
     }
   });
 
-  test('a request that is none is 400 invalid_request', async () => {
+  test('a malformed request is 400 invalid_request', async () => {
     const { clientId, secret } = oauthClient;
     const authorization = basic(clientId, secret);
     const requests: Record<string, Parameters<typeof postLogin>[2]> = {
@@ -246,7 +255,7 @@ describe('who is not to be let in', () => {
     expect(oauthErrorOf(otherGrant)).toMatchObject({ status: 400, error: 'unsupported_grant_type' });
   });
 
-  test('a secret in the query is refused, however good', async () => {
+  test('a secret in the query is refused, even a good one', async () => {
     const { clientId, secret } = oauthClient;
     const query = new URLSearchParams({ ...CREDENTIALS_GRANT, client_id: clientId, client_secret: secret }).toString();
     const authorization = basic(clientId, secret);
@@ -261,7 +270,7 @@ describe('who is not to be let in', () => {
     }
   });
 
-  test('an endpoint that is unknown, has ended, or is not assigned: one and the same 400, only to who has authenticated', async () => {
+  test('an endpoint that is unknown, has ended or is not assigned: the same 400, and only after authentication', async () => {
     await portal.register('sub_over', { endpointUri: 'over' });
     await portal.assign(oauthClient.clientId, 'sub_over');
     await portal.end('sub_over');
@@ -300,7 +309,7 @@ describe('revoked means revoked', () => {
     }
   });
 
-  test('an overlap is good until its end, and not after it', async () => {
+  test('a secret in its overlap is good until the overlap ends, and not after it', async () => {
     const { clientId, secret } = await portal.newClient('API_KEY');
     const rotated = await portal.rotate(clientId, { overlapSeconds: 1 });
     const [{ expiresAt } = { expiresAt: '' }] = rotated.body.client.credentials;
@@ -317,7 +326,7 @@ describe('revoked means revoked', () => {
     expect((await apiKeyLogin(server.url, newest)).status).toBe(200);
   });
 
-  test('from the acknowledgement of a revocation, an unassignment or an end on, no login that begins succeeds', async () => {
+  test('no login that begins after the acknowledgement of a revocation, an unassignment or an end succeeds', async () => {
     for (let round = 0; round < 5; round++) {
       const subscriptionId = `sub_${randomUUID()}`;
       const endpoint = `end-${round}`;

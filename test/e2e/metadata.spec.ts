@@ -1,15 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { customFetch, createRemoteJWKSet, jwtVerify } from 'jose';
+import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose';
 import * as client from 'openid-client';
 import { type JsonWebKeySet } from '#tokens';
-import { send } from '../support/http.js';
-import { apiKeyLogin } from '../support/login.js';
-import { type NewClient, Portal } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
-
-jest.setTimeout(60_000);
+import { send } from '../support/api/http.js';
+import { apiKeyLogin } from '../support/api/login.js';
+import { type NewClient, Portal } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const PUBLIC_URL = 'https://auth.example.com';
 
@@ -32,10 +30,10 @@ afterAll(async () => {
   rmSync(dataDir, { recursive: true });
 });
 
-/** What TLS and a proxy do in front of us. */
+/** Sends requests for the public URL to the server, as a TLS proxy in front of the server would. */
 const throughProxy = (url: string, options: RequestInit) => fetch(url.replace(PUBLIC_URL, server.url), options);
 
-test('the metadata say where everything is and how to authenticate there (RFC 8414)', async () => {
+test('the metadata name every endpoint and its ways to authenticate (RFC 8414)', async () => {
   const answer = await send('GET', server.url, '/.well-known/oauth-authorization-server');
   expect(answer.header('content-type')).toMatch(/^application\/json/);
   expect(answer.header('cache-control')).toBe('public, max-age=300');
@@ -53,7 +51,7 @@ test('the metadata say where everything is and how to authenticate there (RFC 84
   });
 });
 
-test('the metadata of an issuer with a path are found behind that path', async () => {
+test('the metadata of an issuer with a path are found under that path', async () => {
   const issuer = 'https://example.com/auth';
   const behind = await Standalone.start({ env: { PUBLIC_URL: issuer } });
   try {
@@ -125,7 +123,7 @@ describe.each([
 });
 
 describe('the key set', () => {
-  test('lets a gateway of its own verify both kinds of tokens (jose)', async () => {
+  test('lets any gateway verify both kinds of tokens (jose)', async () => {
     const keys = createRemoteJWKSet(new URL(`${PUBLIC_URL}/.well-known/jwks.json`), { [customFetch]: throughProxy });
     const key = await portal.newClient('API_KEY');
     await portal.assign(key.clientId, 'sub_weather_1');
@@ -146,7 +144,7 @@ describe('the key set', () => {
     }
   });
 
-  test('is cached for five minutes, and not sent again to who has it', async () => {
+  test('is cached for five minutes, and not sent again to a caller that has it', async () => {
     const path = '/.well-known/jwks.json';
     const first = await send<JsonWebKeySet>('GET', server.url, path);
     const etag = first.header('etag');

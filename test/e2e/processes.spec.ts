@@ -1,19 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { Cli } from '../support/cli.js';
-import { eventually } from '../support/http.js';
-import { Issuer } from '../support/issuer.js';
-import { oauthErrorOf, oauthLogin } from '../support/login.js';
-import { type Headers, Portal, readAfter } from '../support/portal.js';
-import { refresh, refreshTokenOf } from '../support/oauth.js';
-import { ProgramClock } from '../support/program-clock.js';
-import { processSecrets } from '../support/process-secrets.js';
-import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
-import { PROJECTIONS } from '../support/projections.js';
-import { type Environment, type Readiness, Service, type ServiceName } from '../support/service.js';
-import { ProductionPair, type StorePair, sqlitePair } from '../support/store-pair.js';
-
-/** Processes and servers start and stop in each test, and a call may take its whole deadline. */
-jest.setTimeout(60_000);
+import { describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
+import { eventually } from '../support/api/http.js';
+import { Issuer } from '../support/api/issuer.js';
+import { oauthErrorOf, oauthLogin } from '../support/api/login.js';
+import { refresh, refreshTokenOf } from '../support/api/oauth.js';
+import { type Headers, Portal, readAfter } from '../support/api/portal.js';
+import { ProgramClock } from '../support/doubles/program-clock.js';
+import { Cli } from '../support/processes/cli.js';
+import { processSecrets } from '../support/processes/process-secrets.js';
+import { type Environment, Program } from '../support/processes/program.js';
+import { PROJECTIONS } from '../support/processes/projections.js';
+import { type Readiness, Service, type ServiceName } from '../support/processes/service.js';
+import { ProductionPair, sqlitePair, type StorePair } from '../support/processes/store-pair.js';
 
 const AT_WORK = 'projection_at_work{projection="clients"}';
 
@@ -21,8 +19,8 @@ let issuer: Issuer;
 let env: Environment;
 let running: Service[];
 
-/** What every process is told that is to use these stores. */
-async function tell(pair: StorePair): Promise<void> {
+/** Sets the environment variables of the processes: the given stores, the secrets and the issuer. */
+async function setEnvironment(pair: StorePair): Promise<void> {
   issuer = await Issuer.start();
   env = { ...pair.env, ...issuer.env, ...processSecrets() };
   running = [];
@@ -49,14 +47,14 @@ const startAll = () => Promise.all([start('management'), start('auth'), start('p
 const portalOf = async ({ url }: Service) => new Portal(url, await issuer.token('acme'));
 const isAtWork = async (projector: Service) => (await projector.metric(AT_WORK)) === 1;
 
-/** Its readiness: the status, and what is missing. */
+/** Resolves to the HTTP status of the readiness check, and to the names of the checks that are down. */
 async function missing(service: Service): Promise<[status: number, down: string[]]> {
   const { status, text } = await service.readiness();
   const { checks } = JSON.parse(text) as Readiness;
   return [status, Object.keys(checks).filter((name) => checks[name] === 'down')];
 }
 
-/** How often the process has logged so. */
+/** Returns how many times the pattern occurs in the output of the process. */
 const logged = ({ output }: Service, pattern: RegExp): number => output().match(new RegExp(pattern, 'g'))?.length ?? 0;
 
 function processes(createPair: () => Promise<StorePair>): void {
@@ -64,7 +62,7 @@ function processes(createPair: () => Promise<StorePair>): void {
 
   beforeEach(async () => {
     pair = await createPair();
-    await tell(pair);
+    await setEnvironment(pair);
   });
 
   afterEach(async () => {
@@ -88,7 +86,7 @@ function processes(createPair: () => Promise<StorePair>): void {
     await writer.assign(client.clientId, 'sub_weather');
     expect((await oauthLogin(auth.url, client, 'weather')).body.token_type).toBe('Bearer');
 
-    // The process manager, in the projector's process.
+    // The process manager unassigns the client. The process manager runs in the projector's process.
     const ended = await writer.end('sub_weather', 'contract over');
     const unassigned = await eventually(
       async () => (await reader.get(client.clientId, readAfter(ended))).body,
@@ -102,7 +100,7 @@ function processes(createPair: () => Promise<StorePair>): void {
     expect(list.body.items.map(({ clientId }) => clientId)).toEqual([client.clientId]);
   });
 
-  it('answer 503 with Retry-After rather than from before the write, while no projector works', async () => {
+  it('answer 503 with Retry-After rather than stale data, while no projector works', async () => {
     await pair.arrive();
     const [management, projector] = await Promise.all([start('management'), start('projector')]);
     await Promise.all([management.ready(), projector.ready()]);
@@ -126,7 +124,7 @@ function processes(createPair: () => Promise<StorePair>): void {
     expect(read.body.name).toBe('After');
   });
 
-  it('have one projector at work, and another within 5 s of its kill -9', async () => {
+  it('have one working projector, and another takes over within 5 s of its kill -9', async () => {
     await pair.arrive();
     const [management, first] = await Promise.all([start('management'), start('projector')]);
     await Promise.all([management.ready(), eventually(() => isAtWork(first), Boolean)]);
@@ -148,9 +146,9 @@ function processes(createPair: () => Promise<StorePair>): void {
     expect(await isAtWork(second)).toBe(true);
   });
 
-  it('are live and say what is missing while the stores are, log it once, and work when they come', async () => {
+  it('are live while the stores are missing, name them, log it once, and work when the stores come', async () => {
     const [management, auth, projector] = await startAll();
-    const readModels = ['read model clients', 'read model history', 'read model subscriptions'];
+    const readModels = ['clients', 'history', 'subscriptions', 'usage'].map((name) => `read model ${name}`);
     const projections = PROJECTIONS.map((name) => `projection ${name}`);
     expect(await missing(management)).toEqual([503, ['event log', 'read store', ...readModels]]);
     expect(await missing(auth)).toEqual([503, ['event log']]);
@@ -174,7 +172,7 @@ function processes(createPair: () => Promise<StorePair>): void {
     expect(logged(management, /the event log is there/)).toBe(1);
   });
 
-  it('end with 0 on SIGTERM, while their stores are there and while they are waited for', async () => {
+  it('exit with 0 on SIGTERM, with their stores there and while they wait for them', async () => {
     const waiting = await startAll();
     expect(await Promise.all(waiting.map((service) => service.stop()))).toEqual([0, 0, 0]);
     await pair.arrive();
@@ -188,18 +186,18 @@ function processes(createPair: () => Promise<StorePair>): void {
     await startReady('auth');
     const other = { ...env, MASTER_KEY: randomBytes(32).toString('base64') };
     for (const name of ['management', 'auth'] as const) {
-      const { code, output } = await Service.runToEnd(name, other);
+      const { code, output } = await Program.runToEnd(name, { env: other });
       expect(code).toBe(1);
       expect(output).toContain('MASTER_KEY is not the key');
     }
   });
 }
 
-describe('management, auth and projector, each in a process, on SQLite files of one directory', () => {
+describe('management, auth and projector, each in its own process, on SQLite files of one directory', () => {
   processes(sqlitePair);
 });
 
-describeWithOwnMongo('management, auth and projector, each in a process, on EventStoreDB and MongoDB', () => {
+describeWithOwnMongo('management, auth and projector, each in its own process, on EventStoreDB and MongoDB', () => {
   processes(() => ProductionPair.create());
 });
 
@@ -208,7 +206,7 @@ describeWithOwnMongo('a production store that goes away', () => {
 
   beforeEach(async () => {
     pair = await ProductionPair.create();
-    await tell(pair);
+    await setEnvironment(pair);
     await pair.arrive();
   });
 
@@ -223,7 +221,7 @@ describeWithOwnMongo('a production store that goes away', () => {
       ({ status }) => status !== 503,
     );
 
-  it('is named by readiness, logged once, done without where that can be, and used again when it is back', async () => {
+  it('is named by readiness and logged once; work that does not need it goes on; it is used again when it is back', async () => {
     const all = await startAll();
     const [management, auth, projector] = all;
     await Promise.all(all.map((service) => service.ready()));
@@ -272,7 +270,7 @@ describeWithOwnMongo('a production store that goes away', () => {
     expect(added).toEqual([1, 1, 2]);
   });
 
-  it('has a clock: a process whose own is another issues nothing and is not ready, until it is right', async () => {
+  it('has a clock: a process whose own clock differs issues nothing and is not ready, until its clock is right', async () => {
     const clock = new ProgramClock();
     try {
       const [management] = await Promise.all([start('management'), start('projector')]);
@@ -304,7 +302,7 @@ describeWithOwnMongo('a production store that goes away', () => {
         20,
       );
       const late = await (await portalOf(dating)).rename(client.clientId, 'Of another time');
-      expect([late.refusal, late.header('retry-after')]).toEqual(['503 LOG_UNAVAILABLE', '1']);
+      expect([late.refusal, late.header('retry-after')]).toEqual(['503 CLOCKS_APART', '1']);
       const ended = await Cli.run(['tokens', 'end', '--all'], { ...env, ...clock.env });
       expect(ended).toMatchObject({ code: 1, stdout: '' });
       expect(ended.stderr).toMatch(/The clock of this process and the event log's are \d+ s apart/);
@@ -319,7 +317,7 @@ describeWithOwnMongo('a production store that goes away', () => {
   });
 });
 
-describe('a process of its own', () => {
+describe('a single process', () => {
   const MASTER_KEY = randomBytes(32).toString('base64');
 
   it.each<[ServiceName, string, Environment]>([
@@ -327,7 +325,7 @@ describe('a process of its own', () => {
     ['auth', 'MASTER_KEY', {}],
     ['auth', 'GATEWAY_SECRET_FILE', { MASTER_KEY }],
   ])('%s does not start without %s', async (name, variable, env) => {
-    const { code, output } = await Service.runToEnd(name, env);
+    const { code, output } = await Program.runToEnd(name, { env });
     expect(code).toBe(1);
     expect(output).toContain(`${variable} must be set`);
   });
@@ -337,15 +335,15 @@ describe('a process of its own', () => {
     ['EVENTSTOREDB_URL', { EVENTSTOREDB_URL: 'esdb://admin:hunter2@127.0.0.1:1?tls=true&tlsVerifyCert=false' }],
     ['EVENTSTOREDB_URL', { EVENTSTOREDB_URL: 'esdb://admin:hunter2@127.0.0.1:1?tlss=true' }],
     ['MONGODB_URL', { MONGODB_URL: 'mongodb://admin:hunter2@/?replicaSet' }],
-  ])('stops at a %s that its store’s client refuses, and does not repeat it', async (variable, wrong) => {
+  ])('stops if its store’s client refuses the %s, and does not print the value', async (variable, wrong) => {
     const unreachable = { EVENTSTOREDB_URL: 'esdb://127.0.0.1:1?tls=false', MONGODB_URL: 'mongodb://127.0.0.1:1' };
-    const { code, output } = await Service.runToEnd('projector', { ...unreachable, ...wrong });
+    const { code, output } = await Program.runToEnd('projector', { env: { ...unreachable, ...wrong } });
     expect(code).toBe(1);
     expect(output).toContain(`${variable} is not a connection string`);
     expect(output).not.toContain('hunter2');
   });
 
-  it('waits for production stores that are not there, and prints no credentials of theirs', async () => {
+  it('waits for missing production stores, and does not print their credentials', async () => {
     const projector = await Service.start('projector', {
       EVENTSTOREDB_URL: 'esdb://admin:hunter2@127.0.0.1:1?tls=false',
       MONGODB_URL: 'mongodb://admin:hunter2@127.0.0.1:1/clients',

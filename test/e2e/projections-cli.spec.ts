@@ -3,16 +3,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openBookOfRecord } from '#event-log';
-import { type ReadStore, clients } from '#read-models';
+import { allProjections } from '#process-managers';
+import { projections, type ReadStore } from '#read-models';
 import { openSqliteReadStore } from '#read-models/sqlite';
-import { eventsIn, withEventLog } from '../support/audit.js';
-import { Cli, type CliResult } from '../support/cli.js';
-import { eventually } from '../support/http.js';
-import { Portal, readAfter } from '../support/portal.js';
-import { PROJECTIONS } from '../support/projections.js';
-import { Standalone } from '../support/standalone.js';
+import { eventually } from '../support/api/http.js';
+import { Portal, readAfter } from '../support/api/portal.js';
+import { eventsIn, withEventLog } from '../support/events/audit.js';
+import { Cli, type CliResult } from '../support/processes/cli.js';
+import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(60_000);
+const { clients } = projections;
 
 let directory: string;
 let service: Standalone;
@@ -31,7 +31,7 @@ const now = () => new Date();
 
 const cli = (...args: string[]): Promise<CliResult> => Cli.run(['projections', ...args], { DATA_DIR: directory });
 
-/** The rows that `list` prints: projection, version, build and so on. */
+/** Resolves to the rows that `projections list` prints: projection, version, build and so on. */
 const listed = async (): Promise<string[][]> => {
   const { code, stdout } = await cli('list');
   expect(code).toBe(0);
@@ -48,7 +48,7 @@ async function withReadStore(use: (store: ReadStore) => Promise<void>): Promise<
   }
 }
 
-/** Gives the client another name in the served documents, and nowhere else. */
+/** Changes the client's name in the served documents only, so that the documents differ from the log. */
 const spoil = (clientId: string) =>
   withReadStore(async (store) => {
     const build = await store.served(clients.name, clients.version);
@@ -60,10 +60,15 @@ const spoil = (clientId: string) =>
   });
 
 describe('an operator', () => {
-  it('lists every projection, with the build that is served, how far it is, and who works at it', async () => {
+  it('lists every projection with its served build, its position and its projector', async () => {
     const rows = await listed();
     expect(rows.map(([name, version, build, served]) => [name, version, build, served])).toEqual(
-      PROJECTIONS.map((name) => [name, '1', `${name}_v1_1`, 'served']),
+      allProjections.map(({ projection: { name, version } }) => [
+        name,
+        String(version),
+        `${name}_v${version}_1`,
+        'served',
+      ]),
     );
     for (const [, , , , position, lease] of rows) {
       expect(position).toMatch(/^\d{20}$/);
@@ -71,7 +76,7 @@ describe('an operator', () => {
     }
   });
 
-  it('compares the served documents with the log, is told which differ, and puts them right by a rebuild', async () => {
+  it('compares the served documents with the log, sees which differ, and repairs them by a rebuild', async () => {
     const [importer, planner] = [await portal.newClient(), await portal.newClient()];
     await portal.get(planner.clientId, readAfter(await portal.rename(planner.clientId, 'Trip planner')));
     const same = await cli('compare', 'clients');
@@ -90,8 +95,8 @@ describe('an operator', () => {
     expect((await portal.get(importer.clientId)).body.name).toBe('Spoilt');
 
     const rebuilt = await cli('rebuild', 'clients', '--accept-differences', '--grace', '1');
-    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v1_2\n']);
-    expect(rebuilt.stderr).toContain('Switched from clients_v1_1 (2 documents compared, 1 differ)');
+    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v2_2\n']);
+    expect(rebuilt.stderr).toContain('Switched from clients_v2_1 (2 documents compared, 1 differ)');
     expect((await portal.get(importer.clientId)).body.name).toBe(importer.name);
     const renamed = await portal.rename(importer.clientId, 'Fed by the service again');
     const read = await eventually(
@@ -100,12 +105,12 @@ describe('an operator', () => {
     );
     expect(read.body.name).toBe('Fed by the service again');
     expect((await listed()).flatMap(([name, , build]) => (name === 'clients' ? [build] : []))).toEqual([
-      'clients_v1_2',
+      'clients_v2_2',
     ]);
     expect((await cli('compare', 'clients')).code).toBe(0);
   });
 
-  it('rebuilds the process manager’s model with what it does: clients of an ended subscription are unassigned', async () => {
+  it('rebuilds the process manager’s model, and it still unassigns clients of an ended subscription', async () => {
     await portal.register('sub_weather', { endpointUri: 'weather' });
     const client = await portal.newClient();
     await portal.assign(client.clientId, 'sub_weather');
@@ -117,8 +122,10 @@ describe('an operator', () => {
         'sub_weather',
         { type: 'EndSubscription', workspaceId: 'acme', reason: 'contract over', at },
         {
-          ...{ commandId, commandHash: '', workspaceId: 'acme', correlationId: commandId, causationId: commandId },
-          actor: { subject: 'portal', roles: [], via: 'http' },
+          context: {
+            ...{ commandId, commandHash: '', workspaceId: 'acme', correlationId: commandId, causationId: commandId },
+            actor: { subject: 'portal', roles: [], via: 'http' },
+          },
         },
       );
     });
@@ -126,17 +133,21 @@ describe('an operator', () => {
       (await eventsIn(directory)).filter(({ type }) => type === 'ConsumerClientUnassignedFromSubscription');
 
     const behind = await cli('compare', 'assignments');
-    expect([behind.code, behind.stdout]).toEqual([0, 'assignments: 1 documents, 0 differ from the log\n']);
+    expect([behind.code, behind.stdout]).toEqual([0, 'assignments: 2 documents, 0 differ from the log\n']);
     expect(await unassignments()).toEqual([]);
 
     const rebuilt = await cli('rebuild', 'assignments', '--grace', '0');
-    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'assignments is served from assignments_v1_2\n']);
-    expect((await unassignments()).map(({ stream, metadata }) => [stream, metadata.actor.via])).toEqual([
+    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'assignments is served from assignments_v2_2\n']);
+    // The command line sends no commands for the process manager. The service finds the work in the new build.
+    expect(await unassignments()).toEqual([]);
+    service = await Standalone.startReady({ dataDir: directory });
+    const sent = await eventually(unassignments, ({ length }) => length > 0);
+    expect(sent.map(({ stream, metadata }) => [stream, metadata.actor.via])).toEqual([
       [`consumerClient-${client.clientId}`, 'process-manager'],
     ]);
   });
 
-  it('is told what can’t be rebuilt', async () => {
+  it('gets a clear error for a projection that can’t be rebuilt', async () => {
     const unknown = await cli('rebuild', randomUUID());
     expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('clients, subscriptions, history')]);
     const empty = await mkdtemp(join(tmpdir(), 'projections-cli-'));

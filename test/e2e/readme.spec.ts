@@ -4,14 +4,17 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { LoginAnswer } from '../support/login.js';
-import type { ClientAnswer } from '../support/portal.js';
-import { paste, shellBlocks } from '../support/shell-blocks.js';
+import type { LoginAnswer } from '../support/api/login.js';
+import type { ClientAnswer } from '../support/api/portal.js';
+import { paste, shellBlocks } from '../support/processes/shell-blocks.js';
 
 const ROOT = join(__dirname, '../..');
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 
-/** The service as the README starts it, after `npm ci`: in a process group, since npm passes no SIGTERM on. */
+/**
+ * Starts the service as the README tells its reader after `npm ci`. npm gets its own process group, because npm does
+ * not pass SIGTERM on to the service.
+ */
 const npmStart = async (dataDir: string): Promise<{ npm: ChildProcess; closed: Promise<unknown>; url: string }> => {
   const env = { ...process.env, PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'silent' };
   const npm = spawn('npm', ['start'], { cwd: ROOT, env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
@@ -43,7 +46,7 @@ describe('A newcomer who follows the README', () => {
     rmSync(dataDir, { recursive: true, force: true });
   });
 
-  it('starts it with npm start, pastes the tour, and sees what the README says', async () => {
+  it('starts it with npm start, pastes the tour, and sees the output that the README shows', async () => {
     expect(README).toContain('\nnpm ci && npm start\n');
     const lines = await paste(shellBlocks('README.md', 'A five-minute tour'), { BASE: service.url, DATA_DIR: dataDir });
     const next = (): string => lines.shift() ?? '';

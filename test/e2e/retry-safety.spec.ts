@@ -1,9 +1,9 @@
 import { MasterKeys, openDraft, sealDraft } from '#credentials';
-import { standaloneMasterKey } from '#platform';
-import type { Answer } from '../support/http.js';
-import { apiKeyLogin } from '../support/login.js';
-import { type ClientAnswer, type Headers, Portal, readAfter, secretOf } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+import { standaloneMasterKey } from '#stores';
+import type { Answer } from '../support/api/http.js';
+import { apiKeyLogin } from '../support/api/login.js';
+import { type ClientAnswer, type Headers, Portal, readAfter, secretOf } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 let server: Standalone;
 let portal: Portal;
@@ -22,7 +22,7 @@ const newKey = (): Headers => ({ 'idempotency-key': `key-${++keys}` });
 const eventTypes = async (clientId: string, after: Answer<unknown>) =>
   (await portal.wholeHistory(clientId, readAfter(after))).map(({ type }) => type);
 
-/** What a caller that lost the first answer gets in its place: the same, but never a secret again. */
+/** Expects that the repeated command got the same answer as the first command, but without the secret. */
 function expectSameResult(repeated: Answer<ClientAnswer>, first: Answer<ClientAnswer>): void {
   const { credential, ...result } = first.body;
   expect(repeated.body).toEqual(credential ? { ...result, credentialShown: true } : result);
@@ -31,7 +31,10 @@ function expectSameResult(repeated: Answer<ClientAnswer>, first: Answer<ClientAn
 }
 
 describe('every command, sent again with its Idempotency-Key', () => {
-  /** Prepares a client, and answers how to send the command, and with another payload. */
+  /**
+   * Prepares a client. Resolves to two functions: `send` sends a command, and `sendAnother` sends the command with
+   * another payload.
+   */
   type Command = () => Promise<{
     send: (headers: Headers) => Promise<Answer<ClientAnswer>>;
     sendAnother: (headers: Headers) => Promise<Answer<ClientAnswer>>;
@@ -118,7 +121,7 @@ describe('every command, sent again with its Idempotency-Key', () => {
     },
   );
 
-  test.each(Object.entries(commands))('%s: ten at once are one', async (_, command) => {
+  test.each(Object.entries(commands))('%s: sent ten times at once, it is carried out once', async (_, command) => {
     const { send } = await command();
     const key = newKey();
     const answers = await Promise.all(Array.from({ length: 10 }, () => send(key)));
@@ -148,8 +151,8 @@ describe('every command, sent again with its Idempotency-Key', () => {
   });
 });
 
-describe('the look-up comes before every rule', () => {
-  test('a create is repeated after the client was revoked, with the state that it left behind then', async () => {
+describe('the look-up of the Idempotency-Key comes before every rule', () => {
+  test('a repeated create is answered after the client was revoked, with the state right after its creation', async () => {
     const key = newKey();
     const first = await portal.create({ name: 'Importer' }, key);
     const { clientId } = first.body.client;
@@ -163,7 +166,7 @@ describe('the look-up comes before every rule', () => {
     ]);
   });
 
-  test('rename, rotate, retire, assign and unassign are repeated after the revocation', async () => {
+  test('repeated renames, rotations, retirements, assignments and unassignments are answered after the revocation', async () => {
     const { clientId, secret } = await portal.newClient('API_KEY');
     const [rename, rotate, retire, assign, unassign] = [newKey(), newKey(), newKey(), newKey(), newKey()];
     const sendAll = async () => [
@@ -187,7 +190,7 @@ describe('the look-up comes before every rule', () => {
     expect((await apiKeyLogin(server.url, secret)).status).toBe(401);
   });
 
-  test('an assignment is repeated after its subscription has ended', async () => {
+  test('a repeated assignment is answered after its subscription has ended', async () => {
     await portal.register('sub_short', { endpointUri: 'short' });
     const { clientId } = await portal.newClient();
     const key = newKey();
@@ -197,7 +200,7 @@ describe('the look-up comes before every rule', () => {
     expect((await portal.assign(clientId, 'sub_short', newKey())).refusal).toBe('409 SUBSCRIPTION_ENDED');
   });
 
-  test('a draft’s expiry: what was created or rotated by it is repeated an hour later', async () => {
+  test('a repeated creation or rotation from a draft is answered an hour later, when the draft has expired', async () => {
     const masterKeys = MasterKeys.from({ current: standaloneMasterKey(server.dataDir), previous: [] });
     const expiringSoon = async (draft: string) => {
       const expiresAt = new Date(Date.now() + 400).toISOString();
@@ -221,7 +224,7 @@ describe('the look-up comes before every rule', () => {
     );
   });
 
-  test('If-Match: a repeat with the ETag of then is answered, not 412', async () => {
+  test('If-Match: a repeat with the original ETag is answered, not 412', async () => {
     const { clientId } = await portal.newClient();
     const headers = { ...newKey(), 'if-match': '"0"' };
     const first = await portal.rename(clientId, 'Exporter', headers);
@@ -230,7 +233,7 @@ describe('the look-up comes before every rule', () => {
     expect((await portal.get(clientId, await portal.readNow())).body.name).toBe('Renamed since');
   });
 
-  test('a command that changed nothing is decided anew', async () => {
+  test('a repeated command that had changed nothing is decided again', async () => {
     const { clientId } = await portal.newClient('OAUTH2', 'Importer');
     const key = newKey();
     expect((await portal.rename(clientId, 'Importer', key)).body.client.revision).toBe(0);
@@ -243,7 +246,7 @@ describe('the look-up comes before every rule', () => {
 });
 
 describe('an Idempotency-Key', () => {
-  test('is of one workspace and one caller: another’s is another command', async () => {
+  test('belongs to one workspace and one caller: the same key of another caller is another command', async () => {
     const key = newKey();
     const first = await portal.create({}, key);
     const colleague = await Portal.of(server, { subject: 'another-backend' }).create({}, key);
@@ -253,7 +256,7 @@ describe('an Idempotency-Key', () => {
     for (const { body } of [first, colleague, stranger]) expect(secretOf(body.credential)).toMatch(/^ccs_/);
   });
 
-  test('the payload is compared as JSON: the order of its fields and its white space do not matter', async () => {
+  test('compares payloads as JSON: the order of fields and white space do not matter', async () => {
     const key = newKey();
     const headers = { ...key, 'content-type': 'application/json' };
     const send = (text: string) =>
@@ -273,7 +276,7 @@ describe('an Idempotency-Key', () => {
 });
 
 describe('If-Match', () => {
-  test('lets a command through at the ETag that its caller has seen, and is 412 at any other', async () => {
+  test('lets a command through if the ETag is current, and is 412 otherwise', async () => {
     const { clientId } = await portal.newClient();
     const etag = (await portal.rename(clientId, 'Exporter')).header('etag');
     expect(etag).toBe('"1"');
@@ -300,7 +303,7 @@ describe('If-Match', () => {
     expect((await portal.end('sub_guarded', 'x', { 'if-match': registered.header('etag') })).status).toBe(200);
   });
 
-  test('does not tell whether another workspace’s client is there, nor at which revision', async () => {
+  test('does not reveal whether another workspace’s client exists, nor its revision', async () => {
     const { clientId } = await portal.newClient();
     const stranger = Portal.of(server, { workspaceId: 'globex' });
     for (const etag of ['"0"', '"1"']) {
@@ -321,7 +324,7 @@ describe('If-Match', () => {
 });
 
 describe('consistency tokens', () => {
-  test('every command is seen by a query that carries its token', async () => {
+  test('a query that carries a command’s token sees the command', async () => {
     for (let round = 0; round < 30; round++) {
       const created = await portal.create({ name: `Round ${round}` });
       const { clientId } = created.body.client;
@@ -333,7 +336,7 @@ describe('consistency tokens', () => {
     }
   });
 
-  test('a token of the future is waited for, then 503 with Retry-After', async () => {
+  test('a query with a token of the future waits, then answers 503 with Retry-After', async () => {
     const { clientId, token } = await portal.newClient();
     const [logId, position = ''] = token.split('@');
     const future = `${logId}@${'9'.repeat(position.length)}`;
@@ -352,7 +355,7 @@ describe('consistency tokens', () => {
     expect(performance.now() - began).toBeGreaterThan(1900);
   }, 20_000);
 
-  test('a foreign or made-up one is 400, and is named', async () => {
+  test('a foreign or made-up token is 400, naming the field', async () => {
     const { clientId, token } = await portal.newClient();
     const [, position] = token.split('@');
     const foreign = await portal.get(clientId, {

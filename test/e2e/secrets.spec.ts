@@ -1,17 +1,15 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { GatewayDouble, gatewaySecretOf } from '../support/gateway.js';
-import { send } from '../support/http.js';
-import { apiKeyLogin, oauthLogin, postLogin } from '../support/login.js';
-import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf, revokeToken } from '../support/oauth.js';
-import { Portal, secretOf } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
-
-jest.setTimeout(60_000);
+import { GatewayDouble, gatewaySecretOf } from '../support/api/gateway.js';
+import { send } from '../support/api/http.js';
+import { apiKeyLogin, oauthLogin, postLogin } from '../support/api/login.js';
+import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
+import { Portal, secretOf } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const KEPT_IN_FILES_OF_THEIR_OWN = ['master.key', 'admin.token', 'gateway.secret'];
 
-test('a secret is shown once, and then is nowhere: not on disk, in the log, in an answer or a metric', async () => {
+test('a secret is shown once and found nowhere afterwards: not on disk, in the log, in an answer or in a metric', async () => {
   const standalone = await Standalone.start({ env: { LOG_LEVEL: 'trace' } });
   const portal = Portal.of(standalone);
   const { url, dataDir } = standalone;
@@ -39,7 +37,7 @@ test('a secret is shown once, and then is nowhere: not on disk, in the log, in a
   const caller = { authorization: `Bearer ${Portal.of(standalone, { scopes: ['tokens:introspect'] }).token}` };
 
   const answers = [
-    // Tokens: good ones, broken ones, and where they don't belong.
+    // We send good and broken tokens, and tokens in places where tokens don't belong.
     await introspect(url, lastLogin.body.access_token, caller),
     await introspect(url, `${refreshTokenOf(lastLogin)}x`, basicOf(client)),
     await refresh(url, client, `${refreshTokenOf(lastLogin)}x`),
@@ -49,7 +47,7 @@ test('a secret is shown once, and then is nowhere: not on disk, in the log, in a
     await send('GET', url, `/v1/clients?access_token=${login.body.access_token}`, { headers: caller }),
     await revokeToken(url, refreshTokenOf(lastLogin), basicOf(client)),
     await revokeToken(url, staticLogin.body.access_token, basicOf(clientOfKey(apiKey.secret))),
-    // Secrets where they don't belong.
+    // We send secrets in places where secrets don't belong.
     await postLogin(url, undefined, { body: { 'api-key': `${apiKey.secret}x` } }),
     await send('GET', url, `/v1/clients?name=${encodeURIComponent(oauth.secret)}`),
     await send('GET', url, '/v1/clients', { headers: { authorization: `Bearer ${oauth.secret}` } }),
@@ -79,7 +77,7 @@ test('a secret is shown once, and then is nowhere: not on disk, in the log, in a
 
   expect(found(needles, onDisk)).toEqual([]);
   expect(found(needles, told)).toEqual([]);
-  // A verifier stays in the event log.
+  // The event log may hold verifiers (Argon2id hashes of secrets). Everything else must not hold any verifier.
   const beyondTheLog = new Map([...told, ...[...onDisk].filter(([name]) => name.startsWith('read-models'))]);
   expect(found(verifiers, beyondTheLog)).toEqual([]);
   await standalone.stop();

@@ -1,7 +1,7 @@
-import { eventually } from '../support/http.js';
-import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/login.js';
-import { Portal, readAfter } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+import { eventually } from '../support/api/http.js';
+import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/api/login.js';
+import { Portal, readAfter } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 let server: Standalone;
 let portal: Portal;
@@ -16,9 +16,9 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 describe('registering', () => {
-  test('is 201, the same again 200, other values 409, another workspace’s 404', async () => {
-    const wished = { endpointUri: 'weather', serviceName: ' Weather forecasts ' };
-    const registered = await portal.register('sub_weather_1', wished);
+  test('is 201, 200 when repeated, 409 with other values, 404 for another workspace’s id', async () => {
+    const body = { endpointUri: 'weather', serviceName: ' Weather forecasts ' };
+    const registered = await portal.register('sub_weather_1', body);
     expect(registered.status).toBe(201);
     expect(registered.body).toEqual({
       subscriptionId: 'sub_weather_1',
@@ -30,21 +30,21 @@ describe('registering', () => {
       revision: 0,
     });
     expect(registered.header('etag')).toBe('"0"');
-    const again = await portal.register('sub_weather_1', wished);
+    const again = await portal.register('sub_weather_1', body);
     expect(again.status).toBe(200);
     expect(again.body).toEqual(registered.body);
-    expect((await portal.register('sub_weather_1', { ...wished, serviceName: 'Rain' })).refusal).toBe(
+    expect((await portal.register('sub_weather_1', { ...body, serviceName: 'Rain' })).refusal).toBe(
       '409 SUBSCRIPTION_EXISTS',
     );
-    expect((await portal.register('sub_weather_1', { ...wished, endpointUri: 'rain' })).refusal).toBe(
+    expect((await portal.register('sub_weather_1', { ...body, endpointUri: 'rain' })).refusal).toBe(
       '409 SUBSCRIPTION_EXISTS',
     );
-    expect((await stranger.register('sub_weather_1', wished)).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+    expect((await stranger.register('sub_weather_1', body)).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
     const listed = await portal.subscriptions({ serviceName: 'weather' }, readAfter(registered));
     expect(listed.body.items).toEqual([registered.body]);
   });
 
-  test('a slug belongs to its first subscription for ever, also after its end, whoever asks', async () => {
+  test('a slug belongs to its first subscription for ever, even after its end, and to nobody else', async () => {
     await portal.register('sub_tides', { endpointUri: 'tides' });
     expect((await portal.register('sub_tides_2', { endpointUri: 'tides' })).refusal).toBe('409 ENDPOINT_URI_TAKEN');
     const elsewhere = await stranger.register('sub_tides_of_globex', { endpointUri: 'tides' });
@@ -56,7 +56,7 @@ describe('registering', () => {
     expect((await portal.register('sub_tides_2', { endpointUri: 'tides-2' })).status).toBe(201);
   });
 
-  test('the service’s own paths, and what is no slug, are refused', async () => {
+  test('paths of the service itself and invalid slugs are refused', async () => {
     const slugs = [
       'oauth',
       'gateway',
@@ -88,7 +88,7 @@ describe('registering', () => {
     expect((await portal.register('a'.repeat(64), { endpointUri: 'any-slug' })).status).toBe(201);
   });
 
-  test.each([1, 2, 3])('ten that race for one slug: exactly one gets it (race %i)', async (race) => {
+  test.each([1, 2, 3])('of ten registrations that race for one slug, exactly one gets it (race %i)', async (race) => {
     const endpointUri = `contested-${race}`;
     const ids = Array.from({ length: 10 }, (_, at) => `sub_race_${race}_${at}`);
     const answers = await Promise.all(ids.map((id) => portal.register(id, { endpointUri })));
@@ -113,8 +113,8 @@ describe('registering', () => {
   });
 });
 
-describe('lists', () => {
-  test('live or ended or both, sorted, searched by name, by pages; of one workspace', async () => {
+describe('the list of subscriptions', () => {
+  test('shows live ones, ended ones or both, sorted, searched by name, by pages; of one workspace', async () => {
     const hub = Portal.of(server, { workspaceId: 'hub' });
     for (const [id, serviceName] of [['h1', 'Delta'], ['h2', 'alpha'], ['h3', 'Bravo'], ['h4', 'ALPS']] as const) {
       await hub.register(id, { endpointUri: `hub-${id}`, serviceName });
@@ -134,7 +134,7 @@ describe('lists', () => {
 });
 
 describe('ending a subscription', () => {
-  test('answers agree with the list; ending twice is once; another workspace’s is not found', async () => {
+  test('answers agree with the list; ending it again changes nothing; another workspace’s is not found', async () => {
     await portal.register('sub_contract', { endpointUri: 'contract' });
     expect((await stranger.end('sub_contract')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
     expect((await portal.end('sub_contract', ' ')).refusal).toBe('400 INVALID_REASON');
@@ -145,7 +145,7 @@ describe('ending a subscription', () => {
     expect((await portal.end('sub_contract', 'Again')).body).toEqual(ended.body);
   });
 
-  test('refuses logins from its acknowledgement on, and unassigns every client afterwards', async () => {
+  test('refuses logins from the acknowledgement on, and unassigns every client afterwards', async () => {
     await portal.register('sub_ending', { endpointUri: 'ending' });
     await portal.register('sub_staying', { endpointUri: 'staying' });
     const clients = [];

@@ -1,10 +1,10 @@
 import { apiKeyOf, newClientId } from '#credentials';
 import type { ClientId } from '#domain';
-import type { Answer } from '../support/http.js';
-import { apiKeyLogin, oauthLogin } from '../support/login.js';
-import { basicOf, clientOfKey, introspect, revokeToken } from '../support/oauth.js';
-import { Portal, secretOf } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+import type { Answer } from '../support/api/http.js';
+import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
+import { basicOf, clientOfKey, introspect, revokeToken } from '../support/api/oauth.js';
+import { Portal, secretOf } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const MADE_UP = `ccs_${'a'.repeat(52)}`;
 const WARM_UP = 500;
@@ -26,8 +26,9 @@ afterAll(() => server.stop());
 type Attempt = (round: number) => Promise<Answer<unknown>>;
 
 /**
- * By how much the slowest kind of refusal takes longer than the fastest, by their medians over `ROUNDS` attempts of
- * each. They take turns, each round in the reverse order of the last, so that what slows the machine slows all.
+ * Measures how long each kind of refusal takes, as the median of `ROUNDS` attempts. Resolves to the relative difference
+ * between the slowest and the fastest kind (0.1: 10 % slower). The kinds take turns, and every other round runs in the
+ * reverse order, so that a slow moment of the machine affects all kinds.
  */
 async function spreadOf(...kinds: readonly Attempt[]): Promise<number> {
   const measured = kinds.map((attempt) => ({ attempt, times: [] as number[] }));
@@ -44,11 +45,11 @@ async function spreadOf(...kinds: readonly Attempt[]): Promise<number> {
   return Math.max(...medians) / Math.min(...medians) - 1;
 }
 
-/** Another one each round, made before anything is measured. */
+/** One unknown client id per round. All ids are made before the measurement starts. */
 const unknownIds = Array.from({ length: WARM_UP + ROUNDS }, () => newClientId());
 const guessAt = (clientId: ClientId) => ({ clientId, secret: MADE_UP });
 
-describe('a wrong secret of a client takes as long as one of nobody', () => {
+describe('a wrong secret of a known client takes as long as one of an unknown client', () => {
   test.each<[string, (guess: ReturnType<typeof guessAt>) => Promise<Answer<unknown>>]>([
     ['as an OAuth pair', (guess) => oauthLogin(server.url, guess)],
     ['as an API key', ({ clientId, secret }) => apiKeyLogin(server.url, apiKeyOf(clientId, secret), 'weather')],
@@ -68,7 +69,7 @@ describe('a wrong secret of a client takes as long as one of nobody', () => {
   );
 });
 
-test('secrets that were real once take equally long, whatever the reason that they are refused for', async () => {
+test('formerly good secrets take equally long, for every reason of refusal', async () => {
   const rotated = await portal.newClient('OAUTH2');
   await portal.rotate(rotated.clientId);
   const revoked = await portal.newClient('OAUTH2');
@@ -76,7 +77,8 @@ test('secrets that were real once take equally long, whatever the reason that th
   const ofOtherType = clientOfKey((await portal.newClient('API_KEY')).secret);
   const draft = (await portal.draft('OAUTH2')).body;
   const neverCreated = { clientId: draft.clientId, secret: secretOf(draft) };
-  // The first try of each runs Argon2id once: in the warm-up.
+  // Only the first attempts of each kind run Argon2id; later verdicts come from memory. The warm-up covers these first
+  // attempts.
   const kinds = [rotated, revoked, ofOtherType, neverCreated].map((client) => () => oauthLogin(server.url, client));
   expect(await spreadOf(...kinds)).toBeLessThan(ALIKE);
 }, 60_000);

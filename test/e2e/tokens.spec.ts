@@ -3,16 +3,22 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeJwt } from 'jose';
-import { standaloneMasterKey } from '#platform';
-import { ProgramClock } from '../support/program-clock.js';
-import { eventTypesOf } from '../support/data-dir.js';
-import { type Answer, send } from '../support/http.js';
-import { type LoginAnswer, apiKeyLogin, form, oauthErrorOf, oauthLogin, postLogin } from '../support/login.js';
-import { INACTIVE, basicOf, clientOfKey, introspect, refresh, refreshTokenOf, revokeToken } from '../support/oauth.js';
-import { type NewClient, Portal, secretOf } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
-
-jest.setTimeout(60_000);
+import { standaloneMasterKey } from '#stores';
+import { type Answer, send } from '../support/api/http.js';
+import { apiKeyLogin, form, type LoginAnswer, oauthErrorOf, oauthLogin, postLogin } from '../support/api/login.js';
+import {
+  basicOf,
+  clientOfKey,
+  INACTIVE,
+  introspect,
+  refresh,
+  refreshTokenOf,
+  revokeToken,
+} from '../support/api/oauth.js';
+import { type NewClient, Portal, secretOf } from '../support/api/portal.js';
+import { ProgramClock } from '../support/doubles/program-clock.js';
+import { eventTypesOf } from '../support/processes/data-dir.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const YEAR = 31_536_000;
 
@@ -57,7 +63,7 @@ async function expectInvalidGrant(answer: Promise<Answer<unknown>>, what = ''): 
 }
 
 describe('a refresh token', () => {
-  test('gives a new pair of the same family, by every way to authenticate, as often as it is used', async () => {
+  test('gives a new pair of the same family each time it is used, by every way to authenticate', async () => {
     const first = await oauthLogin(server.url, client);
     const { clientId: client_id, secret: client_secret } = client;
     const grant = { grant_type: 'refresh_token', refresh_token: refreshTokenOf(first) };
@@ -86,7 +92,7 @@ describe('a refresh token', () => {
     expect(claimsOf(one).family_id).not.toBe(claimsOf(two).family_id);
   });
 
-  test('is good at the login that issued it, and at no other', async () => {
+  test('is good only at the endpoint that issued it', async () => {
     const plain = refreshTokenOf(await oauthLogin(server.url, client));
     const weather = refreshTokenOf(await oauthLogin(server.url, client, 'weather'));
     const refreshed = await refresh(server.url, client, weather, 'weather');
@@ -96,7 +102,7 @@ describe('a refresh token', () => {
     await expectInvalidGrant(refresh(server.url, client, weather, 'tides'));
   });
 
-  test('is good for its own client alone, and only with its secret', async () => {
+  test('is good only for its own client, and only with the client’s secret', async () => {
     const token = refreshTokenOf(await oauthLogin(server.url, client));
     const thief = await portal.newClient('OAUTH2');
     await expectInvalidGrant(refresh(server.url, thief, token));
@@ -117,7 +123,7 @@ describe('a refresh token', () => {
     }
   });
 
-  test('is nothing else: whatever is no refresh token is one and the same 400', async () => {
+  test('can’t be replaced by anything else: everything that is no refresh token gets the same 400', async () => {
     const login = await oauthLogin(server.url, client);
     const good = refreshTokenOf(login);
     const draft = (await portal.draft('OAUTH2')).body.draft;
@@ -135,7 +141,7 @@ describe('a refresh token', () => {
     }
   });
 
-  test('must be there, once', async () => {
+  test('must be given exactly once', async () => {
     const token = refreshTokenOf(await oauthLogin(server.url, client));
     const requests = [
       form({ grant_type: 'refresh_token' }, basicOf(client)),
@@ -174,7 +180,7 @@ describe('a refresh token', () => {
     expect(await isActive(answer.body.access_token)).toBe(false);
   });
 
-  test('checks everything anew: the assignment, the subscription, the generation, the client', async () => {
+  test('is refused when the assignment, the subscription, the generation or the client has ended', async () => {
     await portal.register('sub_anew', { endpointUri: 'anew' });
     const one = await portal.newClient('OAUTH2');
     await portal.assign(one.clientId, 'sub_anew');
@@ -234,7 +240,7 @@ describe('a refresh token', () => {
 describe('a static token', () => {
   const streamOf = ({ clientId }: NewClient) => `consumerClient-${clientId}`;
 
-  test('has the same bytes for its year to the second, and then a new period begins', async () => {
+  test('has the same bytes for exactly one year, and then a new period begins', async () => {
     const key = await portal.newClient('API_KEY');
     const first = await apiKeyLogin(server.url, key.secret);
     const { iat = 0, exp = 0 } = decodeJwt(first.body.access_token);
@@ -262,7 +268,7 @@ describe('a static token', () => {
     ]);
   });
 
-  test('is another for each generation of the key, and each lives its own year', async () => {
+  test('is a different one for each generation of the key, and each lasts its own year', async () => {
     const key = await portal.newClient('API_KEY');
     const first = await apiKeyLogin(server.url, key.secret);
     const newest = secretOf((await portal.rotate(key.clientId, { overlapSeconds: 600 })).body.credential);
@@ -275,7 +281,7 @@ describe('a static token', () => {
     expect((await introspect(server.url, second.body.access_token, caller)).body.active).toBe(true);
   });
 
-  test('is replaced at the login that follows its revocation', async () => {
+  test('is replaced at the next login after its revocation', async () => {
     const key = await portal.newClient('API_KEY');
     const caller = basicOf(clientOfKey(key.secret));
     const first = await apiKeyLogin(server.url, key.secret);
@@ -286,7 +292,7 @@ describe('a static token', () => {
     expect((await introspect(server.url, second.body.access_token, caller)).body.active).toBe(true);
   });
 
-  test('is one, with one event, when its first logins come to two nodes at once', async () => {
+  test('is issued once, with one event, when its first logins come to two nodes at once', async () => {
     const other = await Standalone.startReady({ dataDir, env: clock.env });
     try {
       for (let round = 0; round < 10; round++) {
@@ -305,7 +311,7 @@ describe('a static token', () => {
   });
 });
 
-test('a request with two Authorization headers is refused, however good they are', async () => {
+test('a request with two Authorization headers is refused, even if both are good', async () => {
   const { authorization } = basicOf(client);
   const { headers, body } = form({ grant_type: 'client_credentials', token: randomUUID() }, {});
   for (const path of ['/login', '/weather/login', '/oauth/introspect', '/oauth/revoke']) {

@@ -1,15 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { usesOf } from '../support/data-dir.js';
-import { eventually } from '../support/http.js';
-import { apiKeyLogin, oauthLogin } from '../support/login.js';
-import { refresh, refreshTokenOf } from '../support/oauth.js';
-import { type NewClient, Portal, readAfter } from '../support/portal.js';
-import { ProgramClock } from '../support/program-clock.js';
-import { Standalone } from '../support/standalone.js';
-
-jest.setTimeout(60_000);
+import { GatewayDouble } from '../support/api/gateway.js';
+import { eventually } from '../support/api/http.js';
+import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
+import { refresh, refreshTokenOf } from '../support/api/oauth.js';
+import { type NewClient, Portal, readAfter } from '../support/api/portal.js';
+import { ProgramClock } from '../support/doubles/program-clock.js';
+import { usageIn, usesOf } from '../support/processes/data-dir.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 let clock: ProgramClock;
 let dataDir: string;
@@ -37,11 +36,14 @@ afterEach(async () => {
 
 const lastUsedAt = async ({ clientId }: NewClient = client) =>
   (await portal.get(clientId, await portal.readNow())).body.lastUsedAt;
-/** Within the same minute, and so within one event, as a rule. */
+/** Logs in `times` times. The logins usually fall in the same minute, so one event records all of them. */
 const logIn = async (times: number) => {
   for (let n = 0; n < times; n++) expect((await oauthLogin(server.url, client)).status).toBe(200);
 };
-/** A minute goes by for the service, and what it saw is in the log. */
+/**
+ * Sets the service's clock `seconds` ahead of the true time, so that a new minute begins. Waits until the log shows
+ * that the client was used at least `uses` times.
+ */
 const nextMinute = async (seconds: number, uses: number) => {
   clock.set(seconds);
   await eventually(
@@ -69,7 +71,22 @@ describe('when a client was last used', () => {
     expect((await portal.get(client.clientId, readAfter(renamed))).body).toMatchObject({ lastUsedAt: at, revision: 1 });
   });
 
-  test('is not moved by a login that was refused', async () => {
+  test('is shown for each generation of a credential, so that a person sees when an overlap may end', async () => {
+    await oauthLogin(server.url, client);
+    const rotated = await portal.rotate(client.clientId, { overlapSeconds: 600 });
+    const newest = { ...client, secret: rotated.body.credential?.clientSecret ?? '' };
+    const before = new Date().toISOString();
+    await oauthLogin(server.url, newest);
+    await nextMinute(61, 2);
+    const shown = (await portal.get(client.clientId, await portal.readNow())).body;
+    const [first, second] = shown.credentials;
+    expect([first?.generation, second?.generation]).toEqual([1, 2]);
+    expect((first?.lastUsedAt ?? '') < before && before <= (second?.lastUsedAt ?? '')).toBe(true);
+    expect(shown.lastUsedAt).toBe(second?.lastUsedAt);
+    expect((await portal.list({}, await portal.readNow())).body.items[0]?.credentials).toEqual(shown.credentials);
+  });
+
+  test('is not changed by a refused login', async () => {
     expect((await oauthLogin(server.url, { ...client, secret: `${client.secret.slice(0, -1)}x` })).status).toBe(401);
     const keyed = await portal.newClient('API_KEY');
     expect((await apiKeyLogin(server.url, keyed.secret)).status).toBe(200);
@@ -89,7 +106,7 @@ describe('uses', () => {
     expect(await lastUsedAt()).toBeDefined();
   });
 
-  test('of the last minute are lost in a crash, none before, and none counts twice', async () => {
+  test('of the last minute are lost in a crash; earlier ones are not, and none counts twice', async () => {
     await logIn(3);
     await nextMinute(61, 3);
     await logIn(2);
@@ -99,5 +116,89 @@ describe('uses', () => {
     await logIn(4);
     await nextMinute(200, 7);
     expect(await usesOf(dataDir, client.clientId)).toBe(7);
+  });
+});
+
+describe('refused attempts', () => {
+  const entries = async () => (await usageIn(dataDir)).flatMap((usage) => usage.entries);
+
+  test('are recorded with their reason, and made-up clients as a number only', async () => {
+    const { clientId } = client;
+    const refusals = [
+      { ...client, secret: `${client.secret.slice(0, -1)}x` },
+      { ...client, clientId: 'cc_0000000000000000000000' as const },
+    ];
+    for (const credentials of refusals) expect((await oauthLogin(server.url, credentials)).status).toBe(401);
+    expect((await oauthLogin(server.url, client, 'nowhere')).status).toBe(400);
+    const login = await oauthLogin(server.url, client);
+    await refresh(server.url, client, 'no-refresh-token');
+    await server.stop();
+    await start();
+    await refresh(server.url, client, refreshTokenOf(login));
+    await portal.revoke(clientId, 'contract over');
+    expect((await oauthLogin(server.url, client)).status).toBe(401);
+    await server.stop();
+    const seen = (await entries()).map(({ client: id, generation, subscription, outcome, count }) => {
+      expect(id).toBe(clientId);
+      return [generation, subscription, outcome, count];
+    });
+    expect(seen).toEqual([
+      [1, null, 'NOT_ASSIGNED', 1],
+      [1, null, 'OK', 1],
+      [1, null, 'BAD_SECRET', 1],
+      [null, null, 'BAD_SECRET', 1],
+      [1, null, 'OK', 1],
+      [null, null, 'REVOKED', 1],
+    ]);
+    expect((await usageIn(dataDir)).map(({ unknownClients }) => unknownClients)).toEqual([1, 0]);
+    await start();
+  });
+
+  test('at a gateway are recorded with their subscription', async () => {
+    const gateway = new GatewayDouble(server);
+    const { clientId } = client;
+    for (const id of ['weather', 'tides']) await portal.register(`sub_${id}`, { endpointUri: id });
+    await portal.assign(clientId, 'sub_weather');
+    const token = (await oauthLogin(server.url, client)).body.access_token;
+    expect(await gateway.ask({ token })).toBe('200 GOOD');
+    expect(await gateway.ask({ token })).toBe('200 GOOD');
+    expect(await gateway.ask({ token, endpoint: 'tides' })).toBe('403 NOT_ASSIGNED');
+    expect(await gateway.ask({ token, endpoint: 'nowhere' })).toBe('403 SUBSCRIPTION_NOT_LIVE');
+    expect(await gateway.ask({ token: 'made-up' })).toBe('403 NOT_A_TOKEN');
+    await portal.end('sub_tides');
+    expect(await gateway.ask({ token, endpoint: 'tides' })).toBe('403 SUBSCRIPTION_NOT_LIVE');
+    expect((await oauthLogin(server.url, client, 'tides')).status).toBe(400);
+    clock.set(400);
+    expect(await gateway.ask({ token })).toBe('403 EXPIRED');
+    clock.set(0);
+    await portal.revoke(clientId, 'contract over');
+    expect(await gateway.ask({ token })).toBe('403 CLIENT_NOT_ACTIVE');
+    await server.stop();
+    const counted = new Map<string, number>();
+    for (const { client: id, subscription, outcome, count, generation } of await entries()) {
+      expect([id, generation]).toEqual([clientId, 1]);
+      const key = `${outcome} ${subscription}`;
+      counted.set(key, (counted.get(key) ?? 0) + count);
+    }
+    expect(Object.fromEntries(counted)).toEqual({
+      ...{ 'OK null': 1, 'OK sub_weather': 2, 'NOT_ASSIGNED sub_tides': 1, 'NOT_ASSIGNED null': 1 },
+      ...{ 'ENDED sub_tides': 2, 'EXPIRED sub_weather': 1, 'REVOKED sub_weather': 1 },
+    });
+    expect((await usageIn(dataDir)).reduce((sum, { unknownClients }) => sum + unknownClients, 0)).toBe(1);
+    await start();
+  });
+
+  test('above a limit are recorded as such', async () => {
+    await server.stop();
+    server = await Standalone.startReady({ dataDir, env: { ...clock.env, RATE_LIMIT_LOGIN_PER_CLIENT: '2' } });
+    const answers = [];
+    for (let n = 0; n < 4; n++) answers.push((await oauthLogin(server.url, client)).status);
+    expect(answers).toEqual([200, 200, 429, 429]);
+    await server.stop();
+    expect((await entries()).map(({ outcome, count }) => [outcome, count])).toEqual([
+      ['OK', 2],
+      ['RATE_LIMITED', 2],
+    ]);
+    await start();
   });
 });

@@ -1,20 +1,23 @@
 import { join } from 'node:path';
 import { openSqliteEventLog } from '#event-log/sqlite';
-import { subscriptionsWithoutEvents } from '../support/altered-event-log.js';
-import { startAuthNode } from '../support/auth-node.js';
-import type { AuthNode } from '../support/consumer-load.js';
-import { type EventStore, startEventStore } from '../support/eventstoredb/event-store.js';
-import { GatewayDouble } from '../support/gateway.js';
-import { eventually, send } from '../support/http.js';
-import { oauthLogin } from '../support/login.js';
-import { Marketplace, type MarketplaceOptions } from '../support/marketplace.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
+import { GatewayDouble } from '../support/api/gateway.js';
+import { eventually, send } from '../support/api/http.js';
+import { oauthLogin } from '../support/api/login.js';
+import { subscriptionsWithoutEvents } from '../support/doubles/altered-event-log.js';
+import { TcpProxy } from '../support/doubles/tcp-proxy.js';
+import type { AuthNode } from '../support/load/consumer-load.js';
+import { Marketplace, type MarketplaceOptions } from '../support/load/marketplace.js';
+import { startAuthNode } from '../support/processes/auth-node.js';
 
 jest.setTimeout(90_000);
 
-/** By so much, in milliseconds, the client directory may be behind the log. */
+/** How far the client directory (the client states in memory) may be behind the log, in milliseconds. */
 const BOUND_MS = 1_000;
-/** Far above what is measured on an idle machine: this one is shared. */
+/**
+ * Upper limit for the 99th percentile of the time from the end of a credential to its denial, in ms. The limit is far
+ * above the value on an idle machine, because several tests run at the same time.
+ */
 const DENIAL_P99_MS = 500;
 
 let closing: (() => Promise<void>)[];
@@ -37,13 +40,16 @@ async function eventStore(): Promise<EventStore> {
   return store;
 }
 
-/** Seconds. */
+/** Resolves to how far the node's client directory is behind the log, in seconds. */
 async function directoryLag({ url }: AuthNode): Promise<number> {
   const { text } = await send('GET', url, '/metrics');
   return Number(/^gateway_directory_lag_seconds (\S+)$/m.exec(text)?.[1]);
 }
 
-/** Checks within their bound; the others, which read strongly, at once. */
+/**
+ * Expects that gateway checks deny an ended credential within `BOUND_MS`. Expects that all other calls deny an ended
+ * credential at once, because those calls use strong reads (reads that return every event acknowledged before).
+ */
 function expectDeniedInTime({ history }: Marketplace): void {
   expect(history.acceptedLate().filter(({ what }) => what !== 'check')).toEqual([]);
   expect(history.acceptedLate(BOUND_MS)).toEqual([]);
@@ -55,7 +61,7 @@ const logs: [string, () => Promise<MarketplaceOptions>][] = [
 ];
 
 describe.each(logs)('gateway checks by the client directory, on %s', (_, optionsOf) => {
-  test('accept nothing for long after the acknowledgement of what made it bad, and refuse nothing good', async () => {
+  test('accept no ended token or credential beyond the bound, and refuse no good one', async () => {
     const market = await start({ ...(await optionsOf()), actions: ['check', 'check', 'check', 'login'] });
     const { load, changes, history, nodes } = market;
     await load.during(async () => {
@@ -69,7 +75,7 @@ describe.each(logs)('gateway checks by the client directory, on %s', (_, options
     expect(delays[Math.ceil(delays.length * 0.99) - 1]).toBeLessThan(DENIAL_P99_MS);
   });
 
-  test('see a revocation that meets the filling of the directory', async () => {
+  test('see a revocation that happens while the directory is being filled', async () => {
     const market = await start(await optionsOf());
     const { history, portal, nodes } = market;
     await portal.register('sub_weather', { endpointUri: 'weather' });
@@ -97,8 +103,11 @@ describe.each(logs)('gateway checks by the client directory, on %s', (_, options
   });
 });
 
-describe('a subscription that falls silent without a word', () => {
-  /** Much is ended that the nodes, which believe their directories for `maxLagMs`, can't hear of. */
+describe('a subscription to the log that falls silent without an error', () => {
+  /**
+   * Revokes clients, unassigns clients and ends marketplace subscriptions, while the nodes' subscriptions to the log
+   * deliver nothing. The nodes go on trusting their client directories for `maxLagMs` of this silence.
+   */
   const endMuchInSilence = async (maxLagMs: number): Promise<Marketplace> => {
     const store = await eventStore();
     const proxy = await TcpProxy.start(() => store.port);
@@ -115,10 +124,11 @@ describe('a subscription that falls silent without a word', () => {
     const lateChecks = () => history.late.filter(({ what, verdict }) => what === 'check' && verdict !== 'unavailable');
     await load.during(async () => {
       await changes.carryOut(10);
-      proxy.mute();
+      proxy.dropAnswers();
       await changes.carryOut(6, { callsBetween: 0, kinds: ['revoke', 'end', 'unassign'] });
       const silentAt = performance.now();
-      // What the nodes ask once they have lost patience goes over new connections, and is answered.
+      // After `maxLagMs`, the nodes no longer trust their directories, but read the log over new connections. The new
+      // connections work.
       await eventually(
         () => Promise.resolve(lateChecks()),
         (calls) => calls.filter(({ beganAt }) => beganAt > silentAt + BOUND_MS).length > 50,
@@ -128,17 +138,17 @@ describe('a subscription that falls silent without a word', () => {
     return market;
   };
 
-  test('is not believed: gateway checks accept nothing for long', async () => {
+  test('is not trusted: gateway checks accept nothing ended beyond the bound', async () => {
     expectDeniedInTime(await endMuchInSilence(BOUND_MS));
   });
 
-  test('is seen by this test where it is believed', async () => {
+  test('would fail this test if it were trusted', async () => {
     const { history } = await endMuchInSilence(60_000);
     expect(history.acceptedLate(BOUND_MS)).not.toEqual([]);
   });
 });
 
-test('the test sees it when the directory misses events', async () => {
+test('this test detects a directory that misses events', async () => {
   const { load, changes, history } = await start({
     actions: ['check', 'login'],
     startNode: (env) =>

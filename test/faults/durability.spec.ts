@@ -2,11 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventually } from '../support/http.js';
-import { Portal } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
-
-jest.setTimeout(60_000);
+import { eventually } from '../support/api/http.js';
+import { Portal } from '../support/api/portal.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const ONE_AT_A_TIME = 10;
 const AT_ONCE = 32;
@@ -28,7 +26,8 @@ if (!canTrace && !process.env.CI) {
   'between the write of a command to the log and its answer lies a sync of the log, on another thread',
   async () => {
     expect({ canTrace }).toEqual({ canTrace: true });
-    // Whole pages of the log and whole answers, so that each command is found in them by its name.
+    // `-s 5000` makes strace show whole pages of the log and whole HTTP responses. The test finds each command in the
+    // trace by the name that the command sets.
     const options = ['-f', '-y', '-s', '5000', '-e', 'trace=pwrite64,write,writev,fsync,fdatasync', '-o', trace];
     const running = (standalone = await Standalone.startReady({
       dataDir: folder,
@@ -74,7 +73,10 @@ interface Step {
   readonly bytes: string;
 }
 
-/** What a trace tells of the log's file and of HTTP, in order: writes and answers as they begin, syncs as they end. */
+/**
+ * Returns the steps in a trace, ordered by time. The time of a write to the log, or of an HTTP response, is when its
+ * system call begins. The time of a sync is when its system call ends.
+ */
 function stepsOf(traced: string): Step[] {
   const syncing = new Set<string>();
   return traced.split('\n').flatMap((line): Step[] => {

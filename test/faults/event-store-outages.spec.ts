@@ -1,35 +1,36 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type EventLog, PATIENCE_MS } from '#event-log';
+import { type EventLog, LOG_TIME_BUDGET_MS } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
-import { Deployment } from '../support/deployment.js';
-import { type Cluster, startCluster } from '../support/eventstoredb/cluster.js';
-import { type EventStore, startEventStore } from '../support/eventstoredb/event-store.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
-import { Traffic } from '../support/traffic.js';
+import { type Cluster, startCluster } from '../servers/eventstoredb/cluster.js';
+import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
+import { TcpProxy } from '../support/doubles/tcp-proxy.js';
+import { Traffic } from '../support/load/traffic.js';
+import { Deployment } from '../support/processes/deployment.js';
 
-/** An outage lasts up to 15 s, and what follows it up to 10 s. */
-jest.setTimeout(60_000);
-
-/** What readiness may take to see that a store is gone, and what it takes until all is well again, in milliseconds. */
+/** How long the readiness check may take to notice that a store is gone, in milliseconds. */
 const NOTICE_MS = 2_000;
+/** Time after an outage within which everything must work again, in milliseconds. */
 const RECOVERY_MS = 10_000;
 const FROZEN_MS = 15_000;
-/** The same after a leader fell silent: each connection notices it after 13 s at most, and then looks for another. */
+/**
+ * How long the recovery may take if the leader stays silent, in milliseconds. A connection notices the silence within
+ * 13 s, and then looks for another leader.
+ */
 const SILENCE_MS = 18_000;
-/** As long as the real server's. */
+/** How long an election takes, in milliseconds. The real server's elections take about the same time. */
 const ELECTION_MS = 5_000;
-/** By so much five busy processes on two cores may be late. */
+/** How late an answer may be, in milliseconds, because five busy processes share two cores. */
 const SLACK_MS = 1_500;
 
 const COMMANDS = 200;
 const UNACKNOWLEDGED = 4;
 
-/** What holds of every outage once it is over. */
+/** Checks everything that must hold after any outage. */
 async function expectNothingLost(traffic: Traffic, deployment: Deployment, url: string): Promise<void> {
   await traffic.end();
-  expect(traffic.strange).toEqual([]);
+  expect(traffic.unexpected).toEqual([]);
   expect(traffic.refusals.filter(({ retryAfter }) => retryAfter !== '1')).toEqual([]);
-  expect(traffic.slowestMs).toBeLessThan(PATIENCE_MS + SLACK_MS);
+  expect(traffic.slowestMs).toBeLessThan(LOG_TIME_BUDGET_MS + SLACK_MS);
   expect(deployment.alarms()).toEqual([]);
   await withLog(url, (log) => traffic.expectInLogOnce(log));
 }
@@ -59,7 +60,10 @@ describe('an event store of one node', () => {
     expect(codes).toEqual([0, 0, 0]);
   });
 
-  /** Its last answers are lost, so that nobody knows of some commands whether they are in the log. */
+  /**
+   * Kills the server and drops its last answers. The callers then don't know whether some of their commands are in the
+   * log.
+   */
   const kill = async (traffic: Traffic) => {
     await withLog(eventStore.url, async (log) => {
       do {
@@ -83,40 +87,44 @@ describe('an event store of one node', () => {
     ['killed', kill, () => eventStore.restart()],
     ['frozen for 15 s', freeze, thaw],
     ['terminated', () => eventStore.terminate(), () => eventStore.restart()],
-  ])('that is %s under load loses no command, doubles none, and is used again by itself', async (_, begin, end) => {
-    const client = await deployment.portal.newClient();
-    const traffic = await Traffic.begin(deployment);
-    await traffic.goesOn(COMMANDS);
-    const warnedBefore = deployment.warnings();
+  ])(
+    'that is %s under load loses and duplicates no command, and the processes use it again by themselves',
+    async (_, begin, end) => {
+      const client = await deployment.portal.newClient();
+      const traffic = await Traffic.begin(deployment);
+      await traffic.waitForCommands(COMMANDS);
+      const warnedBefore = deployment.warnings();
 
-    const begunAt = performance.now();
-    await begin(traffic);
-    const goneAt = performance.now();
-    await deployment.readinessIs(503);
-    expect(performance.now() - goneAt).toBeLessThan(NOTICE_MS + SLACK_MS);
-    await traffic.isRefused();
-    await end(begunAt);
+      const begunAt = performance.now();
+      await begin(traffic);
+      const goneAt = performance.now();
+      await deployment.waitForReadiness(503);
+      expect(performance.now() - goneAt).toBeLessThan(NOTICE_MS + SLACK_MS);
+      await traffic.waitForRefusals();
+      await end(begunAt);
 
-    const backAt = performance.now();
-    await deployment.works(client);
-    expect(performance.now() - backAt).toBeLessThan(RECOVERY_MS);
-    await traffic.goesOn(COMMANDS);
+      const backAt = performance.now();
+      await deployment.waitUntilWorking(client);
+      expect(performance.now() - backAt).toBeLessThan(RECOVERY_MS);
+      await traffic.waitForCommands(COMMANDS);
 
-    const warned = [...deployment.warnings()]
-      .map(([what, times]) => [what, times - (warnedBefore.get(what) ?? 0)] as const)
-      .filter(([, times]) => times > 0);
-    expect(Object.fromEntries(warned)).toEqual({
-      'management: event log: readiness check failed': 1,
-      'auth: event log: readiness check failed': 1,
-      'auth: the client directory lost the log; each gateway check reads it': 1,
-      'projector: event log: readiness check failed': 1,
-      'projector: clients: the projection waits for a store': 1,
-      'projector: subscriptions: the projection waits for a store': 1,
-      'projector: history: the projection waits for a store': 1,
-      'projector: assignments: the projection waits for a store': 1,
-    });
-    await expectNothingLost(traffic, deployment, eventStore.url);
-  });
+      const warned = [...deployment.warnings()]
+        .map(([what, times]) => [what, times - (warnedBefore.get(what) ?? 0)] as const)
+        .filter(([, times]) => times > 0);
+      expect(Object.fromEntries(warned)).toEqual({
+        'management: event log: readiness check failed': 1,
+        'auth: event log: readiness check failed': 1,
+        'auth: the client directory lost the log; each gateway check reads it': 1,
+        'projector: event log: readiness check failed': 1,
+        'projector: clients: the projection waits for a store': 1,
+        'projector: subscriptions: the projection waits for a store': 1,
+        'projector: history: the projection waits for a store': 1,
+        'projector: usage: the projection waits for a store': 1,
+        'projector: assignments: the projection waits for a store': 1,
+      });
+      await expectNothingLost(traffic, deployment, eventStore.url);
+    },
+  );
 });
 
 describe('a cluster', () => {
@@ -135,7 +143,7 @@ describe('a cluster', () => {
   it.each(['killed', 'frozen'] as const)('whose leader is %s under load fails over by itself', async (how) => {
     const client = await deployment.portal.newClient();
     const traffic = await Traffic.begin(deployment);
-    await traffic.goesOn(COMMANDS);
+    await traffic.waitForCommands(COMMANDS);
 
     const former = await cluster.leader();
     const lostAt = performance.now();
@@ -143,14 +151,14 @@ describe('a cluster', () => {
     else former.freeze();
     await cluster.leader(former);
     const electedAt = performance.now();
-    await deployment.works(client);
+    await deployment.waitUntilWorking(client);
     if (how === 'killed') expect(performance.now() - electedAt).toBeLessThan(RECOVERY_MS);
     else expect(performance.now() - lostAt).toBeLessThan(SILENCE_MS + SLACK_MS);
 
     if (how === 'killed') await former.restart();
     else former.thaw();
     await cluster.until(() => former.state?.role === 'follower' && former.state.isReady);
-    await traffic.goesOn(COMMANDS);
+    await traffic.waitForCommands(COMMANDS);
     await expectNothingLost(traffic, deployment, cluster.url);
   });
 });

@@ -2,12 +2,12 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaughtUp } from '../support/audit.js';
-import { eventually } from '../support/http.js';
-import { apiKeyLogin } from '../support/login.js';
-import { Portal, readAfter } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
-import { testWithFileLimits } from '../support/file-limits.js';
+import { eventually } from '../support/api/http.js';
+import { apiKeyLogin } from '../support/api/login.js';
+import { Portal, readAfter } from '../support/api/portal.js';
+import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaughtUp } from '../support/events/audit.js';
+import { testWithFileLimits } from '../support/processes/file-limits.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 jest.setTimeout(120_000);
 
@@ -17,11 +17,16 @@ const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', di
 let standalone: Standalone | undefined;
 afterAll(async () => {
   await standalone?.kill();
-  if (mounted) spawnSync('umount', ['--lazy', disk]); // libsql keeps files open until its statements are collected;
+  // libsql keeps files open until its statements are garbage-collected. A lazy unmount works in spite of these open
+  // files.
+  if (mounted) spawnSync('umount', ['--lazy', disk]);
   rmSync(disk, { recursive: true, force: true });
 });
 
-/** Until it is called again, nothing more can be written; where no disk may be mounted, no file may grow. */
+/**
+ * Fills the disk. If no disk can be mounted, keeps the process's files from growing instead. Returns a function that
+ * makes room again.
+ */
 const fill = mounted ? fillDisk : limitFiles;
 
 function fillDisk(): () => void {
@@ -83,7 +88,8 @@ function limitFiles({ pid }: Standalone): () => void {
     expect(history.map(({ revision }) => revision)).toEqual(expect.arrayContaining(acknowledged));
     expect(await running.stop()).toBe(0);
 
-    // The login was counted at the end, when the projector had stopped.
+    // The login's usage event was appended only when the service stopped. The projector had stopped before, so we start
+    // the service again to project the event.
     standalone = await Standalone.startReady({ dataDir: disk });
     await readModelsCaughtUp(disk);
     expect(await standalone.stop()).toBe(0);

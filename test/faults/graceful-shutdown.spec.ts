@@ -1,15 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaughtUp } from '../support/audit.js';
-import { type Answer, eventually } from '../support/http.js';
-import { oauthLogin } from '../support/login.js';
-import { type ClientAnswer, type NewClient, Portal, readAfter } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+import { type Answer, eventually } from '../support/api/http.js';
+import { oauthLogin } from '../support/api/login.js';
+import { type ClientAnswer, type NewClient, Portal, readAfter } from '../support/api/portal.js';
+import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaughtUp } from '../support/events/audit.js';
+import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(60_000);
-
-/** Of whom some create clients, some log in, and the others rename. */
+/** Number of callers. One in eight callers creates clients, one in eight logs in, and the others rename clients. */
 const CALLERS = 32;
 
 const dataDir = mkdtempSync(join(tmpdir(), 'graceful-shutdown-'));
@@ -24,10 +22,10 @@ interface Acknowledged {
   readonly answer: Answer<ClientAnswer>;
 }
 
-/** 32 callers at work, each until the service does not answer it any more. */
+/** Runs the callers. Each caller sends requests until the service no longer answers. */
 class Load {
   readonly acknowledged: Acknowledged[] = [];
-  readonly strange: string[] = [];
+  readonly unexpected: string[] = [];
   private readonly callers: Promise<void>[];
 
   constructor(
@@ -37,7 +35,7 @@ class Load {
     this.callers = clients.map((client, caller) => this.call(client, caller));
   }
 
-  /** Resolves when nobody is answered any more. */
+  /** Resolves when no caller gets answers any more. */
   async end(): Promise<void> {
     await Promise.all(this.callers);
   }
@@ -47,7 +45,7 @@ class Load {
       const name = `Name ${caller}-${count}`;
       const answer = await this.send(client, caller, name).catch(() => undefined);
       if (!answer) return;
-      if (answer.status >= 300) this.strange.push(`${name}: ${answer.status} ${answer.text}`);
+      if (answer.status >= 300) this.unexpected.push(`${name}: ${answer.status} ${answer.text}`);
       else if ('client' in answer.body) this.acknowledged.push({ name, answer: answer as Answer<ClientAnswer> });
     }
   }
@@ -59,7 +57,7 @@ class Load {
   }
 }
 
-it(`told to stop under ${CALLERS} callers, it answers whatever it carries out, keeps it, and exits with 0`, async () => {
+it(`told to stop under ${CALLERS} callers, it answers every command that it carries out, keeps it, and exits with 0`, async () => {
   let running = (standalone = await Standalone.startReady({ dataDir }));
   const portal = Portal.of(running);
   const clients: NewClient[] = [];
@@ -75,7 +73,7 @@ it(`told to stop under ${CALLERS} callers, it answers whatever it carries out, k
   expect(await running.stop()).toBe(0);
   expect(performance.now() - toldAt).toBeLessThan(5_000);
   await load.end();
-  expect(load.strange).toEqual([]);
+  expect(load.unexpected).toEqual([]);
 
   const events = await eventsIn(dataDir);
   const carriedOut = events.map(({ data }) => data.name).filter((name) => /^Name \d/.test(String(name)));

@@ -1,14 +1,18 @@
 import { EventStoreDBClient } from '@eventstore/db-client';
 import type { EventLog } from '#event-log';
 import { type ConnectionPurpose, EventStoreDbLog } from '#event-log/eventstoredb';
-import { unfencedReads } from '../support/altered-event-log.js';
-import { startAuthNode } from '../support/auth-node.js';
-import { type Cluster, startCluster } from '../support/eventstoredb/cluster.js';
-import { Marketplace, type MarketplaceOptions } from '../support/marketplace.js';
+import { type Cluster, startCluster } from '../servers/eventstoredb/cluster.js';
+import { unfencedReads } from '../support/doubles/altered-event-log.js';
+import { Marketplace, type MarketplaceOptions } from '../support/load/marketplace.js';
+import { startAuthNode } from '../support/processes/auth-node.js';
 
 jest.setTimeout(90_000);
 
-/** Shorter than the real server's, in the same proportions: a fence counts for less than an election takes. */
+/**
+ * How long an election takes, in ms. A fence is a write that proves that a connection reaches the leader. Elections are
+ * shorter than in production, and fences are valid for a shorter time, in the same proportion. As in production, a
+ * fence is valid for less time than an election takes.
+ */
 const ELECTION_MS = 1_500;
 const STALE_MS = 1_500;
 const FENCE_MAX_AGE_MS = 600;
@@ -26,7 +30,7 @@ afterEach(async () => {
   await cluster.stop();
 });
 
-/** Nodes in full use. */
+/** Starts a marketplace (auth nodes, consumers and a portal) and waits until the consumers use all nodes. */
 async function start(options: Omit<MarketplaceOptions, 'env'>): Promise<Marketplace> {
   const env = { EVENTSTOREDB_URL: cluster.url, FENCE_MAX_AGE_MS: String(FENCE_MAX_AGE_MS), GATEWAY_MAX_LAG_MS: '0' };
   const started = (marketplace = await Marketplace.start({ ...options, env }));
@@ -34,7 +38,10 @@ async function start(options: Omit<MarketplaceOptions, 'env'>): Promise<Marketpl
   return started;
 }
 
-/** The leader is paused and replaced; much is ended by its successor before it goes on, and answers from its old state. */
+/**
+ * Pauses the leader, ends clients through the new leader, and resumes the old leader. The old leader then still answers
+ * from its old state for a while.
+ */
 async function replaceLeader({ load, changes }: Marketplace, nodesAsk: 'meanwhile' | 'afterwards') {
   const old = await cluster.leader();
   const endMuch = async () => {
@@ -55,14 +62,14 @@ test('nodes accept nothing that a replaced leader still thinks good', async () =
   const { load, history } = market;
   await replaceLeader(market, 'afterwards');
   await replaceLeader(market, 'meanwhile');
-  await load.during(() => history.grown(100));
+  await load.during(() => history.waitForCalls(100));
   expect(history.acceptedLate()).toEqual([]);
   expect(history.refusedEarly()).toEqual([]);
   expect(history.late.length).toBeGreaterThan(100);
 });
 
-/** As after a change of leader that some connections of a node have noticed, and those that it reads by have not. */
-describe('nodes whose reads go on asking the old leader', () => {
+/** The nodes' connections for reads still go to the old leader. The nodes' other connections go to the new leader. */
+describe('nodes that still read from the old leader', () => {
   let clients = 0;
 
   const startReadingAt = async (alter: (log: EventLog) => EventLog): Promise<Marketplace> => {
@@ -81,13 +88,13 @@ describe('nodes whose reads go on asking the old leader', () => {
     return start({ startNode: (env) => startAuthNode(env, () => Promise.resolve(alter(openLog()))) });
   };
 
-  test('accept nothing of what it still thinks good', async () => {
+  test('accept nothing that only the old leader still thinks good', async () => {
     const market = await startReadingAt((log) => log);
     await replaceLeader(market, 'afterwards');
     expect(market.history.acceptedLate()).toEqual([]);
   });
 
-  test('are seen by this test when they leave out the fence', async () => {
+  test('would fail this test without the fence', async () => {
     const market = await startReadingAt(unfencedReads);
     await replaceLeader(market, 'afterwards');
     expect(market.history.acceptedLate()).not.toEqual([]);

@@ -3,15 +3,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { EventLog } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { openSqliteEventLog } from '#event-log/sqlite';
-import { cachedReads, joiningReads, slowToAnswer } from '../support/altered-event-log.js';
-import { startAuthNode } from '../support/auth-node.js';
-import { type EventStore, startEventStore } from '../support/eventstoredb/event-store.js';
-import { eventually } from '../support/http.js';
-import { Marketplace, type MarketplaceOptions } from '../support/marketplace.js';
+import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
+import { eventually } from '../support/api/http.js';
+import { cachedReads, joiningReads, slowToAnswer } from '../support/doubles/altered-event-log.js';
+import { Marketplace, type MarketplaceOptions } from '../support/load/marketplace.js';
+import { startAuthNode } from '../support/processes/auth-node.js';
 
 jest.setTimeout(90_000);
 
-/** The directory is never believed: each gateway check reads the log. */
+/**
+ * With 0, the client directory (the client states in memory) is allowed no lag behind the log. So each gateway check
+ * reads the log instead.
+ */
 const STRONG_CHECKS = { GATEWAY_MAX_LAG_MS: '0' };
 const CHANGES = 40;
 const FROZEN_MS = 500;
@@ -34,7 +37,9 @@ async function startOnEventStore(options: MarketplaceOptions = {}): Promise<Mark
   return start({ ...options, env: { EVENTSTOREDB_URL: eventStore.url } });
 }
 
-/** Every kind of call was tried with what was good, and with what was not any more; and all was answered rightly. */
+/**
+ * Expects that no call was answered wrongly, and that each kind of call was tried with good and with ended credentials.
+ */
 function expectLinearizable({ history }: Pick<Marketplace, 'history'>): void {
   expect(history.acceptedLate()).toEqual([]);
   expect(history.refusedEarly()).toEqual([]);
@@ -46,7 +51,7 @@ function expectLinearizable({ history }: Pick<Marketplace, 'history'>): void {
   }
 }
 
-describe('two nodes accept nothing that began after the acknowledgement of what made it bad', () => {
+describe('two nodes accept no call that began after the acknowledged end of its token or credential', () => {
   test('on an SQLite file that they share', async () => {
     const { load, changes, history } = await start({});
     await load.during(() => changes.carryOut(CHANGES));
@@ -62,7 +67,7 @@ describe('two nodes accept nothing that began after the acknowledgement of what 
   test.each(['killed', 'frozen'] as const)('on EventStoreDB that is %s again and again', async (how) => {
     const { load, changes, history } = await startOnEventStore();
     const disturb = async () => {
-      await history.grown(100);
+      await history.waitForCalls(100);
       if (how === 'killed') {
         await eventStore?.kill();
         await eventStore?.restart();
@@ -82,7 +87,7 @@ describe('two nodes accept nothing that began after the acknowledgement of what 
 });
 
 describe('this test', () => {
-  /** Nodes of this process on the shared SQLite file. */
+  /** Starts auth nodes inside this process, on the SQLite file that all nodes share. */
   const onFile = (altered: (log: EventLog) => EventLog): MarketplaceOptions => ({
     startNode: (env) =>
       startAuthNode(env, async () =>
@@ -94,7 +99,7 @@ describe('this test', () => {
       startAuthNode(env, () => Promise.resolve(altered(openEventStoreDbLog({ url })))),
   });
 
-  /** It needs a call that meets the right moment: a few changes are enough mostly. */
+  /** Changes clients until a call happens at the moment that reveals the flaw. Usually a few changes are enough. */
   const untilSeen = ({ load, changes, history }: Marketplace) =>
     load.during(() =>
       eventually(
@@ -107,15 +112,15 @@ describe('this test', () => {
       ),
     );
 
-  test('sees it when the strong read is replaced by the cached state', async () => {
+  test('detects nodes that use a cached state in place of a strong read', async () => {
     await untilSeen(await start(onFile((log) => cachedReads(log, 20))));
   });
 
-  test('sees it when a running read is joined', async () => {
+  test('detects nodes that join a running read', async () => {
     await untilSeen(await startOnEventStore(onServer((log) => joiningReads(slowToAnswer(log, 20)))));
   });
 
-  test('blames no one for the same slow answers, not joined', async () => {
+  test('accepts nodes with the same slow reads that do not join them', async () => {
     const { load, changes, history } = await startOnEventStore(onServer((log) => slowToAnswer(log, 20)));
     await load.during(() => changes.carryOut(CHANGES));
     expectLinearizable({ history });

@@ -3,14 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type JsonObject, type NewEvent, type RecordedEvent, seal } from '#events';
-import { withEventLog } from '../support/audit.js';
-import { type Answer, eventually, send } from '../support/http.js';
-import { oauthErrorOf, oauthLogin } from '../support/login.js';
-import { type NewClient, Portal, readAfter } from '../support/portal.js';
-import { PROJECTIONS } from '../support/projections.js';
-import { Standalone } from '../support/standalone.js';
-
-jest.setTimeout(60_000);
+import { type Answer, eventually, send } from '../support/api/http.js';
+import { oauthErrorOf, oauthLogin } from '../support/api/login.js';
+import { type NewClient, Portal, readAfter } from '../support/api/portal.js';
+import { withEventLog } from '../support/events/audit.js';
+import { Cli } from '../support/processes/cli.js';
+import { PROJECTIONS } from '../support/processes/projections.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 let dataDir: string;
 let standalone: Standalone;
@@ -25,7 +24,7 @@ beforeEach(async () => {
   for (const id of ['weather', 'tides']) await portal.register(id);
   [poisoned, other] = await Promise.all([portal.newClient(), portal.newClient('OAUTH2', 'Orders')]);
   await portal.assign(other.clientId, 'weather');
-  await portal.assign(poisoned.clientId, 'tides');
+  for (const { clientId } of [poisoned, other]) await portal.assign(clientId, 'tides');
   await portal.list({}, await portal.readNow());
 }, 30_000);
 
@@ -34,7 +33,10 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true });
 });
 
-/** Appends to the client's stream what no command of this code would; answers its place as an error names it. */
+/**
+ * Appends events that no command of this code writes. Resolves to the stream, revision and position that the append
+ * returned, written as in our error messages.
+ */
 const poison = ({ clientId }: NewClient, poisonAfter: (stream: readonly RecordedEvent[]) => NewEvent[]) =>
   withEventLog(dataDir, async (log) => {
     const stream = `consumerClient-${clientId}`;
@@ -43,7 +45,10 @@ const poison = ({ clientId }: NewClient, poisonAfter: (stream: readonly Recorded
     return `(${stream}, revision ${revision}, position ${position})`;
   });
 
-/** Whole and well chained, but nothing is created twice. */
+/**
+ * Makes a well-formed event with a valid hash. The event is still wrong, because it creates a client that exists
+ * already.
+ */
 const createdAgain = (known: readonly RecordedEvent[]): NewEvent[] => {
   const [created, last] = [known[0], known.at(-1)] as [RecordedEvent, RecordedEvent];
   const event = { type: 'ConsumerClientCreated', data: created.data } as Parameters<typeof seal>[2][number];
@@ -51,14 +56,14 @@ const createdAgain = (known: readonly RecordedEvent[]): NewEvent[] => {
   return seal(last.stream, link, [event], { ...created.metadata, commandId: randomUUID() }, last.metadata.occurredAt);
 };
 
-/** As a version of tomorrow might write it. */
+/** Makes an event that a future version of our code might write. */
 const ofUnknownType = (known: readonly RecordedEvent[]): NewEvent[] => {
   const data: JsonObject = { to: 'elsewhere' };
   const [{ metadata }] = known.slice(-1) as [RecordedEvent];
   return [{ eventId: randomUUID(), type: 'ConsumerClientTeleported', data, metadata }];
 };
 
-/** Readiness is red because of exactly these. */
+/** Expects that exactly these projections have stopped, and that the readiness check reports them as down. */
 async function expectStopped(projections: readonly string[]): Promise<void> {
   const down = await eventually(
     async () => {
@@ -74,7 +79,7 @@ async function expectStopped(projections: readonly string[]): Promise<void> {
     expect(text).toContain(`projection_stopped{projection="${name}"} ${projections.includes(name) ? 1 : 0}`);
 }
 
-/** The log reaches us after the answers. */
+/** Waits until the process has printed the text. The text may arrive later than the answer to a request. */
 const printed = (what: string) =>
   eventually(
     () => Promise.resolve(standalone.output()),
@@ -91,7 +96,7 @@ const restart = async (): Promise<void> => {
   portal = new Portal(standalone.url, portal.token);
 };
 
-it('an event that one projection can not fold stops that one, visibly, and nothing else', async () => {
+it('an event that one projection can’t fold visibly stops that projection, and nothing else', async () => {
   const place = await poison(poisoned, createdAgain);
   for (const life of ['as it comes', 'after a restart']) {
     await expectStopped(['clients']);
@@ -105,7 +110,8 @@ it('an event that one projection can not fold stops that one, visibly, and nothi
       portal.clientsOf('weather', {}, readAfter(renamed)),
     ]);
     for (const answer of [client, clients, users]) expectBehind(answer);
-    // Who asks for nothing new is answered with what was there before the event, which nothing has skipped.
+    // A query without a consistency token still returns the state from before the event: the projection has stopped at
+    // the event and has not skipped the event.
     expect((await portal.get(other.clientId)).body.name).toBe('Orders');
 
     const history = await portal.wholeHistory(other.clientId, readAfter(renamed));
@@ -122,13 +128,19 @@ it('an event that one projection can not fold stops that one, visibly, and nothi
     (history) => history.at(-1)?.type === 'ConsumerClientUnassignedFromSubscription',
   );
 
-  // Nobody can decide anything about the client itself, and so not unassign it.
-  expect((await portal.end('tides')).status).toBe(200);
-  await expectStopped(['clients', 'assignments']);
-  await printed("assignments can't apply SubscriptionEnded (subscription-tides, revision 1, position ");
+  // No command on the poisoned client can be decided, so the process manager puts this client aside, and goes on.
+  const endedToo = await portal.end('tides');
+  await eventually(
+    () => portal.wholeHistory(other.clientId, readAfter(endedToo)),
+    (history) => history.at(-1)?.data.subscriptionId === 'tides',
+  );
+  await printed(`"clientId":"${poisoned.clientId}","subscriptionId":"tides","msg":"work of the process manager failed`);
+  await expectStopped(['clients']);
+  const { text } = await send('GET', standalone.url, '/metrics');
+  expect(text).toContain('process_manager_failing{manager="subscription-ends"} 1');
 });
 
-it('an event of an unknown type stops all who read the log, while logins and commands of other clients go on', async () => {
+it('an event of an unknown type stops every reader of the log, while logins and commands of other clients go on', async () => {
   const place = await poison(poisoned, ofUnknownType);
   for (const life of ['as it comes', 'after a restart']) {
     await expectStopped(PROJECTIONS);
@@ -145,7 +157,7 @@ it('an event of an unknown type stops all who read the log, while logins and com
     expect((await portal.get(other.clientId)).body.name).toBe('Orders');
 
     expect((await oauthLogin(standalone.url, other, 'weather')).status).toBe(200);
-    // It may have been the client's revocation.
+    // The unknown event might revoke the client, so the client's logins must fail.
     expect((await oauthLogin(standalone.url, poisoned)).status).toBe(500);
     await restart();
   }
@@ -154,4 +166,21 @@ it('an event of an unknown type stops all who read the log, while logins and com
   expect(oauthErrorOf(await oauthLogin(standalone.url, other, 'weather')).error).toBe('unauthorized_client');
   expect((await portal.revoke(other.clientId)).status).toBe(200);
   expect(oauthErrorOf(await oauthLogin(standalone.url, other)).error).toBe('invalid_client');
+});
+
+it.each([
+  ['can’t be folded', createdAgain],
+  ['is of an unknown type', ofUnknownType],
+])('the tokens of all other clients can be ended although an event of one client %s', async (_, poisonAfter) => {
+  await poison(poisoned, poisonAfter);
+  const env = { DATA_DIR: dataDir };
+  const run = randomUUID();
+  const { code, stdout, stderr } = await Cli.run(['tokens', 'end', '--all', '--run', run], env);
+  expect([code, stdout]).toEqual([1, expect.stringContaining(' clients, 1 ended\n')]);
+  expect(stderr).toContain(`${poisoned.clientId} failed: `);
+  expect(stderr).toContain(`clients are not ended: repeat it with --run ${run}`);
+  const ofOther = await withEventLog(dataDir, (log) => log.readStream(`consumerClient-${other.clientId}`));
+  expect(ofOther.at(-1)?.type).toBe('ConsumerClientTokensEnded');
+  const again = await Cli.run(['tokens', 'end', '--all', '--run', run], env);
+  expect([again.code, again.stdout]).toEqual([1, expect.stringContaining(' clients, 0 ended\n')]);
 });

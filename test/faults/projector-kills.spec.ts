@@ -1,19 +1,22 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { eventually } from '../support/http.js';
-import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
-import { PortalLoad } from '../support/portal-load.js';
-import { ProductionSite } from '../support/production-site.js';
-import { PROJECTIONS } from '../support/projections.js';
-import { Random } from '../support/random.js';
-import type { Service } from '../support/service.js';
+import { describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
+import { eventually } from '../support/api/http.js';
+import { PortalLoad } from '../support/load/portal-load.js';
+import { Random } from '../support/load/random.js';
+import { ProductionSite } from '../support/processes/production-site.js';
+import { PROJECTIONS } from '../support/processes/projections.js';
+import type { Service } from '../support/processes/service.js';
 
-/** Each kill costs the next projector the former's lease, 2 s. */
+/** After each kill, the next projector waits until the lease of the killed projector ends, which takes 2 s. */
 jest.setTimeout(240_000);
 
 const KILLS = 20;
 const LONGEST_LIFE_MS = 600;
 
-/** `KILL_SEED` repeats the moments and the commands of a run that failed. */
+/**
+ * To repeat the commands of a failed run, and the moments of its kills, set `KILL_SEED` to the seed in the name of the
+ * failed test.
+ */
 const seed = Number(process.env.KILL_SEED ?? Math.floor(Math.random() * 2 ** 32));
 
 describeWithOwnMongo('projectors on EventStoreDB and MongoDB', () => {
@@ -24,7 +27,7 @@ describeWithOwnMongo('projectors on EventStoreDB and MongoDB', () => {
   });
   afterEach(() => site.remove());
 
-  /** Those whose lease it has. */
+  /** Resolves to the names of the projections whose lease this projector holds. */
   const workOf = async (projector: Service): Promise<string[]> => {
     const figures = await Promise.all(
       PROJECTIONS.map((name) => projector.metric(`projection_at_work{projection="${name}"}`)),
@@ -38,7 +41,7 @@ describeWithOwnMongo('projectors on EventStoreDB and MongoDB', () => {
       seconds,
     );
 
-  it('work at each build one at a time; another takes over within 5 s', async () => {
+  it('work on each build one at a time; another takes over within 5 s', async () => {
     const first = await site.start('projector');
     await first.ready();
     await untilAtWork(first, 30);
@@ -52,12 +55,12 @@ describeWithOwnMongo('projectors on EventStoreDB and MongoDB', () => {
     const third = await site.start('projector');
     await third.ready();
     expect(await workOf(third)).toEqual([]);
-    // Who is stopped in order leaves its leases at once.
+    // A projector that is stopped (not killed) releases its leases at once.
     await second.stop();
     await untilAtWork(third, 2);
   });
 
-  it(`killed ${KILLS} times under load, leave the fold of the log behind [KILL_SEED=${seed}]`, async () => {
+  it(`killed ${KILLS} times under load, leave read models that equal the fold of the log [KILL_SEED=${seed}]`, async () => {
     const random = new Random(seed);
     const management = await site.start('management');
     let projector = await site.start('projector');
@@ -72,10 +75,10 @@ describeWithOwnMongo('projectors on EventStoreDB and MongoDB', () => {
       await projector.kill();
       projector = next;
     }
-    await load.isRead(20);
+    await load.waitForReads(20);
     await load.stop();
 
-    expect(load.strange).toEqual([]);
+    expect(load.unexpected).toEqual([]);
     await site.expectAllToBeRight();
     await Promise.all([management.ready(), projector.ready()]);
   });

@@ -1,17 +1,17 @@
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Answer, eventually } from '../support/http.js';
-import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
-import { type Portal, readAfter } from '../support/portal.js';
-import { PortalLoad } from '../support/portal-load.js';
-import { ProductionSite } from '../support/production-site.js';
-import { PROJECTIONS } from '../support/projections.js';
-import type { Service } from '../support/service.js';
+import { describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
+import { type Answer, eventually } from '../support/api/http.js';
+import { type Portal, readAfter } from '../support/api/portal.js';
+import { PortalLoad } from '../support/load/portal-load.js';
+import { ProductionSite } from '../support/processes/production-site.js';
+import { PROJECTIONS } from '../support/processes/projections.js';
+import type { Service } from '../support/processes/service.js';
 
-/** Servers and processes start in each test, and a caller may wait for its deadline in each outage. */
+/** Each test starts servers and processes, and in each outage a caller may wait until its deadline. */
 jest.setTimeout(120_000);
 
-/** `OUTAGE_SEED` repeats the commands of a run that failed. */
+/** To repeat the commands of a failed run, set `OUTAGE_SEED` to the seed in the name of the failed test. */
 const seed = Number(process.env.OUTAGE_SEED ?? Math.floor(Math.random() * 2 ** 32));
 
 let site: ProductionSite;
@@ -31,7 +31,7 @@ async function startAll(): Promise<void> {
   portal = await site.portal(management);
 }
 
-/** What a process logged that no outage accounts for. */
+/** Returns the errors in the process's log. An outage may cause warnings, but no errors. */
 const errorsOf = ({ output }: Service): string[] =>
   output()
     .split('\n')
@@ -46,14 +46,14 @@ describeWithOwnMongo('MongoDB under load', () => {
   beforeEach(startAll);
   afterEach(() => site.remove());
 
-  /** The server is down in the meantime. */
+  /** Kills the server, changes the server's files, and starts the server again. */
   async function whileDown(load: PortalLoad, change: (file: string) => void): Promise<void> {
     const { mongo, files } = site.pair;
     await mongo.kill();
     change(files.mongo);
-    await load.isRefused(4);
+    await load.waitForRefusals(4);
     await mongo.restart();
-    await load.isRead(30);
+    await load.waitForReads(30);
   }
 
   it.each<[string, (file: string, backup: string) => void]>([
@@ -65,19 +65,19 @@ describeWithOwnMongo('MongoDB under load', () => {
       },
     ],
     ['is restored to an older copy', replace],
-  ])(`%s: nothing stale is read, and in the end all is there [OUTAGE_SEED=${seed}]`, async (_, change) => {
+  ])(`%s: no stale read, and in the end nothing is missing [OUTAGE_SEED=${seed}]`, async (_, change) => {
     const load = new PortalLoad({ writer: portal, readers: [portal], seed });
-    await load.isRead(50);
+    await load.waitForReads(50);
     const backup = `${site.pair.files.mongo}.backup`;
     await whileDown(load, (file) => {
       cpSync(file, backup, { recursive: true });
     });
-    await load.isRead(100);
+    await load.waitForReads(100);
     await whileDown(load, (file) => {
       change(file, backup);
     });
     await load.stop();
-    expect([...load.strange, ...errorsOf(management), ...errorsOf(projector)]).toEqual([]);
+    expect([...load.unexpected, ...errorsOf(management), ...errorsOf(projector)]).toEqual([]);
     await site.expectAllToBeRight();
     await Promise.all([management.ready(), projector.ready()]);
   });
@@ -94,7 +94,7 @@ describeWithOwnMongo('EventStoreDB', () => {
     expect([answer.refusal, answer.header('retry-after')]).toEqual(['503 READ_MODEL_REBUILD_NEEDED', '1']);
   };
 
-  it('is restored to an older copy: every projection says that it must be rebuilt, and nothing old is shown', async () => {
+  it('is restored to an older copy: every projection says that it must be rebuilt, and shows nothing stale', async () => {
     const { eventStore, files } = site.pair;
     const kept = await portal.newClient('OAUTH2', 'Before the backup');
     await eventStore.kill();

@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { EventStoreDBClient } from '@eventstore/db-client';
 import { type EventLog, LogUnavailable } from '#event-log';
 import { EventStoreDbLog, openEventStoreDbLog } from '#event-log/eventstoredb';
-import { type Cluster, startCluster } from '../support/eventstoredb/cluster.js';
-import { newEvent, newEvents } from '../support/events.js';
+import { type Cluster, startCluster } from '../servers/eventstoredb/cluster.js';
+import { newEvent, newEvents } from '../support/events/new-events.js';
 
-jest.setTimeout(60_000);
-
-/** Shorter than the real server's, in the same proportions: a fence counts for less than an election takes. */
+/**
+ * How long an election takes, in ms. A fence is a write that proves that a connection reaches the leader. Elections are
+ * shorter than in production, and fences are valid for a shorter time, in the same proportion. As in production, a
+ * fence is valid for less time than an election takes.
+ */
 const ELECTION_MS = 1_500;
 const STALE_MS = 1_500;
 const FENCE_MAX_AGE_MS = 600;
@@ -27,17 +29,20 @@ let clients = 0;
 const clientTo = (url: string) =>
   EventStoreDBClient.connectionString(`${url}&gossipTimeout=1&keepAliveInterval=${20_000 + clients++}`);
 
-/** What the strong reads were answered that began after the new leader had acknowledged a second event. */
+/** The results of reads that began after the new leader had acknowledged a second event. */
 interface Answers {
-  /** Numbers of events: 1 is the old leader's state; or that there was no answer. */
+  /**
+   * The number of events that each strong read (a read that returns every event acknowledged before) returned. 1 means
+   * that the read returned the old leader's state.
+   */
   readonly strong: readonly (number | 'unavailable')[];
-  /** How many plain reads from the same node, at the same time, were answered from its old state. */
+  /** Number of reads without a fence that the old leader answered from its old state while the strong reads ran. */
   readonly staleUnfenced: number;
 }
 
 /**
- * The leader is paused, replaced, and goes on. Strong reads are pinned to it, as in a process that hasn't noticed, while
- * another process's appends already go to the new leader.
+ * Pauses the leader, waits until another leader is elected, and resumes the old leader. Strong reads still go to the
+ * old leader, as in a process that hasn't noticed the change. Another process's appends already go to the new leader.
  */
 async function readFromReplacedLeader(fenceMaxAgeMs: number): Promise<Answers> {
   const old = await cluster.leader();
@@ -94,12 +99,15 @@ test('a leader that was paused and replaced answers no strong read from its old 
   expect(answers).not.toContain(1);
 });
 
-test('it would, were reads not fenced any more after the first', async () => {
+test('the same leader does, if only the first read is fenced', async () => {
   const { strong: answers } = await readFromReplacedLeader(Infinity);
   expect(answers.filter((events) => events === 1).length).toBeGreaterThan(10);
 });
 
-/** How many events a read from the leader brings without a fence; 0 where it is refused. */
+/**
+ * Reads from the leader without a fence. Resolves to the number of events that the read returns, or to 0 if the read is
+ * refused.
+ */
 async function revisionsOf(client: EventStoreDBClient, stream: string): Promise<number> {
   let events = 0;
   const read = client.readStream(stream, { requiresLeader: true });
@@ -111,7 +119,7 @@ async function revisionsOf(client: EventStoreDBClient, stream: string): Promise<
   }
 }
 
-test.each(['killed', 'frozen'] as const)('a leader that is %s loses no append, and doubles none', async (how) => {
+test.each(['killed', 'frozen'] as const)('a leader that is %s loses and duplicates no append', async (how) => {
   const former = await cluster.leader();
   const log: EventLog = openEventStoreDbLog({ url: cluster.url, fenceMaxAgeMs: FENCE_MAX_AGE_MS, deadlineMs: 20_000 });
   try {

@@ -1,14 +1,12 @@
 import { copyFileSync, cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaughtUp } from '../support/audit.js';
-import { type Answer, eventually, send } from '../support/http.js';
-import { oauthErrorOf, oauthLogin } from '../support/login.js';
-import { Portal, readAfter } from '../support/portal.js';
-import { PROJECTIONS } from '../support/projections.js';
-import { Standalone } from '../support/standalone.js';
-
-jest.setTimeout(60_000);
+import { type Answer, eventually, send } from '../support/api/http.js';
+import { oauthErrorOf, oauthLogin } from '../support/api/login.js';
+import { Portal, readAfter } from '../support/api/portal.js';
+import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaughtUp } from '../support/events/audit.js';
+import { PROJECTIONS } from '../support/processes/projections.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 let folder: string;
 let dataDir: string;
@@ -25,7 +23,7 @@ afterEach(async () => {
 
 type Store = 'event-log' | 'read-models';
 
-/** Of a directory whose standalone was stopped, so that the file is whole. */
+/** Copies a store's file. The standalone process (all apps in one) must be stopped, so that the file is complete. */
 const backUp = (store: Store, from = dataDir): string => {
   const copy = join(folder, `${store}-${Math.random()}.db`);
   copyFileSync(join(from, `${store}.db`), copy);
@@ -42,7 +40,7 @@ const restore = (store: Store, copy: string): void => {
   renameSync(`${copy}.restored`, join(dataDir, `${store}.db`));
 };
 
-/** One life of the process. */
+/** Runs a standalone process (all apps in one) until `story` has finished. */
 async function live<T>(story: (portal: Portal, running: Standalone) => Promise<T>, directory = dataDir): Promise<T> {
   const running = (standalone = await Standalone.start({ dataDir: directory }));
   const told = await story(Portal.of(running), running);
@@ -59,14 +57,14 @@ const untilReady = (url: string) =>
     (ready) => ready,
   );
 
-/** The log reaches us after the answers. */
+/** Waits until the process has printed the text. The text may arrive later than the answer to a request. */
 const printed = (running: Standalone, what: RegExp) =>
   eventually(
     () => Promise.resolve(running.output()),
     (output) => what.test(output),
   );
 
-/** Every projection says so, by readiness and in the log. */
+/** Expects that every projection asks for a rebuild, both in the readiness check and in the process's log. */
 async function expectRebuildNeeded(running: Standalone, reason: RegExp): Promise<void> {
   await eventually(
     () => send('GET', running.url, '/health/ready'),
@@ -75,7 +73,7 @@ async function expectRebuildNeeded(running: Standalone, reason: RegExp): Promise
   for (const name of PROJECTIONS) await printed(running, new RegExp(`${name} must be rebuilt: ${reason.source}`));
 }
 
-/** Nothing that was read from another past is shown as the present one. */
+/** Expects that no query returns data of read models that belong to another log. */
 async function expectNothingServed(portal: Portal, clientId: string, command: Answer<unknown>): Promise<void> {
   const queries = [undefined, readAfter(command)].flatMap((headers) => [
     portal.get(clientId, headers),
@@ -89,7 +87,7 @@ async function expectNothingServed(portal: Portal, clientId: string, command: An
 }
 
 describe('an event log that was restored', () => {
-  it('to an older copy: the read models say that they must be rebuilt, and show nothing of what is gone', async () => {
+  it('to an older copy: the read models say that they must be rebuilt, and show no lost event', async () => {
     const kept = await live(async (portal, { url }) => {
       await untilReady(url);
       return portal.newClient('OAUTH2', 'Before the backup');
@@ -110,7 +108,7 @@ describe('an event log that was restored', () => {
       const renamed = await portal.rename(kept.clientId, 'After the restore');
       expect(renamed.body.client.revision).toBe(1);
       await expectNothingServed(portal, kept.clientId, renamed);
-      // Until the log is longer than it was.
+      // These events make the log longer than it was before the restore.
       for (let count = 0; count < 10; count++) await portal.rename(kept.clientId, `New name ${count}`);
     });
     await live(async (portal, running) => {
@@ -130,7 +128,7 @@ describe('an event log that was restored', () => {
     await expectReadModelsToBeTheFold(dataDir, events);
   });
 
-  it('from another log: its past is not mixed with ours, and our tokens are refused', async () => {
+  it('from another log: the two histories are not mixed, and consistency tokens of the former log are refused', async () => {
     const ours = await live(async (portal, { url }) => {
       await untilReady(url);
       const client = await portal.newClient('OAUTH2', 'Of our log');
@@ -153,7 +151,7 @@ describe('an event log that was restored', () => {
     });
   });
 
-  it('under the running process: no command is acknowledged that nobody would find again', async () => {
+  it('under the running process: no command is acknowledged that only the replaced file would hold', async () => {
     await live((portal) => portal.newClient());
     const older = backUp('event-log');
     const running = (standalone = await Standalone.startReady({ dataDir }));
@@ -167,7 +165,7 @@ describe('an event log that was restored', () => {
 });
 
 describe('a read store', () => {
-  /** So that every projection, and the process manager, has something to do. */
+  /** Sends commands that give work to every projection and to the process manager. */
   async function use(portal: Portal, round: string): Promise<void> {
     await portal.register(`weather-${round}`);
     const clients = await Promise.all(Array.from({ length: 5 }, () => portal.newClient('OAUTH2', `Round ${round}`)));
@@ -193,7 +191,7 @@ describe('a read store', () => {
         remove('read-models');
       },
     ],
-  ])('that was %s catches up, whether or not the process runs', async (_, change) => {
+  ])('that was %s catches up, whether the process was stopped or running', async (_, change) => {
     await live(async (portal, { url }) => {
       await untilReady(url);
       await use(portal, 'one');
@@ -221,7 +219,7 @@ describe('a read store', () => {
     const events = await eventsIn(dataDir);
     await expectSoundLog(events);
     await expectReadModelsToBeTheFold(dataDir, events);
-    // Who sees the ends of subscriptions again has nothing left to do.
+    // The process manager reads the ends of subscriptions again, but unassigns no client twice.
     const unassigned = events.filter(({ type }) => type === 'ConsumerClientUnassignedFromSubscription');
     expect(unassigned).toHaveLength(4 * 4);
   });

@@ -1,34 +1,36 @@
 import { randomUUID } from 'node:crypto';
 import type { ClientId } from '#domain';
 import { openBookOfRecord } from '#event-log';
-import { type ClientDocument, type Projection, clients, history, subscriptions } from '#read-models';
-import { type Answer, eventually } from '../support/http.js';
-import { describeWithOwnMongo } from '../support/mongodb/mongo-server.js';
-import type { Portal } from '../support/portal.js';
-import { PortalLoad } from '../support/portal-load.js';
-import { ProductionSite } from '../support/production-site.js';
-import { Release } from '../support/release.js';
+import { type ClientDocument, type Projection, projections } from '#read-models';
+import { describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
+import { type Answer, eventually } from '../support/api/http.js';
+import type { Portal } from '../support/api/portal.js';
+import { PortalLoad } from '../support/load/portal-load.js';
+import { ProductionSite } from '../support/processes/production-site.js';
+import { Release } from '../support/processes/release.js';
 
-/** Two releases' processes start, beside three loads one after another. */
+const { clients, history, subscriptions, usage } = projections;
+
+/** Processes of two releases start, and three loads run one after another. */
 jest.setTimeout(120_000);
 
-/** So many that a build takes a while. */
+/** Number of clients. With so many clients, filling a new build (copy of a projection's documents) takes a while. */
 const CLIENTS = 1_000;
 const BUILD_SECONDS = 30;
 const PAGE = 200;
 const CALLERS = 2;
 
-/** `UPGRADE_SEED` repeats the commands of a run that failed. */
+/** To repeat the commands of a failed run, set `UPGRADE_SEED` to the seed in the name of the failed test. */
 const seed = Number(process.env.UPGRADE_SEED ?? Math.floor(Math.random() * 2 ** 32));
 
 interface CountedClient extends ClientDocument {
   readonly subscriptionCount: number;
 }
 
-/** The next release's: version 2, with a field that version 1 lacks. */
+/** The projection `clients` in the next release: version 3, which has a field that version 2 lacks. */
 const countedClients: Projection<CountedClient> = {
   ...clients,
-  version: 2,
+  version: 3,
   apply: (client, event, id) => {
     const changed = clients.apply(client, event, id);
     return { ...changed, subscriptionCount: changed.subscriptions.length };
@@ -37,9 +39,9 @@ const countedClients: Projection<CountedClient> = {
 
 const nextRelease = () =>
   Release.make([
-    { file: 'libs/read-models/src/clients.js', from: 'version: 1,', to: 'version: 2,' },
+    { file: 'libs/read-models/src/projections/clients.js', from: 'version: 2,', to: 'version: 3,' },
     {
-      file: 'libs/read-models/src/clients.js',
+      file: 'libs/read-models/src/projections/clients.js',
       from: '    apply,',
       to: `    apply: (client, event) => {
         const { subscriptionCount, ...before } = client ?? {};
@@ -48,9 +50,9 @@ const nextRelease = () =>
     },`,
     },
     {
-      file: 'libs/read-models/mongodb/validation.js',
-      from: 'nameKey: string,',
-      to: 'nameKey: string, subscriptionCount: int,',
+      file: 'libs/read-models/src/projections/clients.js',
+      from: "nameKey: 'string',",
+      to: "nameKey: 'string', subscriptionCount: 'integer',",
     },
   ]);
 
@@ -68,15 +70,17 @@ async function createMany({ log }: ProductionSite): Promise<void> {
         ...{ authenticationType: 'OAUTH2', verifier, at: new Date(Date.UTC(2026, 0, 1) + n * 1000).toISOString() },
       },
       {
-        ...{ commandId, commandHash: '', workspaceId: 'acme', correlationId: commandId, causationId: commandId },
-        actor: { subject: 'portal', roles: ['clients:write'], via: 'http' },
+        context: {
+          ...{ commandId, commandHash: '', workspaceId: 'acme', correlationId: commandId, causationId: commandId },
+          actor: { subject: 'portal', roles: ['clients:write'], via: 'http' },
+        },
       },
     );
   };
   for (let n = 0; n < CLIENTS; n += 50) await Promise.all(Array.from({ length: 50 }, (_, index) => create(n + index)));
 }
 
-describeWithOwnMongo('an upgrade from version 1 of a projection to version 2, on EventStoreDB and MongoDB', () => {
+describeWithOwnMongo('an upgrade from version 2 of a projection to version 3, on EventStoreDB and MongoDB', () => {
   let site: ProductionSite;
   let release: Release;
 
@@ -92,13 +96,16 @@ describeWithOwnMongo('an upgrade from version 1 of a projection to version 2, on
   const load = (writer: Portal, ...readers: Portal[]) =>
     new PortalLoad({ writer, readers, seed, callers: CALLERS, prefix: randomUUID().slice(0, 8) });
 
-  /** All were answered, and rightly. */
+  /** Stops the loads, and expects that every call got a right answer. */
   const expectUndisturbed = async (...loads: PortalLoad[]) => {
     await Promise.all(loads.map((each) => each.stop()));
-    expect(loads.flatMap(({ strange, refused }) => [...strange, ...refused])).toEqual([]);
+    expect(loads.flatMap(({ unexpected, refused }) => [...unexpected, ...refused])).toEqual([]);
   };
 
-  /** What a portal sees of the oldest clients and of the last one, or that it must wait. */
+  /**
+   * Reads the oldest clients and the last client through this portal. Resolves to the text `waits` if the portal gets
+   * 503.
+   */
   const look = async (portal: Portal): Promise<'waits' | { oldest: number; last: string }> => {
     const [list, last] = await Promise.all([portal.list({ limit: PAGE }), portal.get(clientNamed(CLIENTS - 1))]);
     const mustWait = (answer: Answer<unknown>) => {
@@ -110,13 +117,13 @@ describeWithOwnMongo('an upgrade from version 1 of a projection to version 2, on
     return { oldest: list.body.items.length, last: last.body.name };
   };
 
-  it(`lets both answer side by side, and shows no build before it is whole [UPGRADE_SEED=${seed}]`, async () => {
+  it(`lets both versions answer side by side, and shows no build before it is complete [UPGRADE_SEED=${seed}]`, async () => {
     await createMany(site);
     const [oldManagement, oldProjector] = [await site.start('management'), await site.start('projector')];
     await Promise.all([oldManagement.ready(BUILD_SECONDS), oldProjector.ready(BUILD_SECONDS)]);
     const oldPortal = await site.portal(oldManagement);
     const before = load(oldPortal, oldPortal);
-    await before.isRead(20);
+    await before.waitForReads(20);
 
     const newManagement = await site.start('management', release.folder);
     const newPortal = await site.portal(newManagement);
@@ -137,21 +144,21 @@ describeWithOwnMongo('an upgrade from version 1 of a projection to version 2, on
       if (seen !== 'waits') expect(seen).toEqual({ oldest: PAGE, last: `Client ${CLIENTS - 1}` });
     }
     await newProjector.ready();
-    await before.isRead(20);
+    await before.waitForReads(20);
     await expectUndisturbed(before);
 
     const both = [load(oldPortal, oldPortal, newPortal), load(newPortal, newPortal, oldPortal)];
-    await Promise.all(both.map((each) => each.isRead(60)));
+    await Promise.all(both.map((each) => each.waitForReads(60)));
     await expectUndisturbed(...both);
     expect((await newPortal.get(clientNamed(0))).body).toHaveProperty('subscriptionCount', 0);
     expect((await oldPortal.get(clientNamed(0))).body).not.toHaveProperty('subscriptionCount');
-    await site.expectAllToBeRight([clients, countedClients, subscriptions, history]);
+    await site.expectAllToBeRight([clients, countedClients, subscriptions, history, usage]);
 
     const after = load(newPortal, newPortal);
-    await after.isRead(10);
+    await after.waitForReads(10);
     expect(await Promise.all([oldManagement.stop(), oldProjector.stop()])).toEqual([0, 0]);
-    await after.isRead(60);
+    await after.waitForReads(60);
     await expectUndisturbed(after);
-    await site.expectAllToBeRight([countedClients, subscriptions, history]);
+    await site.expectAllToBeRight([countedClients, subscriptions, history, usage]);
   });
 });

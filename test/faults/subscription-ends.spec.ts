@@ -5,24 +5,24 @@ import { join } from 'node:path';
 import type { SubscriptionState } from '#domain';
 import { type BookOfRecord, openBookOfRecord } from '#event-log';
 import type { RecordedEvent } from '#events';
+import { type Answer, eventually } from '../support/api/http.js';
+import { oauthErrorOf, oauthLogin } from '../support/api/login.js';
+import { type NewClient, Portal } from '../support/api/portal.js';
 import {
   assignmentsToEnded,
   eventsIn,
   expectReadModelsToBeTheFold,
   expectSoundLog,
   withEventLog,
-} from '../support/audit.js';
-import { type Answer, eventually } from '../support/http.js';
-import { oauthErrorOf, oauthLogin } from '../support/login.js';
-import { type NewClient, Portal } from '../support/portal.js';
-import { Standalone } from '../support/standalone.js';
+} from '../support/events/audit.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 jest.setTimeout(90_000);
 
 const CLIENTS = 300;
-/** Send their assignment in the same breath as the portal ends the subscription. */
+/** Number of clients that are assigned at the same moment at which the subscription ends. */
 const LATECOMERS = 20;
-/** So many clients have been unassigned when the process is killed. */
+/** The process is killed each time the number of unassigned clients reaches one of these numbers. */
 const KILLED_AT = [40, 90, 150, 210];
 const SUBSCRIPTION = 'sub-weather';
 const ENDPOINT = 'weather';
@@ -34,14 +34,17 @@ afterAll(async () => {
   rmSync(dataDir, { recursive: true });
 });
 
-/** What happened between the clients and the subscription. */
+/** Returns the clients' events that concern the subscription. */
 const ofSubscription = (events: readonly RecordedEvent[]) =>
   events.filter(({ stream, data }) => stream.startsWith('consumerClient-') && data.subscriptionId === SUBSCRIPTION);
 
 const unassignments = (events: readonly RecordedEvent[]) =>
   ofSubscription(events).filter(({ type }) => type === 'ConsumerClientUnassignedFromSubscription');
 
-/** `kill -9` as soon as so many clients have been unassigned; answers how many had been when the process was gone. */
+/**
+ * Sends `kill -9` when `count` clients are unassigned. Resolves to the number of clients that were unassigned when the
+ * process was gone.
+ */
 async function killAt(running: Standalone, count: number): Promise<number> {
   await withEventLog(dataDir, async (log) => {
     let seen = 0;
@@ -54,22 +57,23 @@ async function killAt(running: Standalone, count: number): Promise<number> {
   return unassignments(await eventsIn(dataDir)).length;
 }
 
-/** Another node, whose look at the subscription is as old as `seen`. */
+/** Assigns the client. Acts like another node that still has the older state `seen` of the subscription. */
 const assignAsSeen = (seen: SubscriptionState, { clientId }: NewClient): Promise<unknown> =>
   onTheLog(({ clients }) => {
     const commandId = randomUUID();
     const at = new Date().toISOString();
     const command = { type: 'AssignToSubscription', workspaceId: 'acme', subscription: seen, at } as const;
-    return clients.execute(clientId, command, {
+    const context = {
       ...{ commandId, commandHash: '', correlationId: commandId, causationId: commandId },
       ...{ workspaceId: 'acme', actor: { subject: 'another-node', roles: [], via: 'http' } },
-    });
+    };
+    return clients.execute(clientId, command, { context });
   });
 
 const onTheLog = <T>(use: (book: BookOfRecord) => Promise<T>): Promise<T> =>
   withEventLog(dataDir, async (log) => use(await openBookOfRecord(log, () => new Date())));
 
-/** What logins at the subscription's endpoint are answered until the process is gone. */
+/** Logs in at the subscription's endpoint until the process is gone. Resolves to all answers. */
 async function loginsUntilGone(url: string, clients: readonly NewClient[]): Promise<Answer<unknown>[]> {
   const answers: Answer<unknown>[] = [];
   for (;;) {
@@ -81,7 +85,7 @@ async function loginsUntilGone(url: string, clients: readonly NewClient[]): Prom
   }
 }
 
-/** Nobody, once everything that is in the log now has been seen. */
+/** Waits until the read model has seen the whole log, and expects that no client is assigned to the subscription. */
 async function expectNoneAssigned(portal: Portal): Promise<void> {
   const now = await portal.readNow();
   await eventually(
@@ -106,7 +110,8 @@ it(`when a subscription of ${CLIENTS} clients ends, each is unassigned once, how
   const latecomers = clients.slice(CLIENTS, CLIENTS + LATECOMERS);
   const [elsewhere, last] = clients.slice(-2) as [NewClient, NewClient];
   await Promise.all(assigned.map(({ clientId }) => portal.assign(clientId, SUBSCRIPTION)));
-  // The process manager goes through them by id, so that these stay assigned for long.
+  // The process manager unassigns clients in the order of their ids, so the clients with the last ids stay assigned
+  // longest.
   const some = assigned.toSorted((a, b) => (a.clientId < b.clientId ? 1 : -1)).slice(0, 3);
   for (const client of some) expect((await oauthLogin(running.url, client, ENDPOINT)).status).toBe(200);
   const { state: live } = await onTheLog(({ subscriptions }) => subscriptions.read(SUBSCRIPTION));
@@ -120,7 +125,8 @@ it(`when a subscription of ${CLIENTS} clients ends, each is unassigned once, how
     expect(unassigned).toBeGreaterThanOrEqual(count);
     expect(unassigned).toBeLessThan(CLIENTS);
     logins.push(...answers);
-    // Decided before the end, written after it, and when nobody is there to see it.
+    // This assignment was decided before the end of the subscription, but is written after the end, while no process
+    // manager runs.
     if (round === 1) await assignAsSeen(live, elsewhere);
     running = standalone = await Standalone.start({ dataDir });
     portal = new Portal(running.url, portal.token);

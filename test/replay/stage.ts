@@ -7,33 +7,52 @@ import {
   type ClientId,
   type ConsumerClientCommand,
   type Instant,
+  secondsAfter,
   type SubscriptionCommand,
   type SubscriptionId,
-  secondsAfter,
 } from '#domain';
-import { type BookOfRecord, type ConsistencyToken, type Executed, openBookOfRecord } from '#event-log';
+import {
+  type BookOfRecord,
+  type ConsistencyToken,
+  type Executed,
+  followed,
+  type FollowedEvent,
+  openBookOfRecord,
+} from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
-import { type CommandContext, type RecordedEvent, seal, usageStream } from '#events';
+import {
+  type CommandContext,
+  type EventVersions,
+  type RecordedEvent,
+  seal,
+  type UsageEntry,
+  usageStream,
+} from '#events';
 import {
   type BuildName,
-  type ProjectionObserver,
   type Projection,
+  type ProjectionObserver,
+  Projector,
+  readModels,
   type ReadStore,
   type StoredDocument,
-  Projector,
-  followed,
-  projections,
 } from '#read-models';
 import { openSqliteReadStore } from '#read-models/sqlite';
 
 export const WORKSPACE = 'acme';
-/** Part of every verifier: must be found in no document. */
+/** A part of every verifier (Argon2id hash of a secret) in these tests. No document may contain this text. */
 export const VERIFIER_MARK = 'VeryfyMeNever';
 
 export const verifier = (mark = ''): string => `$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$${VERIFIER_MARK}${mark}`;
 export const clientNamed = (label: string | number): ClientId => `cc_${String(label).padStart(20, 'A')}`;
 
-/** A book of record and a read store on files of their own, and a clock that moves a second with every command. */
+/** A use that succeeded, in generation 1 and for all subscriptions unless `change` says otherwise. */
+export const usageEntry = (client: ClientId, at: Instant, change: Partial<UsageEntry> = {}): UsageEntry => ({
+  ...{ client, generation: 1, subscription: null, outcome: 'OK', count: 1, first: at, last: at },
+  ...change,
+});
+
+/** An event log and a read store in new files, and a clock that advances by one second with every command. */
 export class Stage {
   private seconds = 0;
 
@@ -68,20 +87,20 @@ export class Stage {
     await rm(this.directory, { recursive: true });
   }
 
-  /** What projectors, rebuilds and queries are made with. */
+  /** The dependencies that projectors, rebuilds and queries need. */
   get stores() {
     return { log: this.log, logId: this.logId, store: this.store, now: this.now };
   }
 
   client(id: ClientId, command: ConsumerClientCommand): Promise<Executed<unknown>> {
-    return this.book.clients.execute(id, command, this.context());
+    return this.book.clients.execute(id, command, { context: this.context() });
   }
 
   subscription(id: SubscriptionId, command: SubscriptionCommand): Promise<Executed<unknown>> {
-    return this.book.subscriptions.execute(id, command, this.context());
+    return this.book.subscriptions.execute(id, command, { context: this.context() });
   }
 
-  /** What the command's answer would carry. */
+  /** Returns the consistency token that the HTTP answer to this command would carry. */
   token({ position }: Executed<unknown>): ConsistencyToken {
     if (position === undefined) throw new Error('Nothing was read or written');
     return { logId: this.logId, position };
@@ -115,17 +134,23 @@ export class Stage {
     });
   }
 
-  /** What one auth process records: when it saw each of the clients. */
-  async used(process: string, lastUsedAt: Readonly<Record<ClientId, Instant>>): Promise<unknown> {
+  /**
+   * Appends a usage event, as an auth process does. `lastUsedAt`: when the auth process last saw each client, in
+   * generation 1.
+   */
+  used(process: string, lastUsedAt: Readonly<Record<ClientId, Instant>>): Promise<unknown> {
+    const entries = Object.entries(lastUsedAt).map(([client, at]) => usageEntry(client as ClientId, at));
+    return this.recordUsage(process, entries);
+  }
+
+  /** Appends a usage event to the stream that this auth process has today. */
+  async recordUsage(process: string, entries: readonly UsageEntry[], versions?: EventVersions): Promise<unknown> {
     const stream = usageStream(this.at(), process);
     const [last] = await this.log.readStream(stream, { direction: 'backwards', limit: 1, consistency: 'strong' });
-    const clients = Object.fromEntries(
-      Object.entries(lastUsedAt).map(([clientId, at]) => [clientId, { uses: 1, lastUsedAt: at }]),
-    );
-    const usage = { type: 'UsageRecorded', data: { process, clients } } as const;
+    const usage = { type: 'UsageRecorded', data: { process, entries, unknownClients: 0 } } as const;
     const link = last && { revision: last.revision, hash: last.metadata.hash };
     const { workspaceId: _, ...context } = this.context();
-    return this.log.append(stream, last?.revision ?? 'none', seal(stream, link, [usage], context, this.at()));
+    return this.log.append(stream, last?.revision ?? 'none', seal(stream, link, [usage], context, this.at(), versions));
   }
 
   async assign(label: string | number, subscriptionId: SubscriptionId): Promise<Executed<unknown>> {
@@ -134,7 +159,7 @@ export class Stage {
     return this.client(clientNamed(label), command);
   }
 
-  /** Everything in the log, in order. */
+  /** Resolves to all events in the log, in order. */
   async events(): Promise<RecordedEvent[]> {
     const events: RecordedEvent[] = [];
     for (;;) {
@@ -145,7 +170,7 @@ export class Stage {
     }
   }
 
-  /** Keeps the read store as it is now; answers how to put it back beneath those who have it open. */
+  /** Copies the read store. Returns a function that restores the copy while other connections are open. */
   snapshot(): () => Promise<void> {
     const copy = join(this.directory, `copy-${randomUUID()}.db`);
     const connection = new Database(this.readModelsFile);
@@ -154,7 +179,7 @@ export class Stage {
     return () => this.replaceReadStore(copy);
   }
 
-  /** Puts a file in the read store's place that is no read store; answers how to put it back. */
+  /** Replaces the read store by a file that is not a database. Resolves to a function that restores the read store. */
   async breakReadStore(): Promise<() => Promise<void>> {
     const restore = this.snapshot();
     const broken = join(this.directory, 'broken.db');
@@ -164,7 +189,7 @@ export class Stage {
   }
 
   private async replaceReadStore(file: string): Promise<void> {
-    // SQLite would repair the file with them.
+    // If the `-wal` and `-shm` files stayed, SQLite would recover the old content from these files.
     await rm(`${this.readModelsFile}-wal`, { force: true });
     await rm(`${this.readModelsFile}-shm`, { force: true });
     await rename(file, this.readModelsFile);
@@ -174,7 +199,7 @@ export class Stage {
     return join(this.directory, 'read-models.db');
   }
 
-  /** Feeds a build until it has caught up. */
+  /** Projects the log into a build (copy of a projection's documents) until the build has caught up. */
   async project<Doc>(projection: Projection<Doc>, options: { build?: BuildName } = {}): Promise<void> {
     const { build = `${projection.name}_v${projection.version}_1` } = options;
     const stop = new AbortController();
@@ -186,7 +211,7 @@ export class Stage {
   }
 
   async projectAll(): Promise<void> {
-    for (const projection of projections) await this.project(projection);
+    for (const projection of readModels) await this.project(projection);
   }
 
   private context(): CommandContext {
@@ -198,14 +223,14 @@ export class Stage {
   }
 }
 
-/** For those whose stops are seen by the test itself. */
+/** An observer that ignores everything, for tests that check for themselves whether a projection has stopped. */
 export const silent: ProjectionObserver = {
   outageBegan: () => undefined,
   outageEnded: () => undefined,
   stopped: () => undefined,
 };
 
-/** The read model by its definition: one event after another, with no store. */
+/** Computes the documents of a read model by folding the events in memory, without a store. */
 export function plainFold<Doc>(
   projection: Projection<Doc>,
   events: readonly RecordedEvent[],
@@ -215,14 +240,23 @@ export function plainFold<Doc>(
     const event = followed(recorded);
     for (const id of projection.documentsOf(event)) {
       const before = documents.get(id);
-      const revision = event.stream === projection.streamOf(id) ? event.revision : (before?.revision ?? -1n);
+      const revision = revisionOf(projection, event, id) ?? before?.revision ?? -1n;
       documents.set(id, { id, position: event.position, revision, doc: projection.apply(before?.doc, event, id) });
     }
   }
   return documents;
 }
 
-/** All that a build holds, by id. */
+const revisionOf = (
+  { streamOf }: Pick<Projection, 'streamOf'>,
+  event: FollowedEvent,
+  id: string,
+): bigint | undefined => {
+  if (streamOf === undefined) return 0n;
+  return event.stream === streamOf(id) ? event.revision : undefined;
+};
+
+/** Resolves to all documents of a build (copy of a projection's documents), by their ids. */
 export async function storedDocuments<Doc>(
   store: ReadStore,
   build: BuildName,
@@ -235,7 +269,7 @@ export async function storedDocuments<Doc>(
   }
 }
 
-/** Looks again until it holds: what is waited for comes from another loop. */
+/** Polls until the condition holds. Throws if the condition does not hold within `withinMs`. */
 export async function until(holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
   const giveUpAt = performance.now() + withinMs;
   while (!(await holds())) {

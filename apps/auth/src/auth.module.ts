@@ -4,86 +4,137 @@ import {
   Inject,
   Module,
   type OnApplicationBootstrap,
-  type OnModuleInit,
 } from '@nestjs/common';
-import { HttpAdapterHost } from '@nestjs/core';
-import type { FastifyAdapter } from '@nestjs/platform-fastify';
-import type { FastifyInstance } from 'fastify';
-import { FastPath, type Logger, LOGGER } from '#platform';
-import { type AuthDependencies, DEPENDENCIES } from './dependencies.js';
-import { Gateway } from './gateway/gateway.js';
-import { Introspection } from './introspection/introspection.js';
-import { introspectionEndpoint } from './introspection/introspection-route.js';
-import { jwksRoute } from './jwks/jwks.js';
+import { Gauge } from 'prom-client';
+import type { OutageObserver } from '#event-log';
+import {
+  BeforeFastify,
+  CONFIGURATION,
+  type Configuration,
+  LOGGER,
+  type Logger,
+  ReadinessChecks,
+  Registry,
+} from '#platform';
+import type { AuthDependencies } from './dependencies.js';
+import { ClientDirectory } from './gateway/client-directory.js';
+import { GatewayCheck } from './gateway/gateway-check.js';
+import { AuthenticationLimits } from './http/authentication-limits.js';
+import { FastPath } from './http/fast-path.js';
+import { authRoutes } from './http/routes.js';
+import { ClientAuthentication } from './login/client-authentication.js';
 import { Login } from './login/login.js';
-import { loginEndpoints } from './login/login-routes.js';
-import { metadataRoute } from './metadata/metadata.js';
-import { AuthenticationLimits } from './oauth/authentication-limits.js';
-import { ClientAuthentication } from './oauth/client-authentication.js';
-import { oauthRoute } from './oauth/oauth-route.js';
-import { Revocation } from './revocation/revocation.js';
-import { revocationEndpoint } from './revocation/revocation-route.js';
-import { SigningKeySchedule } from './signing-keys/signing-key-schedule.js';
-import { TokenStanding } from './standing/token-standing.js';
-import { UsageRecorder } from './usage/usage-recorder.js';
+import { UnrecordedUsage } from './login/unrecorded-usage.js';
+import { UsageRecorder } from './login/usage-recorder.js';
+import { Introspection } from './tokens/introspection.js';
+import { Revocation } from './tokens/revocation.js';
+import { SigningKeySchedule } from './tokens/signing-key-schedule.js';
+import { TokenStanding } from './tokens/token-standing.js';
 
-/** What API consumers and gateways meet. All that is asked often is answered before Fastify. */
+/** Work that runs in the background, independent of requests, from the start of the process to its stop. */
+interface BackgroundWork {
+  start(): void;
+  stop(): Promise<void>;
+}
+
+/** The Nest injection token of the list of all `BackgroundWork` in this module. */
+const BACKGROUND_WORK = Symbol('BackgroundWork');
+
+/** The API that consumers and gateways use. All routes of this module are answered before Fastify sees the request. */
 @Module({})
-export class AuthModule implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
+export class AuthModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
   static with(dependencies: AuthDependencies): DynamicModule {
-    const known = { provide: DEPENDENCIES, useValue: dependencies };
-    return {
-      module: AuthModule,
-      providers: [
-        known,
-        AuthenticationLimits,
-        ClientAuthentication,
-        TokenStanding,
-        Login,
-        Introspection,
-        Revocation,
-        Gateway,
-        SigningKeySchedule,
-        UsageRecorder,
-      ],
+    const wired = {
+      provide: BACKGROUND_WORK,
+      inject: [CONFIGURATION, LOGGER, Registry, ReadinessChecks, BeforeFastify],
+      useFactory: (...platform: Platform) => wire(dependencies, platform),
     };
+    return { module: AuthModule, providers: [wired] };
   }
 
-  constructor(
-    @Inject(HttpAdapterHost) private readonly host: HttpAdapterHost<FastifyAdapter>,
-    @Inject(FastPath) private readonly fastPath: FastPath,
-    @Inject(LOGGER) private readonly logger: Logger,
-    @Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies,
-    @Inject(AuthenticationLimits) private readonly limits: AuthenticationLimits,
-    @Inject(ClientAuthentication) private readonly authentication: ClientAuthentication,
-    @Inject(Login) private readonly login: Login,
-    @Inject(Introspection) private readonly introspection: Introspection,
-    @Inject(Revocation) private readonly revocation: Revocation,
-    @Inject(Gateway) private readonly gateway: Gateway,
-    @Inject(SigningKeySchedule) private readonly signingKeys: SigningKeySchedule,
-    @Inject(UsageRecorder) private readonly usage: UsageRecorder,
-  ) {}
-
-  onModuleInit(): void {
-    const { authentication, dependencies } = this;
-    const endpoints = [
-      ...loginEndpoints(this.login, authentication),
-      introspectionEndpoint(this.introspection, authentication, this.limits, dependencies.managementTokens),
-      revocationEndpoint(this.revocation, authentication),
-    ];
-    this.fastPath.add(this.gateway.route, ...endpoints.map((endpoint) => oauthRoute(endpoint, this.logger)));
-    const fastify = this.host.httpAdapter.getInstance<FastifyInstance>();
-    jwksRoute(fastify, dependencies);
-    metadataRoute(fastify, dependencies);
-  }
+  constructor(@Inject(BACKGROUND_WORK) private readonly work: readonly BackgroundWork[]) {}
 
   onApplicationBootstrap(): void {
-    this.gateway.start();
-    this.signingKeys.start();
-    this.usage.start();
+    for (const each of this.work) each.start();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await Promise.all([this.gateway.stop(), this.signingKeys.stop(), this.usage.stop()]);
+    await Promise.all(this.work.map((each) => each.stop()));
   }
+}
+
+/** The providers of the platform module that this module needs. */
+type Platform = [Configuration, Logger, Registry, ReadinessChecks, BeforeFastify];
+
+/** Builds the parts of this module and adds its routes. Each part uses only parts that were built before. */
+function wire(
+  dependencies: AuthDependencies,
+  [configuration, logger, registry, readiness, beforeFastify]: Platform,
+): BackgroundWork[] {
+  const { opened, gateway } = dependencies;
+
+  const attempts = new UnrecordedUsage();
+  const usage = new UsageRecorder(dependencies, attempts, logger);
+  const signingKeys = new SigningKeySchedule(dependencies, logger, readiness);
+
+  const limits = new AuthenticationLimits(configuration);
+  const authentication = new ClientAuthentication(dependencies, limits, attempts);
+  const login = new Login(dependencies, attempts);
+
+  const standing = new TokenStanding(dependencies);
+  const introspection = new Introspection(dependencies, standing);
+  const revocation = new Revocation(dependencies, standing);
+
+  const directory = new ClientDirectory({
+    book: () => dependencies.book,
+    maxLagMs: gateway.maxLagMs,
+    observer: directoryOutages(logger),
+  });
+  measureLag(directory, registry);
+  const check = new GatewayCheck(dependencies, standing, directory, attempts);
+
+  const parts = { dependencies, logger, limits, authentication, login, introspection, revocation, check };
+  const { trustedProxies } = configuration;
+  const fastPath = new FastPath({ routes: authRoutes(parts), platform: beforeFastify, trustedProxies, logger });
+  beforeFastify.add(fastPath.handle);
+
+  return [followLog(directory, opened), signingKeys, usage];
+}
+
+const directoryOutages = (logger: Logger): OutageObserver => ({
+  outageBegan: (err) => {
+    logger.warn({ err }, 'the client directory lost the log; each gateway check reads it');
+  },
+  outageEnded: () => {
+    logger.info('the client directory follows the log again');
+  },
+});
+
+const measureLag = (directory: ClientDirectory, registry: Registry): Gauge =>
+  new Gauge({
+    name: 'gateway_directory_lag_seconds',
+    help: 'Age of the newest marker of the log that came back to the client directory; it grows while no check is served',
+    registers: [registry],
+    collect() {
+      this.set(directory.lagMs() / 1000);
+    },
+  });
+
+/** Makes the directory follow the event log as soon as the log is open. */
+function followLog(directory: ClientDirectory, opened: Promise<unknown>): BackgroundWork {
+  const stopping = new AbortController();
+  let following: Promise<void> | undefined;
+  const follow = () => {
+    if (!stopping.signal.aborted) following = directory.run(stopping.signal);
+  };
+  return {
+    start: () => {
+      // If the log can't be opened, nothing is done here: the process itself reports the reason.
+      opened.then(follow, () => undefined);
+    },
+    stop: async () => {
+      stopping.abort();
+      await following;
+    },
+  };
 }

@@ -2,41 +2,42 @@ import { CredentialVerifier, type MasterKeys } from '#credentials';
 import type { Instant } from '#domain';
 import type { BookOfRecord } from '#event-log';
 import { type Clock, type Configuration, instantsOf } from '#platform';
-import type { LateKeyedBook } from '#stores';
+import type { PendingKeyedBook } from '#stores';
 import { type ManagementTokenVerifier, RefreshTokens, type SigningKeyRing } from '#tokens';
-import type { GatewaySettings } from './gateway/gateway-settings.js';
+import type { GatewaySettings } from './gateway/gateway-request.js';
 
 /**
- * What authentication works on; its process opens and closes them. It has no read model, on purpose. `book` and `ring`
- * throw `LogUnavailable` until the event log is there: take them at each request.
+ * The stores and settings that authentication needs. The process opens and closes the stores. There is deliberately no
+ * read model. `book` and `ring` throw `LogUnavailable` until the event log is open, so every request must read these
+ * properties anew.
  */
 export interface AuthDependencies {
-  /** Settles when the event log is open, or never will be. */
+  /** Resolves when the event log is open. Rejects if the event log can't be opened. */
   readonly opened: Promise<unknown>;
   readonly book: BookOfRecord;
   readonly ring: SigningKeyRing;
   readonly verifier: CredentialVerifier;
   readonly refreshTokens: RefreshTokens;
-  /** Of those that introspect for a whole workspace; absent where no issuer of management tokens is known. */
+  /**
+   * Checks the management tokens of callers that introspect tokens of a whole workspace. Absent if no issuer of
+   * management tokens is known.
+   */
   readonly managementTokens?: ManagementTokenVerifier | undefined;
   /** `PUBLIC_URL` without a slash at its end. */
   readonly issuer: string;
   readonly clock: Clock;
-  /** The clock's moment. */
+  /** Returns the time of `clock` as text. */
   readonly now: () => Instant;
   readonly gateway: GatewaySettings;
 }
 
-/** Injection token of `AuthDependencies`. */
-export const DEPENDENCIES = Symbol('AuthDependencies');
-
 export interface AuthParts {
-  readonly log: LateKeyedBook;
+  readonly log: PendingKeyedBook;
   readonly masterKeys: MasterKeys;
   readonly clock: Clock;
   readonly configuration: Configuration;
   readonly managementTokens: ManagementTokenVerifier | undefined;
-  /** What gateways send as `X-Gateway-Secret`. */
+  /** The value that gateways must send as `X-Gateway-Secret`. */
   readonly gatewaySecret: string;
 }
 

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
-import { ConfigurationError, givenMasterKeys, runProcess, systemClock } from '#platform';
-import { lateKeyedBook } from '#stores';
+import { ConfigurationError, runProcess, systemClock } from '#platform';
+import { givenMasterKeys, pendingKeyedBook } from '#stores';
 import { ManagementTokenVerifier } from '#tokens';
 import { AuthModule } from './auth.module.js';
 import { authDependencies } from './dependencies.js';
@@ -12,7 +12,7 @@ runProcess((configuration, logger) => {
     throw new ConfigurationError('GATEWAY_SECRET_FILE', 'must be set: only the standalone makes its own');
   }
   const clock = systemClock;
-  const log = lateKeyedBook({ configuration, logger, clock }, masterKeys);
+  const log = pendingKeyedBook({ configuration, logger, clock }, masterKeys);
   const managementTokens = managementIssuer && new ManagementTokenVerifier(managementIssuer, { now: clock });
   const parts = { log, masterKeys, clock, configuration, managementTokens, gatewaySecret: gateway.secret };
   return {

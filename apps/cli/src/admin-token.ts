@@ -1,8 +1,8 @@
 import { Command } from 'commander';
-import { adminTokenPath, configurationFrom } from '#platform';
-import { AdminTokenFile } from '#tokens';
+import { configurationFrom } from '#platform';
+import { AdminTokenFile, adminTokenPath } from '#tokens';
 
-/** `admin-token rotate`: the former administrator's token is refused from then on, also by a running service. */
+/** `admin-token rotate`: replaces the administrator's token. A running service refuses the former token at once. */
 export const adminTokenCommand = (): Command =>
   new Command('admin-token').description('the bootstrap administrator’s token').addCommand(
     new Command('rotate').description('replace the token; prints only where it lies').action(async () => {

@@ -1,13 +1,13 @@
 import { Command } from 'commander';
 import { type SigningKey, signingKey, signsFrom } from '#domain';
 import { lastTokenEnd } from '#tokens';
-import { subjectOption, withBook, withSigningKeys } from './book.js';
+import { subjectOption, withBook, withSigningKeys } from './environment.js';
 
 interface SubjectOptions {
   readonly subject: string;
 }
 
-/** `keys`: the signing keys of tokens. */
+/** `keys list | rotate | compromise`: an operator's commands on the keys that sign tokens. */
 export const keysCommand = (): Command =>
   new Command('keys')
     .description('the keys that tokens are signed with')
@@ -22,7 +22,7 @@ export const keysCommand = (): Command =>
         .description('publish the next key (TOKEN_ALG); it signs by itself when every verifier can have it')
         .addOption(subjectOption())
         .action(async ({ subject }: SubjectOptions) => {
-          console.log(lineOf(await withSigningKeys(subject, ({ operations }) => operations.rotate())));
+          console.log(lineOf(await withSigningKeys(subject, (operations) => operations.rotate())));
         }),
     )
     .addCommand(
@@ -31,7 +31,7 @@ export const keysCommand = (): Command =>
         .argument('<kid>')
         .addOption(subjectOption())
         .action(async (kid: string, { subject }: SubjectOptions) => {
-          const state = await withSigningKeys(subject, ({ operations }) => operations.compromise(kid));
+          const state = await withSigningKeys(subject, (operations) => operations.compromise(kid));
           for (const key of [state.keys.find((each) => each.kid === kid), signingKey(state)]) {
             if (key) console.log(lineOf(key));
           }

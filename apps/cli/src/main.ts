@@ -1,15 +1,16 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { adminTokenCommand } from './admin-token.js';
-import { exitCodeOf } from './exit-codes.js';
+import { exitCodeOf } from './exit.js';
 import { keysCommand } from './keys.js';
+import { logCommand } from './log.js';
 import { masterKeyCommand } from './master-key.js';
-import { logCommand } from './log-copy/log-copy.js';
 import { projectionsCommand } from './projections.js';
 import { tokenCommand } from './token.js';
 import { tokensCommand } from './tokens.js';
 
-// Whatever it makes is its owner's: event logs hold verifiers and wrapped keys.
+// Only the owner may read the files that a command creates, because event logs hold verifiers (Argon2id hashes of
+// secrets) and encrypted private keys.
 process.umask(0o077);
 
 const program = new Command('consumer-clients')

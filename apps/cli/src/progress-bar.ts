@@ -1,6 +1,6 @@
 import { Presets, SingleBar } from 'cli-progress';
 
-/** How far a command has come: a bar on a terminal, one line a step elsewhere; on stderr, stdout is for the result. */
+/** Shows progress on stderr: a bar on a terminal, otherwise one line per step. The command's result goes to stdout. */
 export class ProgressBar {
   private readonly bar = new SingleBar(
     { format: '{bar} {percentage}% {step}, {detail}', stream: process.stderr, hideCursor: true, clearOnComplete: true },
@@ -8,7 +8,7 @@ export class ProgressBar {
   );
   private step: string | undefined;
 
-  /** `done`: of the step, from 0 to 1. */
+  /** `done`: the completed share of the step, from 0 to 1. */
   show(step: string, done: number, detail: string): void {
     const payload = { step, detail };
     if (this.step === undefined) this.bar.start(1, done, payload);

@@ -1,33 +1,20 @@
-import { type Command, InvalidArgumentError, Option, createCommand } from 'commander';
-import { type BookOfRecord, openBookOfRecord, readLogId } from '#event-log';
+import { type Command, createCommand, InvalidArgumentError, Option } from 'commander';
+import { pause, readLogId, StoreUnavailable } from '#event-log';
 import { type Configuration, configurationFrom, systemClock } from '#platform';
-import { SubscriptionEnds, assignments } from '#process-managers';
-import {
-  type BuildInfo,
-  type FeedOptions,
-  type Projection,
-  type ReadStore,
-  compareWithLog,
-  mayPass,
-  pause,
-  projections,
-  rebuild,
-} from '#read-models';
+import { allProjections, type FedProjection } from '#process-managers';
+import { type BuildInfo, compareWithLog, type FeedOptions, type ReadStore, rebuild } from '#read-models';
 import { openEventLog, openReadStore } from '#stores';
-import { DOCUMENTS_DIFFER } from './exit-codes.js';
-import { untilInterrupted } from './interruption.js';
+import { DOCUMENTS_DIFFER, untilInterrupted } from './exit.js';
 import { ProgressBar } from './progress-bar.js';
 
-/** Everything that the projector builds: the read models, and what its process manager keeps for itself. */
-const ALL: readonly Projection[] = [...projections, assignments];
-const NAMES = ALL.map(({ name }) => name).join(', ');
+const NAMES = allProjections.map(({ projection }) => projection.name).join(', ');
 
 interface RebuildCommandOptions {
   readonly acceptDifferences?: boolean;
   readonly grace: number;
 }
 
-/** `projections list | rebuild | compare`. */
+/** `projections list | rebuild | compare`: an operator's commands on the projections. */
 export const projectionsCommand = (): Command =>
   createCommand('projections')
     .description(`the read models and the process manager’s own model: ${NAMES}`)
@@ -50,7 +37,7 @@ export const projectionsCommand = (): Command =>
             .argParser(seconds)
             .default(60),
         )
-        .action((projection: Projection, options: RebuildCommandOptions) => rebuilt(projection, options)),
+        .action((projection: FedProjection, options: RebuildCommandOptions) => rebuilt(projection, options)),
     )
     .addCommand(
       createCommand('compare')
@@ -59,10 +46,10 @@ export const projectionsCommand = (): Command =>
         .action(compared),
     );
 
-function projectionNamed(name: string): Projection {
-  const projection = ALL.find((candidate) => candidate.name === name);
-  if (!projection) throw new InvalidArgumentError(`It is none of ${NAMES}.`);
-  return projection;
+function projectionNamed(name: string): FedProjection {
+  const named = allProjections.find(({ projection }) => projection.name === name);
+  if (!named) throw new InvalidArgumentError(`It is none of ${NAMES}.`);
+  return named;
 }
 
 function seconds(value: string): number {
@@ -72,7 +59,8 @@ function seconds(value: string): number {
 
 async function list(store: ReadStore): Promise<void> {
   const rows = [['PROJECTION', 'VERSION', 'BUILD', '', 'POSITION', 'LEASE']];
-  for (const { name, version } of ALL) {
+  for (const { projection } of allProjections) {
+    const { name, version } = projection;
     const builds = await store.builds(name, version);
     if (builds.length === 0) rows.push([name, String(version), '-', '', '-', '-']);
     for (const info of builds) rows.push([name, String(version), ...(await cellsOf(info, store))]);
@@ -101,14 +89,12 @@ async function cellsOf({ build, checkpoint, served }: BuildInfo, store: ReadStor
 }
 
 async function rebuilt(
-  projection: Projection,
+  { projection }: FedProjection,
   { acceptDifferences = false, grace }: RebuildCommandOptions,
 ): Promise<void> {
-  await withStores(projection, async (feed, signal, book) => {
-    const ends = new SubscriptionEnds(book, feed.store, systemClock);
+  await withStores(projection, async (feed, signal) => {
     const { build } = await rebuild({
       ...{ ...feed, signal, acceptDifferences, graceMs: grace * 1000 },
-      ...(projection.name === assignments.name && { react: (...batch) => ends.react(...batch) }),
       onSwitched: ({ replaced, documents, different, notCompared }) => {
         const verdict = notCompared ?? `${documents} documents compared, ${different} differ`;
         console.error(`Switched from ${replaced ?? 'nothing'} (${verdict}); the former is fed for ${grace} s more`);
@@ -118,12 +104,12 @@ async function rebuilt(
   });
 }
 
-async function compared(projection: Projection): Promise<void> {
+async function compared({ projection }: FedProjection): Promise<void> {
   await withStores(projection, async (feed, signal) => {
-    const { documents, different } = await compareWithLog({ ...feed, signal });
-    console.log(`${projection.name}: ${documents} documents, ${different.length} differ from the log`);
-    for (const id of different.slice(0, 20)) console.log(id);
-    if (different.length > 0) process.exitCode = DOCUMENTS_DIFFER;
+    const { documents, different, examples } = await compareWithLog({ ...feed, signal });
+    console.log(`${projection.name}: ${documents} documents, ${different} differ from the log`);
+    for (const id of examples) console.log(id);
+    if (different > 0) process.exitCode = DOCUMENTS_DIFFER;
   });
 }
 
@@ -136,18 +122,21 @@ async function withReadStore(configuration: Configuration, use: (store: ReadStor
   }
 }
 
-type Work = (feed: FeedOptions<unknown>, signal: AbortSignal, book: BookOfRecord) => Promise<void>;
+type Work = (feed: FeedOptions<unknown>, signal: AbortSignal) => Promise<void>;
 
-/** Runs `work` on the stores of this environment until it is done or interrupted, and shows how far its build is. */
-async function withStores(projection: Projection, work: Work): Promise<void> {
+/**
+ * Opens the stores of this environment, and runs `work` on the stores until `work` is done or interrupted. Shows the
+ * progress of `work`.
+ */
+async function withStores(projection: FedProjection['projection'], work: Work): Promise<void> {
   const configuration = configurationFrom(process.env);
   const log = await openEventLog(configuration, { create: false });
   try {
-    if ((await readLogId(log)) === undefined) throw new Error('The event log is empty: there is nothing to build from');
-    const book = await openBookOfRecord(log, systemClock);
+    const logId = await readLogId(log);
+    if (logId === undefined) throw new Error('The event log is empty: there is nothing to build from');
     await withReadStore(configuration, async (store) => {
-      const feed = { ...{ log, logId: book.logId, store, projection, now: systemClock }, observer };
-      await untilInterrupted((signal) => showing(feed, () => work(feed, signal, book)));
+      const feed = { ...{ log, logId, store, projection, now: systemClock }, observer };
+      await untilInterrupted((signal) => showing(feed, () => work(feed, signal)));
     });
   } finally {
     await log.close();
@@ -163,7 +152,10 @@ const observer: FeedOptions<unknown>['observer'] = {
   },
 };
 
-/** While `work` makes the newest build: how much of the log it holds. */
+/**
+ * Runs `work`, which feeds a new build (copy of the projection's documents). Shows how much of the log the newest build
+ * holds.
+ */
 async function showing(feed: FeedOptions<unknown>, work: () => Promise<void>): Promise<void> {
   const bar = new ProgressBar();
   const over = new AbortController();
@@ -191,8 +183,8 @@ async function watch(feed: FeedOptions<unknown>, bar: ProgressBar, signal: Abort
         bar.show('folding the log', Number(newest.checkpoint.position) / Number(end), newest.build);
       }
     } catch (error) {
-      // Those who make the build meet the same outage, and tell of it.
-      if (!mayPass(error)) throw error;
+      // The outage affects `work`, too, and `work` reports the outage.
+      if (!(error instanceof StoreUnavailable)) throw error;
     }
   }
 }

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { configurationFrom } from '#platform';
-import { BootstrapIssuer, MANAGEMENT_SCOPES, type ManagementScope, isManagementScope } from '#tokens';
-import { masterKeysOf } from './master-keys.js';
+import { BootstrapIssuer, isManagementScope, MANAGEMENT_SCOPES, type ManagementScope } from '#tokens';
+import { masterKeysOf, subjectOption } from './environment.js';
 
 interface TokenOptions {
   readonly workspace?: string;
@@ -10,7 +10,10 @@ interface TokenOptions {
   readonly ttl: number;
 }
 
-/** `token`: a scoped, expiring management token of the bootstrap issuer, for development and tests. */
+/**
+ * `token`: prints a management token of the built-in issuer, for development and tests. The token has scopes and
+ * expires.
+ */
 export const tokenCommand = (): Command =>
   new Command('token')
     .description('print a management token of the built-in issuer (good only while no MANAGEMENT_ISSUER is set)')
@@ -20,7 +23,7 @@ export const tokenCommand = (): Command =>
         .argParser(scopesIn)
         .makeOptionMandatory(),
     )
-    .addOption(new Option('--subject <name>', 'who acts, as the history names it').default('cli'))
+    .addOption(subjectOption())
     .addOption(new Option('--ttl <seconds>', 'how long it is good').argParser(Number).default(3600))
     .action(({ workspace, scope, subject, ttl }: TokenOptions) => {
       const configuration = configurationFrom(process.env);

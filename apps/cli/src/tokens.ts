@@ -1,15 +1,19 @@
+import { createHash, randomUUID } from 'node:crypto';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { type ClientId, type Instant, type WorkspaceId, isClientId } from '#domain';
-import type { BookOfRecord } from '#event-log';
+import { type ClientId, type Instant, isClientId, type WorkspaceId } from '#domain';
+import { type BookOfRecord, eventsToNow, readLogId, StoreUnavailable } from '#event-log';
+import { type CommandContext, upcast, uuidV5 } from '#events';
 import { systemClock } from '#platform';
-import { operatorContext, subjectOption, withBook } from './book.js';
-import { wholeLog } from './whole-log.js';
+import { asError } from '#read-models';
+import { operatorContext, subjectOption, withBook } from './environment.js';
 
 interface EndOptions {
   readonly client?: ClientId;
   readonly workspace?: WorkspaceId;
   readonly all?: true;
   readonly issuedBefore?: Instant;
+  /** Names this run, so that a run that was cut short can be continued. */
+  readonly run: string;
   readonly subject: string;
 }
 
@@ -18,49 +22,106 @@ interface FoundClient {
   readonly workspaceId: WorkspaceId;
 }
 
-const AT_ONCE = 16;
+const CONCURRENT_CLIENTS = 16;
 const PROGRESS_EVERY = 1000;
+/** The largest number of failed clients that are named. The others are only counted. */
+const MAX_NAMED = 100;
 
-/** `tokens end`: break glass. */
+/** `tokens end`: in an emergency, ends all tokens, or those that were issued before a given moment. */
 export const tokensCommand = (): Command =>
   new Command('tokens').description('the tokens of consumer clients').addCommand(
     new Command('end')
-      .description('refuse, everywhere, every token that was issued before now; clients log in again')
+      .description('refuse, everywhere, every token that was issued until now; clients log in again')
       .addOption(new Option('--client <id>', 'of one client').argParser(clientIdIn))
       .addOption(new Option('--workspace <id>', 'of all clients of a workspace').conflicts('client'))
       .addOption(new Option('--all', 'of all clients').conflicts(['client', 'workspace']))
       .addOption(
-        new Option('--issued-before <time>', 'go on with a run that was cut short: the time that it printed').argParser(
-          instantIn,
-        ),
+        new Option('--issued-before <time>', 'spare the tokens that were issued after this time').argParser(instantIn),
+      )
+      .addOption(
+        new Option('--run <id>', 'go on with a run that was cut short: the id that it printed')
+          .argParser(runIn)
+          .default(randomUUID(), 'a new one'),
       )
       .addOption(subjectOption())
-      .action(async ({ issuedBefore = systemClock().toISOString(), ...options }: EndOptions) => {
+      .action(async (options: EndOptions) => {
         if (options.client === undefined && options.workspace === undefined && options.all !== true) {
           throw new Error('Say whose: --client, --workspace or --all');
         }
-        console.error(`If this is cut short, go on with --issued-before ${issuedBefore}`);
-        await withBook((book) => endTokens(book, issuedBefore, options));
+        console.error(`If this is cut short, repeat it with --run ${options.run}`);
+        await withBook((book) => endTokens(book, options));
       }),
   );
 
-/** Done again for the same moment it appends nothing where it was done: so a run that was cut short goes on. */
-async function endTokens(book: BookOfRecord, issuedBefore: Instant, options: EndOptions): Promise<void> {
+/**
+ * Ends the tokens of all selected clients. A client for which this fails (its stream is damaged, for example) does not
+ * keep the others waiting: it is named, and the run goes on. At the end, throws an error if a client has failed. Throws at
+ * once if the whole log does not answer or accepts nothing.
+ */
+async function endTokens(book: BookOfRecord, options: EndOptions): Promise<void> {
+  const { issuedBefore, run } = options;
   let clients = 0;
   let ended = 0;
-  const end = async ({ clientId, workspaceId }: FoundClient) => {
-    const command = { type: 'EndTokens', issuedBefore, at: systemClock().toISOString() } as const;
-    const { outcome } = await book.clients.execute(clientId, command, operatorContext(options.subject, workspaceId));
-    if (outcome === 'changed') ended += 1;
+  let repeated = 0;
+  let failed = 0;
+  const end = async (found: FoundClient) => {
+    const at = systemClock().toISOString();
+    const command = { type: 'EndTokens', ...(issuedBefore !== undefined && { issuedBefore }), at } as const;
+    const execute = () => book.clients.execute(found.clientId, command, { context: contextOf(found, options) });
+    try {
+      const { outcome } = await execute().catch((error: unknown) => {
+        if (!(error instanceof StoreUnavailable)) throw error;
+        // A very long stream may be read in more than one call. The next call goes on where this one has ended.
+        return execute();
+      });
+      if (outcome === 'changed') ended += 1;
+      if (outcome === 'repeated') repeated += 1;
+    } catch (error) {
+      if (error instanceof StoreUnavailable && !(await concernsOnly(found.clientId, book))) throw error;
+      failed += 1;
+      if (failed <= MAX_NAMED) console.error(`${found.clientId} failed: ${asError(error).message}`);
+    }
     clients += 1;
-    if (clients % PROGRESS_EVERY === 0) console.error(`${clients} clients, ${ended} ended`);
+    if (clients % PROGRESS_EVERY === 0) console.error(`${clients} clients, ${ended} ended, ${failed} failed`);
   };
-  for await (const found of inGroups(clientsOf(book, options), AT_ONCE)) await Promise.all(found.map(end));
-  // A name that was mistyped in haste must not look like tokens that have ended.
+  for await (const found of inGroups(clientsOf(book, options), CONCURRENT_CLIENTS)) await Promise.all(found.map(end));
+  // We throw here, so that a mistyped workspace does not look like a success.
   if (clients === 0 && options.workspace !== undefined)
     throw new Error(`No client is of workspace ${options.workspace}`);
+  if (repeated > 0) {
+    console.error(
+      `${repeated} clients were passed over: this run ended their tokens before. Newer tokens are still good.`,
+    );
+  }
   console.log(`${clients} clients, ${ended} ended`);
+  if (failed > 0) throw new Error(`The tokens of ${failed} clients are not ended: repeat it with --run ${run}`);
 }
+
+/** Whether the log works except for this client's stream, which can't be read. */
+const concernsOnly = async (clientId: ClientId, { log, clients }: BookOfRecord): Promise<boolean> => {
+  await readLogId(log);
+  return clients.read(clientId).then(
+    () => false,
+    () => true,
+  );
+};
+
+const RUN_NAMESPACE = '4f1c52de-6a0b-4d0e-8a43-0d6a3c6d1b57';
+
+/**
+ * Derives the command's id from the run and the client. So if a run is repeated, it changes nothing for the clients
+ * whose tokens it has ended before, whatever the clocks show.
+ */
+const contextOf = (
+  { clientId, workspaceId }: FoundClient,
+  { run, issuedBefore = '', subject }: EndOptions,
+): CommandContext => ({
+  ...operatorContext(subject, workspaceId),
+  commandId: uuidV5(`${run}/${clientId}`, RUN_NAMESPACE),
+  commandHash: createHash('sha256').update(`tokens end ${issuedBefore}`).digest('hex'),
+  correlationId: run,
+  causationId: run,
+});
 
 async function* clientsOf({ log, clients }: BookOfRecord, options: EndOptions): AsyncGenerator<FoundClient> {
   const { client: clientId, workspace, all } = options;
@@ -70,7 +131,10 @@ async function* clientsOf({ log, clients }: BookOfRecord, options: EndOptions): 
     yield { clientId, workspaceId: state.workspaceId };
     return;
   }
-  for await (const { type, data } of wholeLog(log)) {
+  for await (const recorded of eventsToNow(log)) {
+    // Other events are not converted. So an event of a type that this program does not know stops nothing.
+    if (recorded.type !== 'ConsumerClientCreated') continue;
+    const { type, data } = upcast(recorded);
     if (type === 'ConsumerClientCreated' && (all || data.workspaceId === workspace)) yield data;
   }
 }
@@ -95,4 +159,12 @@ function instantIn(value: string): Instant {
   const date = new Date(value);
   if (Number.isNaN(date.getTime())) throw new InvalidArgumentError('An ISO 8601 time is needed.');
   return date.toISOString();
+}
+
+/** Only the ids of real runs (UUIDs) are accepted. A name that is used for two incidents would end nothing in the second. */
+const RUN_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+function runIn(value: string): string {
+  if (!RUN_ID.test(value)) throw new InvalidArgumentError('A run prints its id when it begins.');
+  return value;
 }

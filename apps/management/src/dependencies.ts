@@ -2,29 +2,35 @@ import { CredentialMint, type MasterKeys } from '#credentials';
 import type { BookOfRecord } from '#event-log';
 import type { Clock, Configuration } from '#platform';
 import { ReadModelQueries } from '#read-models';
-import type { LateKeyedBook, LateReadStore } from '#stores';
+import type { PendingKeyedBook, PendingReadStore } from '#stores';
 import type { ManagementTokenVerifier } from '#tokens';
 
-/** What the management API works on; its process opens and closes them. */
+/**
+ * The stores, keys and settings that the management API uses. The process that runs the API opens and closes the
+ * stores.
+ */
 export interface ManagementDependencies {
-  /** Throws `LogUnavailable` until the event log is there: take it at each request. */
+  /** Throws `LogUnavailable` until the event log is open, so read this property anew in each request. */
   readonly book: BookOfRecord;
-  /** Throws `ReadStoreUnavailable` or `LogUnavailable` until both stores are there: take it at each request. */
+  /**
+   * Throws `ReadStoreUnavailable` or `LogUnavailable` until both stores are open, so read this property anew in each
+   * request.
+   */
   readonly readModels: ReadModelQueries;
   readonly masterKeys: MasterKeys;
   readonly mint: CredentialMint;
   readonly tokens: ManagementTokenVerifier;
   readonly clock: Clock;
-  /** Requests that one subject may send in a minute; 0: no limit. */
+  /** Number of requests that one subject (sender of requests) may send per minute; 0 means no limit. */
   readonly requestsPerMinute: number;
 }
 
-/** Injection token of `ManagementDependencies`. */
+/** NestJS injection token of `ManagementDependencies`. */
 export const DEPENDENCIES = Symbol('ManagementDependencies');
 
 export interface ManagementParts {
-  readonly log: LateKeyedBook;
-  readonly readStore: LateReadStore;
+  readonly log: PendingKeyedBook;
+  readonly readStore: PendingReadStore;
   readonly masterKeys: MasterKeys;
   readonly tokens: ManagementTokenVerifier;
   readonly clock: Clock;

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
-import { ConfigurationError, givenMasterKeys, runProcess, systemClock } from '#platform';
-import { lateKeyedBook, lateReadStore } from '#stores';
+import { ConfigurationError, runProcess, systemClock } from '#platform';
+import { givenMasterKeys, pendingKeyedBook, pendingReadStore } from '#stores';
 import { ManagementTokenVerifier } from '#tokens';
 import { managementDependencies } from './dependencies.js';
 import { ManagementModule } from './management.module.js';
@@ -14,8 +14,8 @@ runProcess((configuration, logger) => {
   const masterKeys = givenMasterKeys(configuration);
   const clock = systemClock;
   const context = { configuration, logger, clock };
-  const log = lateKeyedBook(context, masterKeys);
-  const readStore = lateReadStore(context);
+  const log = pendingKeyedBook(context, masterKeys);
+  const readStore = pendingReadStore(context);
   const tokens = new ManagementTokenVerifier(managementIssuer, { now: clock });
   return {
     module: ManagementModule.with(managementDependencies({ log, readStore, masterKeys, tokens, clock, configuration })),

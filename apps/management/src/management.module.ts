@@ -1,38 +1,31 @@
 import { type DynamicModule, Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { ReadinessChecks } from '#platform';
-import { clients, history, subscriptions } from '#read-models';
+import { readModels } from '#read-models';
 import { AssignToSubscriptionHandler } from './clients/assign-to-subscription.js';
 import { ClientsController } from './clients/clients.controller.js';
 import { CreateClientHandler } from './clients/create-client.js';
 import { GetClientHandler } from './clients/get-client.js';
 import { GetHistoryHandler } from './clients/get-history.js';
 import { ListClientsHandler } from './clients/list-clients.js';
-import { RenameClientHandler } from './clients/rename-client.js';
-import { RetireCredentialHandler } from './clients/retire-credential.js';
-import { PreviewRevocationHandler, RevokeClientHandler } from './clients/revoke-client.js';
+import { PreviewRevocationHandler } from './clients/revoke-client.js';
 import { RotateSecretHandler } from './clients/rotate-secret.js';
-import { UnassignFromSubscriptionHandler } from './clients/unassign-from-subscription.js';
 import { CredentialDraftsController } from './credential-drafts/credential-drafts.controller.js';
 import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
+import { AggregateCommandHandler } from './requests/aggregate-command.js';
 import { ManagementGuard } from './requests/management-guard.js';
-import { EndSubscriptionHandler } from './subscriptions/end-subscription.js';
 import { ListSubscriptionsHandler } from './subscriptions/list-subscriptions.js';
 import { RegisterSubscriptionHandler } from './subscriptions/register-subscription.js';
 import { SubscriptionsController } from './subscriptions/subscriptions.controller.js';
 
 const COMMANDS = [
+  AggregateCommandHandler,
   AssignToSubscriptionHandler,
   CreateClientHandler,
-  EndSubscriptionHandler,
   MintDraftHandler,
   RegisterSubscriptionHandler,
-  RenameClientHandler,
-  RetireCredentialHandler,
-  RevokeClientHandler,
   RotateSecretHandler,
-  UnassignFromSubscriptionHandler,
 ];
 
 const QUERIES = [
@@ -43,7 +36,7 @@ const QUERIES = [
   PreviewRevocationHandler,
 ];
 
-/** The management API under `/v1`: commands and queries of portal backends, auditors and operators. */
+/** The management API under `/v1`, for portal backends, auditors and operators. */
 @Module({})
 export class ManagementModule implements OnModuleInit {
   static with(dependencies: ManagementDependencies): DynamicModule {
@@ -60,9 +53,12 @@ export class ManagementModule implements OnModuleInit {
     @Inject(ReadinessChecks) private readonly readiness: ReadinessChecks,
   ) {}
 
-  /** Not ready before this code's version of each read model that it answers from has caught up once. */
+  /**
+   * Adds a readiness check for each read model. The check passes when queries can read a build (copy of the documents)
+   * that this code's version of the read model has made.
+   */
   onModuleInit(): void {
-    for (const projection of [clients, history, subscriptions]) {
+    for (const projection of readModels.toSorted((one, other) => one.name.localeCompare(other.name))) {
       this.readiness.add(`read model ${projection.name}`, async () => {
         await this.dependencies.readModels.served(projection);
       });

@@ -2,13 +2,16 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { referredModels } from './requests/api-documentation.js';
 
-/** `/openapi.json` (OpenAPI 3.1) and a readable page at `/docs`; the document is made when it is first asked for. */
+/**
+ * Serves the API's OpenAPI 3.1 document at `/openapi.json`, and a readable page at `/docs`. The document is built at
+ * the first request.
+ */
 export function serveOpenApi(app: INestApplication): void {
   let document: OpenAPIObject | undefined;
-  SwaggerModule.setup('docs', app, () => (document ??= describe(app)), { jsonDocumentUrl: 'openapi.json' });
+  SwaggerModule.setup('docs', app, () => (document ??= openApiDocument(app)), { jsonDocumentUrl: 'openapi.json' });
 }
 
-const describe = (app: INestApplication): OpenAPIObject =>
+const openApiDocument = (app: INestApplication): OpenAPIObject =>
   SwaggerModule.createDocument(
     app,
     new DocumentBuilder()

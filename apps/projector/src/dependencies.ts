@@ -1,28 +1,31 @@
 import type { BookOfRecord } from '#event-log';
 import type { Clock } from '#platform';
 import type { ReadStore } from '#read-models';
-import type { LateBook, LateReadStore } from '#stores';
+import type { PendingBook, PendingReadStore } from '#stores';
 
 export interface ProjectorStores {
   readonly book: BookOfRecord;
   readonly readStore: ReadStore;
 }
 
-/** What the projector works on; its process opens and closes them. */
+/** The stores and settings that the projector uses. The process that runs the projector opens and closes the stores. */
 export interface ProjectorDependencies {
-  /** Resolves when both stores are there; what it rejects with ends the process. */
+  /** Resolves when both stores are open. If the promise rejects, its error ends the process. */
   readonly opened: () => Promise<ProjectorStores>;
   readonly clock: Clock;
-  /** Whether it takes the work over from whoever has it when it starts: where it is the only projector, as a rule. */
+  /**
+   * Whether the projector takes over the leases of other processes when the projector starts. A lease is the right to
+   * feed a build (a copy of a projection's documents). Use `true` for a process that usually runs alone.
+   */
   readonly seizeLeases: boolean;
 }
 
-/** Injection token of `ProjectorDependencies`. */
+/** NestJS injection token of `ProjectorDependencies`. */
 export const DEPENDENCIES = Symbol('ProjectorDependencies');
 
 export interface ProjectorParts {
-  readonly log: Pick<LateBook, 'opened'>;
-  readonly readStore: LateReadStore;
+  readonly log: Pick<PendingBook, 'opened'>;
+  readonly readStore: PendingReadStore;
   readonly clock: Clock;
   readonly seizeLeases?: boolean;
 }

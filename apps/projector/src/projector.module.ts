@@ -5,36 +5,40 @@ import {
   Module,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { Gauge } from 'prom-client';
-import { type Logger, LOGGER, ReadinessChecks, Registry } from '#platform';
-import { SubscriptionEnds, assignments } from '#process-managers';
+import { Counter, Gauge } from 'prom-client';
+import { Degraded, LOGGER, type Logger, ReadinessChecks, Registry } from '#platform';
 import {
+  allProjections,
+  type FailedWork,
+  type ProcessManager,
+  type ProcessManagerObserver,
+  type ProcessManagerStatus,
+} from '#process-managers';
+import {
+  NotReady,
   type Projection,
   type ProjectionObserver,
   type ProjectorStatus,
   type ReadStore,
-  NotReady,
   ServedProjection,
-  type ServedProjectionOptions,
-  clients,
-  history,
-  subscriptions,
 } from '#read-models';
 import { DEPENDENCIES, type ProjectorDependencies, type ProjectorStores } from './dependencies.js';
 
 interface Follower {
-  readonly projection: { readonly name: string; readonly version: number };
-  readonly served: { run(signal: AbortSignal): Promise<void>; status(): ProjectorStatus | undefined };
+  readonly projection: Projection;
+  readonly served: ServedProjection<unknown>;
+  readonly manager: ProcessManager | undefined;
 }
 
-const PROJECTIONS = [clients, subscriptions, history, assignments];
-
-/** Follows the log: builds the read models and runs the process manager, each at its own pace. */
+/**
+ * Builds the read models, and runs the process managers (code that reacts to events with commands). Each projection
+ * follows the event log at its own pace.
+ */
 @Module({})
 export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly stopping = new AbortController();
   private running: Promise<unknown> = Promise.resolve();
-  /** None until the stores are there. */
+  /** The list is empty until the stores are open. */
   private followers: readonly Follower[] = [];
   private readStore: ReadStore | undefined;
 
@@ -50,11 +54,14 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
   ) {}
 
   onApplicationBootstrap(): void {
-    for (const projection of PROJECTIONS) {
-      this.readiness.add(`projection ${projection.name}`, () => this.requireServed(projection));
+    for (const { projection } of allProjections) {
+      this.readiness.add(`projection ${projection.name}`, () => this.requireServed(projection), {
+        isLogged: true,
+      });
     }
+    this.readiness.add('process managers', () => this.requireManaged());
     this.measure();
-    // What keeps the stores from ever being opened ends the process elsewhere.
+    // If the stores can't be opened, other code ends the process with the error. Therefore the error is ignored here.
     this.dependencies.opened().then(
       (stores) => {
         this.follow(stores);
@@ -72,20 +79,15 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
     const { signal } = this.stopping;
     if (signal.aborted) return;
     const { clock, seizeLeases: seizeLease } = this.dependencies;
-    const ends = new SubscriptionEnds(book, readStore, clock);
-    const follower = <Doc>(projection: Projection<Doc>, react?: ServedProjectionOptions<Doc>['react']): Follower => {
-      const { log, logId } = book;
+    const { log, logId } = book;
+    this.readStore = readStore;
+    this.followers = allProjections.map(({ projection, manager: makeManager }) => {
       const observer = this.observerOf(projection.name);
       const options = { log, logId, store: readStore, projection, now: clock, observer, seizeLease };
-      return { projection, served: new ServedProjection({ ...options, ...(react && { react }) }) };
-    };
-    this.readStore = readStore;
-    this.followers = [
-      follower(clients),
-      follower(subscriptions),
-      follower(history),
-      follower(assignments, (...batch) => ends.react(...batch)),
-    ];
+      const manager = makeManager?.({ book, readStore, clock, observer: this.managerObserver });
+      const served = new ServedProjection({ ...options, ...(manager && { manage: manager.manage }) });
+      return { projection, served, manager };
+    });
     this.running = Promise.all(this.followers.map(({ served }) => served.run(signal)));
   }
 
@@ -103,11 +105,42 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
     };
   }
 
-  /** Red until this code's version of the projection has a build that is served, and when it had to stop. */
-  private async requireServed({ name, version }: Follower['projection']): Promise<void> {
-    const status = this.followers.find(({ projection }) => projection.name === name)?.served.status();
+  private readonly managerObserver: ProcessManagerObserver = {
+    outageBegan: (err) => {
+      this.logger.warn({ err }, 'the process manager waits for a store');
+    },
+    outageEnded: () => {
+      this.logger.info('the process manager goes on');
+    },
+    putAside: ({ ids, error: err }) => {
+      this.logger.warn({ err, ...ids }, 'work of the process manager failed and is tried again');
+    },
+    done: ({ ids, attempts }) => {
+      this.logger.info({ ...ids, attempts }, 'work of the process manager that had failed is done');
+    },
+  };
+
+  /**
+   * Throws until this code's version of the projection has a served build (a copy of its documents that queries read).
+   * Also throws if the projection had to stop, and while it waits for a store.
+   */
+  private async requireServed({ name, version }: Projection): Promise<void> {
+    const served = this.followers.find(({ projection }) => projection.name === name)?.served;
+    if (served?.outage) throw served.outage;
+    const status = served?.status();
     if (status?.state === 'stopped') throw status.error ?? new Error(`${name} stopped`);
     if ((await this.readStore?.served(name, version)) === undefined) throw new NotReady(name);
+  }
+
+  /** Throws while a process manager waits for a store. Throws `Degraded` while work fails again and again. */
+  // eslint-disable-next-line @typescript-eslint/require-await -- the promise must reject with what is thrown here
+  private async requireManaged(): Promise<void> {
+    for (const { manager } of this.followers) {
+      const { outage, lasting = [] } = manager?.status() ?? {};
+      if (outage) throw outage;
+      const [first] = lasting;
+      if (manager && first) throw new Degraded(describe(manager.name, lasting), { cause: first.error });
+    }
   }
 
   private measure(): void {
@@ -119,7 +152,8 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
         labelNames: ['projection'],
         registers: [this.registry],
         collect() {
-          // Another process may have taken the work over.
+          // Without this call, the metrics of this process would keep the last values of a projection that another
+          // process has taken over.
           this.reset();
           for (const { projection, served } of followers()) {
             const status = served.status();
@@ -128,6 +162,33 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
           }
         },
       });
+    const managers = () => this.followers.flatMap(({ manager }) => manager ?? []);
+    const managerGauge = (name: string, help: string, value: (status: ProcessManagerStatus) => number) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: ['manager'],
+        registers: [this.registry],
+        collect() {
+          for (const manager of managers()) this.set({ manager: manager.name }, value(manager.status()));
+        },
+      });
+    managerGauge('process_manager_failing', 'Pieces of work that have failed and are tried again', (s) => s.failing);
+    managerGauge(
+      'process_manager_failing_for_long',
+      'Pieces of work that have failed ten times or more',
+      (s) => s.lasting.length,
+    );
+    new Counter({
+      name: 'process_manager_failed_attempts_total',
+      help: 'Attempts at pieces of work that have failed',
+      labelNames: ['manager'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const manager of managers()) this.inc({ manager: manager.name }, manager.status().failedAttempts);
+      },
+    });
     gauge('projection_lag_seconds', 'Age of the oldest event that the projection lacks, at most', (s) => s.lagSeconds);
     gauge('projection_position', 'Position of the last event that was applied', (s) => Number(s.position ?? 0));
     gauge('projection_at_work', '1 in the process that feeds the build that is served', (s) =>
@@ -136,3 +197,11 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
     gauge('projection_stopped', '1 when the projection had to stop', (s) => (s.state === 'stopped' ? 1 : 0));
   }
 }
+
+const MAX_NAMED = 5;
+
+const describe = (manager: string, failing: readonly FailedWork[]): string => {
+  const named = failing.slice(0, MAX_NAMED).map(({ ids }) => Object.values(ids).join(' of '));
+  const more = failing.length > MAX_NAMED ? ` and ${failing.length - MAX_NAMED} more` : '';
+  return `${manager} fails again and again for ${named.join(', ')}${more}`;
+};

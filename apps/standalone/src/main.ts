@@ -1,6 +1,7 @@
 import 'reflect-metadata';
-import { type Configuration, adminTokenPath, runProcess, systemClock } from '#platform';
-import { lateKeyedBook, lateReadStore } from '#stores';
+import { type Configuration, runProcess, systemClock } from '#platform';
+import { pendingKeyedBook, pendingReadStore } from '#stores';
+import { adminTokenPath } from '#tokens';
 import { authDependencies } from '../../auth/src/dependencies.js';
 import { managementDependencies } from '../../management/src/dependencies.js';
 import { serveOpenApi } from '../../management/src/openapi.js';
@@ -13,8 +14,8 @@ runProcess(async (configuration, logger) => {
   const masterKeys = ownMasterKeys(configuration, logger);
   const tokens = await ownManagementTokens(configuration, masterKeys, clock);
   const context = { configuration, logger, clock };
-  const log = lateKeyedBook(context, masterKeys);
-  const readStore = lateReadStore(context);
+  const log = pendingKeyedBook(context, masterKeys);
+  const readStore = pendingReadStore(context);
   return {
     module: StandaloneModule.with({
       management: managementDependencies({ log, readStore, masterKeys, tokens, clock, configuration }),
@@ -33,7 +34,7 @@ runProcess(async (configuration, logger) => {
   };
 });
 
-/** To stderr: stdout is the log. */
+/** Prints to stderr, because stdout carries the log lines. */
 function welcome(url: string, { dataDir, managementIssuer }: Configuration): void {
   const token = managementIssuer ? `from ${managementIssuer.issuer}` : `in ${adminTokenPath(dataDir)}`;
   console.error(`Consumer Clients is ready

@@ -1,21 +1,22 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { MasterKeys } from '#credentials';
+import { MasterKeys, readableByOthers, secretInFile } from '#credentials';
 import {
   type Clock,
   type Configuration,
   ConfigurationError,
+  gatewaySecretIn,
   type Logger,
-  adminTokenPath,
-  masterKeyPath,
   prepareDataDir,
-  readableByOthers,
-  standaloneGatewaySecret,
-  standaloneMasterKey,
 } from '#platform';
-import { AdminTokenFile, BootstrapIssuer, ManagementTokenVerifier } from '#tokens';
+import { masterKeyPath, standaloneMasterKey } from '#stores';
+import { AdminTokenFile, adminTokenPath, BootstrapIssuer, ManagementTokenVerifier } from '#tokens';
 
-/** The master keys that are given, else the one in `DATA_DIR`, made where it is missing. */
+/**
+ * Returns the configured master keys. If no current master key is configured, the key comes from a file in `DATA_DIR`.
+ * The file is created if it is missing.
+ */
 export function ownMasterKeys(configuration: Configuration, logger: Logger): MasterKeys {
   const { dataDir, masterKey, previousMasterKeys } = configuration;
   prepareDataDir(dataDir);
@@ -24,7 +25,8 @@ export function ownMasterKeys(configuration: Configuration, logger: Logger): Mas
 
 function keyInDataDir(dataDir: string, logger: Logger): Buffer {
   const path = masterKeyPath(dataDir);
-  // A new key would fit nothing that is in the log.
+  // An existing log needs its own master key. A new key could not unwrap the keys in the log and could not verify the
+  // secrets in the log.
   if (!existsSync(path) && existsSync(join(dataDir, 'event-log.db'))) {
     throw new ConfigurationError('MASTER_KEY', `is needed: there is an event log, but no ${path}`);
   }
@@ -33,7 +35,10 @@ function keyInDataDir(dataDir: string, logger: Logger): Buffer {
   return key;
 }
 
-/** The marketplace's issuer where one is set, else the built-in one and the administrator's token. */
+/**
+ * Accepts tokens of the configured management issuer. If no issuer is configured, accepts tokens of the built-in issuer
+ * and the token in the administrator's token file.
+ */
 export async function ownManagementTokens(
   { managementIssuer, dataDir }: Configuration,
   masterKeys: MasterKeys,
@@ -45,6 +50,16 @@ export async function ownManagementTokens(
   return new ManagementTokenVerifier({ bootstrap: new BootstrapIssuer(masterKeys), adminToken }, { now: clock });
 }
 
-/** What gateways send as `X-Gateway-Secret`: given, or made in `DATA_DIR` where it is missing. */
+/**
+ * Returns the secret that `X-Gateway-Secret` must have: the configured secret, or the content of a file in `DATA_DIR`
+ * (32 random bytes in base64url). The file is created if it is missing. Throws `ConfigurationError` if the file holds
+ * no such secret.
+ */
 export const ownGatewaySecret = ({ gateway, dataDir }: Configuration): string =>
-  gateway.secret ?? standaloneGatewaySecret(dataDir);
+  gateway.secret ?? secretInDataDir(join(dataDir, 'gateway.secret'));
+
+const secretInDataDir = (path: string): string =>
+  gatewaySecretIn(
+    secretInFile(path, () => randomBytes(32).toString('base64url')),
+    path,
+  );

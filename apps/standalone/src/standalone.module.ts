@@ -12,7 +12,7 @@ export interface StandaloneDependencies {
   readonly projector: ProjectorDependencies;
 }
 
-/** Management, authentication and projector in one process. */
+/** Runs management, authentication and projector in one process. */
 @Module({})
 export class StandaloneModule {
   static with({ management, auth, projector }: StandaloneDependencies): DynamicModule {

@@ -1,24 +1,25 @@
 import { type AppendExpectedRevision, type Credentials, ErrorType, jsonEvent } from '@eventstore/db-client';
-import { type Appended, type ExpectedRevision, EventTooLarge, RevisionConflict } from '#event-log';
+import { type Appended, EventTooLarge, type ExpectedRevision, RevisionConflict } from '#event-log';
 import type { NewEvent } from '#events';
 import type { Connection } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { inTrouble, typeOf } from './errors.js';
+import { typeOf, unknownAsUnavailable } from './errors.js';
 import { toPosition } from './positions.js';
 
-/** An append that `serialiseAppend` has nothing against. */
+/** An append whose stream, events and size `serialiseAppend` has checked. */
 export interface CheckedAppend {
   readonly stream: string;
   readonly expected: ExpectedRevision;
   readonly newEvents: readonly NewEvent[];
-  /** The sum of all data and metadata, UTF-8. */
+  /** The size of the data and metadata of all events, in bytes of UTF-8. */
   readonly bytes: number;
 }
 
 /**
- * Appends on the leader, by the driver's unary path: the only one whose deadline holds, and whose failures stay its own.
- * An attempt that failed may have been written, so it is sent again exactly as it was, until the deadline. Throws what
- * `EventLog.append` throws.
+ * Appends events on the leader. After a transient error, the append is sent again in exactly the same form until the
+ * deadline, because the failed attempt may have been written. We use the driver's unary call (one call for each
+ * append). Of the driver's calls for appends, only the unary call keeps its deadline and does not fail just because
+ * other calls fail. Throws what `EventLog.append` throws.
  */
 export async function append(
   connection: Connection,
@@ -35,7 +36,8 @@ export async function append(
       const options = { expectedRevision, requiresLeader: true, credentials, deadline: deadline.attemptMs };
       try {
         const { nextExpectedRevision, position } = await client.appendToStream(stream, events, options);
-        // An answer so late is none: its caller has given up, and a seal counts on that.
+        // We refuse a response that comes after the deadline. The caller has given up by then, and the proof in the
+        // comment of `SealCheck` relies on this refusal.
         if (deadline.isOver) throw deadline.exceeded();
         if (!position) throw new Error(`EventStoreDB did not say where it appended to ${stream}`);
         return { revision: nextExpectedRevision, position: toPosition(position) };
@@ -58,7 +60,7 @@ function refusalOf(error: unknown, stream: string, expected: ExpectedRevision, b
     case ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED:
       return new EventTooLarge(stream, bytes);
     default:
-      return inTrouble(error, `append to ${stream}`);
+      return unknownAsUnavailable(error, `append to ${stream}`);
   }
 }
 

@@ -2,14 +2,20 @@ import { type Credentials, EventStoreDBClient } from '@eventstore/db-client';
 
 export interface ConnectionString {
   readonly url: string;
-  /** What every call carries: it is by credentials of its own that an append takes the driver's unary path. */
+  /**
+   * These credentials are sent with every call, because the driver uses its unary append only for calls that name
+   * credentials.
+   */
   readonly credentials: Credentials;
 }
 
-/** For servers without security, which ignore them. */
-const NOBODY: Credentials = { username: 'nobody', password: 'nobody' };
+/** Credentials for servers without security. Such servers ignore credentials. */
+const ANONYMOUS: Credentials = { username: 'nobody', password: 'nobody' };
 
-/** What the driver knows, however it is spelt (`tls_ca_file`). Of another it prints the string, password and all. */
+/**
+ * All options of the driver, in lower case and without `_` and `-`. We reject any other option before the driver sees
+ * the connection string: the driver's error message would contain the whole string, with its password.
+ */
 const OPTIONS = new Set(
   [
     ...['connectionName', 'defaultDeadline', 'discoveryInterval', 'gossipTimeout', 'keepAliveInterval'],
@@ -20,13 +26,17 @@ const OPTIONS = new Set(
 const spelling = (name: string): string => name.trim().toLowerCase().replaceAll(/[_-]/g, '');
 
 const PARTS = /^esdb(?:\+discover)?:\/\/(?:(.*)@)?[^@?]*?(?:\?(.*))?$/s;
-/** User and password, each percent-encoded: the driver would end them at any of what they must not hold. */
+/**
+ * User and password. Both must be percent-encoded: the driver cuts a user or a password off at any of the characters
+ * that are excluded here.
+ */
 const USER_INFO = /^([^:@/?#]+):([^:@/?#]+)$/;
 
 /**
- * Reads an `esdb://` or `esdb+discover://` connection string. Throws `TypeError`, which shows nothing of it but an
- * option's name, since it may hold a password: when it is none, when an option has no effect, and when it asks for TLS
- * without a user and password. Throws the driver's `Error` for a certificate that can't be read.
+ * Parses an `esdb://` or `esdb+discover://` connection string. Throws `TypeError` if the string is malformed, if an
+ * option has no effect, or if the string asks for TLS without a user and password. The string may hold a password, so
+ * the error message shows only the name of the bad option. Throws the driver's `Error` for a certificate file that
+ * can't be read.
  */
 export function parseConnectionString(text: string): ConnectionString {
   const url = text.trim();
@@ -51,10 +61,10 @@ export function parseConnectionString(text: string): ConnectionString {
   if (!/(^|&)tls=false(&|$)/i.test(query)) {
     throw new TypeError('EventStoreDB needs a user and a password in its connection string, or tls=false');
   }
-  return { url, credentials: NOBODY };
+  return { url, credentials: ANONYMOUS };
 }
 
-/** What the driver has against it. */
+/** Returns the error for a connection string that the driver rejects; `undefined` if the driver accepts the string. */
 function objectionTo(url: string): Error | undefined {
   try {
     EventStoreDBClient.connectionString(url);
@@ -65,7 +75,7 @@ function objectionTo(url: string): Error | undefined {
   }
 }
 
-/** The same with other options; they come last, and so win over those that it has. */
+/** Adds options to the connection string. An added option overrides an option of the same name in the string. */
 export const withOptions = (url: string, options: Readonly<Record<string, string | number | boolean>>): string =>
   Object.entries(options).reduce(
     (string, [name, value]) => `${string}${string.includes('?') ? '&' : '?'}${name}=${value}`,

@@ -1,37 +1,44 @@
 import type { EventStoreDBClient } from '@eventstore/db-client';
 import { LogUnavailable } from '#event-log';
 import { Deadline } from './deadline.js';
-import { mayPass, translated } from './errors.js';
-import { Slots } from './slots.js';
+import { asPortError, isTransient } from './errors.js';
+import { Semaphore } from './semaphore.js';
 
-/** The server takes 100 calls at a time on a connection; those above wait for ever, without a word. */
+/**
+ * The server handles 100 calls at a time on one connection. Any further call would wait forever, without an error. So
+ * we stay below 100.
+ */
 const MAX_CALLS = 90;
-/** Milliseconds to find the leader and connect to it. */
+/** Milliseconds within which the driver must find the leader and connect to the leader. */
 const OPEN_MS = 5_000;
 
-/** What is used of a gRPC channel. Its states: idle 0, connecting 1, ready 2, then those of one that failed. */
+/**
+ * The part of a gRPC channel that we use. States: 0 is idle, 1 is connecting, 2 is ready; all higher states are
+ * failures.
+ */
 interface Channel {
   getTarget(): string;
   getConnectivityState(connect: boolean): number;
-  /** Calls back once, when the state is another one. */
+  /** Calls `callback` once, as soon as the channel's state is no longer `state`. */
   watchConnectivityState(state: number, deadline: number, callback: () => void): void;
   close(): void;
 }
 
 const READY = 2;
 
-/** The driver says nothing when it reconnects; its channel does. */
-// eslint-disable-next-line @typescript-eslint/dot-notation -- It is protected.
+/** The driver reconnects without telling us. Only its gRPC channel shows that a connection was lost. */
+// eslint-disable-next-line @typescript-eslint/dot-notation -- the method is protected
 const channelOf = (client: EventStoreDBClient): Promise<Channel> => client['getChannel']();
 
 /**
- * One client of the driver on one unbroken connection. Once anything fails on it, or its connection breaks, it takes no
- * further call: left to itself the driver would go on elsewhere, and no one would know what was said to whom.
+ * One client of the driver on one unbroken connection. After a failure, or when the connection breaks, a link is given
+ * up and gets no new calls. Otherwise the driver would silently connect to another node, and the link's fences (writes
+ * that prove that the connection reaches the current leader) would prove nothing about that node.
  */
 export class Link {
   private calls = 0;
   private readonly lostController = new AbortController();
-  /** Aborts when the link is given up. */
+  /** This signal aborts when the link is given up. */
   readonly lost = this.lostController.signal;
 
   private constructor(
@@ -43,7 +50,7 @@ export class Link {
     });
   }
 
-  /** Throws `LogUnavailable`. */
+  /** Opens a link to the leader. Throws `LogUnavailable`. */
   static async open(client: EventStoreDBClient): Promise<Link> {
     const channel = channelOf(client);
     try {
@@ -55,7 +62,7 @@ export class Link {
       );
     } catch (error) {
       channel.then(close, () => undefined);
-      throw translated(error);
+      throw asPortError(error);
     }
   }
 
@@ -68,7 +75,7 @@ export class Link {
     this.closeWhenUnused();
   }
 
-  /** Calls that are under way go on; the connection is closed after the last of them. */
+  /** Gives the link up. Calls that have begun may finish. The connection is closed after the last of these calls. */
   giveUp(): void {
     if (this.lost.aborted) return;
     this.lostController.abort(new LogUnavailable('The connection to EventStoreDB was lost'));
@@ -98,20 +105,27 @@ const untilReady = (channel: Channel): Promise<void> =>
     look();
   });
 
-/** The way of one kind of calls to the server: a bounded number at a time, on one link, which is replaced when lost. */
+/**
+ * Sends all calls of one kind (such as appends) to the server, at most `MAX_CALLS` at a time. All calls use the same
+ * link (a client on one unbroken connection). A lost link is replaced at the next call.
+ */
 export class Connection {
-  private readonly slots = new Slots(MAX_CALLS);
+  private readonly permits = new Semaphore(MAX_CALLS);
   private opening: Promise<Link> | undefined;
   private link: Link | undefined;
   private isClosed = false;
-  /** Links that were lost, each at the moment that it was noticed. */
+  /**
+   * Number of links (clients on one unbroken connection) that were lost so far. A loss counts from the moment when we
+   * notice the loss.
+   */
   losses = 0;
 
   constructor(private readonly createClient: () => EventStoreDBClient) {}
 
   /**
-   * `call` must keep the deadline. A failure that may pass loses the link. `isUrgent`: before those who wait. Throws what
-   * `call` throws, `LogUnavailable`.
+   * Runs a call on the link (a client on one unbroken connection). The call MUST end by the deadline. After a transient
+   * error the link is given up, and a later call opens a new link. A call with `isUrgent` is served before all other
+   * waiting calls. Throws what `call` throws, and `LogUnavailable`.
    */
   async use<T>(deadline: Deadline, call: (link: Link) => Promise<T>, options?: { isUrgent: boolean }): Promise<T> {
     const lease = await this.lease(deadline, options);
@@ -119,18 +133,21 @@ export class Connection {
     try {
       return await call(lease.link);
     } catch (error) {
-      // That a caller had little time says nothing about the link.
-      if (mayPass(error) && !(isShort && deadline.isOver)) lease.link.giveUp();
+      // If the caller had little time left, a call that ran out of time does not show that the connection is bad.
+      if (isTransient(error) && !(isShort && deadline.isOver)) lease.link.giveUp();
       throw error;
     } finally {
       lease.release();
     }
   }
 
-  /** A place on the link, for as long as the caller likes. Throws `LogUnavailable`. */
+  /**
+   * Returns the link (a client on one unbroken connection), with the permission to make one call on the link. The
+   * caller MUST call `release` after the call. Throws `LogUnavailable`.
+   */
   async lease(deadline: Deadline, options?: { isUrgent: boolean }): Promise<{ readonly link: Link; release(): void }> {
     if (this.isClosed) throw new LogUnavailable('The event log is closed');
-    await this.slots.take(deadline, options);
+    await this.permits.acquire(deadline, options);
     try {
       const link = this.current ?? (await deadline.race(this.open()));
       link.begin();
@@ -138,11 +155,11 @@ export class Connection {
         link,
         release: () => {
           link.end();
-          this.slots.release();
+          this.permits.release();
         },
       };
     } catch (error) {
-      this.slots.release();
+      this.permits.release();
       throw error;
     }
   }

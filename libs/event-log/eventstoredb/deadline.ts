@@ -1,17 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { LogUnavailable } from '#event-log';
-import { mayPass, translated } from './errors.js';
+import { asPortError, isTransient } from './errors.js';
 
-/** What one attempt may take before its connection is given up, however long its caller would wait, in milliseconds. */
+/**
+ * Milliseconds that one attempt of a call may take. After this time the attempt's connection is given up, even if the
+ * caller would wait longer.
+ */
 export const ATTEMPT_MS = 3_000;
 
-/** By so much gRPC's deadlines, which go by the calendar clock, and Node's timers may be early. */
+/** Node's timers, and gRPC's deadlines (which use the wall clock), may fire this many milliseconds too early. */
 const TIMER_TOLERANCE_MS = 5;
 
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 500;
 
-/** The moment at which a caller gives up, by the monotonic clock. */
+/** The moment at which a caller gives up, measured with the monotonic clock. */
 export class Deadline {
   private readonly at: number;
 
@@ -23,7 +26,7 @@ export class Deadline {
     return Math.max(0, this.at - performance.now());
   }
 
-  /** What one attempt of the call may take, in whole milliseconds. */
+  /** The time that the next attempt of the call may take, in whole milliseconds. */
   get attemptMs(): number {
     return Math.max(1, Math.ceil(Math.min(ATTEMPT_MS, this.remainingMs)));
   }
@@ -32,12 +35,12 @@ export class Deadline {
     return this.remainingMs < TIMER_TOLERANCE_MS;
   }
 
-  /** Less is left than an attempt may take. */
+  /** Whether the caller has less time left than an attempt may take. */
   get isShort(): boolean {
     return this.remainingMs < ATTEMPT_MS - TIMER_TOLERANCE_MS;
   }
 
-  /** Settles as the promise does, or with `LogUnavailable` at the deadline. */
+  /** Settles when the promise settles, with the same result. At the deadline, rejects with `LogUnavailable`. */
   async race<T>(promise: Promise<T>): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const over = new Promise<never>((_, reject) => {
@@ -53,15 +56,15 @@ export class Deadline {
   }
 
   /**
-   * Repeats an attempt that failed in a way that may pass, until the deadline or until `closing`. Throws
-   * `LogUnavailable`, and what the attempt throws that won't pass.
+   * Repeats an attempt that failed with a transient error, until the deadline or until `closing` aborts. Throws
+   * `LogUnavailable`. Throws any error that is not transient at once.
    */
   async retry<T>(attempt: () => Promise<T>, closing?: AbortSignal): Promise<T> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
       try {
         return await attempt();
       } catch (error) {
-        if (!mayPass(error) || closing?.aborted === true || this.remainingMs <= pauseMs) throw translated(error);
+        if (!isTransient(error) || closing?.aborted === true || this.remainingMs <= pauseMs) throw asPortError(error);
       }
       await delay(pauseMs, undefined, closing && { signal: closing }).catch(() => undefined);
     }

@@ -1,11 +1,14 @@
 import { ErrorType } from '@eventstore/db-client';
 import { LogUnavailable } from '#event-log';
-import { inTrouble, isNoPlaceInLog, isTooSlow, mayPass, translated } from './errors.js';
+import { asPortError, isNoPlaceInLog, isTooSlow, isTransient, unknownAsUnavailable } from './errors.js';
 
 const failure = (message: string, fields: { type?: unknown; code?: number } = {}) =>
   Object.assign(new Error(message), fields);
 
-/** As they were seen, or are the driver's to throw. */
+/**
+ * Errors that may go away by themselves. The driver was seen to throw them, or can throw them according to its source
+ * code.
+ */
 const PASSING = {
   'a killed server': failure('read ECONNRESET', { type: ErrorType.UNAVAILABLE, code: 14 }),
   'a server that is down, by a plain error': failure('14 UNAVAILABLE: No connection established', { code: 14 }),
@@ -29,26 +32,26 @@ const FINAL = {
 
 describe('an error of the driver', () => {
   it.each(Object.entries(PASSING))('may pass: %s', (_, error) => {
-    expect(mayPass(error)).toBe(true);
-    expect(translated(error)).toBeInstanceOf(LogUnavailable);
-    expect(translated(error).cause).toBe(error);
+    expect(isTransient(error)).toBe(true);
+    expect(asPortError(error)).toBeInstanceOf(LogUnavailable);
+    expect(asPortError(error).cause).toBe(error);
   });
 
   it.each(Object.entries(FINAL))('will not pass: %s', (_, error) => {
-    expect(mayPass(error)).toBe(false);
-    expect(translated(error)).not.toBeInstanceOf(LogUnavailable);
+    expect(isTransient(error)).toBe(false);
+    expect(asPortError(error)).not.toBeInstanceOf(LogUnavailable);
   });
 
-  it('without a reason is the server’s trouble, but for a place that is not there', () => {
+  it('without a reason means that the server is unavailable, unless a position does not exist', () => {
     const handler = failure('Exception was thrown by handler.', { type: ErrorType.UNKNOWN, code: 2 });
-    expect(inTrouble(handler, 'read')).toBeInstanceOf(LogUnavailable);
+    expect(unknownAsUnavailable(handler, 'read')).toBeInstanceOf(LogUnavailable);
     const place = failure('Unexpected ReadAllResult: Error', { type: ErrorType.UNKNOWN, code: 2 });
-    expect(inTrouble(place, 'read')).toBe(place);
+    expect(unknownAsUnavailable(place, 'read')).toBe(place);
     expect(isNoPlaceInLog(place)).toBe(true);
-    expect(inTrouble(FINAL['who may not'], 'read')).toBe(FINAL['who may not']);
+    expect(unknownAsUnavailable(FINAL['who may not'], 'read')).toBe(FINAL['who may not']);
   });
 
-  it('tells the cut of a slow consumer from a broken connection', () => {
+  it('shows whether a slow consumer was cut off or the connection broke', () => {
     expect(Object.entries(PASSING).flatMap(([what, error]) => (isTooSlow(error) ? [what] : []))).toEqual([
       'a subscription that was cut off',
     ]);

@@ -1,75 +1,103 @@
 import { type Credentials, jsonEvent } from '@eventstore/db-client';
 import { LRUCache } from 'lru-cache';
+import { LONG_AGO, type Moment, momentNow, msSince } from '#event-log';
 import type { Connection, Link } from './connection.js';
 import { ATTEMPT_MS, Deadline } from './deadline.js';
-import { inTrouble } from './errors.js';
+import { unknownAsUnavailable } from './errors.js';
 import { readEach } from './reads.js';
 
-/** An append that a quorum acknowledged: when it began, in milliseconds of the monotonic clock, its link led to the leader. */
+/**
+ * A fence is an append that a quorum of the servers has acknowledged. The fence proves that `link` led to the leader at
+ * `beganAt`.
+ */
 export interface Fence {
   readonly link: Link;
-  readonly beganAt: number;
+  readonly beganAt: Moment;
 }
 
 export interface FencesOptions {
-  /** The connection of the strong reads: a fence says nothing about any other. */
+  /**
+   * The connection that carries the strong reads (reads that are never outdated). A fence proves nothing about any
+   * other connection.
+   */
   readonly connection: Connection;
   readonly credentials: Credentials;
-  /** Name of the process: the fences are appended to `fence-<process>`. */
+  /** The name of this process. The fences of this process are appended to stream `fence-<processName>`. */
   readonly processName: string;
-  /** Milliseconds; 0: only a fence counts that began after its caller arrived. */
+  /**
+   * How long a fence counts after it began, in ms. If the value is 0, a fence counts only for callers who arrived
+   * before the fence began.
+   */
   readonly maxAgeMs: number;
-  /** The wall clock, in milliseconds since 1970. */
+  /** Returns the time of the wall clock, in milliseconds since 1970. */
   readonly wallClock: () => number;
 }
 
-/** Clocks drift slowly. */
+/**
+ * Milliseconds between two comparisons of the clocks. Clocks drift slowly, so a comparison every few seconds is enough.
+ */
 const COMPARE_CLOCKS_EVERY_MS = 5_000;
 
 /**
- * Proof that the strong reads' link leads to the leader. A leader that was paused and replaced goes on answering reads
- * from its old state until it learns better, but can't have an append acknowledged. One fence at a time is under way,
- * for all who wait.
+ * Strong reads (reads that are never outdated) use one link: a client on one unbroken connection. This class proves
+ * that the link leads to the leader.
+ *
+ * 1. A leader that is paused is replaced by a new leader. When the old leader resumes, it returns outdated events to
+ *    readers until it notices the new leader. But no quorum acknowledges appends to the old leader.
+ * 2. So this process appends a small event, a fence, on the link that carries its strong reads. The acknowledgement
+ *    proves that the link led to the leader when the append began.
+ * 3. A strong read counts in two cases. In the first case, a fence on the same link began after the read's caller
+ *    arrived. In the second case, a fence on the same link began less than `maxAgeMs` ago: the servers need longer than
+ *    `maxAgeMs` to elect a new leader.
+ * 4. Only one fence is appended at a time. All waiting callers share this fence.
+ * 5. Subscriptions with the option `marked` receive the fences, too. For such a subscription, a fence is a marker: once
+ *    the fence has arrived, the subscription has received all events that were acknowledged before the fence began.
  */
 export class Fences {
   private latest: Fence | undefined;
   private appending: Promise<void> | undefined;
   private keepsOne = false;
-  /** By event id, also of those whose answer is not there yet. */
-  private readonly begun = new LRUCache<string, number>({ max: 64 });
+  /** When each fence began, by the fence's event id. A fence is recorded here even before the fence is acknowledged. */
+  private readonly begun = new LRUCache<string, Moment>({ max: 64 });
   readonly stream: string;
-  /** By how many milliseconds the wall clock and the leader's were apart at least when they were last compared. */
+  /** The minimum difference between the wall clock and the leader's clock, in ms, according to the last comparison. */
   clockSkewMs = 0;
-  private clocksComparedAt = -Infinity;
+  private clocksComparedAt = LONG_AGO;
 
   constructor(private readonly options: FencesOptions) {
     this.stream = `fence-${options.processName}`;
   }
 
-  /** One that counts for a caller who arrived then. Throws `LogUnavailable`, and what the driver throws. */
-  async before(arrivedAt: number, deadline: Deadline): Promise<Fence> {
+  /**
+   * Returns a fence that counts for a caller who arrived at `arrivedAt`. Appends a new fence if necessary. Throws
+   * `LogUnavailable`, and the errors of the driver.
+   */
+  async fenceFor(arrivedAt: number, deadline: Deadline): Promise<Fence> {
     while (!this.latest || !this.counts(this.latest, arrivedAt)) await this.appended(deadline);
     return this.latest;
   }
 
-  /** Appends one that begins after the call, whatever there is. Throws `LogUnavailable`, and what the driver throws. */
+  /** Appends a fence that begins after this call. Throws `LogUnavailable`, and the errors of the driver. */
   async mark(deadline: Deadline): Promise<void> {
     const arrivedAt = performance.now();
-    while (!this.latest || this.latest.beganAt < arrivedAt) await this.appended(deadline);
+    while (!this.latest || this.latest.beganAt.monotonic < arrivedAt) await this.appended(deadline);
   }
 
-  /** When the fence with this event id began: what was acknowledged before comes before it in the log. */
-  beganAt(eventId: string): number | undefined {
+  /**
+   * Returns the moment at which the fence with this event id began, or `undefined` if this process does not know the
+   * fence. Every event that was acknowledged before that moment has a smaller position in the log than the fence.
+   */
+  beganAt(eventId: string): Moment | undefined {
     return this.begun.get(eventId);
   }
 
   /**
-   * Whether it counts now, for a caller who arrived then: on the same, unbroken link, and either begun after the caller
-   * arrived, or so lately that no other leader can have been elected.
+   * Whether the fence counts now for a caller who arrived at `arrivedAt`, in ms of the monotonic clock (step 3 in the
+   * comment of `Fences`).
    */
   counts({ link, beganAt }: Fence, arrivedAt: number): boolean {
     if (link.lost.aborted) return false;
-    return beganAt >= arrivedAt || performance.now() - beganAt < this.options.maxAgeMs;
+    return beganAt.monotonic >= arrivedAt || msSince(beganAt) < this.options.maxAgeMs;
   }
 
   private appended(deadline: Deadline): Promise<void> {
@@ -91,7 +119,7 @@ export class Fences {
           );
           this.keepsOne = true;
         }
-        const beganAt = performance.now();
+        const beganAt = momentNow();
         const sentAt = wallClock();
         const event = jsonEvent({ type: 'Fence', data: {} });
         this.begun.set(event.id, beganAt);
@@ -99,22 +127,26 @@ export class Fences {
         await this.compareClocks(link, event.id, sentAt, wallClock());
         return { link, beganAt };
       } catch (error) {
-        link.giveUp(); // Whatever it was: what can't be fenced is not read from.
-        throw inTrouble(error, `append to ${this.stream}`);
+        link.giveUp(); // A link on which a fence has failed, for whatever reason, is not used for reads.
+        throw unknownAsUnavailable(error, `append to ${this.stream}`);
       }
     };
-    // The reads that wait for a place wait for it, too.
+    // The fence is urgent: all strong reads that wait for a permit also wait for this fence.
     this.latest = await connection.use(deadline, fence, { isUrgent: true });
   }
 
-  /** The leader wrote the fence between these two moments: what is outside of them the clocks are apart. */
+  /**
+   * Compares the wall clock with the leader's clock. The leader dated the fence after `sentAt` and before `answeredAt`.
+   * If the fence's date is not between these two times, the clocks differ at least by the distance between the date and
+   * the nearer of the two times.
+   */
   private async compareClocks(link: Link, eventId: string, sentAt: number, answeredAt: number): Promise<void> {
-    if (performance.now() - this.clocksComparedAt < COMPARE_CLOCKS_EVERY_MS) return;
+    if (msSince(this.clocksComparedAt) < COMPARE_CLOCKS_EVERY_MS) return;
     const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
     await readEach(link.client.readStream(this.stream, last), new Deadline(ATTEMPT_MS), ({ id, created }) => {
       if (id === eventId) this.clockSkewMs = Math.max(0, sentAt - created.getTime(), created.getTime() - answeredAt);
       return true;
     });
-    this.clocksComparedAt = performance.now();
+    this.clocksComparedAt = momentNow();
   }
 }

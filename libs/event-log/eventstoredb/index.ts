@@ -6,13 +6,13 @@ import {
   type CallOptions,
   type EventLog,
   type ExpectedRevision,
+  LOG_STREAM,
   type LogBatch,
   type LogReadOptions,
-  type StreamReadOptions,
-  type SubscribeOptions,
-  LOG_STREAM,
   LogUnavailable,
   serialiseAppend,
+  type StreamReadOptions,
+  type SubscribeOptions,
 } from '#event-log';
 import type { NewEvent, Position, RecordedEvent } from '#events';
 import { append } from './appends.js';
@@ -21,37 +21,46 @@ import { parseConnectionString, withOptions } from './connection-string.js';
 import { Deadline } from './deadline.js';
 import { readEnd, readLog, readStream } from './reads.js';
 import { MAX_SEAL_AGE_MS, SealCheck } from './seal-check.js';
+import { EventStoreDbSnapshots } from './snapshots.js';
 import { StrongReads } from './strong-reads.js';
 import { follow } from './subscription.js';
 
-/** What a connection is for: each kind of calls has its own, so that none waits behind another's. */
+/** The kinds of calls. Each kind has its own connection, so that no call waits behind calls of another kind. */
 export type ConnectionPurpose = 'appends' | 'strong reads' | 'reads' | 'subscriptions';
 
-/** Makes a client of the driver, with a connection of its own; called again whenever one is replaced. */
+/**
+ * Creates a client of the driver with its own connection. The factory is called again whenever a lost connection is
+ * replaced.
+ */
 export type ClientFactory = (purpose: ConnectionPurpose) => EventStoreDBClient;
 
 interface CommonOptions {
-  /** Milliseconds a call may take where it doesn't say (default 10,000). */
+  /** The deadline of calls that don't name a deadline, in milliseconds (default 10,000). */
   readonly deadlineMs?: number;
   /**
-   * Milliseconds for which an append that a quorum acknowledged proves that strong reads come from the leader (default
-   * 2000: half of what the servers need at least to elect another). 0: each strong read waits for one of its own.
+   * How long a fence counts, in milliseconds. A fence is a write that proves that the connection reaches the current
+   * leader; see `Fences`. The default is 2000, half of the shortest time in which the servers can elect another leader.
+   * If the value is 0, each strong read (a read that is never outdated) waits for a fence that begins after the read's
+   * call.
    */
   readonly fenceMaxAgeMs?: number;
-  /** Name of this process, unique among those that use the server (default: a UUID). */
+  /** The name of this process, unique among all processes that use the server (default: a UUID). */
   readonly processName?: string;
-  /** In milliseconds since 1970 (default: the system's). */
+  /** Returns the time in milliseconds since 1970 (default: the system's clock). */
   readonly wallClock?: () => number;
 }
 
 export interface EventStoreDbLogOptions extends CommonOptions {
-  /** `esdb://…`; name every node of a cluster, or use `esdb+discover://…`. Without TLS: `?tls=false`. */
+  /**
+   * The connection string: `esdb://…` with the names of all nodes of the cluster, or `esdb+discover://…`. For a server
+   * without TLS, the string ends with `?tls=false`.
+   */
   readonly url: string;
 }
 
 /**
- * The event log on EventStoreDB or KurrentDB, 23.10 or newer. Connects at the first call, and again whenever the
- * connection is lost. Throws `TypeError` for what is no connection string.
+ * Opens the event log on EventStoreDB or KurrentDB, version 23.10 or newer. The log connects at the first call, and
+ * again after each loss of the connection. Throws `TypeError` for a bad connection string.
  */
 export function openEventStoreDbLog({ url: given, ...options }: EventStoreDbLogOptions): EventLog {
   const { url, credentials } = parseConnectionString(given);
@@ -60,14 +69,18 @@ export function openEventStoreDbLog({ url: given, ...options }: EventStoreDbLogO
 
 let clients = 0;
 
-/** Clients with the same options would share a connection: so each has another keep-alive interval. */
+/**
+ * Creates a client with its own connection. The driver makes clients with equal options share a connection, so each
+ * client gets a different keep-alive interval.
+ */
 const createClient = (url: string): EventStoreDBClient =>
   EventStoreDBClient.connectionString(
     withOptions(url, {
       nodePreference: 'leader',
       throwOnAppendFailure: true,
       gossipTimeout: 2,
-      // By this a subscription learns that its server says nothing any more: 13 s after it froze, where others lead by then.
+      // With these two intervals, a subscription notices after 13 s that its server is frozen. By then another server
+      // is the leader.
       keepAliveInterval: 10_000 + (clients++ % 1_000),
       keepAliveTimeout: 3_000,
     }),
@@ -81,9 +94,10 @@ export interface EventStoreDbClients extends CommonOptions {
 const DEFAULT_DEADLINE_MS = 10_000;
 const DEFAULT_FENCE_MAX_AGE_MS = 2_000;
 
-/** The event log on clients that the caller makes. */
+/** The event log on EventStoreDB. The caller passes a function that creates the driver's clients. */
 export class EventStoreDbLog implements EventLog {
   readonly sealHoldsAfterMs: number;
+  readonly snapshots: EventStoreDbSnapshots;
   private readonly appends: Connection;
   private readonly reads: Connection;
   private readonly subscriptions: Connection;
@@ -99,7 +113,8 @@ export class EventStoreDbLog implements EventLog {
   constructor(options: EventStoreDbClients) {
     const { createClient, credentials, deadlineMs = DEFAULT_DEADLINE_MS } = options;
     const { processName = randomUUID(), fenceMaxAgeMs = DEFAULT_FENCE_MAX_AGE_MS } = options;
-    setMaxListeners(0, this.closing.signal); // One for each call that waits.
+    // Every waiting call adds a listener to this signal. The 0 turns off Node's warning about many listeners.
+    setMaxListeners(0, this.closing.signal);
     const connectionFor = (purpose: ConnectionPurpose) => new Connection(() => createClient(purpose));
     this.appends = connectionFor('appends');
     this.reads = connectionFor('reads');
@@ -110,6 +125,13 @@ export class EventStoreDbLog implements EventLog {
     this.strongReads = new StrongReads(fences, deadlineMs);
     this.credentials = credentials;
     this.deadlineMs = deadlineMs;
+    this.snapshots = new EventStoreDbSnapshots({
+      // A new process has this connection already when it reads its first snapshot.
+      reads: this.strongConnection,
+      appends: this.appends,
+      credentials,
+      accept: (call) => this.accept(call),
+    });
     this.sealHoldsAfterMs = MAX_SEAL_AGE_MS + Math.max(deadlineMs, DEFAULT_DEADLINE_MS);
     const lastOfLogStream = { direction: 'backwards', limit: 1 } as const;
     this.sealCheck = new SealCheck(
@@ -118,9 +140,12 @@ export class EventStoreDbLog implements EventLog {
     );
   }
 
-  get interruptions(): number {
+  get connectionEpoch(): number {
     return this.strongConnection.losses;
   }
+
+  /** The value is always 0: the clock is compared with the leader's clock (`clockSkewMs`). */
+  readonly clockBehindMs = 0;
 
   get clockSkewMs(): number {
     return this.strongReads.fences.clockSkewMs;
@@ -175,7 +200,10 @@ export class EventStoreDbLog implements EventLog {
     return follow(this.subscriptions, options, { fences, deadlineMs: this.deadlineMs, closing: this.closing.signal });
   }
 
-  /** A fence, that comes back through the subscriptions that ask for it. */
+  /**
+   * Appends a fence (a write that proves that the connection reaches the current leader). The `marked` subscriptions
+   * receive the fence as their marker.
+   */
   async mark(): Promise<void> {
     const deadline = this.accept();
     await deadline.retry(() => this.strongReads.fences.mark(deadline), this.closing.signal);

@@ -1,18 +1,24 @@
 import type { Position as LogPosition } from '@eventstore/db-client';
 import type { Position } from '#events';
 
-/** Digits of the server's largest position, 2^64 - 1: positions are ordered as strings. */
+/**
+ * Number of digits of the server's largest position, 2^64 - 1. Positions are compared as strings, so all positions are
+ * padded to this length.
+ */
 const DIGITS = 20;
-/** The largest that the server takes. */
-const PAST_ALL = 2n ** 63n - 1n;
+/** The largest position at which the server lets a read begin. */
+const LARGEST = 2n ** 63n - 1n;
 
-/** Commit and prepare position of an event are the same (its log has no transactions any more). */
+/**
+ * Makes a `Position` from the server's commit position. An event's prepare position is always equal to its commit
+ * position, since the server no longer has transactions.
+ */
 export const toPosition = ({ commit }: LogPosition): Position => commit.toString().padStart(DIGITS, '0');
 
-/** Throws `TypeError` for what is no position of this adapter. */
+/** Parses a position. Throws `TypeError` if `toPosition` can't have made the position. */
 export function fromPosition(position: Position): LogPosition {
   if (!/^\d{20}$/.test(position)) throw new TypeError(`Not a position of this log: ${position}`);
   const commit = BigInt(position);
-  const within = commit > PAST_ALL ? PAST_ALL : commit;
-  return { commit: within, prepare: within };
+  const accepted = commit > LARGEST ? LARGEST : commit;
+  return { commit: accepted, prepare: accepted };
 }

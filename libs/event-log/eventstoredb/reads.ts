@@ -6,17 +6,18 @@ import type {
   ResolvedEvent,
   StreamingRead,
 } from '@eventstore/db-client';
-import { type LogReadOptions, type StreamReadOptions, isOurStream } from '#event-log';
+import { isOurStream, type LogReadOptions, type StreamReadOptions } from '#event-log';
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from '#events';
 import type { Link } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { inTrouble, isMissingStream, isNoPlaceInLog } from './errors.js';
+import { isMissingStream, isNoPlaceInLog, unknownAsUnavailable } from './errors.js';
 import { fromPosition, toPosition } from './positions.js';
 
 const DEFAULT_READ_LIMIT = 500;
 
 /**
- * Reads a stream on the leader. A missing one is empty. Throws `LogUnavailable`, and what the driver throws.
+ * Reads a stream on the leader. Returns `[]` if the stream does not exist. Throws `LogUnavailable`, and the errors of
+ * the driver.
  */
 export async function readStream(
   link: Link,
@@ -40,22 +41,25 @@ export async function readStream(
 }
 
 /**
- * Our events of the whole log, in the port's terms: the server's reads are inclusive forwards, and begin only where an
- * event is; from any other place the log is read from its end. Throws `LogUnavailable`, and what the driver throws.
+ * Reads the events of our streams from the whole log, as `EventLog.readAll` requires. The server's reads differ from
+ * this in two ways. First, a forwards read of the server includes the event at `after`, so we drop this event. Second,
+ * a read of the server can begin only at the position of an event. If no event is at `after`, we read from the log's
+ * start (backwards: from its end) and drop the events before (backwards: after) `after`. Throws `LogUnavailable`, and
+ * the errors of the driver.
  */
 export async function readLog(
   link: Link,
   { after, direction = 'forwards', limit = DEFAULT_READ_LIMIT }: LogReadOptions,
   deadline: Deadline,
 ): Promise<RecordedEvent[]> {
-  const isBehind = (event: RecordedEvent) =>
+  const isAfter = (event: RecordedEvent) =>
     after === undefined || (direction === 'forwards' ? event.position > after : event.position < after);
   const readFrom = async (fromPosition: ReadPosition) => {
     const events: RecordedEvent[] = [];
     await readEach(link.client.readAll({ direction, fromPosition, requiresLeader: true }), deadline, (found) => {
-      if (isOurStream(found.streamId)) {
+      if (isOurEvent(found)) {
         const event = toRecordedEvent(found);
-        if (isBehind(event)) events.push(event);
+        if (isAfter(event)) events.push(event);
       }
       return events.length < limit;
     });
@@ -71,19 +75,25 @@ export async function readLog(
   }
 }
 
-/** Our event at this very position, on the leader. Throws `LogUnavailable`, and what the driver throws. */
+/**
+ * Reads the event at exactly this position, on the leader. Returns `[]` if no event of our streams is there. Throws
+ * `LogUnavailable`, and the errors of the driver.
+ */
 export async function readEventAt(link: Link, position: Position, deadline: Deadline): Promise<RecordedEvent[]> {
   const at = fromPosition(position);
   try {
     const found = await firstOf(link, { direction: 'forwards', fromPosition: at }, deadline);
-    return found?.position?.commit === at.commit && isOurStream(found.streamId) ? [toRecordedEvent(found)] : [];
+    return found?.position?.commit === at.commit && isOurEvent(found) ? [toRecordedEvent(found)] : [];
   } catch (error) {
     if (isNoPlaceInLog(error)) return [];
     throw error;
   }
 }
 
-/** Of the last event, whoever's it is, on the leader. Throws `LogUnavailable`, and what the driver throws. */
+/**
+ * Returns the position of the log's last event, read on the leader. The event may belong to another application. Throws
+ * `LogUnavailable`, and the errors of the driver.
+ */
 export async function readEnd(link: Link, deadline: Deadline): Promise<Position | undefined> {
   const last = await firstOf(link, { direction: 'backwards', fromPosition: 'end' }, deadline);
   return last?.position && toPosition(last.position);
@@ -99,15 +109,16 @@ async function firstOf(link: Link, from: Pick<ReadAllOptions, 'direction' | 'fro
 }
 
 /**
- * Hands over what a read brings until `take` has enough of it. The driver's reads know no deadline and stay open when
- * they are left, so each is ended here: at the deadline, and when nothing came for as long as an attempt may take.
+ * Passes each event of a read to `take`, until `take` returns `false`. The driver's reads have no deadline, and stay
+ * open when nobody reads on. So this function ends the read at the deadline, and also when no event has come for
+ * `deadline.attemptMs`.
  */
 export async function readEach<Event extends ResolvedEvent>(
   read: StreamingRead<Event>,
   deadline: Deadline,
   take: (event: NonNullable<Event['event']>) => boolean,
 ): Promise<void> {
-  // What fails after the loop was left has no other listener, and would end the process.
+  // The read may fail after the loop below has ended. An error without a listener would end the process.
   read.on('error', () => undefined);
   const silence = setTimeout(() => {
     read.destroy(deadline.exceeded());
@@ -122,15 +133,24 @@ export async function readEach<Event extends ResolvedEvent>(
     hasEnded = true;
   } catch (error) {
     hasEnded = isMissingStream(error);
-    throw inTrouble(error, 'read');
+    throw unknownAsUnavailable(error, 'read');
   } finally {
     clearTimeout(silence);
-    // What the server ends itself is not reset: servers take many resets for an attack, and close the connection.
+    // We don't cancel a read that the server has already ended. A cancellation resets the HTTP/2 stream. The server
+    // takes many resets for an attack and closes the connection.
     if (!hasEnded) await read.cancel().catch(() => undefined);
   }
 }
 
-/** Throws `Error` for what is no event of ours. */
+/**
+ * Whether the event belongs to this application. The server writes events of its own into our streams: when somebody
+ * deletes a stream for ever (a tombstone), the stream ends with a `$streamDeleted`. Readers of the whole log skip these
+ * events, so that one deleted stream does not stop them. A read of the deleted stream itself fails.
+ */
+export const isOurEvent = ({ streamId, type }: NonNullable<ResolvedEvent['event']>): boolean =>
+  isOurStream(streamId) && !type.startsWith('$');
+
+/** Converts an event of the driver. Throws `Error` if this application did not write the event. */
 export function toRecordedEvent(event: NonNullable<ResolvedEvent['event']>): RecordedEvent {
   const { streamId, revision, id, type, data, metadata, isJson, position } = event;
   if (!isJson || typeof metadata !== 'object' || position === undefined) {

@@ -1,23 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EventStoreDBClient } from '@eventstore/db-client';
-import { LogIsSealed, identifyLog, sealLog } from '#event-log';
+import { identifyLog, LogIsSealed, sealLog } from '#event-log';
 import { EventStoreDbLog, openEventStoreDbLog } from '#event-log/eventstoredb';
-import { type EventStore, startEventStore } from '../../../test/support/eventstoredb/event-store.js';
-import { newEvents } from '../../../test/support/events.js';
-
-jest.setTimeout(60_000);
+import { type EventStore, startEventStore } from '../../../test/servers/eventstoredb/event-store.js';
+import { suspendedFor } from '../../../test/support/doubles/suspension.js';
+import { newEvents } from '../../../test/support/events/new-events.js';
 
 let store: EventStore;
 beforeEach(async () => {
   store = await startEventStore();
 });
-afterEach(() => store.stop());
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await store.stop();
+});
 
 const newStream = () => `consumerClient-cc_${randomUUID()}`;
 let clients = 0;
 
-/** A log, and when it looked at the end of stream `log`, and by which connection. */
+/** Opens a log. For each read of stream `log`, `looks` contains the name of the connection that carried the read. */
 const openLog = (fenceMaxAgeMs: number) => {
   const looks: string[] = [];
   const log = new EventStoreDbLog({
@@ -36,8 +38,8 @@ const openLog = (fenceMaxAgeMs: number) => {
   return { log, looks };
 };
 
-describe('whether the log is sealed', () => {
-  it('is looked at by a strong read, once for all appends that come while a fence would be young', async () => {
+describe('the check for a seal', () => {
+  it('is one strong read for all appends within the maximum age of a fence', async () => {
     const { log, looks } = openLog(1_000);
     await Promise.all(Array.from({ length: 100 }, () => log.append(newStream(), 'none', newEvents(1))));
     await log.append(newStream(), 'none', newEvents(1));
@@ -48,7 +50,16 @@ describe('whether the log is sealed', () => {
     await log.close();
   });
 
-  it('is looked at after each append came, where no fence of an age counts', async () => {
+  it('is repeated after a suspension of the virtual machine, during which the monotonic clock stands still', async () => {
+    const { log, looks } = openLog(60_000);
+    await log.append(newStream(), 'none', newEvents(1));
+    suspendedFor(4_000);
+    await log.append(newStream(), 'none', newEvents(1));
+    expect(looks).toHaveLength(2);
+    await log.close();
+  });
+
+  it('is repeated for each append if the maximum age of a fence is 0', async () => {
     const { log, looks } = openLog(0);
     const others = openEventStoreDbLog({ url: store.url });
     await identifyLog(others, () => new Date());
@@ -59,7 +70,7 @@ describe('whether the log is sealed', () => {
     await Promise.all([log.close(), others.close()]);
   });
 
-  it('is believed for 4 s at most, and after that and an append’s deadline the seal holds', async () => {
+  it('counts for 4 s at most; after these and the deadline of an append, the seal holds', async () => {
     const { log, looks } = openLog(60_000);
     expect(log.sealHoldsAfterMs).toBe(14_000);
     await log.append(newStream(), 'none', newEvents(1));

@@ -1,26 +1,35 @@
-import { LogIsSealed, isSealedBy } from '#event-log';
+import { isSealedBy, LogIsSealed, type Moment, momentNow, msSince } from '#event-log';
 import type { RecordedEvent } from '#events';
 import type { Deadline } from './deadline.js';
 
-/** No process believes a look at the seal for longer, in milliseconds, however long it believes its fence. */
+/**
+ * The longest time, in milliseconds, for which a process relies on its last look: the read that tells whether the log
+ * is sealed. This limit applies even if `fenceMaxAgeMs` is larger.
+ */
 export const MAX_SEAL_AGE_MS = 4_000;
 
 interface Look {
-  /** Of the monotonic clock, before the read was sent. */
-  readonly beganAt: number;
+  /** The moment before the read was sent. */
+  readonly beganAt: Moment;
   readonly isSealed: boolean;
 }
 
 /**
- * What every append asks before it is sent: whether stream `log` ends with a seal. One strong read of that end, shared
- * by all, serves as long as a fence does.
+ * Refuses appends while the log is sealed. A seal is the event that closes a log that is being moved to another store.
+ * Before an append is sent, this class checks whether the last event of stream `log` is a seal.
  *
- * So a seal is in force a while after its acknowledgement at S. An append that passed this check at C was accepted
- * before C, by a look that began before S: a strong read that begins later sees the seal. Either that look was no older
- * than M, so C < S + M, or it began after the append had been accepted, which was therefore before S. Both ways the
- * append is acknowledged before S + M + D, where D is an append's deadline, or not at all. From then on a strong read of
- * the log finds everything that was ever acknowledged before it; what may still be written behind it was given up by its
- * caller, who has to send it again, and is refused.
+ * 1. A look is one strong read of the end of stream `log` (a read that returns every event acknowledged before). All
+ *    callers share the look. A look counts for every caller who arrived before the look began. For other callers, the
+ *    look counts for M milliseconds after the look began. M is `fenceMaxAgeMs`, but at most `MAX_SEAL_AGE_MS`.
+ * 2. Let S be the moment when a seal was acknowledged. Let C be the moment when an append passed this check. The look
+ *    that let the append pass began before S, since a look that begins after S finds the seal.
+ * 3. If the look was younger than M at C, then C < S + M. If the look was older, the look began after the append's
+ *    caller arrived, so the caller arrived before S.
+ * 4. Let D be the longest deadline of an append. In both cases, either the append is acknowledged before S + M + D, or
+ *    the append is never acknowledged.
+ * 5. So a strong read that begins at S + M + D or later finds every event that was ever acknowledged. If an append is
+ *    written after that, its caller has already given up. The caller has to send the append again, and the new attempt
+ *    is refused.
  */
 export class SealCheck {
   private latest: Look | undefined;
@@ -28,14 +37,14 @@ export class SealCheck {
   private readonly maxAgeMs: number;
 
   constructor(
-    /** A strong read. */
+    /** Reads the last event of stream `log` by a strong read. */
     private readonly readEnd: () => Promise<readonly RecordedEvent[]>,
     fenceMaxAgeMs: number,
   ) {
     this.maxAgeMs = Math.min(fenceMaxAgeMs, MAX_SEAL_AGE_MS);
   }
 
-  /** Throws `LogIsSealed`, `LogUnavailable`, and what the driver throws. */
+  /** Resolves if the log is not sealed. Throws `LogIsSealed`, `LogUnavailable`, and the errors of the driver. */
   async requireUnsealed(deadline: Deadline): Promise<void> {
     const arrivedAt = performance.now();
     while (!this.latest || !this.counts(this.latest, arrivedAt)) {
@@ -46,11 +55,11 @@ export class SealCheck {
   }
 
   private counts({ beganAt }: Look, arrivedAt: number): boolean {
-    return beganAt >= arrivedAt || performance.now() - beganAt < this.maxAgeMs;
+    return beganAt.monotonic >= arrivedAt || msSince(beganAt) < this.maxAgeMs;
   }
 
   private async look(): Promise<void> {
-    const beganAt = performance.now();
+    const beganAt = momentNow();
     const [last] = await this.readEnd();
     this.latest = { beganAt, isSealed: isSealedBy(last?.type) };
   }

@@ -1,17 +1,17 @@
-interface Asked<T> {
+interface SentRead<T> {
   readonly answer: Promise<T>;
   next?: Promise<T>;
 }
 
 /**
- * Lets callers who ask the same at the same time share the answer, but never one that was asked for before they came:
- * who comes while a read is under way shares the next one, which is sent when that has ended.
+ * Lets callers share equal reads. A caller never gets the result of a read that was sent before the caller asked.
+ * Callers that ask during a read share the next read. The next read is sent when the current read has ended.
  */
 export class SharedReads<T> {
-  private readonly asked = new Map<string, Asked<T>>();
+  private readonly sent = new Map<string, SentRead<T>>();
 
   read(key: string, send: () => Promise<T>): Promise<T> {
-    const current = this.asked.get(key);
+    const current = this.sent.get(key);
     if (!current) return this.start(key, send);
     const sendNext = () => this.start(key, send);
     current.next ??= current.answer.then(sendNext, sendNext);
@@ -19,12 +19,12 @@ export class SharedReads<T> {
   }
 
   private start(key: string, send: () => Promise<T>): Promise<T> {
-    const asked: Asked<T> = {
+    const sent: SentRead<T> = {
       answer: send().finally(() => {
-        if (!asked.next) this.asked.delete(key);
+        if (!sent.next) this.sent.delete(key);
       }),
     };
-    this.asked.set(key, asked);
-    return asked.answer;
+    this.sent.set(key, sent);
+    return sent.answer;
   }
 }

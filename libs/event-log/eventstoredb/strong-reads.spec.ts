@@ -4,11 +4,10 @@ import { EventStoreDBClient } from '@eventstore/db-client';
 import { ClockApart, type EventLog, isOurStream, requireCommonClock } from '#event-log';
 import { type ConnectionPurpose, EventStoreDbLog, openEventStoreDbLog } from '#event-log/eventstoredb';
 import type { RecordedEvent } from '#events';
-import { type EventStore, startEventStore } from '../../../test/support/eventstoredb/event-store.js';
-import { newEvents } from '../../../test/support/events.js';
-import { TcpProxy } from '../../../test/support/tcp-proxy.js';
-
-jest.setTimeout(60_000);
+import { type EventStore, startEventStore } from '../../../test/servers/eventstoredb/event-store.js';
+import { suspendedFor } from '../../../test/support/doubles/suspension.js';
+import { TcpProxy } from '../../../test/support/doubles/tcp-proxy.js';
+import { newEvents } from '../../../test/support/events/new-events.js';
 
 let store: EventStore;
 let proxy: TcpProxy;
@@ -38,7 +37,10 @@ const until = async (isSo: () => boolean) => {
   while (!isSo()) await delay(2);
 };
 
-/** A log whose strong reads, and nothing else, go through the proxy; and what its clients for them were asked. */
+/**
+ * Opens a log whose strong reads (reads that are never outdated) go through the proxy. All other calls bypass the
+ * proxy. `asked` records the reads and fences that the log sends by the driver's clients for strong reads.
+ */
 const openLog = ({
   fenceMaxAgeMs = 60_000,
   strongClient = () => clientTo(proxy.port),
@@ -57,7 +59,8 @@ const openLog = ({
       return appendToStream(stream, ...rest);
     });
     jest.spyOn(client, 'readStream').mockImplementation((stream, ...rest) => {
-      // Whether the log is sealed is the appends' question, and a fence is read for its time.
+      // Two kinds of reads are not recorded: reads of stream `log`, by which appends look for a seal, and reads of a
+      // fence, by which the clocks are compared.
       if (stream !== 'log' && stream !== `fence-${processName}`) asked.push({ client: number, call: 'read' });
       return readStream(stream, ...rest);
     });
@@ -85,21 +88,24 @@ const withLog = async (
 
 type Read = (stream: string) => Promise<readonly RecordedEvent[]>;
 
-/** How many events reads find that begin after a second one was acknowledged, while one that was sent before is under way. */
+/**
+ * Returns how many events the reads find. The read `early` begins before the second append. The two reads `late` begin
+ * after the second append, while `early` is still running.
+ */
 async function readWhileOneIsUnderWay(read: Read): Promise<{ early: number; late: readonly number[] }> {
   const stream = newStream();
   await others.append(stream, 'none', newEvents(1));
   await read(stream);
   proxy.hold();
   const early = read(stream);
-  await proxy.holds(stream);
+  await proxy.waitForHeld(stream);
   await others.append(stream, 0n, newEvents(1));
   const late = [read(stream), read(stream)];
   proxy.release();
   return { early: (await early).length, late: (await Promise.all(late)).map(({ length }) => length) };
 }
 
-/** Strong reads as they must not be shared: who comes while one is under way takes its answer. */
+/** Shares strong reads in a wrong way: a caller that arrives during a read gets the result of that read. */
 const joiningRunningReads = (log: EventLog): Read => {
   const running = new Map<string, ReturnType<Read>>();
   return (stream) => {
@@ -109,8 +115,24 @@ const joiningRunningReads = (log: EventLog): Read => {
   };
 };
 
+describe('a fence', () => {
+  afterEach(() => jest.restoreAllMocks());
+
+  it('is too old after a suspension of the virtual machine, during which the monotonic clock stands still', async () => {
+    let suspendedMs = 0;
+    await withLog({ aheadMs: () => -suspendedMs }, async ({ log, count }) => {
+      await log.readStream(newStream(), strong);
+      expect(count('fence')).toBe(1);
+      suspendedMs = 60_000;
+      suspendedFor(suspendedMs);
+      await log.readStream(newStream(), strong);
+      expect(count('fence')).toBe(2);
+    });
+  });
+});
+
 describe('a strong read', () => {
-  it('is never one that was sent before its caller came', async () => {
+  it('never takes the answer of a read that was sent before its caller arrived', async () => {
     await withLog({}, async ({ log, count }) => {
       const read: Read = (stream) => log.readStream(stream, strong);
       expect(await readWhileOneIsUnderWay(read)).toEqual({ early: 1, late: [2, 2] });
@@ -118,13 +140,13 @@ describe('a strong read', () => {
     });
   });
 
-  it('would be too old, were running reads joined', async () => {
+  it('would be outdated if callers joined running reads', async () => {
     await withLog({}, async ({ log }) => {
       expect(await readWhileOneIsUnderWay(joiningRunningReads(log))).toEqual({ early: 1, late: [1, 1] });
     });
   });
 
-  it('is shared by those who came before it was sent, and by no one else', async () => {
+  it('is shared only by callers that arrived before it was sent', async () => {
     await withLog({}, async ({ log, count }) => {
       const [stream, other] = [newStream(), newStream()];
       await log.append(stream, 'none', newEvents(3));
@@ -146,7 +168,7 @@ describe('a strong read', () => {
 });
 
 describe('the fence', () => {
-  it('is shared by all who wait, and serves those who come while it is young', async () => {
+  it('is shared by all waiting callers, and serves later ones while it is young', async () => {
     await withLog({}, async ({ log, count }) => {
       await Promise.all(Array.from({ length: 30 }, () => log.readStream(newStream(), strong)));
       for (let read = 0; read < 10; read++) await log.readStream(newStream(), strong);
@@ -157,14 +179,14 @@ describe('the fence', () => {
     });
   });
 
-  it('that is too old when the answer arrives does not count: another is appended, and the stream read again', async () => {
+  it('that is too old when the answer arrives does not count: another one is appended, and the stream is read again', async () => {
     await withLog({ fenceMaxAgeMs: 400 }, async ({ log, count }) => {
       const stream = newStream();
       await log.append(stream, 'none', newEvents(1));
       await log.readStream(stream, strong);
       proxy.hold();
       const reading = log.readStream(stream, strong);
-      await proxy.holds(stream);
+      await proxy.waitForHeld(stream);
       await others.append(stream, 0n, newEvents(1));
       await delay(400);
       proxy.release();
@@ -173,7 +195,7 @@ describe('the fence', () => {
     });
   });
 
-  it('that began before its caller arrived does not count at an age of 0, and one at a time is under way', async () => {
+  it('that began before the caller arrived does not count at a maximum age of 0, and one runs at a time', async () => {
     await withLog({ fenceMaxAgeMs: 0 }, async ({ log, asked, count }) => {
       for (let read = 0; read < 3; read++) await log.readStream(newStream(), strong);
       expect(asked.map(({ call }) => call)).toEqual(['fence', 'read', 'fence', 'read', 'fence', 'read']);
@@ -188,7 +210,7 @@ describe('the fence', () => {
     });
   });
 
-  it('counts for no other connection: one that was broken is replaced, and fenced anew', async () => {
+  it('counts only for its connection: a broken one is replaced, and gets a new fence', async () => {
     await withLog({}, async ({ log, asked }) => {
       const stream = newStream();
       await log.readStream(stream, strong);
@@ -201,14 +223,14 @@ describe('the fence', () => {
     });
   });
 
-  it('counts no more for a read whose connection breaks before the answer is there', async () => {
+  it('does not count for a read whose connection breaks before the answer', async () => {
     await withLog({}, async ({ log, asked }) => {
       const stream = newStream();
       await log.append(stream, 'none', newEvents(1));
       await log.readStream(stream, strong);
       proxy.hold();
       const reading = log.readStream(stream, strong);
-      await proxy.holds(stream);
+      await proxy.waitForHeld(stream);
       await others.append(stream, 0n, newEvents(1));
       proxy.cut();
       expect(await reading).toHaveLength(2);
@@ -219,10 +241,10 @@ describe('the fence', () => {
     });
   });
 
-  it('that is not acknowledged in time has its client replaced before anything is read', async () => {
+  it('that is not acknowledged in time makes the log replace the client before it reads anything', async () => {
     await withLog({ fenceMaxAgeMs: 0 }, async ({ log, asked }) => {
       await log.readStream(newStream(), strong);
-      proxy.deafen();
+      proxy.dropRequests();
       expect(await log.readStream(newStream(), strong)).toEqual([]);
       expect(asked.slice(2)).toEqual([
         { client: 1, call: 'fence' },
@@ -236,7 +258,7 @@ describe('the fence', () => {
     ['is not acknowledged in time', { code: 4, type: 'deadline-exceeded' }],
     ['is refused because the server is in trouble', { code: 2, type: 'unknown' }],
     ['is refused because it may not be appended', { code: 7, type: 'access-denied' }],
-  ])('that %s keeps a leader that was replaced from answering: it is not asked', async (_, failure) => {
+  ])('that %s prevents reads from a replaced leader', async (_, failure) => {
     const replaced = await startEventStore();
     const stream = newStream();
     try {
@@ -265,7 +287,7 @@ describe('the fence', () => {
     }
   });
 
-  it('is seen by no reader of the log, and leaves one event behind', async () => {
+  it('is invisible to readers of the log, and leaves only one event in its stream', async () => {
     await withLog({ fenceMaxAgeMs: 0 }, async ({ log, fenceStream }) => {
       for (let read = 0; read < 5; read++) await log.readStream(newStream(), strong);
       const { position } = await others.append(newStream(), 'none', newEvents(1));
@@ -287,7 +309,7 @@ describe('a clock', () => {
   it.each([
     ['ahead', 60_000],
     ['behind', -60_000],
-  ])('that is %s of the log’s is noticed before the strong read that it would date is answered', async (_, ms) => {
+  ])('that is %s of the log’s clock is noticed before the strong read is answered', async (_, ms) => {
     await withLog({ aheadMs: () => ms }, async ({ log }) => {
       await log.readStream(newStream(), strong);
       expect(log.clockSkewMs).toBeGreaterThan(55_000);
@@ -298,7 +320,7 @@ describe('a clock', () => {
     });
   });
 
-  it('that is the log’s is not accused for answers that come late', async () => {
+  it('that equals the log’s clock is not reported as wrong because of late answers', async () => {
     await withLog({}, async ({ log }) => {
       proxy.hold();
       const read = log.readStream(newStream(), strong);

@@ -2,7 +2,7 @@ import type { LogReadOptions, StreamReadOptions } from '#event-log';
 import type { Position, RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { type FencesOptions, Fences } from './fence.js';
+import { Fences, type FencesOptions } from './fence.js';
 import { readEventAt, readLog, readStream } from './reads.js';
 import { SharedReads } from './shared-reads.js';
 
@@ -11,12 +11,15 @@ interface Answer {
   readonly link: Link;
 }
 
-/** In the place of a stream's name; the server has none of this name to read. */
+/** This name stands for the whole log in the keys of shared reads. No stream of ours has this name. */
 const ALL_STREAMS = '$all';
 
 type Send = (link: Link, deadline: Deadline) => Promise<RecordedEvent[]>;
 
-/** Reads that see every append that was acknowledged, on any node, before their caller asked. */
+/**
+ * Reads that return every event that any node acknowledged before the read's caller asked. `Fences` proves that the
+ * reads come from the current leader.
+ */
 export class StrongReads {
   private readonly connection: Connection;
   readonly fences: Fences;
@@ -24,14 +27,17 @@ export class StrongReads {
 
   constructor(
     options: FencesOptions,
-    /** Milliseconds that a read may take that is shared by callers of different patience. */
+    /**
+     * How long one read may take, in milliseconds. Callers with different deadlines share a read, so the read has a
+     * deadline of its own.
+     */
     private readonly deadlineMs: number,
   ) {
     this.connection = options.connection;
     this.fences = new Fences(options);
   }
 
-  /** Throws `LogUnavailable`, and what the driver throws. */
+  /** Reads a stream. Throws `LogUnavailable`, and the errors of the driver. */
   readStream(
     stream: string,
     { from, direction, limit }: StreamReadOptions,
@@ -43,7 +49,7 @@ export class StrongReads {
     return this.read(key, (link, sharedDeadline) => readStream(link, stream, place, sharedDeadline), deadline, closing);
   }
 
-  /** Our events of the whole log. Throws `LogUnavailable`, and what the driver throws. */
+  /** Reads the events of our streams from the whole log. Throws `LogUnavailable`, and the errors of the driver. */
   readLog(
     { after, direction, limit }: LogReadOptions,
     deadline: Deadline,
@@ -54,7 +60,10 @@ export class StrongReads {
     return this.read(key, (link, sharedDeadline) => readLog(link, place, sharedDeadline), deadline, closing);
   }
 
-  /** Our event at this very position, if there is one. Throws `LogUnavailable`, and what the driver throws. */
+  /**
+   * Reads the event at exactly this position. Returns `[]` if no event of our streams is there. Throws
+   * `LogUnavailable`, and the errors of the driver.
+   */
   readEventAt(position: Position, deadline: Deadline, closing?: AbortSignal): Promise<RecordedEvent[]> {
     const key = [ALL_STREAMS, 'at', position].join('\n');
     return this.read(key, (link, sharedDeadline) => readEventAt(link, position, sharedDeadline), deadline, closing);
@@ -64,7 +73,7 @@ export class StrongReads {
     const arrivedAt = performance.now();
     return deadline.retry(async () => {
       for (;;) {
-        const fence = await this.fences.before(arrivedAt, deadline);
+        const fence = await this.fences.fenceFor(arrivedAt, deadline);
         const answer = await deadline.race(this.shared.read(key, () => this.send(send)));
         if (answer.link === fence.link && this.fences.counts(fence, arrivedAt)) return [...answer.events];
       }

@@ -1,36 +1,40 @@
 import { type AllStreamResolvedEvent, type Position, streamNameFilter } from '@eventstore/db-client';
-import {
-  type LogBatch,
-  type SubscribeOptions,
-  LogUnavailable,
-  OUR_STREAMS,
-  OUR_STREAM_PREFIXES,
-  isOurStream,
-} from '#event-log';
+import { type LogBatch, LogUnavailable, OUR_STREAM_PREFIXES, OUR_STREAMS, type SubscribeOptions } from '#event-log';
 import type { RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { inTrouble, isTooSlow, mayPass, translated } from './errors.js';
+import { asPortError, isTooSlow, isTransient, unknownAsUnavailable } from './errors.js';
 import type { Fences } from './fence.js';
 import { fromPosition } from './positions.js';
-import { toRecordedEvent } from './reads.js';
+import { isOurEvent, toRecordedEvent } from './reads.js';
 
-/** Events that are fetched ahead of the consumer; the rest waits on the server. */
+/**
+ * The largest number of events that are fetched before the subscriber asks for them. All later events wait on the
+ * server.
+ */
 const BUFFERED_EVENTS = 128;
 const DEFAULT_BATCH_SIZE = 500;
-/** Of about 32 records each: how often the server says how far it has come through other applications' events. */
+/**
+ * While the server skips other applications' events, it reports its position. EventStoreDB multiplies this option by 32
+ * itself, so the server reports about every 1,000 records.
+ */
 const CHECKPOINT_INTERVAL = 32;
 
 export interface FollowOptions {
-  /** They come back through `marked` subscriptions. */
+  /**
+   * The fences of this process (writes that prove that a connection reaches the leader). `marked` subscriptions receive
+   * the fences as markers.
+   */
   readonly fences: Fences;
   readonly deadlineMs: number;
   readonly closing: AbortSignal;
 }
 
 /**
- * Follows the log as `EventLog.subscribe` says. The server cuts off a consumer that is too slow for live events: then it
- * goes on after the last one that it was given, at its own pace. Any other end is `LogUnavailable`, also `closing`.
+ * Implements `EventLog.subscribe`. The subscription ends when `signal` aborts. The server ends a subscription whose
+ * subscriber is too slow for live events. In this case a new subscription continues after the last event that the
+ * subscriber took. Throws `LogUnavailable` if the server or the connection ends the subscription for another reason,
+ * and if `closing` aborts.
  */
 export async function* follow(
   connection: Connection,
@@ -60,11 +64,11 @@ export async function* follow(
         } while (!feed.isEmpty);
       } while (feed.failure === undefined);
       if (!isTooSlow(feed.failure) || feed.readTo === readTo)
-        throw inTrouble(feed.failure, 'go on with a subscription');
+        throw unknownAsUnavailable(feed.failure, 'go on with a subscription');
       readTo = feed.readTo;
     } catch (error) {
-      if (mayPass(error)) lease.link.giveUp();
-      throw translated(error);
+      if (isTransient(error)) lease.link.giveUp();
+      throw asPortError(error);
     } finally {
       void feed.end().then(() => {
         lease.release();
@@ -73,15 +77,16 @@ export async function* follow(
   }
 }
 
-/** One subscription of the driver, pulled from: nothing is taken from the server that has no room in the buffer. */
+/** One subscription of the driver. The subscription fetches only as many events as its buffer can hold. */
 class Feed {
-  /** What ended it. */
+  /** The error with which the subscription ended. */
   failure: Error | undefined;
-  /** Nothing was left to send, the server said. */
+  /** Whether the server has said that the subscription has received all events of the log. */
   isLive = false;
   private taken: Position | undefined;
   private checkpoint: Position | undefined;
-  private hasChanged = true; // The signals may have been aborted before it listened.
+  // The value is `true` at first, because a signal may have aborted before this object listened to the signal.
+  private hasChanged = true;
   private wake: (() => void) | undefined;
   private readonly subscription;
   private readonly unconfirmed;
@@ -131,28 +136,32 @@ class Feed {
     return this.subscription.readableLength === 0;
   }
 
-  /** Where a subscription would go on that follows on this one; meaningful once it is empty. */
+  /** The position after which the next subscription begins. The position is valid only while the buffer is empty. */
   get readTo(): Position | undefined {
     const { taken, checkpoint } = this;
     return checkpoint && checkpoint.commit > (taken?.commit ?? -1n) ? checkpoint : taken;
   }
 
-  /** Resolves when something has happened since it was last asked. */
+  /** Resolves as soon as an event, an error or an abort has come since the last call of this method. */
   async changed(): Promise<void> {
     if (!this.hasChanged) await new Promise<void>((resolve) => (this.wake = resolve));
     this.hasChanged = false;
   }
 
-  /** Our events among those that are there, and how much has come with them by the newest marker. */
+  /**
+   * Takes up to `limit` events of our streams out of the buffer. `completeTo` is set if a marker (an event that shows
+   * how current the subscription is) was among the events. The newest marker proves that all events that were
+   * acknowledged before the moment `completeTo` have been received.
+   */
   take(limit: number): Pick<LogBatch, 'events' | 'completeTo'> {
     const events: RecordedEvent[] = [];
-    let completeTo: number | undefined;
+    let completeTo: LogBatch['completeTo'];
     while (events.length < limit) {
       const resolved = this.subscription.read() as AllStreamResolvedEvent | null;
       if (resolved === null) break;
       if (!resolved.event) continue;
       this.taken = resolved.event.position;
-      if (isOurStream(resolved.event.streamId)) events.push(toRecordedEvent(resolved.event));
+      if (isOurEvent(resolved.event)) events.push(toRecordedEvent(resolved.event));
       else completeTo = this.markers?.beganAt(resolved.event.id) ?? completeTo;
     }
     return { events, ...(completeTo !== undefined && { completeTo }) };

@@ -1,22 +1,28 @@
 import type { Reader } from './reader.js';
 
-/** How often a follower that waits looks for another process's appends: some microseconds of work each time. */
+/**
+ * Milliseconds between two checks for appends of other processes. This process checks only while a follower (a loop
+ * that reads the log) waits. A check takes a few microseconds.
+ */
 const POLL_MS = 5;
 
 interface Waiter {
-  /** `Reader.version` before the read that found nothing. */
+  /** The value of `Reader.version` before the waiting follower's last read, which found no further events. */
   readonly version: bigint;
   readonly wake: () => void;
 }
 
-/** Wakes followers when the log has grown: at once for this process's appends, by polling for those of others. */
+/**
+ * Wakes waiting followers (loops that read the log) when the log has grown. An append of this process wakes the
+ * followers at once. To notice appends of other processes, this class polls the file.
+ */
 export class Changes {
   private readonly waiters = new Set<Waiter>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly reader: Reader) {}
 
-  /** Resolves when the log may have changed since `version`, and on `signal`. Throws `LogUnavailable`. */
+  /** Resolves when the log may have changed since `version`, or when the signal aborts. Throws `LogUnavailable`. */
   async since(version: bigint, signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.reader.version() !== version) return;
     await new Promise<void>((resolve) => {
@@ -42,7 +48,7 @@ export class Changes {
       const version = this.reader.version();
       for (const waiter of this.waiters) if (waiter.version !== version) waiter.wake();
     } catch {
-      this.wakeAll(); // Their own reads say what is wrong.
+      this.wakeAll(); // Each follower then gets this error from its own read.
     }
   };
 }

@@ -1,20 +1,30 @@
+import type Database from 'libsql';
+import type { Instant } from '#domain';
 import type { SerialisedEvent } from '#event-log';
 import type { Revision } from '#events';
-import type Database from 'libsql';
-import { LOG_STREAM, isSealedBy } from '../src/streams.js';
-import { whileBusy } from './schema.js';
+import { isSealedBy, LOG_STREAM } from '../src/streams.js';
+import { retryWhileBusy } from './schema.js';
 import type { AppendOutcome, AppendRequest } from './writer-protocol.js';
 
-/** What a stream without events is "at". */
-const NO_REVISION = -1n;
+/** Stands for the revision of a stream that has no events. */
+const EMPTY_STREAM = -1n;
+/** How many of the log's last events are asked for their time. */
+const ASKED_FOR_TIME = 100n;
 
-/** Appends groups, each in one transaction with one sync, in which every append keeps its own expected revision. */
+/**
+ * Commits a group of appends in one transaction with one disk sync. Each append is still checked against the revision
+ * that the append expects.
+ */
 export class GroupCommit {
   private readonly statements;
-  /** The log's last position, within a transaction. */
+  /** The position of the log's last event. The value is valid only during a transaction. */
   private position = 0n;
-  /** Whether the log is sealed, within a transaction. */
+  /** Whether the log is sealed (closed because it is being moved). The value is valid only during a transaction. */
   private isSealed = false;
+  /** All events up to this position are this thread's own, or were asked for their time. */
+  private knownTo: bigint;
+  /** The latest time that the events carried which were asked for their time last. */
+  latestEventAt: Instant | undefined;
 
   constructor(
     private readonly db: Database.Database,
@@ -24,26 +34,39 @@ export class GroupCommit {
       position: db.prepare('SELECT max(position) FROM events').raw(),
       revision: db.prepare('SELECT max(revision) FROM events WHERE stream = ?').raw(),
       lastType: db.prepare('SELECT type FROM events WHERE stream = ? ORDER BY revision DESC LIMIT 1').raw(),
-      // Goes through the stream: only 'exists' asks, and an index would tax every append for it.
+      // This statement reads the whole stream. Only appends that expect 'exists' run this statement. An index would
+      // speed the statement up, but would slow every append down.
       revisionsOfEvent: db.prepare('SELECT revision FROM events WHERE stream = ? AND event_id = ?').raw(),
       eventsFrom: db
         .prepare('SELECT event_id, position FROM events WHERE stream = ? AND revision >= ? ORDER BY revision LIMIT ?')
         .raw(),
+      latestTime: db
+        .prepare(
+          "SELECT max(json_extract(metadata, '$.occurredAt')) FROM events WHERE position > ? AND json_valid(metadata)",
+        )
+        .raw(),
       insert: db.prepare('INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)'),
     };
+    this.knownTo = 0n;
+    this.askForTimes(this.lastPosition());
   }
 
-  /** Returned means synced. Throws what SQLite throws, and then nothing was written. */
+  /**
+   * Writes the group. When this method returns, the group is synced to disk. Throws SQLite's errors. After an error,
+   * nothing of the group was written.
+   */
   commit(appends: readonly AppendRequest[]): AppendOutcome[] {
-    whileBusy(this.busyMs, () => this.db.exec('BEGIN IMMEDIATE'));
+    retryWhileBusy(this.busyMs, () => this.db.exec('BEGIN IMMEDIATE'));
     try {
       this.position = this.lastPosition();
+      if (this.position !== this.knownTo) this.askForTimes(this.position);
       this.isSealed = this.endsSealed();
       const outcomes = appends.map((append) => this.appendUnlessSealed(append));
       this.db.exec('COMMIT');
+      this.knownTo = this.position;
       return outcomes;
     } catch (error) {
-      // A full disk may have rolled it back already.
+      // When the disk is full, SQLite may already have rolled the transaction back by itself.
       if (this.db.inTransaction) this.db.exec('ROLLBACK');
       throw error;
     }
@@ -58,14 +81,14 @@ export class GroupCommit {
 
   private append({ stream, expected, events }: AppendRequest): AppendOutcome {
     const revision = this.lastRevision(stream);
-    const conflict = { kind: 'conflict', actual: revision === NO_REVISION ? undefined : revision } as const;
+    const conflict = { kind: 'conflict', actual: revision === EMPTY_STREAM ? undefined : revision } as const;
     if (expected === 'exists') {
-      if (revision === NO_REVISION) return conflict;
+      if (revision === EMPTY_STREAM) return conflict;
       const starts = this.revisionsOfFirst(stream, events);
       if (starts.length === 0) return this.write(stream, revision, events);
       return starts.map((start) => this.repeated(stream, start, events)).find((outcome) => outcome) ?? conflict;
     }
-    const expectedRevision = expected === 'none' ? NO_REVISION : expected;
+    const expectedRevision = expected === 'none' ? EMPTY_STREAM : expected;
     if (expectedRevision === revision) return this.write(stream, revision, events);
     if (expectedRevision > revision) return conflict;
     return this.repeated(stream, expectedRevision + 1n, events) ?? conflict;
@@ -79,12 +102,24 @@ export class GroupCommit {
     return { kind: 'written', revision, position: this.position };
   }
 
-  /** The first answer once more, where these very events stand in the stream from `start` on. */
+  /**
+   * Returns the outcome of an earlier append, if that append stored exactly these events from revision `start` on.
+   * Otherwise returns `undefined`.
+   */
   private repeated(stream: string, start: Revision, events: readonly SerialisedEvent[]): AppendOutcome | undefined {
     const stored = this.statements.eventsFrom.all([stream, start, events.length]) as [string, bigint][];
     const last = stored.at(-1);
     if (!last || !events.every(({ eventId }, index) => stored[index]?.[0] === eventId)) return undefined;
     return { kind: 'repeated', revision: start + BigInt(events.length) - 1n, position: last[1] };
+  }
+
+  /** Asks the events that other processes have written for the latest time that they carry. */
+  private askForTimes(lastPosition: bigint): void {
+    const from = lastPosition - ASKED_FOR_TIME;
+    const [row] = this.statements.latestTime.all([from < this.knownTo ? this.knownTo : from]) as [string | null][];
+    const latest = row?.[0] ?? undefined;
+    if (latest !== undefined) this.latestEventAt = latest;
+    this.knownTo = lastPosition;
   }
 
   private lastPosition(): bigint {
@@ -99,7 +134,7 @@ export class GroupCommit {
 
   private lastRevision(stream: string): Revision {
     const [row] = this.statements.revision.all([stream]) as [bigint | null][];
-    return row?.[0] ?? NO_REVISION;
+    return row?.[0] ?? EMPTY_STREAM;
   }
 
   private revisionsOfFirst(stream: string, [first]: readonly SerialisedEvent[]): Revision[] {

@@ -4,38 +4,49 @@ import {
   type EventLog,
   type ExpectedRevision,
   type LogBatch,
-  type LogReadOptions,
-  type StreamReadOptions,
-  type SubscribeOptions,
   LogIsSealed,
+  type LogReadOptions,
   LogUnavailable,
+  momentNow,
   RevisionConflict,
   serialiseAppend,
+  type StreamReadOptions,
+  type SubscribeOptions,
 } from '#event-log';
 import type { NewEvent, Position, RecordedEvent } from '#events';
 import { Changes } from './changes.js';
+import { LatestEventTime } from './latest-event-time.js';
 import { fromPosition, toPosition } from './positions.js';
 import { type Direction, Reader, startOf } from './reader.js';
+import { SqliteSnapshots } from './snapshots.js';
 import { Writer } from './writer.js';
 
 export { NotAnEventLog } from './schema.js';
 
 export interface SqliteEventLogOptions {
-  /** Made where it is missing; its folder must exist. `-wal` and `-shm` files lie beside it while it is open. */
+  /**
+   * The path of the file. A missing file is created, but its folder must exist. While the log is open, SQLite keeps a
+   * `-wal` file and a `-shm` file in the same folder.
+   */
   readonly file: string;
-  /** Milliseconds an append may take where the call doesn't say (default 10,000). */
+  /**
+   * The longest deadline that an append can have, in milliseconds (default 10,000). An append that names no deadline
+   * gets this deadline.
+   */
   readonly deadlineMs?: number;
 }
 
 /**
- * The event log in an SQLite file, which several processes of one machine may open at once. An append is acknowledged
- * when it is synced to disk; appends that arrive together share a transaction and its sync, on a thread of their own.
- * The process lives until the log is closed. Throws `NotAnEventLog`, `LogUnavailable`.
+ * Opens the event log in an SQLite file. Several processes on one machine may use the file at once. An append is
+ * acknowledged when its events are synced to disk. Appends that arrive together share a transaction and its sync. A
+ * separate thread writes the appends, and keeps the process alive until the log is closed. Throws `NotAnEventLog`,
+ * `LogUnavailable`.
  */
 export async function openSqliteEventLog({ file, deadlineMs = 10_000 }: SqliteEventLogOptions): Promise<EventLog> {
-  const writer = await Writer.open({ file, busyMs: deadlineMs });
+  const latestTime = new LatestEventTime();
+  const writer = await Writer.open({ file, busyMs: deadlineMs }, latestTime);
   try {
-    return new SqliteEventLog(writer, new Reader(file), deadlineMs);
+    return new SqliteEventLog(writer, new Reader(file), latestTime, deadlineMs);
   } catch (cause) {
     await writer.close();
     throw new LogUnavailable(`${file} can't be read`, { cause });
@@ -44,25 +55,35 @@ export async function openSqliteEventLog({ file, deadlineMs = 10_000 }: SqliteEv
 
 const DEFAULT_READ_LIMIT = 500;
 const DEFAULT_BATCH_SIZE = 500;
-/** A batch ends here whatever `batchSize` says, since an event may hold a megabyte. */
-const MAX_BATCH_CHARACTERS = 4 * 1_048_576;
+/**
+ * Largest size of a batch, in bytes of data and metadata. A batch ends at this size even if `batchSize` allows more
+ * events, since one event may hold a megabyte.
+ */
+const MAX_BATCH_BYTES = 4 * 1_048_576;
 
 class SqliteEventLog implements EventLog {
-  /** The transaction that writes looks for the seal. */
+  /** The value is 0, because the same transaction that writes also checks whether the log is sealed. */
   readonly sealHoldsAfterMs = 0;
-  /** A file that is replaced while it is open is unavailable for good. */
-  readonly interruptions = 0;
-  /** One machine has one clock. */
+  /** The value is always 0: if the file is replaced, the log stays unavailable and never reads the new file. */
+  readonly connectionEpoch = 0;
+  /** The value is always 0, because all processes are on one machine and share its clock. */
   readonly clockSkewMs = 0;
+  readonly snapshots: SqliteSnapshots;
   private readonly changes: Changes;
   private marks = 0;
 
   constructor(
     private readonly writer: Writer,
     private readonly reader: Reader,
+    private readonly latestTime: LatestEventTime,
     private readonly deadlineMs: number,
   ) {
     this.changes = new Changes(reader);
+    this.snapshots = new SqliteSnapshots(writer, reader);
+  }
+
+  get clockBehindMs(): number {
+    return this.latestTime.clockBehindMs();
   }
 
   async append(
@@ -72,11 +93,12 @@ class SqliteEventLog implements EventLog {
     { deadlineMs = this.deadlineMs }: CallOptions = {},
   ): Promise<Appended> {
     const { events, bytes } = serialiseAppend(stream, expected, newEvents);
-    const patienceMs = Math.min(deadlineMs, this.deadlineMs);
-    const outcome = await this.writer.append({ stream, expected, events }, bytes, patienceMs);
+    const withinMs = Math.min(deadlineMs, this.deadlineMs);
+    const outcome = await this.writer.append({ stream, expected, events }, bytes, withinMs);
     if (outcome.kind === 'sealed') throw new LogIsSealed();
     if (outcome.kind === 'conflict') throw new RevisionConflict(stream, expected, outcome.actual);
     if (outcome.kind === 'written') this.changes.wakeAll();
+    this.latestTime.note(newEvents.at(-1)?.metadata.occurredAt);
     return { revision: outcome.revision, position: toPosition(outcome.position) };
   }
 
@@ -89,12 +111,12 @@ class SqliteEventLog implements EventLog {
     return (await this.reader.readLog(placeOf(after, direction), direction, limits)).events;
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is the promise's
+  // eslint-disable-next-line @typescript-eslint/require-await -- the promise must reject with what is thrown here
   async eventAt(position: Position): Promise<RecordedEvent | undefined> {
     return this.reader.eventAt(fromPosition(position));
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- what it throws is the promise's
+  // eslint-disable-next-line @typescript-eslint/require-await -- the promise must reject with what is thrown here
   async end(): Promise<Position | undefined> {
     const last = this.reader.lastPosition();
     return last === undefined ? undefined : toPosition(last);
@@ -102,12 +124,12 @@ class SqliteEventLog implements EventLog {
 
   async *subscribe(options: SubscribeOptions): AsyncGenerator<LogBatch> {
     const { after, signal, batchSize = DEFAULT_BATCH_SIZE, marked = false } = options;
-    const limits = { events: batchSize, characters: MAX_BATCH_CHARACTERS };
+    const limits = { events: batchSize, bytes: MAX_BATCH_BYTES };
     let readTo = placeOf(after, 'forwards');
     let saidCaughtUp = false;
     for (;;) {
       const { marks } = this;
-      const beganAt = performance.now();
+      const beganAt = momentNow();
       const version = this.reader.version();
       const page = await this.reader.readLog(readTo, 'forwards', limits);
       if (signal.aborted) return;
@@ -117,7 +139,8 @@ class SqliteEventLog implements EventLog {
         yield { events: page.events, caughtUp: page.isLast, ...completeTo };
         saidCaughtUp = page.isLast;
       }
-      // A marker sent since the read began is not answered by it.
+      // A call of `mark` changes `marks`. If `mark` was called after this read began, this read may lack events that
+      // were acknowledged before the call, and its `completeTo` is earlier than the call. So we read again at once.
       if (page.isLast && marks === this.marks) await this.changes.since(version, signal);
     }
   }

@@ -1,18 +1,24 @@
 import type { Position } from '#events';
 
-/** SQLite's largest integer: past every revision and position. */
-export const PAST_ALL = 2n ** 63n - 1n;
+/** SQLite's largest integer. All revisions and positions are smaller. */
+export const LARGEST = 2n ** 63n - 1n;
 
-/** Digits of `PAST_ALL`, and one to spare: positions are ordered as strings. */
+/**
+ * Number of digits of a position. Positions are compared as strings, so all positions are padded to this length. The
+ * length is one digit more than `LARGEST` has.
+ */
 const DIGITS = 20;
 
 export const toPosition = (position: bigint): Position => position.toString().padStart(DIGITS, '0');
 
-/** Throws `TypeError` for what is no position of this adapter. */
+/** Parses a position. Throws `TypeError` if `toPosition` can't have made the position. */
 export function fromPosition(position: Position): bigint {
   if (!/^\d{20}$/.test(position)) throw new TypeError(`Not a position of this log: ${position}`);
-  return within(BigInt(position));
+  return toSqliteInteger(BigInt(position));
 }
 
-/** What SQLite can compare with. */
-export const within = (value: bigint): bigint => (value > PAST_ALL ? PAST_ALL : value);
+/**
+ * Returns the value. A value above SQLite's largest integer becomes this integer, because SQLite can't compare with a
+ * larger one.
+ */
+export const toSqliteInteger = (value: bigint): bigint => (value > LARGEST ? LARGEST : value);

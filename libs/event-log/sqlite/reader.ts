@@ -1,93 +1,105 @@
 import { setImmediate as endOfTurn } from 'node:timers/promises';
-import { type StreamReadOptions, LogUnavailable, isOurStream } from '#event-log';
-import type { EventMetadata, JsonObject, RecordedEvent } from '#events';
 import type Database from 'libsql';
 import { LRUCache } from 'lru-cache';
-import { PAST_ALL, toPosition, within } from './positions.js';
+import { isOurStream, LogUnavailable, LONG_AGO, momentNow, msSince, type StreamReadOptions } from '#event-log';
+import type { EventMetadata, JsonObject, RecordedEvent } from '#events';
+import { LARGEST, toPosition, toSqliteInteger } from './positions.js';
 import { type LogRow, RecentRows } from './recent-rows.js';
-import { REPLACED, fileIdentityOf, openForReading } from './schema.js';
+import { COLUMNS, type Row, type RowPage, Rows } from './rows.js';
+import { fileIdentityOf, openForReading, REPLACED } from './schema.js';
 
-/** What is read without letting others have their turn: half a millisecond of common events. */
+/**
+ * Number of rows that are read before other work on the event loop gets a turn. 200 rows of common size take half a
+ * millisecond.
+ */
 const PAGE_ROWS = 200;
+/**
+ * Number of bytes of data and metadata after which other work on the event loop gets a turn, even if fewer than
+ * `PAGE_ROWS` rows were read. It takes a few milliseconds to read and parse this many bytes.
+ */
+const PAGE_BYTES = 256 * 1024;
 
-/** A look costs as much as a third of a read. */
+/**
+ * After we have checked which file is at the path, we check again only after this many milliseconds. A check costs as
+ * much as a third of a read.
+ */
 const IDENTIFY_EVERY_MS = 10;
 
-/** Some 15 MB when there are as many. */
+/** Number of streams whose end is remembered. All remembered ends together take some 15 MB. */
 const REMEMBERED_ENDS = 100_000;
 
-/** Where a stream was seen to end. */
+/** Where a stream ended when it was last read. */
 interface StreamEnd {
-  /** Of the file, looked at before the stream was. */
+  /** The file's version (see `Reader.version`) before the stream was read. */
   readonly version: bigint;
-  /** There was no event of this revision or a later one. */
+  /** The stream had no event with this revision or a later revision. */
   readonly before: bigint;
 }
 
-const COLUMNS = 'position, stream, revision, event_id, type, data, metadata';
-type Row = [
-  position: bigint,
-  stream: string,
-  revision: bigint,
-  eventId: string,
-  type: string,
-  data: string,
-  metadata: string,
-];
-
 export type Direction = 'forwards' | 'backwards';
 
-/** Before the first or past the last event: where a read without a place to begin at begins. */
-export const startOf = (direction: Direction): bigint => (direction === 'forwards' ? 0n : PAST_ALL);
+/** Where a read begins if the caller names no start: before the first event, or (backwards) after the last event. */
+export const startOf = (direction: Direction): bigint => (direction === 'forwards' ? 0n : LARGEST);
 
 export interface LogPage {
   readonly events: RecordedEvent[];
-  /** Position to go on after; other applications' events move it too. */
+  /**
+   * The position after which the next page begins. The event at this position may belong to another application,
+   * although such events are not in `events`.
+   */
   readonly readTo: bigint;
-  /** Nothing was left in this direction. */
+  /** Whether the log has no further events in this direction. */
   readonly isLast: boolean;
 }
 
 export interface LogPageLimits {
   readonly events: number;
-  /** Of data and metadata: the event that reaches it is the page's last. */
-  readonly characters?: number;
+  /** Size limit of a page, in bytes of data and metadata. The event that reaches this size is the page's last event. */
+  readonly bytes?: number;
   readonly deadlineMs?: number | undefined;
 }
 
 /**
- * Reads on a connection of its own that can't write. A read costs microseconds, so it happens on the caller's thread;
- * a commit is seen from before its acknowledgement on, so every read is a strong one. All throw `LogUnavailable`.
+ * Reads the file on a separate connection that can't write. A read takes only microseconds, so it runs on the caller's
+ * thread. Every read is strong: it returns every event that was acknowledged before, because a commit becomes visible
+ * before the commit is acknowledged. All methods throw `LogUnavailable`.
  */
 export class Reader {
   private readonly db: Database.Database;
   private readonly streamRows;
-  /** Apart: libsql's `get()` on a statement that `all()` was called on goes on with that former execution. */
+  /**
+   * This statement is used only with `get()`. In libsql, a `get()` after an `all()` on the same statement returns rows
+   * of the old result.
+   */
   private readonly anyOfStream;
   private readonly logRows;
+  private readonly eventRow;
+  private readonly lastRow;
   private readonly dataVersion;
-  /** Bounded by size, not by `max`, which would take its tables at once. */
+  private preparedSnapshotRows: { newest: Database.Statement; part: Database.Statement } | undefined;
+  /** `maxSize` bounds this cache. With `max`, `LRUCache` would allocate its tables in full at once. */
   private readonly ends = new LRUCache<string, StreamEnd>({ maxSize: REMEMBERED_ENDS, sizeCalculation: () => 1 });
   private looking: Promise<bigint> | undefined;
   private readonly recent = new RecentRows();
   private readonly opened: string | undefined;
-  private identifiedAt = -Infinity;
+  private identifiedAt = LONG_AGO;
   private isClosed = false;
 
-  /** The file must be there. */
+  /** Opens the file, which must exist. */
   constructor(private readonly file: string) {
     this.opened = fileIdentityOf(file);
     this.db = openForReading(file);
-    const select = (rest: string) => this.db.prepare(`SELECT ${COLUMNS} FROM events ${rest} LIMIT ?`).raw();
     this.streamRows = {
-      forwards: select('WHERE stream = ? AND revision >= ? ORDER BY revision'),
-      backwards: select('WHERE stream = ? AND revision <= ? ORDER BY revision DESC'),
+      forwards: new Rows(this.db, 'WHERE stream = ? AND revision >= ? ORDER BY revision'),
+      backwards: new Rows(this.db, 'WHERE stream = ? AND revision <= ? ORDER BY revision DESC'),
     };
-    this.anyOfStream = select('WHERE stream = ? AND revision >= ? ORDER BY revision');
+    this.anyOfStream = this.db.prepare('SELECT 1 FROM events WHERE stream = ? AND revision >= ? LIMIT 1').raw();
     this.logRows = {
-      forwards: select('WHERE position > ? ORDER BY position'),
-      backwards: select('WHERE position < ? ORDER BY position DESC'),
+      forwards: new Rows(this.db, 'WHERE position > ? ORDER BY position'),
+      backwards: new Rows(this.db, 'WHERE position < ? ORDER BY position DESC'),
     };
+    this.eventRow = this.db.prepare(`SELECT ${COLUMNS} FROM events WHERE position = ?`).raw();
+    this.lastRow = this.db.prepare('SELECT position FROM events ORDER BY position DESC LIMIT 1').raw();
     this.dataVersion = this.db.prepare('PRAGMA data_version').raw();
   }
 
@@ -95,7 +107,7 @@ export class Reader {
     const { from, direction = 'forwards' } = options;
     if (from === undefined || direction === 'backwards') return this.readEach(stream, options);
     return this.nextVersion().then((version) =>
-      this.endedBefore(stream, within(from), version) ? [] : this.readEach(stream, options),
+      this.endedBefore(stream, toSqliteInteger(from), version) ? [] : this.readEach(stream, options),
     );
   }
 
@@ -103,43 +115,42 @@ export class Reader {
     const { direction = 'forwards', limit = Infinity, deadlineMs } = options;
     const givenUpAt = performance.now() + (deadlineMs ?? Infinity);
     const events: RecordedEvent[] = [];
-    let from = within(options.from ?? startOf(direction));
+    let from = toSqliteInteger(options.from ?? startOf(direction));
     for (;;) {
       const asked = Math.min(PAGE_ROWS, limit - events.length);
-      const rows = this.all<Row>(this.streamRows[direction], [stream, from, asked]);
+      const { rows, isLast } = this.ask(() => this.streamRows[direction].read([stream, from], asked, PAGE_BYTES));
       for (const row of rows) events.push(toEvent(row));
       const last = rows.at(-1);
-      if (!last || rows.length < asked || events.length === limit) return events;
+      if (!last || isLast || events.length === limit) return events;
       from = direction === 'forwards' ? last[2] + 1n : last[2] - 1n;
-      await othersTurn(givenUpAt);
+      await yieldToOthers(givenUpAt);
     }
   }
 
-  /** Our events after (backwards: before) a position. */
+  /** Reads the events of our streams after a position (backwards: before it). */
   async readLog(after: bigint, direction: Direction, limits: LogPageLimits): Promise<LogPage> {
     const givenUpAt = performance.now() + (limits.deadlineMs ?? Infinity);
     const events: RecordedEvent[] = [];
     let readTo = after;
-    let characters = 0;
-    for (let asked = Math.min(PAGE_ROWS, limits.events); ; asked = PAGE_ROWS) {
-      const rows = this.rowsOfLog(readTo, direction, asked);
+    let bytes = 0;
+    for (;;) {
+      const asked = Math.min(PAGE_ROWS, limits.events - events.length);
+      const { rows, isLast } = this.rowsOfLog(readTo, direction, asked, (limits.bytes ?? Infinity) - bytes);
       for (const row of rows) {
         readTo = row.position;
-        if (!row.event) continue;
-        events.push(row.event);
-        characters += row.characters;
-        if (events.length >= limits.events || characters >= (limits.characters ?? Infinity)) {
-          return { events, readTo, isLast: false };
-        }
+        bytes += row.bytes;
+        if (row.event) events.push(row.event);
       }
-      if (rows.length === 0 || rows.length < asked) return { events, readTo, isLast: true };
-      await othersTurn(givenUpAt);
+      const isFull = events.length >= limits.events || bytes >= (limits.bytes ?? Infinity);
+      if (isFull || isLast) return { events, readTo, isLast: isLast && !isFull };
+      await yieldToOthers(givenUpAt);
     }
   }
 
   /**
-   * Whether the stream had no event from there on at this version of the file. Who reads on mostly finds nothing new;
-   * what was seen of a stream's end holds for as long as nobody commits, which one look tells for all streams.
+   * Whether the stream had no event with revision `from` or later, at this version of the file. Most reads find nothing
+   * new. So we remember where streams end. A remembered end stays true until somebody commits, and the file's version
+   * shows for all streams at once whether somebody has committed.
    */
   private endedBefore(stream: string, from: bigint, version: bigint): boolean {
     const end = this.ends.get(stream);
@@ -149,7 +160,10 @@ export class Reader {
     return true;
   }
 
-  /** By a look that begins after the call: shared by all who ask in one turn of the event loop, and by nobody later. */
+  /**
+   * Returns the file's version. The version is read after this call. All callers in one turn of the event loop share
+   * one read of the version.
+   */
   private nextVersion(): Promise<bigint> {
     this.looking ??= endOfTurn().then(() => {
       this.looking = undefined;
@@ -158,29 +172,55 @@ export class Reader {
     return this.looking;
   }
 
-  /** Our event at this very position. */
+  /** Returns the event at exactly this position; `undefined` if no event of our streams is there. */
   eventAt(position: bigint): RecordedEvent | undefined {
-    const [row] = this.all<Row>(this.logRows.forwards, [position - 1n, 1]).map(toLogRow);
-    return row?.position === position ? row.event : undefined;
+    const [row] = this.all<Row>(this.eventRow, [position]);
+    return row && isOurStream(row[1]) ? toEvent(row) : undefined;
   }
 
-  /** Of the log's last event, be it ours or another application's. */
+  /** Returns the position of the log's last event, which may belong to another application. */
   lastPosition(): bigint | undefined {
-    return this.all<Row>(this.logRows.backwards, [PAST_ALL, 1])[0]?.[0];
+    return this.all<[bigint]>(this.lastRow, [])[0]?.[0];
   }
 
-  private rowsOfLog(after: bigint, direction: Direction, limit: number): readonly LogRow[] {
-    if (direction === 'backwards') return this.all<Row>(this.logRows.backwards, [after, limit]).map(toLogRow);
-    const known = this.recent.after(after, limit);
-    if (known.length === limit) return known;
-    const readTo = known.at(-1)?.position ?? after;
-    const asked = limit - known.length;
-    const rows = this.all<Row>(this.logRows.forwards, [readTo, asked]).map(toLogRow);
-    this.recent.add(readTo, rows, rows.length < asked);
-    return [...known, ...rows];
+  /** Returns the stream's newest snapshot. */
+  snapshot(stream: string): string | undefined {
+    const { newest } = this.snapshotRows ?? {};
+    return newest && this.ask(() => newest.all([stream]) as [string][])[0]?.[0];
   }
 
-  /** Another number whenever another connection, of this process or another, has committed. */
+  /** Returns the part of the stream's snapshots that has this number. */
+  snapshotPart(stream: string, number: number): string | undefined {
+    const { part } = this.snapshotRows ?? {};
+    return part && this.ask(() => part.all([stream, number]) as [string][])[0]?.[0];
+  }
+
+  /** `undefined` if the file has no tables of snapshots yet. The first snapshot makes them. */
+  private get snapshotRows() {
+    if (this.preparedSnapshotRows) return this.preparedSnapshotRows;
+    const tables = this.db.prepare("SELECT name FROM sqlite_schema WHERE name = 'snapshot_parts'").raw();
+    if (this.ask(() => tables.all([])).length === 0) return undefined;
+    this.preparedSnapshotRows = {
+      newest: this.db.prepare('SELECT content FROM snapshots WHERE stream = ?').raw(),
+      part: this.db.prepare('SELECT content FROM snapshot_parts WHERE stream = ? AND number = ?').raw(),
+    };
+    return this.preparedSnapshotRows;
+  }
+
+  /** Returns at most `limit` rows: recent rows that are still in memory, or else one page of the file. */
+  private rowsOfLog(after: bigint, direction: Direction, limit: number, bytes: number): RowPage<LogRow> {
+    const known = direction === 'forwards' ? firstBytesOf(this.recent.after(after, limit), bytes) : [];
+    if (known.length > 0) return { rows: known, isLast: false };
+    const page = this.ask(() => this.logRows[direction].read([after], limit, Math.min(bytes, PAGE_BYTES)));
+    const rows = page.rows.map(toLogRow);
+    if (direction === 'forwards') this.recent.add(after, rows, page.isLast);
+    return { rows, isLast: page.isLast };
+  }
+
+  /**
+   * Returns a number that changes whenever another connection has committed. The other connection may belong to this
+   * process or to another process.
+   */
   version(): bigint {
     return this.ask(() => this.dataVersion.get([]) as [bigint])[0];
   }
@@ -190,10 +230,13 @@ export class Reader {
     this.db.close();
   }
 
-  /** Others write to the file at the path: what is read from one that was there before says nothing of now. */
+  /**
+   * After a restore, a new file lies at the path, and other processes write to the new file. So this process MUST NOT
+   * read the old file any more.
+   */
   private requireSameFile(): void {
-    const now = performance.now();
-    if (now - this.identifiedAt < IDENTIFY_EVERY_MS) return;
+    if (msSince(this.identifiedAt) < IDENTIFY_EVERY_MS) return;
+    const now = momentNow();
     if (fileIdentityOf(this.file) !== this.opened) throw new LogUnavailable(REPLACED);
     this.identifiedAt = now;
   }
@@ -220,20 +263,36 @@ export class Reader {
 const toEvent = ([position, stream, revision, eventId, type, data, metadata]: Row): RecordedEvent => ({
   eventId,
   type,
-  data: JSON.parse(data) as JsonObject,
-  metadata: JSON.parse(metadata) as EventMetadata,
+  data: parsed(data, stream, revision) as JsonObject,
+  metadata: parsed(metadata, stream, revision) as EventMetadata,
   stream,
   revision,
   position: toPosition(position),
 });
 
+/** Parses a stored value. The parser's own error is dropped, because its message contains a part of the event's data. */
+function parsed(json: string, stream: string, revision: bigint): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    throw new LogUnavailable(`Revision ${revision} of ${stream} is damaged in the file`);
+  }
+}
+
 const toLogRow = (row: Row): LogRow => ({
   position: row[0],
   event: isOurStream(row[1]) ? toEvent(row) : undefined,
-  characters: row[5].length + row[6].length,
+  bytes: Buffer.byteLength(row[5]) + Buffer.byteLength(row[6]),
 });
 
-async function othersTurn(givenUpAt: number): Promise<void> {
+/** Returns the first rows, up to and including the row that reaches this number of bytes. */
+function firstBytesOf(rows: readonly LogRow[], bytes: number): readonly LogRow[] {
+  let sum = 0;
+  const reaching = rows.findIndex((row) => (sum += row.bytes) >= bytes);
+  return reaching === -1 ? rows : rows.slice(0, reaching + 1);
+}
+
+async function yieldToOthers(givenUpAt: number): Promise<void> {
   if (performance.now() > givenUpAt) throw new LogUnavailable('The event log was not read within the deadline');
   await endOfTurn();
 }

@@ -1,23 +1,26 @@
 import type { RecordedEvent } from '#events';
 
-/** A row of the log; `event` is `undefined` where it is another application's. */
+/** A row of the log. `event` is `undefined` if the row belongs to another application. */
 export interface LogRow {
   readonly position: bigint;
   readonly event: RecordedEvent | undefined;
-  /** Of its data and metadata. */
-  readonly characters: number;
+  /** The size of the row's data and metadata. */
+  readonly bytes: number;
 }
 
 const MOST_ROWS = 1000;
-const MOST_CHARACTERS = 4 * 1_048_576;
+const MOST_BYTES = 4 * 1_048_576;
 
-/** The log's newest rows, read and parsed once for all who follow it: each follower needs every event, moments apart. */
+/**
+ * Keeps the log's newest rows for all followers (loops that read the log). All followers need every event, at slightly
+ * different times. Because the rows are kept, each row is read and parsed only once.
+ */
 export class RecentRows {
-  /** Consecutive: positions rise without gaps. */
+  /** The kept rows. There is no gap between their positions. */
   private rows: LogRow[] = [];
-  private characters = 0;
+  private bytes = 0;
 
-  /** Those kept that follow on `position`, `limit` at most: the file may hold more. */
+  /** Returns at most `limit` of the kept rows after `position`. The file may hold further rows. */
   after(position: bigint, limit: number): readonly LogRow[] {
     const [first] = this.rows;
     if (!first || position + 1n < first.position) return [];
@@ -25,20 +28,20 @@ export class RecentRows {
     return this.rows.slice(from, from + limit);
   }
 
-  /** Keeps what was read behind `position`, if it continues what is kept or reaches the log's end. */
+  /** Keeps rows that were read after `position`, if these rows directly follow the kept rows or reach the log's end. */
   add(position: bigint, rows: readonly LogRow[], reachesEnd: boolean): void {
     const continues = this.rows.at(-1)?.position === position;
     if (!continues && !reachesEnd) return;
     if (!continues) this.clear();
     for (const row of rows) {
       this.rows.push(row);
-      this.characters += row.characters;
+      this.bytes += row.bytes;
     }
-    if (this.rows.length > MOST_ROWS || this.characters > MOST_CHARACTERS) this.clear();
+    if (this.rows.length > MOST_ROWS || this.bytes > MOST_BYTES) this.clear();
   }
 
   private clear(): void {
     this.rows = [];
-    this.characters = 0;
+    this.bytes = 0;
   }
 }

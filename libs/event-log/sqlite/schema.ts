@@ -3,14 +3,18 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import Database from 'libsql';
 
-/** Says whose file it is: "cclg" in ASCII. */
+/** This number in the file's header marks the file as an event log: "cclg" in ASCII. */
 const APPLICATION_ID = 0x63636c67;
 const SCHEMA_VERSION = 1;
 
-/** 16 MiB of WAL between checkpoints: SQLite's own 4 MiB costs a quarter of the throughput. */
+/**
+ * Number of pages that the write-ahead log (WAL) holds before a checkpoint: 16 MiB. With SQLite's default of 4 MiB, the
+ * throughput is a quarter lower.
+ */
 const PAGES_BETWEEN_CHECKPOINTS = 4000;
 
-// Positions are given by the writer, so that they rise without gaps and no second table is written to.
+// The writer assigns the positions. So positions rise without gaps, and SQLite need not write a second table for a
+// counter.
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS events (
     position INTEGER PRIMARY KEY,
@@ -30,17 +34,18 @@ const SCHEMA = `
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
-/** The file belongs to another application, or to a newer version of this one. */
+/** Thrown if the file belongs to another application, or was written by a newer version of this application. */
 export class NotAnEventLog extends Error {
   override readonly name = 'NotAnEventLog';
 }
 
 /**
- * The one connection that writes: every commit is synced to disk. Makes the file where there is none. Each attempt has
- * a connection of its own: one whose change of the journal mode was refused keeps a lock that another opener waits for.
+ * Opens the only connection that writes. Every commit on this connection is synced to disk. A missing file is created.
+ * Each attempt opens a new connection: a connection that failed to change the journal mode keeps a lock, and other
+ * processes that open the file would wait for this lock.
  */
 export const openForWriting = (file: string, busyMs: number): Database.Database =>
-  whileBusy(busyMs, () => {
+  retryWhileBusy(busyMs, () => {
     const db = new Database(file);
     try {
       prepare(db, file);
@@ -60,21 +65,27 @@ function prepare(db: Database.Database, file: string): void {
   if (isEmpty) db.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT;`);
 }
 
-/** A connection that can't write, and so never syncs; bigints for integers. */
+/** Opens a connection that can't write, and therefore never syncs. The connection returns integers as bigints. */
 export const openForReading = (file: string): Database.Database =>
   new Database(`${pathToFileURL(resolve(file)).href}?mode=ro`).defaultSafeIntegers();
 
-/** Why neither reads nor appends are answered once the file is not the one that was opened. */
+/** The message of the error that every read and every append throws once the file was replaced. */
 export const REPLACED = 'The event log’s file was replaced or removed; a restart is needed';
 
-/** Another one once the path leads to another file, as after a restore; `undefined` where there is none. */
+/**
+ * Returns the identity of the file at the path; `undefined` if no file is there. The identity changes when a different
+ * file is put at the path, for example by a restore.
+ */
 export function fileIdentityOf(file: string): string | undefined {
   const found = statSync(file, { throwIfNoEntry: false });
   return found && `${found.dev}:${found.ino}`;
 }
 
-/** Repeats `step` until no other process is in the way; SQLite's own waits are too coarse to get a turn beside a busy writer. */
-export function whileBusy<T>(busyMs: number, step: () => T): T {
+/**
+ * Repeats `step` while another process holds the lock. The pause between two attempts is 1 ms. SQLite's own pauses are
+ * longer, so beside a busy writer SQLite would never get the lock.
+ */
+export function retryWhileBusy<T>(busyMs: number, step: () => T): T {
   const givenUpAt = performance.now() + busyMs;
   for (;;) {
     try {

@@ -1,10 +1,11 @@
+import type { Instant } from '#domain';
 import type { ExpectedRevision, SerialisedEvent } from '#event-log';
 import type { Revision } from '#events';
 
-/** `workerData` of the writer's thread. */
+/** The `workerData` that the writer's thread gets. */
 export interface WriterThreadOptions {
   readonly file: string;
-  /** Milliseconds to wait for another process's transaction. */
+  /** How long the thread waits for another process's transaction to end, in milliseconds. */
   readonly busyMs: number;
 }
 
@@ -19,16 +20,36 @@ export type AppendOutcome =
   | { readonly kind: 'conflict'; readonly actual: Revision | undefined }
   | { readonly kind: 'sealed' };
 
+/** A change of the snapshots of one stream: a new snapshot, or parts that are added. */
+export interface SnapshotWrite {
+  readonly stream: string;
+  readonly snapshot?: string;
+  readonly parts: readonly string[];
+}
+
 export type ToWriterThread =
   | { readonly kind: 'group'; readonly appends: readonly AppendRequest[] }
-  /** Checkpoints, closes the file, ends the thread. */
+  | { readonly kind: 'snapshot'; readonly write: SnapshotWrite }
+  /** Tells the thread to checkpoint the file, to close the file, and then to end. */
   | { readonly kind: 'close' };
 
 export type FromWriterThread =
-  | { readonly kind: 'opened' }
-  /** The file isn't an event log of ours. */
+  | { readonly kind: 'opened'; readonly latestEventAt: Instant | undefined }
+  /** The file is not an event log of this application. */
   | { readonly kind: 'refused'; readonly reason: string }
-  /** Synced to disk; one outcome for each append of the group. */
-  | { readonly kind: 'committed'; readonly outcomes: readonly AppendOutcome[] }
-  /** The file could not be opened, or the group not be committed: nothing of it was written. */
+  /**
+   * The group is synced to disk. `outcomes` has one outcome for each append, in the same order. `latestEventAt` is
+   * the latest time that the thread has found last in events of other processes.
+   */
+  | {
+      readonly kind: 'committed';
+      readonly outcomes: readonly AppendOutcome[];
+      readonly latestEventAt: Instant | undefined;
+    }
+  /** The snapshot is written, but not synced to disk. `firstPart` is the number of the first part. */
+  | { readonly kind: 'saved'; readonly firstPart: number }
+  /**
+   * The file could not be opened, or the group or snapshot was not written. In the second case nothing of the group was
+   * written.
+   */
   | { readonly kind: 'failed'; readonly reason: string };

@@ -1,9 +1,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { GroupCommit } from './group-commit.js';
-import { NotAnEventLog, REPLACED, fileIdentityOf, openForWriting } from './schema.js';
+import { fileIdentityOf, NotAnEventLog, openForWriting, REPLACED } from './schema.js';
+import { SnapshotWriter } from './snapshot-writer.js';
 import type { FromWriterThread, ToWriterThread, WriterThreadOptions } from './writer-protocol.js';
 
-// The thread that writes: a disk sync blocks it, and nothing else.
+// The writer runs in a separate thread, because a disk sync blocks the thread that waits for the sync.
 
 if (!parentPort) throw new Error('The writer runs in a thread of its own');
 const port = parentPort;
@@ -15,29 +16,41 @@ const reasonOf = (error: unknown) => (error instanceof Error ? error.message : S
 function serve({ file, busyMs }: WriterThreadOptions): void {
   const db = openForWriting(file, busyMs);
   const groups = new GroupCommit(db, busyMs);
+  const snapshots = new SnapshotWriter(file);
   const opened = fileIdentityOf(file);
+  /** Sends the answer that `work` makes, or says why the work failed. */
+  const answer = (work: () => FromWriterThread) => {
+    try {
+      // What is written to a replaced file would be lost, because the next process opens the new file.
+      if (fileIdentityOf(file) !== opened) throw new Error(REPLACED);
+      tell(work());
+    } catch (error) {
+      tell({ kind: 'failed', reason: reasonOf(error) });
+    }
+  };
   port.on('message', (message: ToWriterThread) => {
     switch (message.kind) {
       case 'group':
-        try {
-          // Whoever opens the path next would not find what is written to the file that was there.
-          if (fileIdentityOf(file) !== opened) throw new Error(REPLACED);
-          tell({ kind: 'committed', outcomes: groups.commit(message.appends) });
-        } catch (error) {
-          tell({ kind: 'failed', reason: reasonOf(error) });
-        }
+        answer(() => {
+          const outcomes = groups.commit(message.appends);
+          return { kind: 'committed', outcomes, latestEventAt: groups.latestEventAt };
+        });
+        return;
+      case 'snapshot':
+        answer(() => ({ kind: 'saved', firstPart: snapshots.write(message.write) }));
         return;
       case 'close':
+        snapshots.close();
         try {
           db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
         } catch {
-          // What isn't checkpointed stays in the write-ahead log.
+          // A failed checkpoint loses nothing: the events stay in the write-ahead log until a later checkpoint.
         }
         db.close();
         port.close();
     }
   });
-  tell({ kind: 'opened' });
+  tell({ kind: 'opened', latestEventAt: groups.latestEventAt });
 }
 
 try {

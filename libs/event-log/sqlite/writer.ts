@@ -3,16 +3,21 @@ import { join } from 'node:path';
 import { setImmediate as endOfTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { LogUnavailable } from '#event-log';
+import type { LatestEventTime } from './latest-event-time.js';
 import { NotAnEventLog } from './schema.js';
 import type {
   AppendOutcome,
   AppendRequest,
   FromWriterThread,
+  SnapshotWrite,
   ToWriterThread,
   WriterThreadOptions,
 } from './writer-protocol.js';
 
-/** Bounds of a group: what one transaction may hold others up for. */
+/**
+ * Limits of a group of appends. A larger group would need a longer transaction, and other processes would have to wait
+ * for the end of this transaction.
+ */
 const MAX_GROUP_APPENDS = 512;
 const MAX_GROUP_BYTES = 4 * 1_048_576;
 
@@ -22,26 +27,41 @@ interface PendingAppend {
   readonly settle: (outcome: AppendOutcome | LogUnavailable) => void;
 }
 
+interface PendingSnapshot {
+  readonly write: SnapshotWrite;
+  readonly resolve: (firstPart: number) => void;
+  readonly reject: (reason: LogUnavailable) => void;
+}
+
 /**
- * Gathers the appends that arrive while the writer's thread is busy, and hands them over as one group, one group at a
- * time. A thread that died is replaced for the next group.
+ * Gathers the appends that arrive while the writer's thread is busy. When the thread is free, the thread gets the
+ * gathered appends as one group. If the thread has died, a new thread is started for the next group. Between two groups
+ * the thread writes one snapshot, if snapshots are waiting.
  */
 export class Writer {
   private readonly waiting = new Set<PendingAppend>();
+  private readonly snapshots: PendingSnapshot[] = [];
   private working: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
   private constructor(
     private readonly options: WriterThreadOptions,
+    private readonly latestTime: LatestEventTime,
     private thread: WriterThread,
   ) {}
 
-  /** Throws `NotAnEventLog`, `LogUnavailable`. */
-  static async open(options: WriterThreadOptions): Promise<Writer> {
-    return new Writer(options, await WriterThread.open(options));
+  /**
+   * Starts the writer's thread, which opens the file. `latestTime` is told the times of the events that the thread finds
+   * in the file. Throws `NotAnEventLog`, `LogUnavailable`.
+   */
+  static async open(options: WriterThreadOptions, latestTime: LatestEventTime): Promise<Writer> {
+    return new Writer(options, latestTime, await WriterThread.open(options, latestTime));
   }
 
-  /** Resolved means on disk. `bytes`: of the request's data and metadata. Throws `LogUnavailable`. */
+  /**
+   * Resolves when the append is on disk, or was refused. `bytes` is the size of the append's data and metadata. Throws
+   * `LogUnavailable`, at the latest at the deadline.
+   */
   append(request: AppendRequest, bytes: number, deadlineMs: number): Promise<AppendOutcome> {
     if (this.closing) return Promise.reject(new LogUnavailable('The event log is closed'));
     return new Promise((resolve, reject) => {
@@ -56,28 +76,60 @@ export class Writer {
       };
       const pending = { request, bytes, settle };
       this.waiting.add(pending);
-      this.working ??= this.work().finally(() => (this.working = undefined));
+      this.beginWork();
     });
   }
 
-  /** Finishes what was accepted, checkpoints, closes the file. */
+  /** Resolves to the number of the first part when the snapshot is written. Throws `LogUnavailable`. */
+  writeSnapshot(write: SnapshotWrite): Promise<number> {
+    if (this.closing) return Promise.reject(new LogUnavailable('The event log is closed'));
+    return new Promise((resolve, reject) => {
+      this.snapshots.push({ write, resolve, reject });
+      this.beginWork();
+    });
+  }
+
+  /** Waits until the accepted appends are written, then checkpoints the file and closes the file. */
   close(): Promise<void> {
     this.closing ??= (this.working ?? Promise.resolve()).then(() => this.thread.close());
     return this.closing;
   }
 
+  private beginWork(): void {
+    this.working ??= this.work();
+  }
+
   private async work(): Promise<void> {
-    while (this.waiting.size > 0) {
-      await endOfTurn(); // Appends of the same turn share the group.
-      const group = this.takeGroup();
-      try {
-        if (this.thread.hasEnded) this.thread = await WriterThread.open(this.options);
-        const outcomes = await this.thread.commit(group.map(({ request }) => request));
-        outcomes.forEach((outcome, index) => group[index]?.settle(outcome));
-      } catch (cause) {
-        for (const { settle } of group) settle(unavailable(cause));
-      }
+    while (this.waiting.size > 0 || this.snapshots.length > 0) {
+      await endOfTurn(); // Because of this wait, all appends of one turn of the event loop share a group.
+      if (this.waiting.size > 0) await this.commit(this.takeGroup());
+      const snapshot = this.snapshots.shift();
+      if (snapshot) await this.save(snapshot);
     }
+    // No other code may run between the last check for work and this line. Otherwise new work could be overlooked.
+    this.working = undefined;
+  }
+
+  private async commit(group: readonly PendingAppend[]): Promise<void> {
+    try {
+      const outcomes = await (await this.liveThread()).commit(group.map(({ request }) => request));
+      outcomes.forEach((outcome, index) => group[index]?.settle(outcome));
+    } catch (cause) {
+      for (const { settle } of group) settle(unavailable(cause));
+    }
+  }
+
+  private async save({ write, resolve, reject }: PendingSnapshot): Promise<void> {
+    try {
+      resolve(await (await this.liveThread()).save(write));
+    } catch (cause) {
+      reject(unavailable(cause));
+    }
+  }
+
+  private async liveThread(): Promise<WriterThread> {
+    if (this.thread.hasEnded) this.thread = await WriterThread.open(this.options, this.latestTime);
+    return this.thread;
   }
 
   private takeGroup(): PendingAppend[] {
@@ -100,13 +152,16 @@ const unavailable = (cause: unknown): LogUnavailable =>
         cause,
       });
 
-/** The thread that holds the writing connection; it answers one question at a time. */
+/** The thread that holds the writing connection. The thread handles one message at a time. */
 class WriterThread {
   hasEnded = false;
   private readonly worker: Worker;
   private asked: { resolve: (answer: FromWriterThread) => void; reject: (reason: unknown) => void } | undefined;
 
-  private constructor(options: WriterThreadOptions) {
+  private constructor(
+    options: WriterThreadOptions,
+    private readonly latestTime: LatestEventTime,
+  ) {
     this.worker = new Worker(join(__dirname, 'writer-thread.js'), { workerData: options })
       .on('message', (answer: FromWriterThread) => this.asked?.resolve(answer))
       .on('error', (error) => {
@@ -117,20 +172,36 @@ class WriterThread {
       });
   }
 
-  static async open(options: WriterThreadOptions): Promise<WriterThread> {
-    const thread = new WriterThread(options);
+  static async open(options: WriterThreadOptions, latestTime: LatestEventTime): Promise<WriterThread> {
+    const thread = new WriterThread(options, latestTime);
     const answer = await thread.answer();
     if (answer.kind === 'refused') throw new NotAnEventLog(answer.reason);
-    if (answer.kind === 'failed') throw new LogUnavailable(answer.reason);
+    if (answer.kind !== 'opened') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
+    latestTime.note(answer.latestEventAt);
     return thread;
   }
 
-  /** Throws `LogUnavailable`, and what ended the thread. */
+  /**
+   * Sends a group to the thread, and waits for the commit. Throws `LogUnavailable`, and the error that ended the
+   * thread.
+   */
   async commit(appends: readonly AppendRequest[]): Promise<readonly AppendOutcome[]> {
     this.tell({ kind: 'group', appends });
     const answer = await this.answer();
     if (answer.kind !== 'committed') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
+    this.latestTime.note(answer.latestEventAt);
     return answer.outcomes;
+  }
+
+  /**
+   * Sends a snapshot to the thread, and waits until it is written. Returns the number of the first part. Throws
+   * `LogUnavailable`, and the error that ended the thread.
+   */
+  async save(write: SnapshotWrite): Promise<number> {
+    this.tell({ kind: 'snapshot', write });
+    const answer = await this.answer();
+    if (answer.kind !== 'saved') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
+    return answer.firstPart;
   }
 
   async close(): Promise<void> {

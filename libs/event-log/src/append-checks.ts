@@ -2,7 +2,10 @@ import type { NewEvent } from '#events';
 import { EventTooLarge } from './errors.js';
 import { type ExpectedRevision, MAX_APPEND_BYTES } from './port.js';
 
-/** An event as a store takes it: `data` and `metadata` are JSON, the id is in lower case. */
+/**
+ * An event in the form in which a store receives events. `data` and `metadata` are JSON texts. The event id is in lower
+ * case.
+ */
 export interface SerialisedEvent {
   readonly eventId: string;
   readonly type: string;
@@ -12,16 +15,17 @@ export interface SerialisedEvent {
 
 export interface SerialisedAppend {
   readonly events: readonly SerialisedEvent[];
-  /** The sum of all data and metadata, UTF-8. */
+  /** The size of the data and metadata of all events, in bytes of UTF-8. */
   readonly bytes: number;
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /**
- * What every adapter asks of an append before it sends it: a server may answer these with a hang (EventStoreDB does).
- * Throws `TypeError` for what only a bug can ask for (no stream name, a negative revision, no event, an event id that
- * is no UUID, no type, data or metadata that isn't JSON), and `EventTooLarge` over `MAX_APPEND_BYTES`.
+ * Checks and serialises an append. Every adapter MUST call this function before the adapter sends an append, because
+ * EventStoreDB never responds to some invalid appends. Throws `EventTooLarge` above `MAX_APPEND_BYTES`. Throws
+ * `TypeError` for an append that only a bug can cause: the stream name is empty, the revision is negative, there is no
+ * event, an event has no type, an event's id is not a UUID, or its data or metadata can't be JSON.
  */
 export function serialiseAppend(
   stream: string,

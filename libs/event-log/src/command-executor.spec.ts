@@ -3,19 +3,21 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newClientId } from '#credentials';
-import { type ClientId, DomainError, consumerClientStream } from '#domain';
-import { type BookOfRecord, type EventLog, type ExecuteOptions, openBookOfRecord } from '#event-log';
+import { type ClientId, consumerClient, DomainError } from '#domain';
+import { type BookOfRecord, type CommandRequest, type EventLog, LogUnavailable, openBookOfRecord } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
-import { verifyChain } from '#events';
+import { type RecordedEvent, verifyChain } from '#events';
+
+type Conditions = Omit<CommandRequest, 'context'>;
 
 const WORKSPACE = 'acme';
 const AT = '2026-01-01T00:00:00.000Z';
 const VERIFIER = '$argon2id$v=19$m=19456,t=2,p=1,keyid=a$b$c';
 
-/** A process of its own: its own connection, its own cache. */
+/** Plays the role of a process: a node has its own connection and its own cache. */
 interface Node {
   readonly book: BookOfRecord;
-  /** Reads of streams since the node was opened. */
+  /** Returns how many streams the node has read since it was opened. */
   readonly reads: () => number;
 }
 
@@ -48,22 +50,25 @@ const context = (commandId: string = randomUUID()) => ({
 });
 const create = ({ clients }: BookOfRecord) => {
   const identity = { workspaceId: WORKSPACE, clientId, name: 'Orders', authenticationType: 'OAUTH2' } as const;
-  return clients.execute(clientId, { type: 'CreateClient', ...identity, verifier: VERIFIER, at: AT }, context());
+  return clients.execute(
+    clientId,
+    { type: 'CreateClient', ...identity, verifier: VERIFIER, at: AT },
+    { context: context() },
+  );
 };
 const renameAt = (
   { clients }: BookOfRecord,
   name: string,
-  options: ExecuteOptions = { isNew: true },
+  conditions: Conditions = { isNew: true },
   commandId?: string,
-) =>
-  clients.execute(
-    clientId,
-    { type: 'RenameClient', workspaceId: WORKSPACE, name, at: AT },
-    context(commandId),
-    options,
-  );
-const revokeAt = ({ clients }: BookOfRecord) =>
-  clients.execute(clientId, { type: 'RevokeClient', workspaceId: WORKSPACE, reason: 'retired', at: AT }, context());
+) => {
+  const command = { type: 'RenameClient', workspaceId: WORKSPACE, name, at: AT } as const;
+  return clients.execute(clientId, command, { context: context(commandId), ...conditions });
+};
+const revokeAt = ({ clients }: BookOfRecord) => {
+  const command = { type: 'RevokeClient', workspaceId: WORKSPACE, reason: 'retired', at: AT } as const;
+  return clients.execute(clientId, command, { context: context() });
+};
 
 describe('two nodes on one log', () => {
   let here: Node;
@@ -75,11 +80,11 @@ describe('two nodes on one log', () => {
     return { book: await openBook(log), reads: () => readStream.mock.calls.length };
   };
 
-  const rename = ({ book }: Node, ...how: [name: string, options?: ExecuteOptions, commandId?: string]) =>
+  const rename = ({ book }: Node, ...how: [name: string, conditions?: Conditions, commandId?: string]) =>
     renameAt(book, ...how);
   const revoke = ({ book }: Node) => revokeAt(book);
   const requireWholeChain = async () => {
-    const stream = consumerClientStream(clientId);
+    const stream = consumerClient.stream(clientId);
     expect(await verifyChain(stream, await here.book.log.readStream(stream))).toMatchObject({ whole: true });
   };
 
@@ -90,7 +95,7 @@ describe('two nodes on one log', () => {
     await rename(here, 'Orders (here)');
   });
 
-  it('change what nobody else has changed without a read', async () => {
+  it('need no read to change a stream that nobody else has changed', async () => {
     const before = here.reads();
     const { revision, state } = await rename(here, 'Invoices');
     expect({ revision, state }).toMatchObject({ revision: 3n, state: { name: 'Invoices' } });
@@ -98,7 +103,7 @@ describe('two nodes on one log', () => {
     await requireWholeChain();
   });
 
-  it('lose no update of each other', async () => {
+  it('lose none of each other’s updates', async () => {
     for (let round = 0; round < 5; round++) {
       expect((await rename(here, `Here ${round}`)).outcome).toBe('changed');
       expect((await rename(there, `There ${round}`)).outcome).toBe('changed');
@@ -107,26 +112,28 @@ describe('two nodes on one log', () => {
     await requireWholeChain();
   });
 
-  it('refuse what another node made impossible, and carry out what it made necessary', async () => {
+  it('refuse a command that another node made impossible, and carry out one that it made necessary', async () => {
     expect((await rename(there, 'Invoices')).outcome).toBe('changed');
-    // Already true by what this node remembers.
+    // In the state that this node remembers, the client already has this name. In the log, the other node has changed
+    // the name.
     expect(await rename(here, 'Orders (here)')).toMatchObject({ outcome: 'changed', revision: 4n });
     await revoke(there);
     await expect(rename(here, 'Late')).rejects.toThrow(DomainError);
     await requireWholeChain();
   });
 
-  it('compare If-Match with the stream, not with what they remember', async () => {
+  it('compare If-Match with the stream, not with the remembered state', async () => {
     const { revision } = await rename(there, 'Invoices');
     const ifMatch = revision ?? 0n;
     await expect(rename(here, 'Mine', { isNew: true, ifMatch: ifMatch - 1n })).rejects.toThrow(/revision|changed/i);
     expect(await rename(here, 'Mine', { isNew: true, ifMatch })).toMatchObject({ outcome: 'changed' });
   });
 
-  it('answer a command that was sent to both with its one event, and go on chaining to it', async () => {
+  it('answer a command that was sent to both with its one event, and chain the next event to it', async () => {
     const commandId = randomUUID();
     const first = await rename(there, 'Invoices', {}, commandId);
-    // The very same event for the store, but for who asked: it would take it for a resend.
+    // This command's event has the same id as the first command's event. If the executor appended it, the store would
+    // take the append for a repetition of the first one.
     expect(await rename(here, 'Invoices', {}, commandId)).toMatchObject({
       ...{ outcome: 'repeated', revision: first.revision },
     });
@@ -134,10 +141,11 @@ describe('two nodes on one log', () => {
     await requireWholeChain();
   });
 
-  it('go on from the stored event where both carried out one command at once', async () => {
+  it('continue from the stored event when both carried out one command at once', async () => {
     const commandId = randomUUID();
     await rename(there, 'Invoices', {}, commandId);
-    // Read before the other one wrote: to the store this is a resend, though it was sealed here.
+    // This node's read does not return what the other node wrote. So this node appends too, and the store takes the
+    // append for a repetition of the other node's append.
     jest.spyOn(here.book.log, 'readStream').mockResolvedValueOnce([]);
     await rename(here, 'Invoices', {}, commandId);
     expect(await rename(here, 'Bills')).toMatchObject({ outcome: 'changed', revision: 4n });
@@ -145,8 +153,90 @@ describe('two nodes on one log', () => {
   });
 });
 
+describe('a stream whose last event a wrong clock dated ten minutes too late', () => {
+  const TEN_MINUTES_LATER = '2026-01-01T00:10:00.000Z';
+  const stream = () => consumerClient.stream(clientId);
+  let book: BookOfRecord;
+
+  beforeEach(async () => {
+    book = await openBook(await openLog());
+    await create(book);
+    const command = { type: 'RenameClient', workspaceId: WORKSPACE, name: 'Later', at: TEN_MINUTES_LATER } as const;
+    await book.clients.execute(clientId, command, { context: context() });
+  });
+
+  it.each([true, false])(
+    'lets a command (new: %s) be decided by its own time, and dates its event after the last',
+    async (isNew) => {
+      const rotation = { workspaceId: WORKSPACE, verifier: VERIFIER, overlapSeconds: 300, at: AT };
+      const command = { type: 'RotateSecret', ...rotation } as const;
+      await book.clients.execute(clientId, command, { context: context(), isNew });
+      const [rotated] = (await book.log.readStream(stream())).slice(-1);
+      expect(rotated).toMatchObject({
+        type: 'ConsumerClientSecretRotated',
+        data: { rotatedAt: AT, previousExpiresAt: '2026-01-01T00:05:00.000Z' },
+        metadata: { occurredAt: TEN_MINUTES_LATER },
+      });
+    },
+  );
+
+  it('never dates an event before an earlier one', async () => {
+    await renameAt(book, 'First');
+    await renameAt(book, 'Second');
+    const dates = (await book.log.readStream(stream())).map(({ metadata }) => metadata.occurredAt);
+    expect(dates).toEqual([AT, TEN_MINUTES_LATER, TEN_MINUTES_LATER, TEN_MINUTES_LATER]);
+  });
+});
+
+describe('a stream that is too long to be read in one call', () => {
+  /** More events than the cache holds commands of other streams. */
+  const EVENTS = 201_000;
+  const FIRST_PAGE_EVENTS = 100;
+  const PAGE_EVENTS = 1000;
+
+  /** Returns a function that makes pages of a stream of renames. All renames are copies of one stored rename. */
+  const longStream = async (book: BookOfRecord) => {
+    const [created, renamed] = await book.log.readStream(consumerClient.stream(clientId));
+    if (!created || !renamed) throw new Error('The stream has no rename');
+    const eventAt = (revision: number): RecordedEvent =>
+      revision === 0
+        ? created
+        : {
+            ...renamed,
+            revision: BigInt(revision),
+            metadata: { ...renamed.metadata, commandId: `command ${revision}` },
+          };
+    return (from: bigint, limit: number) =>
+      Array.from({ length: Math.max(0, Math.min(limit, EVENTS - Number(from))) }, (_, i) => eventAt(Number(from) + i));
+  };
+
+  it('is read by several calls, each of which continues where the time of the last one ended', async () => {
+    const book = await openBook(await openLog());
+    await create(book);
+    await renameAt(book, 'Invoices');
+    const page = await longStream(book);
+    const other = await openBook(book.log);
+    let pages = 0;
+    const readStream = jest
+      .spyOn(book.log, 'readStream')
+      .mockImplementation((_stream, { from = 0n, limit = Infinity } = {}) => {
+        if (++pages % 101 === 0) return Promise.reject(new LogUnavailable('Too slow'));
+        return Promise.resolve(page(from, limit));
+      });
+
+    await expect(other.clients.read(clientId)).rejects.toThrow(LogUnavailable);
+    await expect(other.clients.read(clientId)).rejects.toThrow(LogUnavailable);
+    expect(await other.clients.read(clientId)).toMatchObject({ revision: BigInt(EVENTS - 1) });
+    const pagesOfStream = 1 + Math.ceil((EVENTS - FIRST_PAGE_EVENTS) / PAGE_EVENTS);
+    expect(readStream).toHaveBeenCalledTimes(pagesOfStream + 2);
+    // The whole stream is remembered, although it has more commands than the cache's size.
+    expect(await other.clients.read(clientId)).toMatchObject({ revision: BigInt(EVENTS - 1) });
+    expect(readStream).toHaveBeenCalledTimes(pagesOfStream + 3);
+  });
+});
+
 describe('a node whose log comes back restored to an older state', () => {
-  /** The log that it sees: its own, and from `restore` on the backup. */
+  /** The log that the node `here` uses. `restore` exchanges the current log for a backup with an older state. */
   let log: EventLog;
   let restore: () => void;
   let here: BookOfRecord;
@@ -164,8 +254,12 @@ describe('a node whose log comes back restored to an older state', () => {
     log = {
       sealHoldsAfterMs: 0,
       clockSkewMs: 0,
-      get interruptions() {
+      clockBehindMs: 0,
+      get connectionEpoch() {
         return isRestored ? 1 : 0;
+      },
+      get snapshots() {
+        return current().snapshots;
       },
       append: (...call) => current().append(...call),
       readStream: (...call) => current().readStream(...call),
@@ -180,7 +274,7 @@ describe('a node whose log comes back restored to an older state', () => {
     for (const name of ['Invoices', 'Bills', 'Receipts']) await renameAt(here, name);
   });
 
-  it('decides on what is there now, not on what it remembers of the future', async () => {
+  it('decides on the restored state, not on the remembered state of a lost future', async () => {
     restore();
     expect(await here.clients.read(clientId)).toMatchObject({ revision: 0n, state: { name: 'Orders' } });
     await revokeAt(there);
@@ -188,7 +282,7 @@ describe('a node whose log comes back restored to an older state', () => {
     await expect(renameAt(here, 'Late')).rejects.toThrow(DomainError);
   });
 
-  it('does so also where the log changes while it is being read', async () => {
+  it('does so even if the log changes while it is being read', async () => {
     jest.spyOn(log, 'readStream').mockImplementationOnce(async (...call) => {
       restore();
       await revokeAt(there);

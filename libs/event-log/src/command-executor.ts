@@ -1,109 +1,110 @@
-import { LRUCache } from 'lru-cache';
-import { type Decider, DomainError, type Instant } from '#domain';
-import {
-  type CommandContext,
-  type LogEvent,
-  type Position,
-  type RecordedEvent,
-  type Revision,
-  FIRST_HASH,
-  seal,
-  upcast,
-} from '#events';
+import { type Aggregate, DomainError, type Instant } from '#domain';
+import { type CommandContext, type EventVersions, type LogEvent, type Revision, seal } from '#events';
 import { requireCommonClock } from './common-clock.js';
 import { CommandIdReused, PreconditionFailed, RevisionConflict } from './errors.js';
-import { Patience } from './patience.js';
+import { KeyedQueue } from './keyed-queue.js';
 import type { EventLog } from './port.js';
-import { Turns } from './turns.js';
-
-/** A decider and the streams that it decides on. */
-export interface Aggregate<Id, State, Command, Event extends LogEvent> extends Decider<State, Command, Event> {
-  readonly stream: (id: Id) => string;
-}
-
-/** A stream's state, and the place in the log that it was read to. */
-export interface Folded<State> {
-  readonly state: State;
-  /** Of the stream's last event; `undefined` where it has none. */
-  readonly revision: Revision | undefined;
-  readonly position: Position | undefined;
-}
+import type { DoneCommand } from './snapshots/stream-past.js';
+import { type Folded, type KnownStream, StreamStates } from './stream-states.js';
+import { TimeBudget } from './time-budget.js';
 
 export interface Executed<State> extends Folded<State> {
-  /** `repeated`: this very command was carried out before; the state is the one that it left behind then. */
+  /**
+   * `repeated`: this very command was carried out before. In this case `state` is the state that the command left
+   * behind at that time.
+   */
   readonly outcome: 'changed' | 'unchanged' | 'repeated';
 }
 
-/** What the cache knows of a stream: its fold, and what the next event must be chained to. */
-interface KnownStream<State> extends Folded<State> {
-  readonly lastHash: string;
-  readonly lastOccurredAt: Instant;
-  /** `EventLog.interruptions` when it was read: behind another one the log may be another, restored. */
-  readonly interruptions: number;
-  /** Facts of the log, shared by all folds of the stream: which command wrote what, and up to which revision. */
-  readonly commands: Map<string, { hash: string; revision: Revision }>;
-}
-
-export interface ExecuteOptions {
-  /** Only where the stream is still at this revision, else `PreconditionFailed` (HTTP `If-Match`). */
+/**
+ * A command's context (who sends the command, under which id), and the condition on which the command is carried out.
+ */
+export interface CommandRequest {
+  readonly context: CommandContext;
+  /**
+   * The command is carried out only if the stream is still at this revision; otherwise `PreconditionFailed` is thrown
+   * (HTTP `If-Match`).
+   */
   readonly ifMatch?: Revision;
-  /** The command's id was made for this very call: nobody can have carried it out before. */
+  /** Whether the command's id was made for this call. A command with a new id can't have been carried out before. */
   readonly isNew?: boolean;
 }
 
 const MAX_ATTEMPTS = 10;
-/** Streams plus remembered commands: bounds the cache to some hundred megabytes at worst. */
-const CACHE_SIZE = 200_000;
 
 /**
- * Carries out commands on the streams of one aggregate: read, decide, append; on a conflict read and decide again.
- * Its cache is never believed: what is decided on it counts only where the append's expected revision proves it, and
- * everything else reads the events after the cached revision by a strong read.
+ * Carries out commands on the streams of one aggregate:
+ *
+ * 1. In this process, the commands for one stream run one at a time. So these commands don't conflict with each other.
+ * 2. A command with a new id is first decided on the remembered state (the stream's state in this process's cache),
+ *    which saves a read. The decision counts only if it makes events and their append succeeds: the append expects the
+ *    revision of the remembered state, so the success proves that this state was current. If the command is refused or
+ *    changes nothing, the remembered state may be outdated, so the command is decided again from step 3 on. A command
+ *    whose id may have been used before skips step 2, because the store could take the append for a repetition of an
+ *    earlier append.
+ * 3. If step 2 did not carry the command out, the stream is read by a strong read (a read that returns every event
+ *    acknowledged before).
+ * 4. If an event of the stream carries the command's id, the command was carried out before. The outcome is then
+ *    `repeated`.
+ * 5. Otherwise the aggregate decides the command, `ifMatch` is compared, and the events are appended. The append
+ *    expects the revision that was read.
+ * 6. If another process has written to the stream since the read, the executor continues with step 3. The executor
+ *    makes at most ten attempts.
  */
 export class CommandExecutor<Id, State, Command extends { readonly at: Instant }, Event extends LogEvent> {
-  private readonly cache = new LRUCache<string, KnownStream<State>>({
-    maxSize: CACHE_SIZE,
-    sizeCalculation: ({ commands }) => 1 + commands.size,
-  });
-  /** So that callers of one stream don't conflict with each other within a process. */
-  private readonly turns = new Turns();
+  private readonly states: StreamStates<State, Event>;
+  private readonly queue = new KeyedQueue();
 
   constructor(
     private readonly log: EventLog,
+    logId: string,
     private readonly aggregate: Aggregate<Id, State, Command, Event>,
-  ) {}
-
-  /** The stream's state now: a strong read. Throws `LogUnavailable`, after `PATIENCE_MS` at the latest. */
-  read(id: Id): Promise<Folded<State>> {
-    return this.readStream(this.aggregate.stream(id), new Patience());
+    private readonly eventVersions: EventVersions = 'current',
+  ) {
+    this.states = new StreamStates(log, logId, aggregate);
   }
 
   /**
-   * `command` may be a function of the state, where making it is costly or needs to know the state; it is not called
-   * for a command that was carried out before. Its `at` is lifted to the stream's last moment.
+   * Returns the current state of the stream. The state contains every event that was acknowledged before this call.
+   * Throws `LogUnavailable`, after `LOG_TIME_BUDGET_MS` at the latest.
+   */
+  read(id: Id): Promise<Folded<State>> {
+    return this.states.current(this.aggregate.stream(id), new TimeBudget());
+  }
+
+  /**
+   * Carries out a command. `command` may be a function of the state, if making the command is costly or needs the
+   * state. The function is not called if the command was carried out before.
    *
-   * Throws the decider's `DomainError`; `CommandIdReused`; `PreconditionFailed`; `RevisionConflict` when others won
-   * 10 times running; `ClockApart`; `LogUnavailable` (then the command may have been carried out, and may be sent
-   * again), also when it and those whose turn was before have waited for the log for `PATIENCE_MS`.
+   * The aggregate decides by the command's own `at`. Only the events' `occurredAt` is raised: it is never earlier than
+   * the `occurredAt` of the stream's last event, which a wrong clock may have dated too late.
+   *
+   * Throws the aggregate's `DomainError`, `CommandIdReused`, `PreconditionFailed`, `ClockApart`, `RevisionConflict` and
+   * `LogUnavailable`. `RevisionConflict` means that in each of 10 attempts, another process wrote to the stream
+   * first. `LogUnavailable` is also thrown if the wait in the queue and the command together take longer than
+   * `LOG_TIME_BUDGET_MS`. If `command` is a function, the time that it takes does not count. After `LogUnavailable` the
+   * command may have been carried out. The caller may send the same command again.
    */
   execute(
     id: Id,
     command: Command | ((state: State) => Command | Promise<Command>),
-    context: CommandContext,
-    options: ExecuteOptions = {},
+    request: CommandRequest,
   ): Promise<Executed<State>> {
     const stream = this.aggregate.stream(id);
-    const patience = new Patience();
-    return this.turns.take(stream, async () => {
-      const changed = await this.changeCached(stream, command, context, options, patience);
-      if (changed) return changed;
+    const budget = new TimeBudget();
+    return this.queue.run(stream, async () => {
+      if (request.isNew === true && typeof command !== 'function') {
+        const changed = await this.changeRemembered(stream, command, request, budget);
+        if (changed) return changed;
+      }
       for (let attempt = 1; ; attempt++) {
-        const known = await this.readStream(stream, patience);
-        const done = known.commands.get(context.commandId);
-        if (done) return this.repeat(stream, done, context, patience);
-        const wish = typeof command === 'function' ? await patience.except(() => command(known.state)) : command;
+        const { commandId } = request.context;
+        const id = { commandId, isNew: request.isNew === true };
+        const { known, done } = await this.states.currentWith(stream, id, budget);
+        if (done) return this.repeat(stream, known, done, request.context, budget);
+        const decided = typeof command === 'function' ? await budget.untimed(() => command(known.state)) : command;
         try {
-          return await this.decideAndAppend(stream, known, wish, context, options, patience);
+          return await this.decideAndAppend(stream, known, decided, request, budget);
         } catch (error) {
           if (!(error instanceof RevisionConflict)) throw error;
           if (attempt === MAX_ATTEMPTS) throw error;
@@ -113,21 +114,19 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
   }
 
   /**
-   * Saves the read where the cached state is the stream's: then the append finds the revision that it expects. Refusals
-   * and wishes that are already true prove nothing, and are decided again on what is read. Not for ids that may have
-   * been used: a store may take the very same events for a resend, and answer as if they were written now.
+   * Carries out step 2 of `CommandExecutor`: decides the command on the remembered state. Returns `undefined` if no
+   * state is remembered or the decision does not count.
    */
-  private async changeCached(
+  private async changeRemembered(
     stream: string,
-    command: Command | ((state: State) => Command | Promise<Command>),
-    context: CommandContext,
-    options: ExecuteOptions,
-    patience: Patience,
+    command: Command,
+    request: CommandRequest,
+    budget: TimeBudget,
   ): Promise<Executed<State> | undefined> {
-    const known = this.remembered(stream);
-    if (!known || options.isNew !== true || typeof command === 'function') return undefined;
+    const known = this.states.remembered(stream);
+    if (!known) return undefined;
     try {
-      const executed = await this.decideAndAppend(stream, known, command, context, options, patience);
+      const executed = await this.decideAndAppend(stream, known, command, request, budget);
       return executed.outcome === 'changed' ? executed : undefined;
     } catch (error) {
       if (error instanceof DomainError || error instanceof PreconditionFailed) return undefined;
@@ -139,103 +138,39 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
   private async decideAndAppend(
     stream: string,
     known: KnownStream<State>,
-    wish: Command,
-    context: CommandContext,
-    { ifMatch, isNew = false }: ExecuteOptions,
-    patience: Patience,
+    command: Command,
+    { context, ifMatch, isNew = false }: CommandRequest,
+    budget: TimeBudget,
   ): Promise<Executed<State>> {
     requireCommonClock(this.log);
-    const at = wish.at < known.lastOccurredAt ? known.lastOccurredAt : wish.at;
-    const events = this.aggregate.decide(known.state, { ...wish, at });
-    // After the rules (RFC 9110 §13.2.1): who may not see a stream must not learn by a 412 that it is there.
+    const events = this.aggregate.decide(known.state, command);
+    // `ifMatch` is compared only after the aggregate has decided (RFC 9110 §13.2.1). Otherwise a caller who may not see
+    // a stream could learn from a 412 response that the stream exists.
     if (ifMatch !== undefined && known.revision !== ifMatch) throw new PreconditionFailed(stream);
     if (events.length === 0) return { ...known, outcome: 'unchanged' };
     const last = known.revision === undefined ? undefined : { revision: known.revision, hash: known.lastHash };
-    const sealed = seal(stream, last, events, context, at);
-    const { revision, position } = await this.log.append(stream, known.revision ?? 'none', sealed, patience.left);
+    const occurredAt = command.at < known.lastOccurredAt ? known.lastOccurredAt : command.at;
+    const sealed = seal(stream, last, events, context, occurredAt, this.eventVersions);
+    const { revision, position } = await this.log.append(stream, known.revision ?? 'none', sealed, budget.remaining);
     const changed = { state: events.reduce(this.aggregate.evolve, known.state), revision, position };
-    // A resend is answered alike: another process may have written these very events, but sealed them otherwise.
+    // The state is remembered only after a command with a new id. For any other id, the store may have taken the append
+    // for a repetition of another process's append. The stored events then have other hashes than ours.
     if (isNew) {
-      known.commands.set(context.commandId, { hash: context.commandHash, revision });
+      known.past.addCommand(context.commandId, { hash: context.commandHash, revision });
       const lastHash = sealed.at(-1)?.metadata.hash ?? known.lastHash;
-      this.remember(stream, { ...known, ...changed, lastHash, lastOccurredAt: at });
+      this.states.remember(stream, { ...known, ...changed, lastHash, lastOccurredAt: occurredAt });
     }
     return { ...changed, outcome: 'changed' };
   }
 
   private async repeat(
     stream: string,
-    done: { hash: string; revision: Revision },
+    { past }: KnownStream<State>,
+    done: DoneCommand,
     context: CommandContext,
-    patience: Patience,
+    budget: TimeBudget,
   ): Promise<Executed<State>> {
     if (done.hash !== context.commandHash) throw new CommandIdReused(context.commandId);
-    const limit = Number(done.revision) + 1;
-    const events = await this.log.readStream(stream, { limit, consistency: 'strong', ...patience.left });
-    const state = events.reduce(
-      (before, event) => this.aggregate.evolve(before, this.own(upcast(event))),
-      this.aggregate.initial,
-    );
-    return { state, revision: done.revision, position: events.at(-1)?.position, outcome: 'repeated' };
-  }
-
-  private async readStream(stream: string, patience: Patience): Promise<KnownStream<State>> {
-    for (;;) {
-      const known = this.remembered(stream) ?? this.unknown();
-      const from = known.revision === undefined ? 0n : known.revision + 1n;
-      const events = await this.log.readStream(stream, { from, consistency: 'strong', ...patience.left });
-      // To a log that came back older the fold would be of the future, and never get anything new.
-      if (known.revision !== undefined && this.isInterrupted(known)) continue;
-      if (events.length === 0) return known;
-      const read = events.reduce((before, event) => this.folded(before, event), known);
-      this.remember(stream, read);
-      return read;
-    }
-  }
-
-  private folded(known: KnownStream<State>, event: RecordedEvent): KnownStream<State> {
-    const { metadata, revision, position } = event;
-    known.commands.set(metadata.commandId, { hash: metadata.commandHash, revision });
-    return {
-      ...known,
-      state: this.aggregate.evolve(known.state, this.own(upcast(event))),
-      revision,
-      position,
-      lastHash: metadata.hash,
-      lastOccurredAt: metadata.occurredAt,
-    };
-  }
-
-  private remembered(stream: string): KnownStream<State> | undefined {
-    const known = this.cache.get(stream);
-    return known && !this.isInterrupted(known) ? known : undefined;
-  }
-
-  /** A fold that was read while a newer one was stored must not replace it. */
-  private remember(stream: string, known: KnownStream<State>): void {
-    const stored = this.cache.peek(stream);
-    const isNewer = !stored || this.isInterrupted(stored) || (known.revision ?? -1n) > (stored.revision ?? -1n);
-    if (isNewer && !this.isInterrupted(known)) this.cache.set(stream, known);
-  }
-
-  private isInterrupted({ interruptions }: KnownStream<State>): boolean {
-    return interruptions !== this.log.interruptions;
-  }
-
-  private unknown(): KnownStream<State> {
-    return {
-      state: this.aggregate.initial,
-      revision: undefined,
-      position: undefined,
-      lastHash: FIRST_HASH,
-      lastOccurredAt: '',
-      interruptions: this.log.interruptions,
-      commands: new Map(),
-    };
-  }
-
-  /** The registry has checked the type; a stream holds its own aggregate's events only. */
-  private own(event: LogEvent): Event {
-    return event as Event;
+    return { ...(await this.states.at(stream, done.revision, past, budget)), outcome: 'repeated' };
   }
 }

@@ -1,46 +1,67 @@
-import type { Revision } from '#events';
+import { Failure } from '#domain';
+import type { Position, RecordedEvent, Revision } from '#events';
 import type { ExpectedRevision } from './port.js';
 
-/** The stream was not where the append expected it. */
-export class RevisionConflict extends Error {
+/** Thrown by an append if the stream does not end at the revision that the append expected. */
+export class RevisionConflict extends Failure {
   override readonly name = 'RevisionConflict';
+  readonly kind = 'unavailable';
+  readonly code = 'contention';
+  readonly detail = 'Others change the same; try again';
 
   constructor(
     readonly stream: string,
     readonly expected: ExpectedRevision,
-    /** Revision of the stream's last event; `undefined` when it has none. */
+    /** The revision of the stream's last event; `undefined` if the stream has no event. */
     readonly actual: Revision | undefined,
   ) {
     super(`${stream} is at ${actual ?? 'none'}, expected ${expected}`);
   }
 }
 
-/** The log can't answer now. An append that ends so may have been written; the same append may be sent again. */
-export class LogUnavailable extends Error {
-  override readonly name: string = 'LogUnavailable';
+/** Thrown if a store (the event log or another store) is not available now. The same call may succeed later. */
+export abstract class StoreUnavailable extends Failure {
+  readonly kind = 'unavailable';
 }
 
-/** The log takes nothing until it is unsealed: its book of record goes on in another store. Nothing was written. */
+/**
+ * Thrown if the event log is not available now. An append that failed with this error may have been written all the
+ * same. The caller may send exactly the same append again.
+ */
+export class LogUnavailable extends StoreUnavailable {
+  override readonly name: string = 'LogUnavailable';
+  readonly code: string = 'log_unavailable';
+  readonly detail: string = 'The event log does not answer; try again';
+}
+
+/** Thrown by an append to a sealed log. A log is sealed when it is moved to another store. Nothing was written. */
 export class LogIsSealed extends LogUnavailable {
   override readonly name = 'LogIsSealed';
+  override readonly code = 'log_sealed';
+  override readonly detail = 'The event log is being moved, or was';
 
   constructor() {
     super('The event log is sealed');
   }
 }
 
-/** This process's wall clock is another than the log's: what it would date, it must not. */
+/** Thrown if the clocks of this process and of the log differ too much: events written now would carry a wrong time. */
 export class ClockApart extends LogUnavailable {
   override readonly name = 'ClockApart';
+  override readonly code = 'clocks_apart';
+  override readonly detail = "This node's clock and the event log's differ too much; try again elsewhere or later";
 
   constructor(milliseconds: number) {
     super(`The clock of this process and the event log's are ${Math.round(milliseconds / 1000)} s apart`);
   }
 }
 
-/** The append is over `MAX_APPEND_BYTES`; sending it again is useless. */
-export class EventTooLarge extends Error {
+/** Thrown by an append that is larger than `MAX_APPEND_BYTES`. Sending the append again is useless. */
+export class EventTooLarge extends Failure {
   override readonly name = 'EventTooLarge';
+  readonly kind = 'too_large';
+  readonly code = 'event_too_large';
+  readonly detail = 'This is too large to be recorded';
 
   constructor(
     readonly stream: string,
@@ -50,20 +71,82 @@ export class EventTooLarge extends Error {
   }
 }
 
-/** The stream is not at the revision that the caller named (HTTP 412). */
-export class PreconditionFailed extends Error {
+/** Thrown if the stream is not at the revision that the caller named in `ifMatch`. */
+export class PreconditionFailed extends Failure {
   override readonly name = 'PreconditionFailed';
+  readonly kind = 'precondition_failed';
+  readonly code = 'precondition_failed';
+  readonly detail = 'It has changed: read it again (If-Match)';
 
   constructor(readonly stream: string) {
     super(`${stream} has changed`);
   }
 }
 
-/** The command's id was used before, for another command (HTTP 422). */
-export class CommandIdReused extends Error {
+/** Thrown if the command's id was used before, for a different command. */
+export class CommandIdReused extends Failure {
   override readonly name = 'CommandIdReused';
+  readonly kind = 'key_reused';
+  readonly code = 'idempotency_key_reused';
+  readonly detail = 'This Idempotency-Key was used for another request';
 
   constructor(readonly commandId: string) {
     super(`Command ${commandId} was another command`);
+  }
+}
+
+/**
+ * Thrown if a follower (a loop that reads the log) meets an event that the follower can't apply. The follower stops,
+ * because it must never skip an event. The message names the event. Neither the message nor `cause` (an error of the
+ * event registry or of the follower's own code) contains the event's data.
+ */
+export class ProjectionStopped extends Error {
+  override readonly name = 'ProjectionStopped';
+  readonly eventType: string;
+  readonly stream: string;
+  readonly revision: Revision;
+  readonly position: Position;
+
+  constructor(
+    readonly projection: string,
+    event: Pick<RecordedEvent, 'type' | 'stream' | 'revision' | 'position'>,
+    cause: unknown,
+  ) {
+    const { type, stream, revision, position } = event;
+    super(`${projection} can't apply ${type} (${stream}, revision ${revision}, position ${position})`, { cause });
+    this.eventType = type;
+    this.stream = stream;
+    this.revision = revision;
+    this.position = position;
+  }
+}
+
+/**
+ * Thrown if the checkpoint is not a place in this log: the log was restored to an older state, or the log or the read
+ * store was exchanged.
+ */
+export class RebuildNeeded extends Failure {
+  override readonly name = 'RebuildNeeded';
+  readonly kind = 'unavailable';
+  readonly code = 'read_model_rebuild_needed';
+  readonly detail = 'This list is of another log and must be rebuilt';
+
+  constructor(
+    readonly projection: string,
+    readonly reason: string,
+  ) {
+    super(`${projection} must be rebuilt: ${reason}`);
+  }
+}
+
+/**
+ * Thrown if the stored checkpoint is not the checkpoint that this follower stored last. The follower then continues
+ * from the stored checkpoint.
+ */
+export class CheckpointMoved extends Error {
+  override readonly name = 'CheckpointMoved';
+
+  constructor(readonly projection: string) {
+    super(`${projection}: the checkpoint was moved`);
   }
 }

@@ -1,10 +1,10 @@
 import type { Position, RecordedEvent } from '#events';
+import { LONG_AGO } from './moment.js';
 import type { EventLog } from './port.js';
 
 /**
- * Our events behind `after`, in the log's order: every one that was acknowledged before the call, on any node, and
- * perhaps some later ones, however many of other applications lie between them. Throws `LogUnavailable`, and the
- * signal's reason.
+ * Yields the events of our streams after `after`, in the log's order. All events that any node acknowledged before this
+ * call are included. Some later events may be included, too. Throws `LogUnavailable`, and the signal's reason.
  */
 export async function* eventsToNow(
   log: EventLog,
@@ -14,14 +14,15 @@ export async function* eventsToNow(
   const session = new AbortController();
   const stop = signal ? AbortSignal.any([signal, session.signal]) : session.signal;
   const batches = log.subscribe({ ...(after !== undefined && { after }), signal: stop, marked: true });
-  // It comes back behind all of them.
+  // The subscription receives this marker (a signal that proves how current a subscription is) only after all events
+  // that were acknowledged before the call.
   log.mark().catch((error: unknown) => {
     session.abort(error);
   });
   try {
-    for await (const { events, completeTo = -Infinity } of batches) {
+    for await (const { events, completeTo = LONG_AGO } of batches) {
       yield* events;
-      if (completeTo >= calledAt) return;
+      if (completeTo.monotonic >= calledAt) return;
     }
     stop.throwIfAborted();
   } finally {

@@ -1,14 +1,53 @@
-export * from './append-checks.js';
-export * from './book-of-record.js';
-export * from './command-executor.js';
-export * from './common-clock.js';
-export * from './consistency-token.js';
-export * from './errors.js';
-export * from './events-to-now.js';
-export * from './log-id.js';
-export { PATIENCE_MS } from './patience.js';
-export * from './own-context.js';
-export * from './port.js';
-export * from './seal.js';
-export * from './streams.js';
-export * from './turns.js';
+export { serialiseAppend, type SerialisedEvent } from './append-checks.js';
+export { type BookOfRecord, type ConsumerClients, openBookOfRecord, type SigningKeys } from './book-of-record.js';
+export type { CallOptions } from './call-options.js';
+export type { CommandRequest, Executed } from './command-executor.js';
+export { isClockBehind, requireCommonClock } from './common-clock.js';
+export { type ConsistencyToken, formatConsistencyToken, parseConsistencyToken } from './consistency-token.js';
+export {
+  CheckpointMoved,
+  ClockApart,
+  EventTooLarge,
+  LogIsSealed,
+  LogUnavailable,
+  PreconditionFailed,
+  ProjectionStopped,
+  RebuildNeeded,
+  RevisionConflict,
+  StoreUnavailable,
+} from './errors.js';
+export { eventsToNow } from './events-to-now.js';
+export {
+  applying,
+  type Checkpoint,
+  type CheckpointStore,
+  follow,
+  followed,
+  type FollowedEvent,
+  type FollowObserver,
+  type FollowOptions,
+  type FollowProgress,
+  isNotFinal,
+  isSameCheckpoint,
+  verifyCheckpoint,
+} from './follow.js';
+export { internalContext } from './internal-context.js';
+export { KeyedQueue } from './keyed-queue.js';
+export { identifyLog, readLogId } from './log-id.js';
+export { LONG_AGO, type Moment, momentNow, msSince } from './moment.js';
+export {
+  type Appended,
+  type EventLog,
+  type ExpectedRevision,
+  type LogBatch,
+  type LogReadOptions,
+  MAX_APPEND_BYTES,
+  type StreamReadOptions,
+  type SubscribeOptions,
+} from './port.js';
+export { OpenOutages, type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
+export { isSealed, isSealMarker, sealLog, sealOf, unsealLog } from './seal.js';
+export type { SnapshotStore } from './snapshot-store.js';
+export { type Folded, foldEvent, type StreamState } from './stream-states.js';
+export { isOurStream, isSealedBy, LOG_STREAM, OUR_STREAM_PREFIXES, OUR_STREAMS } from './streams.js';
+export { LOG_TIME_BUDGET_MS } from './time-budget.js';

@@ -1,18 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import { seal, upcast } from '#events';
 import { RevisionConflict } from './errors.js';
-import { ownContext } from './own-context.js';
+import { internalContext } from './internal-context.js';
 import type { EventLog } from './port.js';
 import { LOG_STREAM } from './streams.js';
 
-/** The id that the log was given when it was first opened: checkpoints and consistency tokens carry it. */
+/**
+ * Returns the log's id. A log without an id gets a new id first. Checkpoints and consistency tokens carry this id.
+ * Throws `LogUnavailable`.
+ */
 export async function identifyLog(log: EventLog, now: () => Date): Promise<string> {
   const known = await readLogId(log);
   if (known !== undefined) return known;
   const logId = randomUUID();
   const createdAt = now().toISOString();
   const created = { type: 'LogCreated', data: { logId, createdAt } } as const;
-  const events = seal(LOG_STREAM, undefined, [created], ownContext('start'), createdAt);
+  const events = seal(LOG_STREAM, undefined, [created], internalContext({ via: 'start' }), createdAt);
   try {
     await log.append(LOG_STREAM, 'none', events);
     return logId;
@@ -22,7 +25,10 @@ export async function identifyLog(log: EventLog, now: () => Date): Promise<strin
   }
 }
 
-/** The log's id as it stands; `undefined` for a log that was never opened. */
+/**
+ * Returns the log's id; `undefined` if the log has no id yet. The read is strong: it returns every event that was
+ * acknowledged before. Throws `LogUnavailable`.
+ */
 export async function readLogId(log: EventLog): Promise<string | undefined> {
   const [first] = await log.readStream(LOG_STREAM, { limit: 1, consistency: 'strong' });
   if (!first) return undefined;

@@ -1,94 +1,117 @@
 import type { NewEvent, Position, RecordedEvent, Revision } from '#events';
+import type { CallOptions } from './call-options.js';
+import type { Moment } from './moment.js';
+import type { SnapshotStore } from './snapshot-store.js';
 
 /**
- * What must be true of the stream for an append to happen: it has no event, it has some, or this is its last revision.
- * There is no way to append without saying it.
+ * The condition of an append. `none`: the stream has no event. `exists`: the stream has at least one event. `Revision`:
+ * the stream's last event has this revision. Every append MUST name a condition.
  */
 export type ExpectedRevision = 'none' | 'exists' | Revision;
 
 export interface Appended {
-  /** Revision and position of the last event of the append. */
+  /** `revision` and `position` are those of the append's last event. */
   readonly revision: Revision;
   readonly position: Position;
 }
 
-export interface CallOptions {
-  /**
-   * Milliseconds until the call is given up with `LogUnavailable`; an append that was given up may have been written.
-   * An append is given up after the log's own deadline at the latest.
-   */
-  readonly deadlineMs?: number;
-}
-
 export interface StreamReadOptions extends CallOptions {
-  /** First revision to read, inclusive; absent: the stream's first (forwards) or last (backwards). */
+  /**
+   * The first revision to read, inclusive. The default is the stream's first revision (backwards: its last revision).
+   */
   readonly from?: Revision;
   readonly direction?: 'forwards' | 'backwards';
   readonly limit?: number;
   /**
-   * `strong`: sees every append that was acknowledged on any node before the call; what decides must ask
-   * for it. `any` (default): may lag behind.
+   * `strong`: the read MUST return every event whose append was acknowledged on any node before the call. Code that
+   * makes a decision MUST use `strong`. `any` (default): the result MAY lag behind.
    */
   readonly consistency?: 'strong' | 'any';
 }
 
 export interface LogReadOptions extends CallOptions {
-  /** Exclusive in both directions; absent: the log's start (forwards) or end (backwards). */
+  /**
+   * The read begins after this position (backwards: before this position). The event at this position is not returned.
+   * The default is the log's start (backwards: the log's end).
+   */
   readonly after?: Position;
   readonly direction?: 'forwards' | 'backwards';
   readonly limit?: number;
-  /** As of a stream's read. */
+  /** See `StreamReadOptions.consistency`. */
   readonly consistency?: 'strong' | 'any';
 }
 
 export interface SubscribeOptions {
-  /** Exclusive; absent: from the log's start. */
+  /**
+   * The subscription begins after this position. The event at this position is not returned. The default is the log's
+   * start.
+   */
   readonly after?: Position;
-  /** Ends the subscription. */
+  /** The subscription ends when this signal aborts. */
   readonly signal: AbortSignal;
-  /** Events a batch holds at most (default 500). */
+  /** The largest number of events in a batch (default 500). */
   readonly batchSize?: number;
-  /** Batches say how current they are (`completeTo`), whenever `EventLog.mark` asks. Such a subscription follows the leader. */
+  /**
+   * If `true`, the subscription receives the markers of `EventLog.mark`, and reports by `completeTo` up to which moment
+   * it has received all events. Such a subscription MUST read from the leader.
+   */
   readonly marked?: boolean;
 }
 
-/** What a subscription yields: events in the log's order, never an empty batch but for what the other members say. */
+/**
+ * A batch of events in the log's order. A batch MUST NOT be empty, unless it reports something by itself: it carries a
+ * `completeTo`, or it tells the subscriber that the subscriber has just caught up (`caughtUp` is set, and was not set in
+ * the batch before).
+ */
 export interface LogBatch {
   readonly events: readonly RecordedEvent[];
-  /** Nothing was left to read when this batch was made. */
+  /** Whether the log had no further events when this batch was made. */
   readonly caughtUp: boolean;
   /**
-   * A moment of the monotonic clock (`performance.now()`): every event that was acknowledged before it, on any node, is
-   * in this batch or was in one before. It never says more than a marker has proved; only where `marked` was asked for.
+   * This batch and the earlier batches contain every event that any node acknowledged before this moment. `completeTo`
+   * MUST be proved by a marker (see `EventLog.mark`). Only `marked` subscriptions set `completeTo`.
    */
-  readonly completeTo?: number;
+  readonly completeTo?: Moment;
 }
 
 /**
- * The append-only log of all events. Two adapters: SQLite (one machine) and EventStoreDB. Both pass the same contract
- * suite (`test/contract/event-log.ts`). Above the port only `RevisionConflict`, `LogUnavailable` (`LogIsSealed` among
- * them) and `EventTooLarge` are seen, never a driver's errors.
+ * The append-only log of all events. The log has two adapters: SQLite (for one machine) and EventStoreDB. Both adapters
+ * MUST pass the contract suite `test/contract/event-log.ts`. An adapter MUST NOT throw errors of its driver. An adapter
+ * throws only `RevisionConflict`, `EventTooLarge`, `LogUnavailable` (`LogIsSealed` is a subclass), and `TypeError` for
+ * a bug in the call.
  */
 export interface EventLog {
-  /** Milliseconds after the acknowledgement of a seal from which on no append to another stream is acknowledged. */
+  /**
+   * A seal is the event that closes a log that is being moved. When this many milliseconds have passed since a seal was
+   * acknowledged, the log MUST NOT acknowledge appends to any stream except `log`. Until then, the log may still
+   * acknowledge appends.
+   */
   readonly sealHoldsAfterMs: number;
   /**
-   * How often the way of its strong reads was broken since it was opened: each time the log may have come back as
-   * another, restored.
+   * Number of times that the connection of the strong reads (reads that are never outdated) was lost. After a loss, the
+   * log may be a different one, restored to an older state. So everything that was read before the loss MUST be checked
+   * before it is used.
    */
-  readonly interruptions: number;
+  readonly connectionEpoch: number;
   /**
-   * Milliseconds by which this process's wall clock and the log's are apart at least, as they were last compared; 0
-   * where they are one.
+   * The minimum difference between the clock of this process and the log's clock, in ms, according to the last
+   * comparison. The value is 0 if both use the same clock.
    */
   readonly clockSkewMs: number;
+  /**
+   * How far the clock of this process is behind the latest time that an event of the log carries, in ms. The log learns
+   * of that time at its opening and at each append. The value is 0 if the log compares `clockSkewMs` instead.
+   */
+  readonly clockBehindMs: number;
+  /** Snapshots of this log's streams. */
+  readonly snapshots: SnapshotStore;
 
   /**
-   * Appends all events or none, durably: resolved means synced to disk (or to a quorum). The very same append (same
-   * event ids in the same order, same expected revision) may be sent again and answers as the first one did, also
-   * after others wrote behind it.
-   * Throws `RevisionConflict` when the expectation is wrong, `EventTooLarge` at 1 MiB an append, and `LogIsSealed` for
-   * every stream but `log` while the log is sealed.
+   * Appends all events or none. MUST resolve only when the events are synced to disk (or a quorum of servers has them).
+   * The same append (same event ids in the same order, same expected revision) MAY be sent again. Every repetition MUST
+   * return what the first append returned, even after other appends to the stream. Throws `RevisionConflict` if the
+   * stream does not meet the condition `expected`. Throws `EventTooLarge` above `MAX_APPEND_BYTES`. Throws
+   * `LogIsSealed` while the log is sealed, except for stream `log`.
    */
   append(
     stream: string,
@@ -97,36 +120,48 @@ export interface EventLog {
     options?: CallOptions,
   ): Promise<Appended>;
 
-  /** A missing stream is an empty one. Without `limit` all that there is. */
+  /**
+   * Reads a stream. Returns `[]` if the stream does not exist. Without `limit`, MUST return all events from `from` on.
+   */
   readStream(stream: string, options?: StreamReadOptions): Promise<RecordedEvent[]>;
 
   /**
-   * Our streams only, whatever else lives in the same store. `limit` defaults to 500. It looks through what
-   * other applications have written there, so what may lie far behind is asked for by `eventAt`, `end` and `subscribe`.
+   * Reads the events of our streams from the whole log. MUST NOT return events of other applications in the same store.
+   * `limit` defaults to 500. The read is slow in a store with many events of other applications, because the read has
+   * to skip these events. `eventAt`, `end` and `subscribe` are faster there.
    */
   readAll(options?: LogReadOptions): Promise<RecordedEvent[]>;
 
-  /** Our event at this very position; `undefined` where there is none. A strong read, of one event. */
+  /** Returns the event at exactly this position, by a strong read; `undefined` if no event of our streams is there. */
   eventAt(position: Position): Promise<RecordedEvent | undefined>;
 
-  /** The place behind which only what comes from now on is found, whoever wrote before it; `undefined` when it is empty. */
+  /**
+   * Returns the position of the last event, which may belong to another application; `undefined` if the log has no
+   * event. All later appends get larger positions.
+   */
   end(): Promise<Position | undefined>;
 
   /**
-   * Follows the log: pull-based, one batch at a time, from `after` on without end; our streams only. Yields an empty
-   * `caughtUp` batch when it begins at the end. Reconnecting is the caller's: throws `LogUnavailable` when broken.
+   * Yields the events of our streams after `after`, and never ends by itself. The next batch MUST NOT be made before
+   * the subscriber asks for the next batch. A subscription that begins at the log's end MUST yield an empty batch with
+   * `caughtUp`. A subscription MUST NOT reconnect by itself: it throws `LogUnavailable` when its connection breaks.
    */
   subscribe(options: SubscribeOptions): AsyncIterable<LogBatch>;
 
   /**
-   * Sends a marker through the `marked` subscriptions of this log: unless it gets lost, each yields a batch, be it
-   * empty, whose `completeTo` is not before this call. SQLite: a finished read to the end; EventStoreDB: an append of
-   * this process that came back. Throws `LogUnavailable`.
+   * Sends a marker through the `marked` subscriptions of this log. A marker is a signal that proves how current a
+   * subscription is. Each `marked` subscription that receives the marker MUST yield a batch (possibly empty) whose
+   * `completeTo` is the time of this call or a later time. This batch shows that the subscription has received every
+   * event that was acknowledged before this call. A marker may get lost. In SQLite, nothing is
+   * sent: each subscription reads to the log's end, and the end of this read counts as the marker. In EventStoreDB, this
+   * process appends an event, and this event is the marker. Throws `LogUnavailable`.
    */
   mark(): Promise<void>;
 
   close(): Promise<void>;
 }
 
-/** The largest sum of an append's data and metadata, in bytes of JSON (EventStoreDB's own limit). */
+/**
+ * The largest size of an append: the number of bytes of its data and metadata as JSON. EventStoreDB has the same limit.
+ */
 export const MAX_APPEND_BYTES = 1_048_576;

@@ -1,41 +1,51 @@
 import type { Instant } from '#domain';
 import { type LogSealed, type LogUnsealed, type RecordedEvent, seal } from '#events';
 import { RevisionConflict } from './errors.js';
-import { ownContext } from './own-context.js';
+import { internalContext } from './internal-context.js';
 import type { EventLog } from './port.js';
-import { LOG_STREAM, isSealedBy } from './streams.js';
+import { isSealedBy, LOG_STREAM } from './streams.js';
 
-/** Seals and unseals: they say where the book of record is written, and are no part of it. */
+/**
+ * Whether the event is a seal marker: an event that seals or unseals the log. A log is sealed when it is moved to
+ * another store. Seal markers only tell which store is in use, so they are not copied as part of the book of record
+ * (the log's content).
+ */
 export const isSealMarker = ({ stream, type }: Pick<RecordedEvent, 'stream' | 'type'>): boolean =>
   stream === LOG_STREAM && (type === 'LogSealed' || type === 'LogUnsealed');
 
 export interface SealOptions {
-  /** As an auditor reads it. */
+  /** Why the log is sealed or unsealed. The event stores this reason for auditors. */
   readonly reason: string;
   readonly now: () => Date;
 }
 
-/** Throws `LogUnavailable`. */
+/** Returns whether the log is sealed. Throws `LogUnavailable`. */
 export const isSealed = async (log: EventLog): Promise<boolean> => (await sealOf(log)) !== undefined;
 
-/** The event that seals the log now. Throws `LogUnavailable`. */
+/**
+ * Returns the event that seals the log; `undefined` if the log is not sealed. While the log is sealed, nothing may be
+ * appended, except to stream `log`. Throws `LogUnavailable`.
+ */
 export async function sealOf(log: EventLog): Promise<RecordedEvent | undefined> {
   const last = await lastOfLogStream(log);
   return isSealedBy(last?.type) ? last : undefined;
 }
 
 /**
- * Seals the log: `sealHoldsAfterMs` later its end is final. Answers whether it was not sealed before. Throws
- * `LogUnavailable`.
+ * Seals the log. When `sealHoldsAfterMs` milliseconds have passed after this call, nothing more can be appended, except
+ * to stream `log`. Returns `false` if the log was sealed already. Throws `LogUnavailable`.
  */
 export const sealLog = (log: EventLog, { reason, now }: SealOptions): Promise<boolean> =>
-  mark(log, true, now, (sealedAt) => ({ type: 'LogSealed', data: { reason, sealedAt } }));
+  appendMarker(log, true, now, (sealedAt) => ({ type: 'LogSealed', data: { reason, sealedAt } }));
 
-/** Ends the seal. Answers whether there was one. Throws `LogUnavailable`. */
+/**
+ * Unseals the log, so that events can be appended again. Returns `false` if the log was not sealed. Throws
+ * `LogUnavailable`.
+ */
 export const unsealLog = (log: EventLog, { reason, now }: SealOptions): Promise<boolean> =>
-  mark(log, false, now, (unsealedAt) => ({ type: 'LogUnsealed', data: { reason, unsealedAt } }));
+  appendMarker(log, false, now, (unsealedAt) => ({ type: 'LogUnsealed', data: { reason, unsealedAt } }));
 
-async function mark(
+async function appendMarker(
   log: EventLog,
   sealed: boolean,
   now: () => Date,
@@ -47,13 +57,13 @@ async function mark(
   const { revision, metadata } = last;
   const today = now().toISOString();
   const at = today < metadata.occurredAt ? metadata.occurredAt : today;
-  const events = seal(LOG_STREAM, { revision, hash: metadata.hash }, [marker(at)], ownContext('cli'), at);
+  const events = seal(LOG_STREAM, { revision, hash: metadata.hash }, [marker(at)], internalContext({ via: 'cli' }), at);
   try {
     await log.append(LOG_STREAM, revision, events);
     return true;
   } catch (error) {
     if (!(error instanceof RevisionConflict)) throw error;
-    return mark(log, sealed, now, marker);
+    return appendMarker(log, sealed, now, marker);
   }
 }
 

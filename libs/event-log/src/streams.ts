@@ -1,6 +1,9 @@
-/** Streams that are ours; all-log reads and subscriptions return nothing else. */
+/**
+ * The prefixes of this application's streams. `OUR_STREAMS` names its streams that have no such prefix. Reads of the
+ * whole log, and subscriptions, return only events of this application's streams.
+ */
 export const OUR_STREAM_PREFIXES = ['consumerClient-', 'subscription-', 'endpointUri-', 'usage-'] as const;
-/** What the log says of itself: its id, and whether it is sealed. */
+/** The name of the stream about the log itself. Its events tell the log's id, and whether the log is sealed. */
 export const LOG_STREAM = 'log';
 export const OUR_STREAMS = ['signingKeys', LOG_STREAM] as const;
 
@@ -8,5 +11,5 @@ export const isOurStream = (stream: string): boolean =>
   (OUR_STREAMS as readonly string[]).includes(stream) ||
   OUR_STREAM_PREFIXES.some((prefix) => stream.startsWith(prefix));
 
-/** Whether a log is sealed whose stream `log` ends with an event of this type. */
+/** Whether the log is sealed. `lastType` is the type of the last event of stream `log`. */
 export const isSealedBy = (lastType: string | undefined): boolean => lastType === 'LogSealed';

@@ -1,7 +1,7 @@
 import { BSON, type Collection, type Db } from 'mongodb';
-import { type BuildName, type StoredDocument, parsedBuild } from '#read-models';
+import { type BuildName, parsedBuild, type StoredDocument } from '#read-models';
 
-/** A read model's document as it is stored: its own fields, beside the store's. */
+/** A document in its stored form: its own fields, and the fields of the store (with a leading `_`). */
 export interface StoredFields {
   readonly _id: string;
   readonly _position: string;
@@ -23,14 +23,14 @@ export const documentOf = <Doc>({ _id, _position, _revision, ...doc }: StoredFie
   doc: doc as Doc,
 });
 
-/** How numbers and missing fields go into BSON, and come out of it. */
+/** BSON options: 64-bit integers are read as `bigint`, and `undefined` fields are not written. */
 const FORM = { useBigInt64: true, ignoreUndefined: true } as const;
 
-/** As it is read once it has been stored. */
+/** Returns the document as MongoDB would return it if the document were written and then read. */
 export const asStored = (document: StoredDocument): StoredFields =>
   BSON.deserialize(BSON.serialize(fieldsOf(document), FORM), FORM) as StoredFields;
 
-/** A build's collection bears its name. */
+/** Returns the build's collection. The collection has the build's name. */
 export const collectionOf = (database: Db, build: BuildName): Collection<StoredFields> => {
   parsedBuild(build);
   return database.collection<StoredFields>(build, FORM);

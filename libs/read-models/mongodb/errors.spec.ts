@@ -7,12 +7,12 @@ import {
   MongoWriteConcernError,
 } from 'mongodb';
 import { ReadStoreUnavailable } from '#read-models';
-import { translated } from './errors.js';
+import { asPortError } from './errors.js';
 
 const QUOTED = 'dup key: { name: "Forecast importer" }';
 const refused = (code: number, codeName: string) => new MongoServerError({ message: QUOTED, code, codeName });
 
-/** As the driver throws whatever ends a bulk. */
+/** Wraps an error in the same way as the driver does when the error ends a bulk write. */
 const ofBulk = (error: Error): MongoBulkWriteError => {
   const none: Partial<BulkWriteResult> = { getWriteConcernError: () => undefined };
   return new MongoBulkWriteError(error, none as BulkWriteResult);
@@ -21,6 +21,8 @@ const ofBulk = (error: Error): MongoBulkWriteError => {
 describe('an error of the driver', () => {
   it.each<[string, unknown]>([
     ['a broken connection', new MongoNetworkError('connection 3 to 10.0.0.1 closed')],
+    ['a socket that the server has closed', Object.assign(new Error('This socket has been ended'), { code: 'EPIPE' })],
+    ['a socket that was destroyed', Object.assign(new Error('Destroyed'), { code: 'ERR_STREAM_DESTROYED' })],
     ['a connection that broke during a bulk', ofBulk(new MongoNetworkError('read ECONNRESET'))],
     ['a primary that stepped down during a bulk', ofBulk(refused(189, 'PrimarySteppedDown'))],
     ['a primary that stepped down', refused(189, 'PrimarySteppedDown')],
@@ -33,37 +35,34 @@ describe('an error of the driver', () => {
     ],
     ['a call that took too long', refused(50, 'MaxTimeMSExpired')],
     ['an account without rights, for as long as it has none', refused(13, 'Unauthorized')],
-  ])('is an outage: %s', (_, error) => {
-    expect(translated(error)).toBeInstanceOf(ReadStoreUnavailable);
-  });
-
-  it.each<[string, MongoServerError]>([
     ['a document that the schema forbids', refused(121, 'DocumentValidationFailure')],
     ['a bulk that the server does not take', ofBulk(refused(91_001, 'InvalidSomething'))],
     ['a document that is too large', refused(10334, 'BSONObjectTooLarge')],
     ['an index that is another', refused(86, 'IndexKeySpecsConflict')],
     ['what nobody has foreseen', refused(91_000, 'SomethingNew')],
-  ])('stops its reader, which no waiting would help: %s', (_, error) => {
-    const shown = translated(error) as Error;
-    expect(shown).not.toBeInstanceOf(ReadStoreUnavailable);
-    expect(shown.message).toBe(`MongoDB refused it: ${error.codeName}`);
+  ])('is an outage: %s', (_, error) => {
+    expect(asPortError(error)).toBeInstanceOf(ReadStoreUnavailable);
   });
 
-  it('stops its reader: a document that the driver does not even send', () => {
-    const shown = translated(new MongoInvalidArgumentError('Document is larger than the maximum size 16777216'));
+  it('is no outage: a document that the driver does not even send', () => {
+    const shown = asPortError(new MongoInvalidArgumentError('Document is larger than the maximum size 16777216'));
     expect(shown).not.toBeInstanceOf(ReadStoreUnavailable);
     expect(String(shown)).toContain('larger than the maximum size');
   });
 
+  it('names the refusal', () => {
+    expect(asPortError(refused(91_000, 'SomethingNew'))).toMatchObject({ message: 'MongoDB refused it: SomethingNew' });
+  });
+
   it('quotes no document', () => {
     for (const error of [refused(11000, 'DuplicateKey'), refused(189, 'PrimarySteppedDown')]) {
-      const shown = translated(error) as Error;
+      const shown = asPortError(error) as Error;
       expect([shown.message, shown.cause]).toEqual([expect.not.stringContaining('Forecast'), undefined]);
     }
   });
 
-  it('that is a mistake of ours stays as it is', () => {
+  it('that is our own mistake stays as it is', () => {
     const mistake = new TypeError('x is not a function');
-    expect(translated(mistake)).toBe(mistake);
+    expect(asPortError(mistake)).toBe(mistake);
   });
 });

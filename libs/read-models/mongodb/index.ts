@@ -7,46 +7,59 @@ import {
   MongoClient,
   ReadConcern,
 } from 'mongodb';
+import { type Checkpoint, isSameCheckpoint } from '#event-log';
 import {
   type BuildInfo,
   type BuildName,
-  type Checkpoint,
   type CollectionSchema,
   type DocumentWrite,
+  type FieldValue,
   type Lease,
+  type Load,
   type PageQuery,
+  parsedBuild,
   type ReadStore,
   ReadStoreUnavailable,
   type StoredDocument,
-  parsedBuild,
 } from '#read-models';
-import { type StoredFields, asStored, collectionOf, documentOf, fieldsOf } from './documents.js';
-import { ServerCode, hasCode, translated } from './errors.js';
+import { asStored, collectionOf, documentOf, fieldsOf, type StoredFields } from './documents.js';
+import { asPortError, hasCode, ServerCode } from './errors.js';
 import { layOut } from './layout.js';
-import { pageFind } from './page.js';
+import { equalTo, pageFind } from './page.js';
 import { Registry } from './registry.js';
 import { validatorOf } from './validation.js';
 import { pointViews } from './views.js';
 
-export { type StoredFields, pageFind, validatorOf };
+export { pageFind, type StoredFields, validatorOf };
 
 export interface MongoReadStoreOptions {
-  /** A connection string (https://www.mongodb.com/docs/manual/reference/connection-string/). */
+  /** A MongoDB connection string (https://www.mongodb.com/docs/manual/reference/connection-string/). */
   readonly url: string;
-  /** Default: the one that `url` names, else `consumer_clients`. */
+  /** Name of the database. Default: the database that `url` names, otherwise `consumer_clients`. */
   readonly database?: string;
-  /** How long a call may take, in milliseconds (default 5000); one that makes indexes or counts may take ten times as long. */
+  /**
+   * How long a call may take, in ms (default 5000). A call that makes indexes or counts documents may take ten times as
+   * long.
+   */
   readonly timeoutMs?: number;
 }
 
 const DEFAULT_DATABASE = 'consumer_clients';
-/** Calls that walk through a whole collection may take so many times as long as others. */
+/** Number of documents of a load that are written by one call. */
+const DOCUMENTS_PER_PART = 1000;
+/** A call that walks through a whole collection may take this many times as long as other calls. */
 const LONG_CALL_TIMES = 10;
+/**
+ * The driver's events that tell of a lost connection. If the server was away, the driver emits at least one of these
+ * events before the next call reaches the server.
+ */
+const CONNECTION_LOSSES = ['connectionPoolCleared', 'connectionClosed', 'serverHeartbeatFailed'] as const;
 
 /**
- * Read models in a MongoDB database (4.4 or newer): every write is acknowledged by the majority, every read comes from
- * the primary, of what the majority has. Retries are left to the caller. Several processes may use the database.
- * Throws `ReadStoreUnavailable`, and `TypeError` for what is no connection string.
+ * Opens the read models in a MongoDB database (4.4 or newer). A majority of the nodes acknowledges every write. Every
+ * read comes from the primary and sees only data that a majority has. Retries are left to the caller. Several processes
+ * may use the database.
+ * Throws `ReadStoreUnavailable`, and `TypeError` for an invalid connection string.
  */
 export async function openMongoReadStore(options: MongoReadStoreOptions): Promise<ReadStore> {
   const store = new MongoReadStore(options);
@@ -66,17 +79,23 @@ class MongoReadStore implements ReadStore {
   private readonly timeoutMs: number;
   private readonly underway = new Set<Promise<unknown>>();
   private closed = false;
+  private lostConnections = 0;
 
   constructor({ url, database, timeoutMs = 5_000 }: MongoReadStoreOptions) {
     this.timeoutMs = timeoutMs;
     this.client = clientOf(url, timeoutMs);
-    // Here rather than on the client, where the URL could overrule them.
+    for (const event of CONNECTION_LOSSES) this.client.on(event, () => this.lostConnections++);
+    // These options are set here and not on the client, because options in the URL would override the client's options.
     this.database = this.client.db(database ?? databaseOf(url) ?? DEFAULT_DATABASE, {
       readPreference: 'primary',
       readConcern: new ReadConcern('majority'),
       writeConcern: { w: 'majority', wtimeoutMS: timeoutMs },
     });
     this.registry = new Registry(this.database.collection('projections'));
+  }
+
+  get connectionEpoch(): number {
+    return this.lostConnections;
   }
 
   async prepare(build: BuildName, schema: CollectionSchema): Promise<void> {
@@ -86,8 +105,13 @@ class MongoReadStore implements ReadStore {
     }
     await this.ask(async () => {
       await layOut(this.database, this.registry, build, schema);
-      if ((await this.registry.served(name, version)) === build) await pointViews(this.database, this.registry, build);
+      if ((await this.registry.served(name, version)) === build) await pointViews(this.database, this.registry, schema);
     }, this.timeoutMs * LONG_CALL_TIMES);
+  }
+
+  /** The indexes are created at once: MongoDB's clients would time out while it makes indexes of many documents. */
+  prepareToLoad(build: BuildName, schema: CollectionSchema): Promise<void> {
+    return this.prepare(build, schema);
   }
 
   builds(name: string, version: number): Promise<BuildInfo[]> {
@@ -98,11 +122,10 @@ class MongoReadStore implements ReadStore {
     return this.ask(() => this.registry.served(name, version));
   }
 
-  /** `false` also where there is no such build. */
-  serve(name: string, version: number, from: BuildName | undefined, build: BuildName): Promise<boolean> {
+  serve(schema: CollectionSchema, from: BuildName | undefined, build: BuildName): Promise<boolean> {
     return this.ask(async () => {
-      const served = await this.registry.serve(name, version, from, build);
-      if (served) await pointViews(this.database, this.registry, build);
+      const served = await this.registry.serve(schema.name, schema.version, from, build);
+      if (served) await pointViews(this.database, this.registry, schema);
       return served;
     });
   }
@@ -119,7 +142,7 @@ class MongoReadStore implements ReadStore {
     );
   }
 
-  /** An insert or a guarded replacement each. */
+  /** Inserts each new document. Replaces a stored document only if that document is at the expected position. */
   async write(build: BuildName, writes: readonly DocumentWrite[]): Promise<string[]> {
     const collection = collectionOf(this.database, build);
     if (writes.length === 0) return [];
@@ -127,6 +150,18 @@ class MongoReadStore implements ReadStore {
       await this.registry.expect(build);
       return (await wroteAll(collection, writes)) ? [] : missedBy(collection, writes);
     });
+  }
+
+  /** Writes the documents in the order of their ids, and in parts, so that no call takes long. */
+  async load(build: BuildName, { writes, expected, next }: Load): Promise<boolean> {
+    const found = await this.ask(() => this.registry.find(build));
+    if (!found || !isSameCheckpoint(found.checkpoint, expected)) return false;
+    const sorted = writes.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+    for (let from = 0; from < sorted.length; from += DOCUMENTS_PER_PART) {
+      const missed = await this.write(build, sorted.slice(from, from + DOCUMENTS_PER_PART));
+      if (missed.length > 0) return false;
+    }
+    return this.advance(build, expected, next);
   }
 
   async find<Doc>(build: BuildName, query: PageQuery): Promise<StoredDocument<Doc>[]> {
@@ -141,12 +176,12 @@ class MongoReadStore implements ReadStore {
     );
   }
 
-  async count(build: BuildName): Promise<number> {
+  async count(build: BuildName, equals: Readonly<Record<string, FieldValue>> = {}): Promise<number> {
     const collection = collectionOf(this.database, build);
-    // It walks through all of them: what it may take, the server must give up, too.
+    // Counting walks through all documents. The server must stop the counting, too, when the time of this call is over.
     const maxTimeMS = this.timeoutMs * LONG_CALL_TIMES;
     return this.ask(async () => {
-      const documents = await collection.countDocuments({}, { maxTimeMS });
+      const documents = await collection.countDocuments(equalTo(equals), { maxTimeMS });
       if (documents === 0) await this.registry.expect(build);
       return documents;
     }, maxTimeMS);
@@ -180,7 +215,10 @@ class MongoReadStore implements ReadStore {
     return this.ask(() => this.registry.releaseLease(build, holder));
   }
 
-  /** A read that needs the account's rights: a server answers `ping` to anybody. */
+  /**
+   * Reads a collection instead of sending MongoDB's own `ping` command. A server accepts that command from anybody, but
+   * a read needs the account's rights.
+   */
   async ping(): Promise<void> {
     await this.ask(() => this.registry.look());
   }
@@ -192,7 +230,10 @@ class MongoReadStore implements ReadStore {
     await this.client.close();
   }
 
-  /** None is believed only of a build that is there: MongoDB answers the same of a collection that is not. */
+  /**
+   * Returns the documents that `find` has found. MongoDB returns an empty result for a missing collection, too, so an
+   * empty result is returned only if the build exists.
+   */
   private documents<Doc>(
     build: BuildName,
     find: (collection: Collection<StoredFields>) => Promise<StoredFields[]>,
@@ -205,7 +246,7 @@ class MongoReadStore implements ReadStore {
     });
   }
 
-  /** Throws what the port's callers know. What came too late may still be carried out. */
+  /** Runs `work` with a time limit and translates its errors. MongoDB may still carry out a call that took too long. */
   private async ask<Answer>(work: () => Promise<Answer>, timeoutMs = this.timeoutMs): Promise<Answer> {
     if (this.closed) throw new ReadStoreUnavailable('The read store is closed');
     const answer = within(timeoutMs, work());
@@ -213,7 +254,7 @@ class MongoReadStore implements ReadStore {
     try {
       return await answer;
     } catch (error) {
-      throw translated(error);
+      throw asPortError(error);
     } finally {
       this.underway.delete(answer);
     }
@@ -233,7 +274,7 @@ async function within<Answer>(timeoutMs: number, answer: Promise<Answer>): Promi
   }
 }
 
-/** What the URL says of retries and time-outs is overruled. */
+/** Makes a client. The options below override the retries and timeouts that the URL sets. */
 function clientOf(url: string, timeoutMs: number): MongoClient {
   try {
     return new MongoClient(url, {
@@ -259,7 +300,7 @@ function operationOf(write: DocumentWrite): AnyBulkWriteOperation<StoredFields> 
   return { replaceOne: { filter: { _id, _position: write.expected }, replacement } };
 }
 
-/** Whether every document was where its write expected it. */
+/** Returns whether all documents were written. */
 async function wroteAll(collection: Collection<StoredFields>, writes: readonly DocumentWrite[]): Promise<boolean> {
   try {
     const result = await collection.bulkWrite(writes.map(operationOf), { ordered: false });
@@ -274,8 +315,8 @@ async function wroteAll(collection: Collection<StoredFields>, writes: readonly D
 }
 
 /**
- * The ids of those that are not what was to be stored: a bulk tells only how many were. What another writer of the build
- * has stored alike, by the same fold of the same events, is done.
+ * Returns the ids of the documents that were not written. (The result of a bulk write tells only their number.) A
+ * document counts as written if the stored document is the same, even if another process stored that document.
  */
 async function missedBy(collection: Collection<StoredFields>, writes: readonly DocumentWrite[]): Promise<string[]> {
   const stored = await collection.find({ _id: { $in: writes.map(({ id }) => id) } }).toArray();

@@ -1,12 +1,12 @@
 import type { Db, Document, IndexDescription } from 'mongodb';
-import { type BuildName, type CollectionSchema, checkedField } from '#read-models';
+import { type BuildName, checkedField, type CollectionSchema } from '#read-models';
 import { collectionOf } from './documents.js';
-import { ServerCode, hasCode } from './errors.js';
+import { hasCode, ServerCode } from './errors.js';
 import { indexOf } from './page.js';
 import type { Registry } from './registry.js';
 import { validatorOf } from './validation.js';
 
-/** Makes what is missing of the build: its name, its collection, its validation, its indexes. */
+/** Creates the build's registry entry, collection, validation and indexes, if they are missing. */
 export async function layOut(
   database: Db,
   registry: Registry,
@@ -16,20 +16,24 @@ export async function layOut(
   await dropLeftover(database, registry, build);
   await registry.add(build);
   await makeCollection(database, build, schema);
-  await collectionOf(database, build).createIndexes(indexesOf(schema));
+  const indexes = indexesOf(schema);
+  // MongoDB refuses a call that creates no index.
+  if (indexes.length > 0) await collectionOf(database, build).createIndexes(indexes);
 }
 
 /**
- * A write that was on its way when its build was dropped has made the collection again. Looked at in this order, its
- * documents are older than the build: none is written before the build has its name.
+ * Drops the collection if it is left over from a dropped build: a write that was under way at the drop may have created
+ * the collection again.
+ * The order of the two reads matters: first the documents, then the registry. A new build is entered in the registry
+ * before its first document is written. So if documents exist and then no entry is found, the documents are left over.
  */
 async function dropLeftover(database: Db, registry: Registry, build: BuildName): Promise<void> {
   const leftover = await collectionOf(database, build).findOne({}, { projection: { _id: 1 } });
   if (leftover !== null && (await registry.find(build)) === undefined) await collectionOf(database, build).drop();
 }
 
-async function makeCollection(database: Db, build: BuildName, { name, version }: CollectionSchema): Promise<void> {
-  const validator = validatorOf(name, version);
+async function makeCollection(database: Db, build: BuildName, { document }: CollectionSchema): Promise<void> {
+  const validator = document && validatorOf(document);
   try {
     await database.createCollection(build, validator && { validator });
   } catch (error) {
@@ -38,7 +42,10 @@ async function makeCollection(database: Db, build: BuildName, { name, version }:
   }
 }
 
-/** A server that only speaks MongoDB's protocol may know neither validation nor views: it lacks the command. */
+/**
+ * Runs the command. Does nothing on a server that speaks MongoDB's protocol but does not have the command (and so lacks
+ * validation or MongoDB views).
+ */
 export async function changeWhereSupported(
   database: Db,
   command: Document & { readonly collMod: string },
@@ -50,7 +57,10 @@ export async function changeWhereSupported(
   }
 }
 
-/** Each list of the schema, and each again behind each of its arrays; the document's id closes them. */
+/**
+ * Returns one index for each list. For each list and each array field, returns one more index; this index begins with
+ * the array field. Every index ends with the document's id.
+ */
 function indexesOf({ indexes, arrayIndexes = [] }: CollectionSchema): IndexDescription[] {
   return [undefined, ...arrayIndexes].flatMap((array) =>
     indexes.map((fields) => ({

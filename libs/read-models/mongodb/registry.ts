@@ -1,26 +1,23 @@
 import type { Collection, Filter, UpdateFilter } from 'mongodb';
-import {
-  type BuildInfo,
-  type BuildName,
-  type Checkpoint,
-  type Lease,
-  ReadStoreUnavailable,
-  parsedBuild,
-} from '#read-models';
-import { ServerCode, hasCode } from './errors.js';
+import type { Checkpoint } from '#event-log';
+import { type BuildInfo, type BuildName, type Lease, parsedBuild, ReadStoreUnavailable } from '#read-models';
+import { hasCode, ServerCode } from './errors.js';
 
 interface BuildEntry {
   readonly checkpoint?: Checkpoint;
   readonly lease?: Lease;
 }
 
-/** A projection in one version. One document, so that pointer, builds and checkpoints change under one guard. */
+/**
+ * The registry's entry for one version of a projection. The entry is a single document, so that MongoDB can compare and
+ * set all parts of the entry together.
+ */
 export interface ProjectionEntry {
   /** `<projection>_v<version>` */
   readonly _id: string;
   readonly name: string;
   readonly version: number;
-  /** The build that queries are answered from. */
+  /** The build that queries read. */
   readonly served?: BuildName;
   readonly builds: Readonly<Record<BuildName, BuildEntry>>;
 }
@@ -32,11 +29,14 @@ const entryIdOf = (build: BuildName): string => {
   return idOf(name, version);
 };
 
-/** Which builds there are, which are served, how far each has come, and who works at it. */
+/**
+ * The collection `projections`. It tells which builds (copies of a projection's documents) exist, which build queries
+ * read, and the checkpoint and lease of each build.
+ */
 export class Registry {
   constructor(private readonly projections: Collection<ProjectionEntry>) {}
 
-  /** Rejects where the database can't be read. */
+  /** Rejects if the database can't be read. */
   async look(): Promise<void> {
     await this.projections.findOne({}, { projection: { _id: 1 } });
   }
@@ -54,7 +54,10 @@ export class Registry {
     return entry?.served;
   }
 
-  /** The served build of the latest version that has one. */
+  /**
+   * Returns the served build (the one that queries read). If several versions of the projection have a served build,
+   * returns the latest version's.
+   */
   async latestServed(name: string): Promise<BuildName | undefined> {
     const entry = await this.projections.findOne({ name, served: { $exists: true } }, { sort: { version: -1 } });
     return entry?.served;
@@ -65,7 +68,7 @@ export class Registry {
     return entry?.builds[build];
   }
 
-  /** Throws `ReadStoreUnavailable` where there is no such build: it was dropped, or never prepared. */
+  /** Throws `ReadStoreUnavailable` if the build does not exist because it was dropped or never prepared. */
   async expect(build: BuildName): Promise<void> {
     if ((await this.find(build)) === undefined) throw new ReadStoreUnavailable(`${build} is not there`);
   }
@@ -76,13 +79,15 @@ export class Registry {
     try {
       await this.projections.updateOne({ _id }, { $setOnInsert: { name, version, builds: {} } }, { upsert: true });
     } catch (error) {
-      // Another process was faster.
+      // Another process has inserted the same entry a moment earlier.
       if (!hasCode(error, ServerCode.DuplicateKey)) throw error;
     }
     await this.change({ _id, [`builds.${build}`]: { $exists: false } }, { $set: { [`builds.${build}`]: {} } });
   }
 
-  /** Answers whether `from` was still the one that is served, and there is such a build. */
+  /**
+   * Makes `build` the served build. Returns `false` if `from` is not the served build, or if `build` does not exist.
+   */
   serve(name: string, version: number, from: BuildName | undefined, build: BuildName): Promise<boolean> {
     return this.change(
       { _id: idOf(name, version), served: from ?? { $exists: false }, [`builds.${build}`]: { $exists: true } },
@@ -90,7 +95,9 @@ export class Registry {
     );
   }
 
-  /** Answers whether it was this call that took the build's name away. Throws for the served one. */
+  /**
+   * Returns whether this call removed the build; `false` if an earlier call had done so. Throws for the served build.
+   */
   async remove(build: BuildName): Promise<boolean> {
     const { name, version } = parsedBuild(build);
     const entry = `builds.${build}`;
@@ -116,7 +123,10 @@ export class Registry {
     await this.change({ _id: entryIdOf(build), [`${lease}.holder`]: holder }, { $unset: { [lease]: '' } });
   }
 
-  /** Compare-and-set of a part of the build's entry, which is there when the build is. */
+  /**
+   * Compares one part of the build's entry with `expected` and, if the two are equal, sets the part to `next`. Returns
+   * `false` if the two differ, or if the build does not exist.
+   */
   private move(
     build: BuildName,
     part: keyof BuildEntry,

@@ -1,38 +1,36 @@
-import type { Db, Document } from 'mongodb';
-import { type BuildName, clients, parsedBuild } from '#read-models';
-import { ServerCode, hasCode } from './errors.js';
+import type { Db } from 'mongodb';
+import type { BuildName, CollectionSchema, View } from '#read-models';
+import { hasCode, ServerCode } from './errors.js';
 import { changeWhereSupported } from './layout.js';
 import type { Registry } from './registry.js';
 
-interface View {
-  readonly name: string;
-  readonly pipeline: Document[];
-}
-
-/** For analysts: names that stay while builds come and go. */
-const views: Readonly<Record<string, readonly View[]>> = {
-  [clients.name]: [
-    { name: 'active_clients', pipeline: [{ $match: { status: 'ACTIVE' } }] },
-    { name: 'revoked_clients', pipeline: [{ $match: { status: 'REVOKED' } }] },
-  ],
-};
-
-/** Points the projection's views to the served build of its latest version, where the server has views. */
-export async function pointViews(database: Db, registry: Registry, build: BuildName): Promise<void> {
-  const { name } = parsedBuild(build);
-  const ofProjection = views[name] ?? [];
-  if (ofProjection.length === 0) return;
+/**
+ * Makes the projection's MongoDB views show the served build (the one that queries read) of the projection's latest
+ * version. Does nothing on a server that does not support views.
+ */
+export async function pointViews(
+  database: Db,
+  registry: Registry,
+  { name, views = [] }: CollectionSchema,
+): Promise<void> {
+  if (views.length === 0) return;
   for (let target = await registry.latestServed(name); target !== undefined;) {
-    for (const view of ofProjection) await pointView(database, view, target);
-    // Another may have been served meanwhile, and its views been pointed before these.
+    for (const view of views) await pointView(database, view, target);
+    // After our read of `target`, another process may have served another build, and may have changed the views before
+    // we did. In this case our change was wrong, and we set the views again.
     const served = await registry.latestServed(name);
     if (served === target) return;
     target = served;
   }
 }
 
-/** Changed first: a server without views would make a collection of the name. */
-async function pointView(database: Db, { name, pipeline }: View, viewOn: BuildName): Promise<void> {
+/**
+ * Changes the view. Creates the view only if the change fails because the view does not exist. A server that does not
+ * support views fails at the change. If asked to create the view, such a server would make an ordinary collection with
+ * the view's name.
+ */
+async function pointView(database: Db, { name, equals }: View, viewOn: BuildName): Promise<void> {
+  const pipeline = [{ $match: equals }];
   const change = { collMod: name, viewOn, pipeline };
   try {
     await changeWhereSupported(database, change);

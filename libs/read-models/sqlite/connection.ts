@@ -1,16 +1,16 @@
 import { statSync } from 'node:fs';
 import Database from 'libsql';
 
-/** What SQLite is given: libsql binds no booleans. */
+/** A parameter of a statement. libsql does not accept booleans. */
 export type SqlValue = string | number | bigint | null;
 
-/** One connection to the file, with its statements. One that has failed is closed and opened again, never used on. */
+/** A connection to the file, with its prepared statements. After a failure, close the connection and open a new one. */
 export class Connection {
   private readonly database: Database.Database;
   private readonly statements = new Map<string, Database.Statement>();
   private readonly identity: string | undefined;
 
-  /** `busyTimeoutMs`: how long a statement waits for the locks of others. */
+  /** `busyTimeoutMs`: how long a statement waits for locks of other connections, in ms. */
   constructor(
     private readonly file: string,
     busyTimeoutMs: number,
@@ -19,12 +19,15 @@ export class Connection {
     this.identity = identityOf(file);
   }
 
-  /** Integers come back as bigint. Never select text that SQLite made itself: libsql aborts where it isn't UTF-8. */
+  /**
+   * Returns the rows, with integers as `bigint`. Do not select text that SQLite itself made: libsql aborts if such text
+   * is not UTF-8.
+   */
   all<Row>(sql: string, ...params: SqlValue[]): Row[] {
     return this.statement(sql).all(...params) as Row[];
   }
 
-  /** Answers how many rows were changed. */
+  /** Returns the number of changed rows. */
   run(sql: string, ...params: SqlValue[]): number {
     return this.statement(sql).run(...params).changes;
   }
@@ -33,7 +36,10 @@ export class Connection {
     this.database.exec(sql);
   }
 
-  /** All of it or nothing; waits for another process's transaction. */
+  /**
+   * Commits everything that `work` does. If `work` throws, nothing is changed. Waits for transactions of other
+   * processes.
+   */
   transaction<Result>(work: () => Result): Result {
     this.exec('BEGIN IMMEDIATE');
     try {
@@ -41,13 +47,16 @@ export class Connection {
       this.exec('COMMIT');
       return result;
     } catch (error) {
-      // A full disk may have rolled it back already.
+      // SQLite may have rolled the transaction back already, for example when the disk is full.
       if (this.database.inTransaction) this.exec('ROLLBACK');
       throw error;
     }
   }
 
-  /** Whether the path still leads to the file that was opened, and not to a restored copy or to nothing. */
+  /**
+   * Returns whether the path still leads to the file that was opened. Returns `false` if the file was removed, or if a
+   * copy has replaced the file.
+   */
   isCurrent(): boolean {
     return this.identity !== undefined && identityOf(this.file) === this.identity;
   }

@@ -1,40 +1,49 @@
 import { setImmediate } from 'node:timers/promises';
+import type { Checkpoint } from '#event-log';
 import {
   type BuildInfo,
   type BuildName,
-  type Checkpoint,
   type CollectionSchema,
   type DocumentWrite,
+  type FieldValue,
   type Lease,
+  type Load,
   type PageQuery,
+  parsedBuild,
   type ReadStore,
   ReadStoreUnavailable,
   type StoredDocument,
-  parsedBuild,
 } from '#read-models';
 import { Connection, type SqlValue } from './connection.js';
 import { tableOf } from './layout.js';
-import { pageStatement } from './page.js';
-import type { WriterRequest } from './writer-protocol.js';
+import { countStatement, pageStatement } from './page.js';
+import type { DocumentRow, WriterRequest } from './writer-protocol.js';
 import { WriterThread } from './writer-thread.js';
 
 export { pageStatement };
 
 export interface SqliteReadStoreOptions {
-  /** A file of its own, made where there is none; its directory exists. */
+  /** Path of a file that only read stores use. A missing file is created, but its directory must exist. */
   readonly file: string;
-  /** How long a write waits for another process's, in milliseconds (default 5000). */
+  /** How long a write waits for a write of another process, in ms (default 5000). */
   readonly busyTimeoutMs?: number;
 }
 
-/** A read waits for no writer in WAL; only a recovery or a closing process can hold it up, and it holds up its thread. */
+/**
+ * How long a read waits for a lock, in ms. In WAL mode a read never waits for a writer. A read waits only while a
+ * process recovers or closes the file, and the wait blocks the reading thread.
+ */
 const READ_BUSY_TIMEOUT_MS = 250;
+/** Number of documents that are counted before other work on the event loop gets a turn. This takes a few ms. */
+const COUNTED_AT_ONCE = 10_000;
+/** Number of documents of a load that are sent to the writer thread at once. */
+const DOCUMENTS_PER_PART = 500;
 const CLOSED = 'The read store is closed';
 
 /**
- * Read models in an SQLite file (WAL, `synchronous=NORMAL`: what a power cut takes is folded again). Several processes
- * may use the file. A file that was replaced or removed is noticed by the next call, which opens the one at the path.
- * Throws `ReadStoreUnavailable`, also when the file is not a read store.
+ * Opens the read models in an SQLite file (WAL, `synchronous=NORMAL`). A power cut may lose documents; they are then
+ * folded from the log again. Several processes may use the file. If the file was replaced or removed, the next call
+ * notices this and opens the new file. Throws `ReadStoreUnavailable`, also if the file is not a read store.
  */
 export async function openSqliteReadStore({ file, busyTimeoutMs = 5_000 }: SqliteReadStoreOptions): Promise<ReadStore> {
   const store = new SqliteReadStore(file, busyTimeoutMs);
@@ -60,11 +69,13 @@ interface CheckpointRow {
   readonly event_id: string | null;
 }
 
-/** Writes on a thread of its own, reads on the calling one. */
+/** Writes on a separate thread, and reads on the calling thread. */
 class SqliteReadStore implements ReadStore {
+  readonly connectionEpoch = 0;
   private readonly writer: WriterThread;
   private reader: Connection | undefined;
   private closed = false;
+  private loads = 0;
 
   constructor(
     private readonly file: string,
@@ -73,14 +84,17 @@ class SqliteReadStore implements ReadStore {
     this.writer = new WriterThread({ file, busyTimeoutMs });
   }
 
-  async prepare(build: BuildName, schema: CollectionSchema): Promise<void> {
-    const { name, version } = parsedBuild(build);
-    if (name !== schema.name || version !== schema.version) {
-      throw new TypeError(`${build} is not a build of ${schema.name} version ${schema.version}`);
-    }
-    // Of a projection only the schema's data: its functions can't go to another thread.
-    const { indexes, arrayIndexes = [] } = schema;
-    await this.request({ type: 'prepare', build, schema: { name, version, indexes, arrayIndexes } });
+  /**
+   * Each request creates at most one index, because a large build's indexes take many seconds, and other writes wait
+   * for the request's transaction.
+   */
+  async prepare(build: BuildName, schema: CollectionSchema, signal?: AbortSignal): Promise<void> {
+    const sent = sentSchema(build, schema);
+    while ((await this.request({ type: 'prepare', build, schema: sent })).length > 0) signal?.throwIfAborted();
+  }
+
+  async prepareToLoad(build: BuildName, schema: CollectionSchema): Promise<void> {
+    await this.request({ type: 'prepare to load', build, schema: sentSchema(build, schema) });
   }
 
   async builds(name: string, version: number): Promise<BuildInfo[]> {
@@ -100,8 +114,7 @@ class SqliteReadStore implements ReadStore {
     return rows[0]?.build;
   }
 
-  /** `false` also where there is no such build. */
-  async serve(name: string, version: number, from: BuildName | undefined, build: BuildName): Promise<boolean> {
+  async serve({ name, version }: CollectionSchema, from: BuildName | undefined, build: BuildName): Promise<boolean> {
     const misses = await this.request({ type: 'serve', name, version, from, build });
     return misses.length === 0;
   }
@@ -119,8 +132,18 @@ class SqliteReadStore implements ReadStore {
   }
 
   async write(build: BuildName, writes: readonly DocumentWrite[]): Promise<string[]> {
-    const rows = writes.map(({ doc, ...write }) => ({ ...write, doc: JSON.stringify(doc) }));
-    return [...(await this.request({ type: 'write', build, rows }))];
+    return [...(await this.request({ type: 'write', build, rows: rowsOf(writes) }))];
+  }
+
+  /** Sends the documents to the writer thread in parts, so that other code can run in between. */
+  async load(build: BuildName, { writes, expected, next }: Load): Promise<boolean> {
+    const load = this.loads++;
+    for (let from = 0; from < writes.length; from += DOCUMENTS_PER_PART) {
+      const rows = rowsOf(writes.slice(from, from + DOCUMENTS_PER_PART));
+      await this.request({ type: 'gather', load, rows });
+    }
+    const misses = await this.request({ type: 'load', load, documents: writes.length, build, expected, next });
+    return misses.length === 0;
   }
 
   async find<Doc>(build: BuildName, query: PageQuery): Promise<StoredDocument<Doc>[]> {
@@ -128,9 +151,24 @@ class SqliteReadStore implements ReadStore {
     return this.documents<Doc>(sql, ...params);
   }
 
-  async count(build: BuildName): Promise<number> {
-    const rows = await this.all<{ documents: bigint }>(`SELECT count(*) AS documents FROM ${tableOf(build)}`);
-    return Number(rows[0]?.documents);
+  async count(build: BuildName, equals: Readonly<Record<string, FieldValue>> = {}): Promise<number> {
+    if (Object.keys(equals).length > 0) {
+      const { sql, params } = countStatement(build, equals);
+      const rows = await this.all<{ documents: bigint }>(sql, ...params);
+      return Number(rows[0]?.documents);
+    }
+    // Counted piece by piece, so that counting millions of documents does not block this thread for seconds.
+    const ids = `SELECT id FROM ${tableOf(build)} WHERE id > ? ORDER BY id LIMIT ${COUNTED_AT_ONCE}`;
+    let documents = 0;
+    for (let after: string | null = ''; after !== null;) {
+      const [piece]: { documents: bigint; last: string | null }[] = await this.all(
+        `SELECT count(*) AS documents, max(id) AS last FROM (${ids})`,
+        after,
+      );
+      documents += Number(piece?.documents);
+      after = piece?.last ?? null;
+    }
+    return documents;
   }
 
   async scan<Doc>(build: BuildName, afterId: string | undefined, limit: number): Promise<StoredDocument<Doc>[]> {
@@ -151,11 +189,13 @@ class SqliteReadStore implements ReadStore {
   }
 
   async lease(build: BuildName): Promise<Lease | undefined> {
-    const rows = await this.all<{ holder: string; turn: bigint; ttl_ms: bigint }>(
-      'SELECT holder, turn, ttl_ms FROM leases WHERE build = ?',
+    const [row] = await this.all<{ holder: string; turn: bigint; ttl_ms: bigint; asked: bigint }>(
+      'SELECT holder, turn, ttl_ms, asked FROM leases WHERE build = ?',
       build,
     );
-    return rows[0] && { holder: rows[0].holder, turn: Number(rows[0].turn), ttlMs: Number(rows[0].ttl_ms) };
+    if (!row) return undefined;
+    const lease = { holder: row.holder, turn: Number(row.turn), ttlMs: Number(row.ttl_ms) };
+    return row.asked === 0n ? lease : { ...lease, asked: true };
   }
 
   async setLease(build: BuildName, expected: Lease | undefined, next: Lease): Promise<boolean> {
@@ -184,7 +224,8 @@ class SqliteReadStore implements ReadStore {
   }
 
   private async all<Row>(sql: string, ...params: SqlValue[]): Promise<Row[]> {
-    // A caller who reads page after page must not keep this thread from all others.
+    // First lets other code run. Otherwise a caller that reads page after page would block this thread for all other
+    // code.
     await setImmediate();
     const reader = await this.currentReader();
     try {
@@ -199,7 +240,7 @@ class SqliteReadStore implements ReadStore {
 
   private async currentReader(): Promise<Connection> {
     if (this.reader?.isCurrent() === true) return this.reader;
-    // Makes the file where there is none, and refuses one that isn't ours.
+    // The writer creates the file if it is missing, and refuses a file that is not a read store.
     await this.request({ type: 'open' });
     if (this.closed) throw new ReadStoreUnavailable(CLOSED);
     if (this.reader?.isCurrent() !== true) {
@@ -219,6 +260,24 @@ class SqliteReadStore implements ReadStore {
     if (this.closed) return Promise.reject(new ReadStoreUnavailable(CLOSED));
     return this.writer.request(request);
   }
+}
+
+const rowsOf = (writes: readonly DocumentWrite[]): DocumentRow[] =>
+  writes.map(({ id, expected, position, revision, doc }) => ({
+    ...{ id, expected, position, revision },
+    doc: JSON.stringify(doc),
+  }));
+
+/** Returns only data, because the functions of a projection can't be sent to another thread. */
+function sentSchema(
+  build: BuildName,
+  { name, version, indexes, arrayIndexes = [] }: CollectionSchema,
+): CollectionSchema {
+  const parsed = parsedBuild(build);
+  if (parsed.name !== name || parsed.version !== version) {
+    throw new TypeError(`${build} is not a build of ${name} version ${version}`);
+  }
+  return { name, version, indexes, arrayIndexes };
 }
 
 const checkpointOf = ({ log_id: logId, position, event_id: eventId }: CheckpointRow): Checkpoint | undefined =>

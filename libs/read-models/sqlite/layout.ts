@@ -3,35 +3,47 @@ import type { BuildName, CollectionSchema } from '#read-models';
 import { checkedField, parsedBuild } from '../src/names.js';
 import { Connection } from './connection.js';
 
-/** `CCRM`, in the file's header: a read store of ours, and no other database. */
+/** The text `CCRM` in the file's header marks a file as one of our read stores. */
 const APPLICATION_ID = 0x4343524d;
 const LAYOUT_VERSION = 1;
 const WAL_RETRY_MS = 20;
-/** Catching up writes all over the indexes: with SQLite's 2 MiB it reads each page again. */
+/**
+ * Size of the writer's page cache, in KiB. A build that catches up writes to pages all over the indexes. With SQLite's
+ * default cache of 2 MiB, it would read the same pages again and again.
+ */
 const WRITE_CACHE_KIB = 65_536;
-/** 16 MiB of WAL: the pages of documents that change often are copied into the file once, not at every checkpoint. */
+/**
+ * Number of pages in the WAL (16 MiB in total) after which SQLite copies them into the database file. SQLite's default
+ * is smaller, so a page that changes often would be copied more often.
+ */
 const PAGES_BETWEEN_CHECKPOINTS = 4_000;
 
-/** A build's table: quoted, so only of a name that has been checked. */
+/** Returns the quoted name of the build's table. Throws if `build` is not a build's name. */
 export const tableOf = (build: BuildName): string => {
   parsedBuild(build);
   return `"${build}"`;
 };
 
-/** The table of an array field's values, each beside the document's keys. */
+/**
+ * Returns the quoted name of the table that holds the values of an array field. Each row holds a value, and the id and
+ * list fields of the value's document.
+ */
 export const valuesTableOf = (build: BuildName, field: string): string => {
   parsedBuild(build);
   return `"${build}.${checkedField(field)}"`;
 };
 
-/** The column that holds a document's field. */
+/** Returns the quoted name of the column that holds a field of the document. */
 export const keyColumn = (field: string): string => `"doc.${checkedField(field)}"`;
 
-/** Named by what it serves, so that a query names its index without knowing the schema. */
+/** Names an index after the list that uses it. So a query can name its index without knowing the schema. */
 export const indexOf = (table: string, equality: readonly string[], sort: string): string =>
   `"${table.slice(1, -1)}:${equality.map(checkedField).toSorted().join(',')}:${checkedField(sort)}"`;
 
-/** Opens the file to write, makes it where there is none. Throws when it is another program's or another version's. */
+/**
+ * Opens the file for writing, and creates the file if it is missing. Throws if another program or another layout
+ * version made the file.
+ */
 export function openToWrite(file: string, busyTimeoutMs: number): Connection {
   const connection = new Connection(file, busyTimeoutMs);
   try {
@@ -49,13 +61,21 @@ export function openToWrite(file: string, busyTimeoutMs: number): Connection {
         CREATE TABLE IF NOT EXISTS served (
           name TEXT, version INTEGER, build TEXT NOT NULL, PRIMARY KEY (name, version));
         CREATE TABLE IF NOT EXISTS leases (
-          build TEXT PRIMARY KEY, holder TEXT NOT NULL, turn INTEGER NOT NULL, ttl_ms INTEGER NOT NULL);`);
+          build TEXT PRIMARY KEY, holder TEXT NOT NULL, turn INTEGER NOT NULL, ttl_ms INTEGER NOT NULL,
+          asked INTEGER NOT NULL DEFAULT 0);`);
+      addColumnAsked(connection);
     });
     return connection;
   } catch (error) {
     connection.close();
     throw error;
   }
+}
+
+/** Files that earlier releases have made lack this column. Programs of these releases can still use the table. */
+function addColumnAsked(connection: Connection): void {
+  const [column] = connection.all(`SELECT name FROM pragma_table_info('leases') WHERE name = 'asked'`);
+  if (column === undefined) connection.exec('ALTER TABLE leases ADD COLUMN asked INTEGER NOT NULL DEFAULT 0');
 }
 
 function refuseForeign(connection: Connection, file: string): void {
@@ -70,9 +90,12 @@ function refuseForeign(connection: Connection, file: string): void {
   }
 }
 
-/** SQLite doesn't wait when two processes switch a new file to WAL at once. */
-function useWriteAheadLog(connection: Connection, patienceMs: number): void {
-  const giveUpAt = performance.now() + patienceMs;
+/**
+ * Switches the file to WAL mode. If two processes switch a new file at the same time, SQLite reports an error instead
+ * of waiting. Therefore this function waits and tries again.
+ */
+function useWriteAheadLog(connection: Connection, timeoutMs: number): void {
+  const giveUpAt = performance.now() + timeoutMs;
   for (;;) {
     try {
       connection.all('PRAGMA journal_mode = WAL');
@@ -85,26 +108,36 @@ function useWriteAheadLog(connection: Connection, patienceMs: number): void {
   }
 }
 
-/** Makes what is missing of the build: its table, the columns and indexes of its lists, the tables of its arrays. */
-export function layOut(connection: Connection, build: BuildName, schema: CollectionSchema): void {
+/**
+ * Creates the build's table, the columns and indexes of its lists, and the tables of its array fields, if they are
+ * missing. If the build has documents, creates at most one index or table. Returns whether nothing is missing any more.
+ */
+export function layOut(connection: Connection, build: BuildName, schema: CollectionSchema): boolean {
   const layout = JSON.stringify([schema.indexes, schema.arrayIndexes ?? []]);
   const [known] = connection.all<{ layout: string }>('SELECT layout FROM builds WHERE build = ?', build);
-  if (known?.layout === layout) return;
+  if (known?.layout === layout) return true;
 
-  const table = tableOf(build);
-  const fields = [...new Set(schema.indexes.flat())];
-  connection.exec(`CREATE TABLE IF NOT EXISTS ${table} (
-    id TEXT NOT NULL PRIMARY KEY, position TEXT NOT NULL, revision INTEGER NOT NULL, doc TEXT NOT NULL)`);
-  const columns = connection.all<{ name: string }>(`SELECT name FROM pragma_table_xinfo(?)`, build);
-  for (const field of fields) {
-    // A column and not an expression index: SQLite seeks by (key, id) only on columns.
-    if (!columns.some(({ name }) => `"${name}"` === keyColumn(field))) {
-      connection.exec(`ALTER TABLE ${table} ADD COLUMN ${keyColumn(field)} AS (json_extract(doc, '$."${field}"'))`);
-    }
+  layOutTable(connection, build, schema);
+  const isEmpty = connection.all(`SELECT 1 FROM ${tableOf(build)} LIMIT 1`).length === 0;
+  for (const create of missingParts(connection, build, schema)) {
+    create();
+    if (!isEmpty) return false;
   }
-  makeIndexes(connection, table, schema, '');
-  for (const field of schema.arrayIndexes ?? []) layOutValues(connection, build, field, fields, schema);
+  enter(connection, build, layout);
+  return true;
+}
 
+/** The layout of a build that lacks the parts that only lists need. */
+const NO_LISTS = '';
+
+/** Creates the build's table without anything that only lists need, if the build does not exist. */
+export function layOutToLoad(connection: Connection, build: BuildName, schema: CollectionSchema): void {
+  if (connection.all('SELECT 1 FROM builds WHERE build = ?', build).length > 0) return;
+  layOutTable(connection, build, schema);
+  enter(connection, build, NO_LISTS);
+}
+
+function enter(connection: Connection, build: BuildName, layout: string): void {
   const { name, version, number } = parsedBuild(build);
   connection.run(
     `INSERT INTO builds (build, name, version, number, layout) VALUES (?, ?, ?, ?, ?)
@@ -113,24 +146,64 @@ export function layOut(connection: Connection, build: BuildName, schema: Collect
   );
 }
 
-function makeIndexes(connection: Connection, table: string, schema: CollectionSchema, leading: string): void {
+const fieldsOf = (schema: CollectionSchema): string[] => [...new Set(schema.indexes.flat())];
+
+function layOutTable(connection: Connection, build: BuildName, schema: CollectionSchema): void {
+  const table = tableOf(build);
+  connection.exec(`CREATE TABLE IF NOT EXISTS ${table} (
+    id TEXT NOT NULL PRIMARY KEY, position TEXT NOT NULL, revision INTEGER NOT NULL, doc TEXT NOT NULL)`);
+  const columns = columnsOf(connection, build);
+  for (const field of fieldsOf(schema)) {
+    // We index a column, not an expression, because SQLite can seek by (key, id) only on columns.
+    if (!columns.includes(keyColumn(field))) {
+      connection.exec(`ALTER TABLE ${table} ADD COLUMN ${keyColumn(field)} AS (json_extract(doc, '$."${field}"'))`);
+    }
+  }
+}
+
+/** Returns the quoted names of the table's columns; `[]` if there is no such table. */
+const columnsOf = (connection: Connection, table: string): string[] =>
+  connection.all<{ name: string }>('SELECT name FROM pragma_table_xinfo(?)', table).map(({ name }) => `"${name}"`);
+
+/** Yields, for each missing part of the build, a function that creates the part. */
+function* missingParts(connection: Connection, build: BuildName, schema: CollectionSchema): Generator<() => void> {
+  yield* missingIndexes(connection, tableOf(build), schema, '');
+  for (const field of schema.arrayIndexes ?? []) {
+    const values = valuesTableOf(build, field);
+    const expected = ['"value"', '"id"', ...fieldsOf(schema).map(keyColumn)];
+    if (String(columnsOf(connection, values.slice(1, -1))) !== String(expected)) {
+      yield () => {
+        layOutValues(connection, build, field, fieldsOf(schema));
+      };
+    }
+    yield* missingIndexes(connection, values, schema, 'value, ');
+  }
+}
+
+function* missingIndexes(
+  connection: Connection,
+  table: string,
+  schema: CollectionSchema,
+  leading: string,
+): Generator<() => void> {
   for (const fields of schema.indexes) {
     const sort = fields.at(-1);
     if (sort === undefined) continue;
     const index = indexOf(table, fields.slice(0, -1), sort);
+    const found = connection.all(`SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?`, index.slice(1, -1));
+    if (found.length > 0) continue;
     const columns = fields.map((field) => `${keyColumn(field)}, `).join('');
-    connection.exec(`CREATE INDEX IF NOT EXISTS ${index} ON ${table} (${leading}${columns}id)`);
+    yield () => {
+      connection.exec(`CREATE INDEX ${index} ON ${table} (${leading}${columns}id)`);
+    };
   }
 }
 
-/** The table of an array field, kept by triggers: in the document's own transaction, and only where something moved. */
-function layOutValues(
-  connection: Connection,
-  build: BuildName,
-  field: string,
-  fields: readonly string[],
-  schema: CollectionSchema,
-): void {
+/**
+ * Creates the table for the values of an array field. Triggers update this table in the same transaction that writes
+ * the document.
+ */
+function layOutValues(connection: Connection, build: BuildName, field: string, fields: readonly string[]): void {
   const table = tableOf(build);
   const values = valuesTableOf(build, field);
   const trigger = (moment: string) => `"${build}.${field}:${moment}"`;
@@ -148,7 +221,7 @@ function layOutValues(
     DROP TABLE IF EXISTS ${values};
     CREATE TABLE ${values} (${['value TEXT', 'id TEXT', ...keys].join(', ')}, PRIMARY KEY (id, value)) WITHOUT ROWID;
     ${insertFrom('document')} FROM ${table} AS document, ${elements('document')} AS element
-      WHERE element.type = 'text' ON CONFLICT DO NOTHING;
+      WHERE element.type = 'text' ORDER BY document.id, element.value ON CONFLICT DO NOTHING;
     CREATE TRIGGER ${trigger('inserted')} AFTER INSERT ON ${table} BEGIN
       ${insertFrom('NEW')} FROM ${elements('NEW')} AS element WHERE element.type = 'text' ON CONFLICT DO NOTHING;
     END;
@@ -163,10 +236,12 @@ function layOutValues(
         UPDATE ${values} SET ${keys.map((key) => `${key} = NEW.${key}`).join(', ')} WHERE id = NEW.id;
       END`);
   }
-  makeIndexes(connection, values, schema, 'value, ');
 }
 
-/** Removes the build's tables, its checkpoint, its lease and its name; indexes and triggers go with their tables. */
+/**
+ * Removes the build's tables with their indexes and triggers, the build's lease, and the build's row in `builds` (which
+ * holds the checkpoint).
+ */
 export function remove(connection: Connection, build: BuildName): void {
   parsedBuild(build);
   const tables = connection.all<{ name: string }>(

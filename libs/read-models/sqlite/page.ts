@@ -1,17 +1,24 @@
-import { type BuildName, type FieldValue, type PageQuery, endOfPrefix } from '#read-models';
+import { type BuildName, endOfPrefix, type FieldValue, type PageQuery } from '#read-models';
 import type { SqlValue } from './connection.js';
 import { indexOf, keyColumn, tableOf, valuesTableOf } from './layout.js';
 
-/** Below every value but NULL: a list begins behind the documents that lack its field, without walking over them. */
+/**
+ * A number below every value except NULL. A list that begins at this number skips the documents that lack its sort
+ * field.
+ */
 const LOWEST = '-9e999';
 
-/** A value goes the way of the documents' own: SQLite reads large numbers and booleans from JSON not as libsql binds them. */
+/**
+ * Reads a parameter from JSON, just as the columns read the documents' fields. A parameter that is bound directly may
+ * have another form: libsql binds large numbers and booleans differently.
+ */
 const FROM_JSON = "json_extract(?, '$')";
 const json = (value: FieldValue): string => JSON.stringify(value);
 
 /**
- * A list's page as one walk along one index, from the cursor on: it costs the same wherever the page lies. `INDEXED BY`
- * makes a list that no index serves an error instead of a scan. Strings compare by code point (BINARY, on UTF-8).
+ * Returns the statement for a page. To read the page, SQLite walks once along one index, from the cursor on. The cost
+ * does not depend on the page's place in the list. `INDEXED BY` makes SQLite refuse a list that has no index. Strings
+ * are compared by code point (BINARY, on UTF-8).
  */
 export function pageStatement(build: BuildName, query: PageQuery): { sql: string; params: SqlValue[] } {
   const { equals = {}, prefix, contains, sort, after, limit } = query;
@@ -54,6 +61,19 @@ export function pageStatement(build: BuildName, query: PageQuery): { sql: string
   return { sql, params: [...params, limit] };
 }
 
-/** In SQLite's order of keys: numbers before strings, strings by code point. */
+/** Returns the statement that counts the documents whose fields have these values. Each field is one of an index. */
+export function countStatement(
+  build: BuildName,
+  equals: Readonly<Record<string, FieldValue>>,
+): { sql: string; params: SqlValue[] } {
+  const conditions = Object.keys(equals).map((field) => ` AND ${keyColumn(field)} = ${FROM_JSON}`);
+  const sql = `SELECT count(*) AS documents FROM ${tableOf(build)} WHERE TRUE${conditions.join('')}`;
+  return { sql, params: Object.values(equals).map(json) };
+}
+
+/**
+ * Returns whether `value` comes before `bound` in SQLite's order. In this order, numbers come before strings, and
+ * strings are sorted by code point.
+ */
 const precedes = (value: FieldValue, bound: string): boolean =>
   typeof value !== 'string' || Buffer.compare(Buffer.from(value), Buffer.from(bound)) < 0;

@@ -1,11 +1,12 @@
-import type { BuildName, Checkpoint, CollectionSchema, Lease } from '#read-models';
+import type { Checkpoint } from '#event-log';
+import type { BuildName, CollectionSchema, Lease } from '#read-models';
 
 export interface WriterOptions {
   readonly file: string;
   readonly busyTimeoutMs: number;
 }
 
-/** A document as its table holds it. */
+/** A document that is to be written, in the form of the columns of its build's table. */
 export interface DocumentRow {
   readonly id: string;
   readonly expected: string | undefined;
@@ -14,10 +15,10 @@ export interface DocumentRow {
   readonly doc: string;
 }
 
-/** What the writer's thread is asked for. */
+/** A request to the writer thread. */
 export type WriterRequest =
   | { readonly type: 'open' }
-  | { readonly type: 'prepare'; readonly build: BuildName; readonly schema: CollectionSchema }
+  | { readonly type: 'prepare' | 'prepare to load'; readonly build: BuildName; readonly schema: CollectionSchema }
   | {
       readonly type: 'serve';
       readonly name: string;
@@ -27,6 +28,17 @@ export type WriterRequest =
     }
   | { readonly type: 'drop'; readonly build: BuildName }
   | { readonly type: 'write'; readonly build: BuildName; readonly rows: readonly DocumentRow[] }
+  /** Documents of a load, which the writer thread keeps until the request `load` with the same number comes. */
+  | { readonly type: 'gather'; readonly load: number; readonly rows: readonly DocumentRow[] }
+  | {
+      readonly type: 'load';
+      readonly load: number;
+      /** Number of documents that were gathered. */
+      readonly documents: number;
+      readonly build: BuildName;
+      readonly expected: Checkpoint | undefined;
+      readonly next: Checkpoint;
+    }
   | {
       readonly type: 'advance';
       readonly build: BuildName;
@@ -46,6 +58,10 @@ export interface Order {
   readonly request: WriterRequest;
 }
 
-/** `misses`: the ids of documents, or the build, that were not where the request expected them. */
+/**
+ * The writer thread's reply to a request. `misses` is empty if the request was carried out. Otherwise the state of the
+ * file did not permit the request, or (type `prepare`) the request has to be repeated: `misses` then has the ids of the
+ * documents that were not written, or the build's name.
+ */
 export type Answer =
   { readonly order: number; readonly misses: readonly string[] } | { readonly order: number; readonly error: string };

@@ -9,7 +9,10 @@ interface Waiting {
   readonly reject: (error: ReadStoreUnavailable) => void;
 }
 
-/** The calling thread's end of `writer.ts`. A thread that has died is started again by the next request. */
+/**
+ * The calling thread's access to the writer thread (`writer.ts`). If the writer thread has died, the next request
+ * starts a new one.
+ */
 export class WriterThread {
   private worker: Worker | undefined;
   private readonly waiting = new Map<number, Waiting>();
@@ -17,7 +20,10 @@ export class WriterThread {
 
   constructor(private readonly options: WriterOptions) {}
 
-  /** Answers what the request missed. Throws `ReadStoreUnavailable`; after a dead thread it may have been done. */
+  /**
+   * Returns the misses: ids of documents that were not written, or the name of a build that was not changed. Throws
+   * `ReadStoreUnavailable`. If the thread died, the request may have been carried out nevertheless.
+   */
   request(request: WriterRequest): Promise<readonly string[]> {
     const worker = (this.worker ??= this.started());
     const order = this.orders++;
@@ -27,7 +33,7 @@ export class WriterThread {
     });
   }
 
-  /** After all that was asked for before. */
+  /** Resolves when all earlier requests are done and the thread has ended. */
   async close(): Promise<void> {
     if (this.worker === undefined) return;
     const exited = once(this.worker, 'exit');

@@ -1,15 +1,24 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { BuildName, Checkpoint, Lease } from '#read-models';
+import type { Checkpoint } from '#event-log';
+import type { BuildName, Lease } from '#read-models';
 import type { Connection } from './connection.js';
-import { layOut, openToWrite, remove, tableOf } from './layout.js';
+import { layOut, layOutToLoad, openToWrite, remove, tableOf } from './layout.js';
 import type { Answer, DocumentRow, Order, WriterOptions, WriterRequest } from './writer-protocol.js';
 
-/** The thread that writes: all that waits when it gets to it shares one transaction. */
+/**
+ * This file is the writer thread. If several requests are waiting, the thread carries them out together, in one
+ * transaction.
+ */
+type GatherRequest = Extract<WriterRequest, { readonly type: 'gather' }>;
+type LoadRequest = Extract<WriterRequest, { readonly type: 'load' }>;
+
 const port = parentPort;
 if (port === null) throw new Error('writer.js is a worker thread');
 const { file, busyTimeoutMs } = workerData as WriterOptions;
 
 let connection: Connection | undefined;
+/** The documents of each load that is being sent, by the load's number. */
+const gathered = new Map<number, DocumentRow[]>();
 
 function openConnection(): Connection {
   if (connection?.isCurrent() === false) closeConnection();
@@ -24,17 +33,29 @@ function closeConnection(): void {
 port.on('message', (first: Order | 'close') => {
   const waiting = [first];
   for (let next = received(); next !== undefined; next = received()) waiting.push(next);
-  carryOut(waiting.filter((order) => order !== 'close'));
+  const orders = waiting.filter((order) => order !== 'close');
+  for (const { request } of orders) if (request.type === 'gather') gather(request);
+  carryOut(orders);
+  for (const { request } of orders) if (request.type === 'load') gathered.delete(request.load);
   if (waiting.includes('close')) {
     closeConnection();
     port.close();
   }
 });
 
+function gather({ load, rows }: GatherRequest): void {
+  const before = gathered.get(load);
+  if (before) before.push(...rows);
+  else gathered.set(load, [...rows]);
+}
+
 const received = (): Order | 'close' | undefined =>
   (receiveMessageOnPort(port) as { message: Order | 'close' } | undefined)?.message;
 
-/** An order that fails is answered so; those that waited with it are carried out without it. */
+/**
+ * Carries out the requests in one transaction. If a request fails, its caller gets the error, and a new transaction
+ * carries out the other requests.
+ */
 function carryOut(orders: readonly Order[]): void {
   let waiting = orders;
   while (waiting.length > 0) {
@@ -69,8 +90,14 @@ function fulfil(open: Connection, request: WriterRequest): string[] {
     case 'open':
       return [];
     case 'prepare':
-      layOut(open, request.build, request.schema);
+      return layOut(open, request.build, request.schema) ? [] : [request.build];
+    case 'prepare to load':
+      layOutToLoad(open, request.build, request.schema);
       return [];
+    case 'gather':
+      return []; // done by `gather`, before the transaction
+    case 'load':
+      return loaded(open, request) ? [] : [request.build];
     case 'write':
       return request.rows.filter((row) => !written(open, tableOf(request.build), row)).map((row) => row.id);
     case 'advance':
@@ -99,6 +126,21 @@ const written = (open: Connection, table: string, { id, expected, position, revi
         `UPDATE ${table} SET position = ?, revision = ?, doc = ? WHERE id = ? AND position = ?`,
         ...[position, revision, doc, id, expected],
       )) === 1;
+
+/**
+ * Writes everything or nothing. The documents are sorted, so that documents that lie side by side in the file are
+ * written one after the other.
+ */
+function loaded(open: Connection, { load, documents, build, expected, next }: LoadRequest): boolean {
+  const rows = (gathered.get(load) ?? []).toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  if (rows.length !== documents) throw new Error('The thread that writes was restarted while documents were sent');
+  const table = tableOf(build);
+  open.exec('SAVEPOINT load');
+  const isWritten = advanced(open, build, expected, next) && rows.every((row) => written(open, table, row));
+  if (!isWritten) open.exec('ROLLBACK TO load');
+  open.exec('RELEASE load');
+  return isWritten;
+}
 
 const advanced = (open: Connection, build: BuildName, expected: Checkpoint | undefined, next: Checkpoint): boolean =>
   open.run(
@@ -130,11 +172,11 @@ const served = (
 const leaseSet = (open: Connection, build: BuildName, expected: Lease | undefined, next: Lease): boolean =>
   (expected === undefined
     ? open.run(
-        `INSERT INTO leases (build, holder, turn, ttl_ms) SELECT build, ?, ?, ? FROM builds
+        `INSERT INTO leases (build, holder, turn, ttl_ms, asked) SELECT build, ?, ?, ?, ? FROM builds
          WHERE build = ? ON CONFLICT DO NOTHING`,
-        ...[next.holder, next.turn, next.ttlMs, build],
+        ...[next.holder, next.turn, next.ttlMs, next.asked ? 1 : 0, build],
       )
     : open.run(
-        `UPDATE leases SET holder = ?, turn = ?, ttl_ms = ? WHERE build = ? AND holder = ? AND turn = ?`,
-        ...[next.holder, next.turn, next.ttlMs, build, expected.holder, expected.turn],
+        `UPDATE leases SET holder = ?, turn = ?, ttl_ms = ?, asked = ? WHERE build = ? AND holder = ? AND turn = ?`,
+        ...[next.holder, next.turn, next.ttlMs, next.asked ? 1 : 0, build, expected.holder, expected.turn],
       )) === 1;

@@ -1,103 +1,74 @@
-import type { Position, RecordedEvent, Revision } from '#events';
+import { Failure } from '#domain';
 
 /**
- * A reader of the log met an event that it can't apply. It stays where it is, and never skips. Says where, and never
- * what the event holds; `cause` comes from the registry or the fold, whose messages hold no data either.
+ * Thrown while this code's version of the projection has no served build (a copy of its documents that queries read).
  */
-export class ProjectionStopped extends Error {
-  override readonly name = 'ProjectionStopped';
-  readonly eventType: string;
-  readonly stream: string;
-  readonly revision: Revision;
-  readonly position: Position;
-
-  constructor(
-    readonly projection: string,
-    event: Pick<RecordedEvent, 'type' | 'stream' | 'revision' | 'position'>,
-    cause: unknown,
-  ) {
-    const { type, stream, revision, position } = event;
-    super(`${projection} can't apply ${type} (${stream}, revision ${revision}, position ${position})`, { cause });
-    this.eventType = type;
-    this.stream = stream;
-    this.revision = revision;
-    this.position = position;
-  }
-}
-
-/** The checkpoint is not of this log: a log restored to an older state, or a store exchanged. Only a rebuild helps. */
-export class RebuildNeeded extends Error {
-  override readonly name = 'RebuildNeeded';
-
-  constructor(
-    readonly projection: string,
-    readonly reason: string,
-  ) {
-    super(`${projection} must be rebuilt: ${reason}`);
-  }
-}
-
-/** The stored checkpoint is not what this reader made it; the loop reads it again and goes on from there. */
-export class CheckpointMoved extends Error {
-  override readonly name = 'CheckpointMoved';
-
-  constructor(readonly projection: string) {
-    super(`${projection}: the checkpoint was moved`);
-  }
-}
-
-/** No build of this code's version of the projection is served yet (HTTP 503 with `Retry-After`). */
-export class NotReady extends Error {
+export class NotReady extends Failure {
   override readonly name = 'NotReady';
+  readonly kind = 'unavailable';
+  readonly code = 'read_model_not_ready';
+  readonly detail = 'This list is being built; try again';
 
   constructor(readonly projection: string) {
     super(`${projection} is still being built`);
   }
 }
 
-/** The projection did not reach the consistency token in time (HTTP 503 with `Retry-After`). */
-export class NotCaughtUp extends Error {
+/** Thrown when the projection takes too long to reach the log position that the consistency token names. */
+export class NotCaughtUp extends Failure {
   override readonly name = 'NotCaughtUp';
+  readonly kind = 'unavailable';
+  readonly code = 'read_model_behind';
+  readonly detail = 'The read models have not come as far as the token; try again';
 
   constructor(readonly projection: string) {
     super(`${projection} has not caught up yet`);
   }
 }
 
-/** The consistency token was made by another log (HTTP 400). */
-export class ForeignConsistencyToken extends Error {
+/** Thrown for a consistency token that belongs to another event log. */
+export class ForeignConsistencyToken extends Failure {
   override readonly name = 'ForeignConsistencyToken';
+  readonly kind = 'invalid';
+  readonly code = 'foreign_consistency_token';
+  override readonly field = 'X-Consistency-Token';
 
-  constructor() {
-    super('This consistency token was made by another log');
+  constructor(readonly detail = 'This consistency token was made by another log') {
+    super(detail);
   }
 }
 
-/** Not a cursor, or one of another list (HTTP 400). */
-export class InvalidCursor extends Error {
+/** Thrown for a string that is not a cursor, and for a cursor of another list. */
+export class InvalidCursor extends Failure {
   override readonly name = 'InvalidCursor';
+  readonly kind = 'invalid';
+  readonly code = 'invalid_cursor';
+  override readonly field = 'cursor';
 
-  constructor() {
-    super('This cursor does not belong to this list');
+  constructor(readonly detail = 'This cursor does not belong to this list') {
+    super(detail);
   }
 }
 
-/** A rebuild made other documents than the build that is served; it was not switched to. */
+/**
+ * Thrown when the documents that a rebuild has made differ from the documents of the served build (the one that queries
+ * read). The rebuild then does not switch.
+ */
 export class BuildsDiffer extends Error {
   override readonly name = 'BuildsDiffer';
 
   constructor(
     readonly projection: string,
-    /** Ids of the documents that differ. */
+    /** Number of the documents that differ. */
+    readonly different: number,
+    /** Ids of some of these documents. */
     readonly ids: readonly string[],
   ) {
-    super(
-      `${projection}: ${ids.length} documents differ from the served build, such as ${ids.slice(0, 10).join(', ')}`,
-    );
+    super(`${projection}: ${different} documents differ from the served build, such as ${ids.slice(0, 10).join(', ')}`);
   }
 }
 
-/** Another rebuild of the same projection was switched to first. */
+/** Thrown when another rebuild of the same projection has switched queries to its own build first. */
 export class RebuildOvertaken extends Error {
   override readonly name = 'RebuildOvertaken';
 
@@ -106,5 +77,5 @@ export class RebuildOvertaken extends Error {
   }
 }
 
-/** What was thrown, for those who keep it. */
+/** Returns a thrown `Error` unchanged, and makes an `Error` of any other thrown value. */
 export const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));

@@ -1,16 +1,41 @@
-export * from './build-comparison.js';
-export * from './build-lease.js';
-export * from './builds.js';
-export * from './clients.js';
-export * from './errors.js';
-export * from './history.js';
-export * from './log-follower.js';
-export * from './names.js';
-export * from './port.js';
-export * from './projection.js';
-export * from './projections.js';
-export * from './projector.js';
-export * from './read-model-queries.js';
-export * from './search-key.js';
-export * from './spot-check.js';
-export * from './subscriptions.js';
+export { compareBuilds } from './builds/build-comparison.js';
+export { BuildLease } from './builds/build-lease.js';
+export { compareWithLog } from './builds/log-comparison.js';
+export type { ManageBuild, ManagedBuild } from './builds/process-manager.js';
+export { checkpointOf, type FeedOptions, Projector, type ProjectorStatus } from './builds/projector.js';
+export { rebuild, type RebuildReport } from './builds/rebuild.js';
+export { type ProjectionObserver, ServedProjection } from './builds/served-projection.js';
+export { isPassed, spotCheck, SpotCheckFailed } from './builds/spot-check.js';
+export type { DocumentSchema, FieldSchema } from './document-schema.js';
+export {
+  asError,
+  BuildsDiffer,
+  ForeignConsistencyToken,
+  InvalidCursor,
+  NotCaughtUp,
+  NotReady,
+  RebuildOvertaken,
+} from './errors.js';
+export { checkedField, parsedBuild } from './names.js';
+export {
+  type BuildInfo,
+  type BuildName,
+  type CollectionSchema,
+  type DocumentWrite,
+  type FieldValue,
+  type Lease,
+  type Load,
+  type PageQuery,
+  type ReadStore,
+  ReadStoreUnavailable,
+  type StoredDocument,
+  type View,
+} from './port.js';
+export type { ClientDocument } from './projections/clients.js';
+export { type HistoryDocument, recordedEventOf } from './projections/history.js';
+export { type DocumentOf, foldInto, type Projection } from './projections/projection.js';
+export { projections, readModels } from './projections/projections.js';
+export { endOfPrefix, searchKey } from './projections/search-key.js';
+export type { SubscriptionDocument } from './projections/subscriptions.js';
+export type { UsageDocument } from './projections/usage.js';
+export { type ListQuery, ReadModelQueries } from './read-model-queries.js';

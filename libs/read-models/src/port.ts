@@ -1,58 +1,88 @@
+import { type Checkpoint, StoreUnavailable } from '#event-log';
 import type { Position, Revision } from '#events';
+import type { DocumentSchema } from './document-schema.js';
 
-/** A read-model document: a fold of the log up to `position`. */
+/** A document of a read model: the result of folding the document's events up to `position`. */
 export interface StoredDocument<Doc = unknown> {
   readonly id: string;
-  /** The last event that was folded into it. */
+  /** Position of the last event that was folded into the document. */
   readonly position: Position;
-  /** Revision of the document's own stream, for ETags. */
+  /** Revision of the document's own stream. ETags are made from this revision. */
   readonly revision: Revision;
   readonly doc: Doc;
 }
 
-/** A whole document, to be written only where the stored one is still at `expected` (`undefined`: where there is none). */
+/**
+ * A whole document that is to be written. The document is written only if the stored document is at the position
+ * `expected`. If `expected` is `undefined`, the document is written only if none is stored.
+ */
 export interface DocumentWrite extends StoredDocument {
   readonly expected: Position | undefined;
 }
 
-/** How far a build has come, and in which log. */
-export interface Checkpoint {
-  readonly logId: string;
-  readonly position: Position;
-  readonly eventId: string;
+/**
+ * A MongoDB view for analysts. The view shows documents of the served build (the one that queries read), but only
+ * documents whose fields have the values in `equals`. The view's name stays the same when another build is served.
+ */
+export interface View {
+  readonly name: string;
+  readonly equals: Readonly<Record<string, FieldValue>>;
 }
 
-/** What a projection's documents are found by. Field names are top-level fields of the document. */
+/** Describes a projection's documents and lists. Every field name means a top-level field of the document. */
 export interface CollectionSchema {
   readonly name: string;
   readonly version: number;
   /**
-   * Equality fields and, last, the sort field of each list; the document's id closes each of them. A list is answered
-   * by the index of exactly its fields, and refused where there is none. A field has one type in all documents.
+   * One index per list query. An index names the fields that the query compares for equality, and then the query's sort
+   * field. The adapter adds the document's id at the end. A list query MUST have an index of exactly its fields. A field
+   * MUST have one type in all documents.
    */
   readonly indexes: readonly (readonly string[])[];
-  /** A field holding an array of strings, each of which finds the document, in each of the lists. */
+  /**
+   * Fields that hold an array of strings. Each list can also be restricted to the documents whose array contains a
+   * given string.
+   */
   readonly arrayIndexes?: readonly string[];
+  /**
+   * A store that can validate documents MUST refuse documents that do not match this schema. If the schema is absent, a
+   * document may hold anything.
+   */
+  readonly document?: DocumentSchema;
+  /** MongoDB views. Only a store that analysts can read creates them. */
+  readonly views?: readonly View[];
 }
 
-/** One build of one projection: `<projection>_v<version>_<n>`. */
+/** Documents that are written together with the checkpoint up to which they hold the log's events. */
+export interface Load {
+  readonly writes: readonly DocumentWrite[];
+  readonly expected: Checkpoint | undefined;
+  readonly next: Checkpoint;
+}
+
+/** Name of one build (copy of a projection's documents), in the form `<projection>_v<version>_<n>`. */
 export type BuildName = `${string}_v${number}_${number}`;
 
 export type FieldValue = string | number | boolean;
 
 export interface PageQuery {
-  /** Field equals the value. */
+  /** Selects the documents whose fields have these values. */
   readonly equals?: Readonly<Record<string, FieldValue>>;
-  /** The sort field, a string, begins with the prefix, by code point. */
+  /**
+   * Selects the documents whose sort field is a string that begins with `value`, by code point. `field` MUST be the
+   * sort field.
+   */
   readonly prefix?: { readonly field: string; readonly value: string };
-  /** One of `arrayIndexes` holds the value. */
+  /** Selects the documents whose array contains `value`. `field` is one of `arrayIndexes`. */
   readonly contains?: { readonly field: string; readonly value: string };
   /**
-   * Strings compare by code point (their UTF-8 bytes), ties are broken by the document's id, in the same direction.
-   * Documents without the field, or with `null` in it, are not in the list.
+   * Strings MUST be compared by code point (by their UTF-8 bytes). Documents with the same value are sorted by their
+   * ids, in the same direction. The list MUST NOT contain a document in which the field is absent or `null`.
    */
   readonly sort: { readonly field: string; readonly direction: 'asc' | 'desc' };
-  /** The sort key of the last document of the page before: exclusive. */
+  /**
+   * The sort field's value and the id of the last document of the previous page. The page begins after that document.
+   */
   readonly after?: { readonly value: FieldValue; readonly id: string };
   readonly limit: number;
 }
@@ -64,61 +94,120 @@ export interface BuildInfo {
 }
 
 /**
- * Who works at a build. Each taking and each renewal stores another turn, so that who waits sees by its own clock alone
- * whether the holder lives: the clocks of nodes needn't agree.
+ * Tells which process feeds a build. A process that waits for the lease asks the holder whether it is still there
+ * (`asked`), and the holder answers by storing the next `turn` (a counter). A waiting process measures by its own clock
+ * how long its question has not been answered. So the clocks of different machines need not agree, and nothing is
+ * written while nobody waits.
  */
 export interface Lease {
-  /** The id of one taking, never used again. */
+  /** Id of the lease's holder. A process makes a new id each time it takes the lease. */
   readonly holder: string;
   readonly turn: number;
-  /** Who has seen this very turn for so long may take the lease over. */
+  /**
+   * If a process has seen the same `turn` (a counter), with `asked` set, for this long, in ms, the process may take over
+   * the lease.
+   */
   readonly ttlMs: number;
+  /** Whether a waiting process has asked in this turn. The holder's next turn is stored without it. */
+  readonly asked?: true;
 }
 
 /**
- * Where read models live. Two adapters: SQLite and MongoDB; both pass `test/contract/read-store.ts`. Every read sees
- * every write acknowledged before it (MongoDB: primary, majority). Above the port only `ReadStoreUnavailable` is seen.
+ * Stores read models. There are two adapters: SQLite and MongoDB. Both MUST pass the test suite
+ * `test/contract/read-store.ts`. Every read MUST see every write that was acknowledged before the read (MongoDB:
+ * primary, majority). Several processes MAY use the store at once.
+ * Each method MUST throw `ReadStoreUnavailable` if the store can't be used now. The method MUST also throw this error
+ * if the build does not exist, unless the method's comment says otherwise. Callers wait and repeat a call that throws
+ * this error.
  */
 export interface ReadStore {
-  /** Makes the build's collection and indexes where they are missing. */
-  prepare(build: BuildName, schema: CollectionSchema): Promise<void>;
-  /** Every build of this projection and version, oldest first. */
+  /**
+   * The epoch: number of connections that were lost so far. After each loss, the store may have been restored to an
+   * older state. So documents that are read in a later epoch than a checkpoint may be older than the checkpoint. A
+   * store that has no connections and can't be restored while it is open MAY always return 0.
+   */
+  readonly connectionEpoch: number;
+  /**
+   * Creates the build's collection, indexes and validation if they are missing. MUST keep everything that is stored.
+   * Throws `TypeError` if the build does not belong to this schema. When the signal aborts, MAY throw the signal's reason
+   * before everything is created.
+   */
+  prepare(build: BuildName, schema: CollectionSchema, signal?: AbortSignal): Promise<void>;
+  /**
+   * Creates a build that is to be filled by `load`, if the build does not exist. The store MAY leave out everything that
+   * only lists need, such as indexes; `find` MAY then throw until `prepare` is called. MUST keep everything that is
+   * stored. Throws `TypeError` if the build does not belong to this schema.
+   */
+  prepareToLoad(build: BuildName, schema: CollectionSchema): Promise<void>;
+  /** Returns every build of this projection and version, oldest first. */
   builds(name: string, version: number): Promise<BuildInfo[]>;
-  /** The build that queries are answered from; `undefined` before the first. */
+  /** Returns the build that queries read; `undefined` if no build has been served yet. */
   served(name: string, version: number): Promise<BuildName | undefined>;
-  /** Points queries at `build`, where `from` is still the one that is served; answers whether it did. */
-  serve(name: string, version: number, from: BuildName | undefined, build: BuildName): Promise<boolean>;
-  /** Removes a build with its documents, checkpoint and lease. Throws for the served one. */
+  /**
+   * Makes `build` the served build, which queries read (compare-and-set). If the served build is not `from`, or if
+   * `build` does not exist, MUST change nothing and return `false`. A store with MongoDB views then makes the schema's
+   * views show the served build of the projection's latest version.
+   */
+  serve(schema: CollectionSchema, from: BuildName | undefined, build: BuildName): Promise<boolean>;
+  /** Removes a build with its documents, checkpoint and lease, if the build exists. MUST throw for the served build. */
   drop(build: BuildName): Promise<void>;
 
+  /** Returns the documents with these ids, in any order. Ids for which no document is stored are left out. */
   read<Doc>(build: BuildName, ids: readonly string[]): Promise<StoredDocument<Doc>[]>;
-  /** Compare-and-set of each document on its own; answers the ids that were somewhere else (to be read and folded again). */
+  /**
+   * Writes each document on its own (compare-and-set). MUST NOT write a document if the stored document is not at the
+   * position `expected`. Returns the ids of the documents that were not written; the caller reads and folds these
+   * documents again. An id MAY be left out if the very same document is stored already.
+   */
   write(build: BuildName, writes: readonly DocumentWrite[]): Promise<string[]>;
+  /**
+   * Writes many documents as `write` does, then stores the checkpoint as `advance` does. Returns `false`, and MUST NOT
+   * store the checkpoint, if the stored checkpoint is not `expected`, if a document is not at the position that its write
+   * expects, or if the build does not exist. A store that has no transactions MAY then have written other documents of
+   * the load.
+   */
+  load(build: BuildName, load: Load): Promise<boolean>;
+  /**
+   * Returns one page of a list. MUST throw if the list has no index, and MUST NOT search through all documents instead.
+   */
   find<Doc>(build: BuildName, query: PageQuery): Promise<StoredDocument<Doc>[]>;
-  count(build: BuildName): Promise<number>;
-  /** All documents in the order of their ids, a page at a time, for comparing builds. */
+  /**
+   * Returns the number of documents whose fields have the values in `equals` (default: of all documents). MAY read every
+   * document.
+   */
+  count(build: BuildName, equals?: Readonly<Record<string, FieldValue>>): Promise<number>;
+  /**
+   * Returns the next `limit` documents after `afterId`, in the order of their ids. This method is used to compare
+   * builds.
+   */
   scan<Doc>(build: BuildName, afterId: string | undefined, limit: number): Promise<StoredDocument<Doc>[]>;
 
   checkpoint(build: BuildName): Promise<Checkpoint | undefined>;
-  /** Compare-and-set; `false` when the stored checkpoint is not `expected` any more. */
+  /**
+   * Stores the checkpoint `next` (compare-and-set). Returns `false` if the stored checkpoint is not `expected`, or if
+   * the build does not exist.
+   */
   advance(build: BuildName, expected: Checkpoint | undefined, next: Checkpoint): Promise<boolean>;
 
-  /** The build's lease as it was last stored; `undefined` when nobody has it. */
+  /** Returns the build's lease as it was last stored; `undefined` if no process holds the lease. */
   lease(build: BuildName): Promise<Lease | undefined>;
   /**
-   * Compare-and-set, to take a lease and to renew one; `false` when the stored lease is not `expected` any more (by
-   * holder and turn), or when there is no such build.
+   * Takes or renews the lease, or asks its holder (compare-and-set). Returns `false` if the build does not exist, or if the stored lease is
+   * not `expected`. Leases are compared by their holder and their turn (the counter of renewals).
    */
   setLease(build: BuildName, expected: Lease | undefined, next: Lease): Promise<boolean>;
-  /** Nobody has the lease any more, where this holder had it; else nothing. */
+  /** Removes the lease if `holder` holds the lease. */
   releaseLease(build: BuildName, holder: string): Promise<void>;
 
-  /** Whether the store answers at all, for readiness. */
+  /** Resolves if the store can be used now. Readiness checks call this method. */
   ping(): Promise<void>;
+  /** MUST finish all calls that have begun. After `close`, every call MUST throw `ReadStoreUnavailable`. */
   close(): Promise<void>;
 }
 
-/** The read store can't answer now; the call may be repeated. */
-export class ReadStoreUnavailable extends Error {
+/** Thrown when the read store can't be used now. The caller may repeat the call. */
+export class ReadStoreUnavailable extends StoreUnavailable {
   override readonly name = 'ReadStoreUnavailable';
+  readonly code = 'read_store_unavailable';
+  readonly detail = 'The read models do not answer; try again';
 }

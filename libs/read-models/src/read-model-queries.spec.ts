@@ -1,18 +1,21 @@
-import { type EventLog, LogUnavailable } from '#event-log';
+import { type EventLog, LogUnavailable, RebuildNeeded } from '#event-log';
 import {
   type ClientDocument,
-  type ListQuery,
   ForeignConsistencyToken,
   InvalidCursor,
+  type ListQuery,
   NotCaughtUp,
   NotReady,
+  projections,
   ReadModelQueries,
-  RebuildNeeded,
+  type ReadStore,
   ServedProjection,
-  clients,
-  subscriptions,
 } from '#read-models';
-import { Stage, WORKSPACE, clientNamed, silent, until } from '../../../test/replay/stage.js';
+import { clientNamed, silent, Stage, until, WORKSPACE } from '../../../test/replay/stage.js';
+
+const { clients, subscriptions } = projections;
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 describe('queries of a read model', () => {
   let stage: Stage;
@@ -35,7 +38,7 @@ describe('queries of a read model', () => {
 
   const serve = () => {
     running.push(new ServedProjection({ ...stage.stores, projection: clients, observer: silent }).run(stop.signal));
-    return until(async () => (await stage.store.served('clients', 1)) !== undefined);
+    return until(async () => (await stage.store.served('clients', clients.version)) !== undefined);
   };
   const active = (list: Partial<ListQuery> = {}): ListQuery => ({
     equals: { workspaceId: WORKSPACE, status: 'ACTIVE' },
@@ -52,7 +55,23 @@ describe('queries of a read model', () => {
     await expect(queries.at(subscriptions)).rejects.toThrow(NotReady);
   });
 
-  it('see what their token stands for, each time', async () => {
+  it('read many documents in one call of the store, also with a token, and none for no ids', async () => {
+    await stage.create('a');
+    const token = stage.token(await stage.create('b'));
+    await serve();
+    const readModel = await queries.at(clients, token);
+    const read = jest.spyOn(stage.store, 'read');
+    const found = await readModel.getAll([clientNamed('a'), clientNamed('b'), 'cc_unknown']);
+    expect([...found].map(([id, { name }]) => [id, name]).sort()).toEqual([
+      [clientNamed('a'), 'Client a'],
+      [clientNamed('b'), 'Client b'],
+    ]);
+    expect(await readModel.getAll([])).toEqual(new Map());
+    // The projector reads only the documents that an event changes, and no event comes here.
+    expect(read).toHaveBeenCalledTimes(1);
+  });
+
+  it('always see the effect of their token’s command', async () => {
     await stage.create('a');
     await serve();
     for (let n = 0; n < 100; n++) {
@@ -61,14 +80,14 @@ describe('queries of a read model', () => {
     }
   });
 
-  it('wait for a token only so long, and are answered as soon as it is reached', async () => {
+  it('wait for a token for a limited time, and are answered as soon as it is reached', async () => {
     await stage.create('a');
     await stage.project(clients);
-    await stage.store.serve('clients', 1, undefined, 'clients_v1_1');
+    await stage.store.serve(clients, undefined, 'clients_v2_1');
     const token = stage.token(await stage.rename('a', 'Not projected yet'));
-    const impatient = new ReadModelQueries({ ...stage.stores, patienceMs: 30 });
-    await expect(impatient.at(clients, token)).rejects.toThrow(NotCaughtUp);
-    expect(await (await impatient.at(clients)).get(clientNamed('a'))).toMatchObject({ doc: { name: 'Client a' } });
+    const hurriedQueries = new ReadModelQueries({ ...stage.stores, timeoutMs: 30 });
+    await expect(hurriedQueries.at(clients, token)).rejects.toThrow(NotCaughtUp);
+    expect(await (await hurriedQueries.at(clients)).get(clientNamed('a'))).toMatchObject({ doc: { name: 'Client a' } });
 
     const waiting = Promise.all(Array.from({ length: 50 }, () => queries.at(clients, token)));
     await stage.project(clients);
@@ -77,17 +96,17 @@ describe('queries of a read model', () => {
     }
   });
 
-  it('look again whether the log is the one that they were folded of, whenever it was out of reach', async () => {
+  it('verify again that the documents come from this log whenever it was unreachable', async () => {
     await stage.create('a');
     await serve();
-    const log = Object.assign(Object.create(stage.log) as EventLog, { interruptions: 0 });
+    const log = Object.assign(Object.create(stage.log) as EventLog, { connectionEpoch: 0 });
     const queries = new ReadModelQueries({ ...stage.stores, log });
     const token = stage.token(await stage.rename('a', 'Before the outage'));
     const read = async (after?: typeof token) => (await (await queries.at(clients, after)).get(clientNamed('a')))?.doc;
     expect(await read(token)).toMatchObject({ name: 'Before the outage' });
 
     const away = () => Promise.reject(new LogUnavailable('It is away'));
-    Object.assign(log, { interruptions: 1, readStream: away, eventAt: away, end: away });
+    Object.assign(log, { connectionEpoch: 1, readStream: away, eventAt: away, end: away });
     await expect(read(token)).rejects.toThrow(LogUnavailable);
     expect(await read()).toMatchObject({ name: 'Before the outage' });
 
@@ -96,9 +115,26 @@ describe('queries of a read model', () => {
     const end: EventLog['end'] = async () =>
       (await stage.log.readAll({ after: token.position, direction: 'backwards', limit: 1 }))[0]?.position;
     const readStream: EventLog['readStream'] = (...args) => stage.log.readStream(...args);
-    Object.assign(log, { interruptions: 2, readStream, eventAt, end });
+    Object.assign(log, { connectionEpoch: 2, readStream, eventAt, end });
     await expect(read(token)).rejects.toThrow(RebuildNeeded);
     await expect(read()).rejects.toThrow(RebuildNeeded);
+  });
+
+  it('with a token never answer from a store that was restored to an older state after its checkpoint was read', async () => {
+    await stage.create('a');
+    await serve();
+    const token = stage.token(await stage.rename('a', 'Before the restore'));
+    const restored = Object.create(stage.store) as Mutable<ReadStore>;
+    restored.connectionEpoch = 0;
+    restored.read = async <Doc>(...[build, ids]: Parameters<ReadStore['read']>) => {
+      const found = await stage.store.read<Doc>(build, ids);
+      if (restored.connectionEpoch > 0) return found;
+      restored.connectionEpoch++;
+      return found.map((stored) => ({ ...stored, doc: { ...stored.doc, name: 'Of the older state' } }));
+    };
+    const queries = new ReadModelQueries({ ...stage.stores, store: restored });
+    const found = await (await queries.at(clients, token)).get(clientNamed('a'));
+    expect(found?.doc.name).toBe('Before the restore');
   });
 
   it('refuse a token of another log', async () => {
@@ -108,7 +144,7 @@ describe('queries of a read model', () => {
     await expect(queries.at(clients, token)).rejects.toThrow(ForeignConsistencyToken);
   });
 
-  it('list page by page, whatever changes in between', async () => {
+  it('list page by page, while documents change in between', async () => {
     for (let n = 0; n < 8; n++) await stage.create(n);
     await serve();
     const first = await (await queries.at(clients)).page(active());
@@ -123,7 +159,7 @@ describe('queries of a read model', () => {
     expect(third).not.toHaveProperty('nextCursor');
   });
 
-  it('list every documented way', async () => {
+  it('list in every documented way', async () => {
     await stage.register('weather');
     for (const name of ['Orders', 'Orchard', 'Billing']) await stage.create(name, name);
     await stage.assign('Billing', 'weather');
@@ -160,7 +196,7 @@ describe('queries of a read model', () => {
   });
 
   it.each(['', 'x', '!!!', 'bnVsbA', Buffer.from('[1,2]').toString('base64url'), '\u0000', 'ё'])(
-    'refuse what is no cursor: %j',
+    'refuse a text that is no cursor: %j',
     async (cursor) => {
       await serve();
       await expect((await queries.at(clients)).page(active({ cursor }))).rejects.toThrow(InvalidCursor);

@@ -1,63 +1,90 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ConsistencyToken, EventLog } from '#event-log';
+import {
+  type Checkpoint,
+  type ConsistencyToken,
+  type EventLog,
+  RebuildNeeded,
+  settledWithin,
+  verifyCheckpoint,
+} from '#event-log';
 import { canonicalJson } from '#events';
-import { ForeignConsistencyToken, InvalidCursor, NotCaughtUp, NotReady, RebuildNeeded } from './errors.js';
-import { settledWithin, verifyCheckpoint } from './log-follower.js';
-import type { BuildName, Checkpoint, FieldValue, PageQuery, ReadStore, StoredDocument } from './port.js';
-import type { Projection } from './projection.js';
-import type { ReadModelStores } from './projector.js';
+import type { ReadModelStores } from './builds/projector.js';
+import { ForeignConsistencyToken, InvalidCursor, NotCaughtUp, NotReady } from './errors.js';
+import type { BuildName, FieldValue, PageQuery, ReadStore, StoredDocument } from './port.js';
+import type { Projection } from './projections/projection.js';
 
-/** A list and the page of it that is wanted; `cursor` is the `nextCursor` of the page before. */
+/** Asks for one page of a list. `cursor` is the `nextCursor` of the previous page. */
 export interface ListQuery extends Omit<PageQuery, 'after'> {
   readonly cursor?: string;
 }
 
 export interface Page<Doc> {
   readonly items: StoredDocument<Doc>[];
-  /** Absent on the last page. */
+  /** This field is absent on the last page. */
   readonly nextCursor?: string;
 }
 
-/** One projection as it is served now. Throws `ReadStoreUnavailable`. */
+/** One projection's served build, which queries read now. The methods throw `ReadStoreUnavailable`. */
 export interface ServedReadModel<Doc> {
   get(id: string): Promise<StoredDocument<Doc> | undefined>;
-  /** Throws `InvalidCursor`. The list needs an index of the projection: its `equals`, then its sort. */
+  /** Returns the documents with these ids by their ids. Ids for which no document is stored are left out. */
+  getAll(ids: readonly string[]): Promise<ReadonlyMap<string, Doc>>;
+  /**
+   * Throws `InvalidCursor`. The projection must have an index of the list's `equals` fields and the list's sort field.
+   */
   page(list: ListQuery): Promise<Page<Doc>>;
 }
 
+/** A build's checkpoint. `epoch` is the number of connections that the store had lost when the read began. */
+interface CheckpointRead {
+  readonly checkpoint: Checkpoint | undefined;
+  readonly epoch: number;
+}
+
 export interface ReadModelQueriesOptions extends ReadModelStores {
-  /** How long a query waits for its consistency token, in milliseconds (default 2000). */
-  readonly patienceMs?: number;
-  /** Milliseconds between looks at a checkpoint while queries wait for it (default 5). */
+  /** How long a query waits until the read model has reached the query's consistency token, in ms (default 2000). */
+  readonly timeoutMs?: number;
+  /** Milliseconds between two reads of a checkpoint while queries wait for the checkpoint to advance (default 5). */
   readonly pollMs?: number;
 }
 
-/** What queries are answered from. */
+/**
+ * Reads documents for queries from the served builds, in these steps:
+ *
+ * 1. Find the served build of this code's version of the projection.
+ * 2. Verify that the build's checkpoint is a position of this log. Verify this once, and again after each lost
+ *    connection to the log.
+ * 3. If the query carries a consistency token, wait until the checkpoint has reached the token's position.
+ * 4. Read documents. The documents are read after the checkpoint, so they are at least as new as the token.
+ * 5. If a connection to the store was lost between steps 3 and 4, the store may have been restored to an older state.
+ *    In this case go back to step 3.
+ */
 export class ReadModelQueries {
   private readonly log: EventLog;
   private readonly store: ReadStore;
   private readonly logId: string;
-  private readonly patienceMs: number;
+  private readonly timeoutMs: number;
   private readonly pollMs: number;
-  private readonly checkpointReads = new Map<BuildName, Promise<Checkpoint | undefined>>();
+  private readonly checkpointReads = new Map<BuildName, Promise<CheckpointRead>>();
   /**
-   * Builds whose checkpoint was found in the log, by how often that had been out of reach then; what moves a checkpoint
-   * from there is a projector that looked as well.
+   * For each build: the log's epoch (number of lost connections) in which the build's checkpoint was found in the log.
+   * Checkpoints that are stored later need no check, because the projector that stores them has verified the log
+   * itself.
    */
   private readonly verified = new Map<BuildName, number>();
   private readonly verifications = new Map<BuildName, Promise<void>>();
 
-  constructor({ log, store, logId, patienceMs = 2_000, pollMs = 5 }: ReadModelQueriesOptions) {
+  constructor({ log, store, logId, timeoutMs = 2_000, pollMs = 5 }: ReadModelQueriesOptions) {
     this.log = log;
     this.store = store;
     this.logId = logId;
-    this.patienceMs = patienceMs;
+    this.timeoutMs = timeoutMs;
     this.pollMs = pollMs;
   }
 
   /**
-   * The projection, with everything in it that `token` stands for: what is read from it afterwards is at least as new.
+   * Returns the read model as soon as it is at least as new as `token`.
    * Throws `NotReady`, `NotCaughtUp`, `RebuildNeeded`, `ForeignConsistencyToken`, `ReadStoreUnavailable`,
    * `LogUnavailable`.
    */
@@ -66,14 +93,30 @@ export class ReadModelQueries {
     const { store } = this;
     const build = await this.served(projection);
     await this.verify(projection.name, build, token);
-    if (token) await this.caughtUp(projection.name, build, token);
+    const giveUpAt = performance.now() + this.timeoutMs;
+    let epoch = token && (await this.caughtUp(projection.name, build, token, giveUpAt));
+    const notOlder = async <Found>(read: () => Promise<Found>): Promise<Found> => {
+      for (;;) {
+        const found = await read();
+        if (!token || store.connectionEpoch === epoch) return found;
+        if (performance.now() >= giveUpAt) throw new NotCaughtUp(projection.name);
+        epoch = await this.caughtUp(projection.name, build, token, giveUpAt);
+      }
+    };
     return {
-      get: async (id) => (await store.read<Doc>(build, [id]))[0],
-      page: (list) => page(store, build, projection, list),
+      get: async (id) => (await notOlder(() => store.read<Doc>(build, [id])))[0],
+      getAll: async (ids) => {
+        const found = ids.length > 0 ? await notOlder(() => store.read<Doc>(build, ids)) : [];
+        return new Map(found.map(({ id, doc }) => [id, doc]));
+      },
+      page: (list) => notOlder(() => page(store, build, projection, list)),
     };
   }
 
-  /** The build that this code's version is served from. Throws `NotReady`, `ReadStoreUnavailable`. */
+  /**
+   * Returns the build that queries read, for this code's version of the projection. Throws `NotReady`,
+   * `ReadStoreUnavailable`.
+   */
   async served({ name, version }: Pick<Projection, 'name' | 'version'>): Promise<BuildName> {
     const build = await this.store.served(name, version);
     if (build === undefined) throw new NotReady(name);
@@ -81,14 +124,15 @@ export class ReadModelQueries {
   }
 
   /**
-   * Documents that were folded of another past than the log's must not pass for the present. After an outage of the log
-   * a query with a token waits until that is known again; one without is answered as before until then.
+   * Refuses documents that were folded from another log, or from events that a restored log has lost. After a lost
+   * connection to the log, the build is verified again. Queries with a token wait for this verification, and queries
+   * without a token do not wait.
    */
   private async verify(projection: string, build: BuildName, token: ConsistencyToken | undefined): Promise<void> {
-    while (this.verified.get(build) !== this.log.interruptions) {
+    while (this.verified.get(build) !== this.log.connectionEpoch) {
       const verification = this.verification(projection, build);
       if (!token && this.verified.has(build)) return;
-      if (!(await settledWithin(verification, this.patienceMs))) throw new NotCaughtUp(projection);
+      if (!(await settledWithin(verification, this.timeoutMs))) throw new NotCaughtUp(projection);
       await verification;
     }
   }
@@ -97,38 +141,53 @@ export class ReadModelQueries {
     const underway = this.verifications.get(build);
     if (underway) return underway;
     const verification = this.findInLog(projection, build).finally(() => this.verifications.delete(build));
-    verification.catch(() => undefined); // Those who wait for it learn why.
+    verification.catch(() => undefined); // Code that awaits `verification` gets the error.
     this.verifications.set(build, verification);
     return verification;
   }
 
   private async findInLog(projection: string, build: BuildName): Promise<void> {
     const { log, logId, store } = this;
-    const { interruptions } = log;
+    const { connectionEpoch } = log;
     try {
       await verifyCheckpoint(projection, log, logId, await store.checkpoint(build));
-      this.verified.set(build, interruptions);
+      this.verified.set(build, connectionEpoch);
     } catch (error) {
       if (error instanceof RebuildNeeded) this.verified.delete(build);
       throw error;
     }
   }
 
-  private async caughtUp(projection: string, build: BuildName, { position }: ConsistencyToken): Promise<void> {
-    const giveUpAt = performance.now() + this.patienceMs;
+  /**
+   * Waits until the build has reached the token. Returns the store's epoch (number of lost connections) in which the
+   * checkpoint was read. Throws `NotCaughtUp`.
+   */
+  private async caughtUp(
+    projection: string,
+    build: BuildName,
+    { position }: ConsistencyToken,
+    giveUpAt: number,
+  ): Promise<number> {
     for (;;) {
-      const checkpoint = await this.checkpoint(build);
-      if (checkpoint?.logId === this.logId && checkpoint.position >= position) return;
+      const { checkpoint, epoch } = await this.checkpoint(build);
+      if (checkpoint?.logId === this.logId && checkpoint.position >= position) return epoch;
       if (performance.now() >= giveUpAt) throw new NotCaughtUp(projection);
       await delay(this.pollMs);
     }
   }
 
-  /** Shared by all who wait: one that was read a moment before a query came is at worst too old, and read again. */
-  private checkpoint(build: BuildName): Promise<Checkpoint | undefined> {
+  /**
+   * All queries that wait share one read of the checkpoint. This read may have begun before a query came, so the
+   * checkpoint may be too old for that query. The query then reads the checkpoint again.
+   */
+  private checkpoint(build: BuildName): Promise<CheckpointRead> {
     const underway = this.checkpointReads.get(build);
     if (underway) return underway;
-    const read = this.store.checkpoint(build).finally(() => this.checkpointReads.delete(build));
+    const epoch = this.store.connectionEpoch;
+    const read = this.store
+      .checkpoint(build)
+      .then((checkpoint) => ({ checkpoint, epoch }))
+      .finally(() => this.checkpointReads.delete(build));
     this.checkpointReads.set(build, read);
     return read;
   }
@@ -148,7 +207,10 @@ async function page<Doc>(
   return found.length > items.length && last ? { items, nextCursor: cursorBehind(last, list, listId) } : { items };
 }
 
-/** What makes a list: another sort or filter is another list, another page size is not. */
+/**
+ * Returns an id of the list. Queries with the same sort and the same filters get the same id, even if their page sizes
+ * differ.
+ */
 const listIdOf = (projection: string, { limit: _, ...list }: PageQuery): string =>
   createHash('sha256')
     .update(canonicalJson([projection, list]))

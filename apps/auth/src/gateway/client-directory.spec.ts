@@ -10,14 +10,16 @@ import type { CommandContext } from '#events';
 import {
   AdminTokenFile,
   BootstrapIssuer,
+  issueAccessToken,
   ManagementTokenVerifier,
   RefreshTokens,
   SigningKeyRing,
-  issueAccessToken,
 } from '#tokens';
-import { HeldEventLog } from '../../../../test/support/held-event-log.js';
-import { eventually } from '../../../../test/support/http.js';
-import { TokenStanding } from '../standing/token-standing.js';
+import { eventually } from '../../../../test/support/api/http.js';
+import { HeldEventLog } from '../../../../test/support/doubles/held-event-log.js';
+import { suspendedFor } from '../../../../test/support/doubles/suspension.js';
+import { UnrecordedUsage } from '../login/unrecorded-usage.js';
+import { TokenStanding } from '../tokens/token-standing.js';
 import { ClientDirectory } from './client-directory.js';
 import { GatewayCheck } from './gateway-check.js';
 
@@ -38,9 +40,9 @@ const now = () => new Date().toISOString();
 
 let folder: string;
 let log: EventLog;
-/** Another node's: it writes straight to the log. */
+/** The book of record (read and write access to the log) of another node. This book bypasses `held`. */
 let office: BookOfRecord;
-/** What the gateway's node sees of the log. */
+/** The log as the gateway's node sees it. The test can delay reads and deliveries, and can cut the connection. */
 let held: HeldEventLog;
 let ring: SigningKeyRing;
 let standing: TokenStanding;
@@ -82,13 +84,14 @@ beforeEach(async () => {
       outageEnded: () => outages.push('ended'),
     },
   });
-  gateway = new GatewayCheck(dependencies, standing, directory, { seen: () => undefined });
+  gateway = new GatewayCheck(dependencies, standing, directory, new UnrecordedUsage());
   stop = new AbortController();
   running = directory.run(stop.signal);
   await until(() => directory.isCurrent());
 });
 
 afterEach(async () => {
+  jest.restoreAllMocks();
   held.reads.letThrough();
   held.batches.letThrough();
   stop.abort();
@@ -99,7 +102,7 @@ afterEach(async () => {
 
 const until = (isSo: () => boolean, seconds?: number) => eventually(() => Promise.resolve(isSo()), Boolean, seconds);
 
-/** Whatever was acknowledged before has come by. */
+/** Resolves when the directory has applied everything that the log acknowledged before this call. */
 const caughtUp = () => {
   const since = performance.now();
   return eventually(
@@ -108,13 +111,14 @@ const caughtUp = () => {
   );
 };
 
-const command = (clientId: ClientId, wish: ConsumerClientCommand) => office.clients.execute(clientId, wish, context());
+const execute = (clientId: ClientId, command: ConsumerClientCommand) =>
+  office.clients.execute(clientId, command, { context: context() });
 
 async function newClient(): Promise<ClientId> {
   const clientId = newClientId();
   const verifier = '$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2g';
   const created = { type: 'CreateClient', clientId, workspaceId: WORKSPACE, name: 'Orders', verifier } as const;
-  await command(clientId, { ...created, authenticationType: 'OAUTH2', at: now() });
+  await execute(clientId, { ...created, authenticationType: 'OAUTH2', at: now() });
   return clientId;
 }
 
@@ -124,7 +128,7 @@ async function register(uri: string, subscriptionId = `sub_${uri}`): Promise<voi
   await office.endpointUris.execute(
     uri,
     { ...claim, commandId, holderIsRegistered: false, at: now() },
-    { commandId, ...rest },
+    { context: { commandId, ...rest } },
   );
   const registration = {
     type: 'RegisterSubscription',
@@ -132,23 +136,27 @@ async function register(uri: string, subscriptionId = `sub_${uri}`): Promise<voi
     workspaceId: WORKSPACE,
     endpointUri: uri,
   } as const;
-  await office.subscriptions.execute(subscriptionId, { ...registration, serviceName: 'Weather', at: now() }, context());
+  await office.subscriptions.execute(
+    subscriptionId,
+    { ...registration, serviceName: 'Weather', at: now() },
+    { context: context() },
+  );
 }
 
 const assign = async (clientId: ClientId, uri: string) => {
   const { state: subscription } = await office.subscriptions.read(`sub_${uri}`);
-  await command(clientId, { type: 'AssignToSubscription', workspaceId: WORKSPACE, subscription, at: now() });
+  await execute(clientId, { type: 'AssignToSubscription', workspaceId: WORKSPACE, subscription, at: now() });
 };
 
 const revoke = (clientId: ClientId) =>
-  command(clientId, { type: 'RevokeClient', workspaceId: WORKSPACE, reason: 'Retired', at: now() });
+  execute(clientId, { type: 'RevokeClient', workspaceId: WORKSPACE, reason: 'Retired', at: now() });
 
 const tokenOf = async (clientId: ClientId) => {
   const grant = { issuer: ISSUER, clientId, generation: 1 };
   return issueAccessToken(ring.signer(await ring.state()), grant, { issuedAt: now(), jti: randomUUID() }).token;
 };
 
-/** The answer's code; `UNAVAILABLE` where the check can't tell. */
+/** Returns the code of the answer, or `UNAVAILABLE` if the check threw `LogUnavailable`. */
 async function check(token: string, uri = 'weather'): Promise<string> {
   const rawHeaders = ['X-Gateway-Secret', SECRET, 'X-Endpoint-Uri', uri, 'Authorization', `Bearer ${token}`];
   try {
@@ -159,7 +167,10 @@ async function check(token: string, uri = 'weather'): Promise<string> {
   }
 }
 
-/** A client of the endpoint `weather`, its token known to the verifier, nothing of it in the directory yet. */
+/**
+ * Creates a client that is assigned to the endpoint `weather`. The token verifier already remembers the client's token.
+ * The directory holds no state of the client yet.
+ */
 async function consumer() {
   const clientId = await newClient();
   await register('weather');
@@ -178,10 +189,10 @@ describe('while the directory is current', () => {
     expect(await check(token)).toBe('GOOD');
   });
 
-  test('what others did comes by, in whichever stream', async () => {
+  test('changes by other nodes arrive, in every stream', async () => {
     const { clientId, token } = await consumer();
     expect(await check(token)).toBe('GOOD');
-    await command(clientId, {
+    await execute(clientId, {
       type: 'UnassignFromSubscription',
       workspaceId: WORKSPACE,
       subscriptionId: 'sub_weather',
@@ -193,7 +204,7 @@ describe('while the directory is current', () => {
     await assign(clientId, 'weather');
     expect(await check(token)).toBe('GOOD');
     const end = { type: 'EndSubscription', workspaceId: WORKSPACE, reason: 'Over', at: now() } as const;
-    await office.subscriptions.execute('sub_weather', end, context());
+    await office.subscriptions.execute('sub_weather', end, { context: context() });
     await caughtUp();
     expect(await check(token)).toBe('SUBSCRIPTION_NOT_LIVE');
     await revoke(clientId);
@@ -202,17 +213,17 @@ describe('while the directory is current', () => {
     expect(await check(token)).toBe('CLIENT_NOT_ACTIVE');
   });
 
-  test('a compromised key ends what it signed', async () => {
+  test('a compromised key ends the tokens that it signed', async () => {
     const { token } = await consumer();
     expect(await check(token)).toBe('GOOD');
     const { keys } = await ring.state();
     const compromise = { type: 'CompromiseSigningKey', kid: keys[0]?.kid ?? '', at: now() } as const;
-    await office.signingKeys.execute(undefined, compromise, context());
+    await office.signingKeys.execute(undefined, compromise, { context: context() });
     await caughtUp();
     expect(await check(token)).toBe('SIGNING_KEY_COMPROMISED');
   });
 
-  test('what is too new for it is looked up: no one is refused for being fast', async () => {
+  test('a token or assignment that is too new for it is read from the log: nobody is refused for being fast', async () => {
     const { clientId, token } = await consumer();
     await register('tides');
     await caughtUp();
@@ -223,7 +234,7 @@ describe('while the directory is current', () => {
     expect(await check(token, 'tides')).toBe('GOOD');
   });
 
-  test('made-up tokens and unnamed endpoints make it read no one’s stream', async () => {
+  test('made-up tokens and requests without an endpoint make it read no stream', async () => {
     const { token } = await consumer();
     held.streamsRead.length = 0;
     expect(await check(`${token.slice(0, -3)}AAA`)).toBe('NOT_A_TOKEN');
@@ -246,7 +257,7 @@ test('a revocation between the fill and the entry is not lost', async () => {
   expect(await check(token)).toBe('CLIENT_NOT_ACTIVE');
 });
 
-test('what was known when a long fill began is not believed at its end', async () => {
+test('states that were known when a long fill began are not believed at its end', async () => {
   const { clientId, token } = await consumer();
   await register('tides');
   await assign(clientId, 'tides');
@@ -262,7 +273,7 @@ test('what was known when a long fill began is not believed at its end', async (
 });
 
 describe('a subscription that falls silent', () => {
-  test('is believed for no longer than the bound: then each check reads the log', async () => {
+  test('is believed no longer than the limit; after that each check reads the log', async () => {
     const { clientId, token } = await consumer();
     expect(await check(token)).toBe('GOOD');
     held.batches.close();
@@ -286,6 +297,16 @@ describe('a subscription that falls silent', () => {
     expect(await check(token)).toBe('CLIENT_NOT_ACTIVE');
   });
 
+  test('is not believed after a suspension of the virtual machine, during which the monotonic clock stands still', async () => {
+    const { clientId, token } = await consumer();
+    expect(await check(token)).toBe('GOOD');
+    held.batches.close();
+    await revoke(clientId);
+    suspendedFor(MAX_LAG_MS);
+    expect(directory.isCurrent()).toBe(false);
+    expect(await check(token)).toBe('CLIENT_NOT_ACTIVE');
+  });
+
   test('proves nothing, even when nothing happened', async () => {
     const { token } = await consumer();
     expect(await check(token)).toBe('GOOD');
@@ -298,7 +319,7 @@ describe('a subscription that falls silent', () => {
     expect(directory.lagMs()).toBeGreaterThanOrEqual(MAX_LAG_MS);
   });
 
-  test('is begun anew after a while, as long as there are checks', async () => {
+  test('is replaced after a while, as long as there are checks', async () => {
     const { token } = await consumer();
     held.batches.close();
     await eventually(
@@ -313,7 +334,7 @@ describe('a subscription that falls silent', () => {
 });
 
 describe('a subscription that broke', () => {
-  test('is not believed from then on, nor what was known by it', async () => {
+  test('is no longer believed, and neither are the states that it kept current', async () => {
     const { clientId, token } = await consumer();
     expect(await check(token)).toBe('GOOD');
     held.unreachable = true;
@@ -328,7 +349,7 @@ describe('a subscription that broke', () => {
     expect(outages).toEqual(['began', 'ended']);
   });
 
-  test('is behind when it was begun anew, until a marker came through it', async () => {
+  test('counts as behind after it was replaced, until a marker has come through it', async () => {
     const { token } = await consumer();
     expect(await check(token)).toBe('GOOD');
     held.batches.close();
@@ -336,7 +357,7 @@ describe('a subscription that broke', () => {
     await until(() => held.subscriptions === 2);
     await log.mark();
     expect(directory.isCurrent()).toBe(false);
-    expect(await check(token)).toBe('GOOD'); // by the log
+    expect(await check(token)).toBe('GOOD'); // The check has read the log.
     held.unreachable = true;
     expect(await check(token)).toBe('UNAVAILABLE');
     held.unreachable = false;

@@ -1,103 +1,123 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   type ClientId,
+  consumerClient,
   type ConsumerClientState,
   type EndpointUri,
-  type SigningKeysEvent,
-  type SigningKeysState,
-  type SubscriptionState,
-  consumerClient,
-  consumerClientStream,
   endpointUri,
-  endpointUriStream,
   signingKeys,
-  signingKeysStream,
   subscription,
-  subscriptionStream,
+  type SubscriptionState,
 } from '#domain';
-import { type BookOfRecord, LogUnavailable } from '#event-log';
+import {
+  type BookOfRecord,
+  LogUnavailable,
+  LONG_AGO,
+  type Moment,
+  msSince,
+  type OutageObserver,
+  repeatUntilAborted,
+} from '#event-log';
 import type { RecordedEvent } from '#events';
 import type { DecidingStates } from '#tokens';
 import { FollowedStreams } from './followed-streams.js';
 
-/** Learns when the directory loses the log, and when it has found it again. */
-export interface DirectoryObserver {
-  outageBegan(error: unknown): void;
-  outageEnded(): void;
-}
-
 export interface ClientDirectoryOptions {
-  /** Throws `LogUnavailable` until the event log is there. */
+  /** Throws `LogUnavailable` until the event log is open. */
   readonly book: () => BookOfRecord;
-  readonly observer: DirectoryObserver;
-  /** Milliseconds by which it may be behind the log, and still be believed. */
+  /**
+   * The observer is told when an outage of the log begins and ends. An outage ends when a marker (an event that
+   * measures the lag) comes back.
+   */
+  readonly observer: OutageObserver;
+  /** The directory's states are used only while the directory is less than this many ms behind the log. */
   readonly maxLagMs: number;
-  /** Clients with what they hold, subscriptions, endpoint URIs: so many of each (default 100,000; some 200 MB). */
+  /**
+   * Maximum number of entries of each kind (default 100,000, about 200 MB). The kinds are subscriptions, endpoint URIs
+   * and clients. Each assignment, static token and revoked token of a client counts as a further entry.
+   */
   readonly maxSize?: number;
 }
 
 const MARK_EVERY_MS = 500;
-/** Checks were served lately: markers are sent, so that the next check finds the directory current. */
+/**
+ * Markers (events that measure the lag) are still sent for this many ms after the last check. A check within this time
+ * thus finds the directory current.
+ */
 const SERVING_MS = 30_000;
-/** A subscription that lets no marker through for so long is begun anew. */
-const GIVEN_UP_AFTER_MS = 5_000;
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 5_000;
+/**
+ * If a subscription to the log delivers no marker (an event that measures the lag) for this many ms, the subscription
+ * is replaced.
+ */
+const GIVE_UP_AFTER_MS = 5_000;
 
 /**
- * What the gateway check needs to know, in memory: filled on first use, kept current by a subscription to the log. It
- * says nothing while it is behind by more than `maxLagMs`; silence of the log proves nothing, only markers of this
- * process do that came back through the subscription.
+ * Keeps in memory the states that a gateway check needs.
+ *
+ * 1. A stream's state is read when a check needs the state for the first time. A subscription to the log then keeps the
+ *    state current.
+ * 2. While checks arrive, this process writes a marker (an event that measures the lag) to the log every half second.
+ *    When a marker comes back through the subscription, everything that was acknowledged before the marker was sent has
+ *    been applied. A subscription that delivers nothing proves nothing, because the connection may be cut.
+ * 3. The directory returns states only while the newest marker that came back is younger than `maxLagMs`. Otherwise the
+ *    directory returns `undefined`, and the caller reads the log.
+ * 4. If the subscription fails, or no marker comes back for five seconds, events may have been missed. The directory
+ *    then forgets all states and subscribes again.
  */
 export class ClientDirectory {
   private readonly clients;
   private readonly endpointUris;
   private readonly subscriptions;
   private readonly signingKeys;
-  /** Monotonic clock: all that was acknowledged before has been applied. */
-  private completeTo = -Infinity;
+  /** Everything that the log acknowledged before this moment has been applied. */
+  private completeTo: Moment = LONG_AGO;
+  /** In ms of the monotonic clock, like the times below. */
   private subscribedAt = -Infinity;
   private servedAt = -Infinity;
   private servingSince = -Infinity;
   private session = new AbortController();
-  private failures = 0;
 
   constructor(private readonly options: ClientDirectoryOptions) {
     const { book, maxSize = 100_000 } = options;
     this.clients = new FollowedStreams({
-      aggregate: { ...consumerClient, stream: consumerClientStream },
+      aggregate: consumerClient,
       read: (id) => book().clients.read(id),
-      sizeOf: heldBy,
+      sizeOf,
       maxSize,
     });
     this.endpointUris = new FollowedStreams({
-      aggregate: { ...endpointUri, stream: endpointUriStream },
+      aggregate: endpointUri,
       read: (uri) => book().endpointUris.read(uri),
       maxSize,
     });
     this.subscriptions = new FollowedStreams({
-      aggregate: { ...subscription, stream: subscriptionStream },
+      aggregate: subscription,
       read: (id) => book().subscriptions.read(id),
       maxSize,
     });
-    this.signingKeys = new FollowedStreams<void, SigningKeysState, SigningKeysEvent>({
-      aggregate: { ...signingKeys, stream: () => signingKeysStream },
+    this.signingKeys = new FollowedStreams({
+      aggregate: signingKeys,
       read: () => book().signingKeys.read(),
       maxSize: 1,
     });
   }
 
-  /** Age, in milliseconds, of the newest marker that came back: nothing older can be missing. */
+  /**
+   * The age, in ms, of the newest marker (a signal that this process sends through the log to measure the lag) that this
+   * process has received. The directory is never further behind the log than this.
+   */
   lagMs(): number {
-    return performance.now() - this.completeTo;
+    return msSince(this.completeTo);
   }
 
-  /** Whether it may be believed now. */
+  /** Whether the lag is so small that the directory's states may be used now. */
   isCurrent(): boolean {
     return this.lagMs() < this.options.maxLagMs;
   }
 
-  /** What decides about this client's calls of this endpoint; `undefined` where it isn't known, or may be outdated. */
+  /**
+   * The states that decide whether this client may call this endpoint. Returns `undefined` if a state is missing or may
+   * be outdated.
+   */
   states(clientId: ClientId, uri: EndpointUri): DecidingStates | undefined {
     this.keepServing();
     if (!this.isCurrent()) return undefined;
@@ -110,7 +130,11 @@ export class ClientDirectory {
     return registered && { client, subscription: subscriptionAt(uri, registered), keys };
   }
 
-  /** Reads what `states` lacks. For verified tokens only: others must not push anything out. Throws `LogUnavailable`. */
+  /**
+   * Reads the states that `states` did not find. MUST be called only for a token that was verified. Otherwise callers
+   * could fill the directory with made-up ids, and the states of real clients would be forgotten. Throws
+   * `LogUnavailable`.
+   */
   async fill(clientId: ClientId, uri: EndpointUri): Promise<void> {
     const filledSubscription = async () => {
       await this.endpointUris.fill(uri);
@@ -120,31 +144,29 @@ export class ClientDirectory {
     await Promise.all([this.clients.fill(clientId), filledSubscription(), this.signingKeys.fill()]);
   }
 
-  /** Follows the log until the signal aborts. What it can't follow it begins anew, after a growing pause. */
+  /**
+   * Follows the log until the signal aborts. After a failure, the directory forgets all states and subscribes again.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const marking = setInterval(() => {
       this.keepMarking();
     }, MARK_EVERY_MS);
-    const isOver = () => signal.aborted;
+    const follow = (recovered: () => void) =>
+      this.follow(signal, recovered).finally(() => {
+        this.completeTo = LONG_AGO;
+      });
     try {
-      while (!isOver()) {
-        const broke = await this.follow(signal).catch((error: unknown) => error);
-        this.completeTo = -Infinity;
-        if (isOver()) return;
-        if (this.failures === 0) this.options.observer.outageBegan(broke);
-        const pause = Math.min(FIRST_PAUSE_MS * 2 ** this.failures, LONGEST_PAUSE_MS);
-        this.failures += 1;
-        await delay(pause, undefined, { signal }).catch(() => undefined);
-      }
+      const isOutage = (error: unknown) => error instanceof Error;
+      await repeatUntilAborted(signal, this.options.observer, follow, { isOutage });
     } finally {
       clearInterval(marking);
     }
   }
 
-  private async follow(signal: AbortSignal): Promise<never> {
+  private async follow(signal: AbortSignal, recovered: () => void): Promise<never> {
     const { log } = this.options.book();
     const after = await log.end();
-    // What was filled before the subscription begins may have missed events.
+    // The cached states are older than the new subscription, and may lack the events in between. So they are forgotten.
     this.forget();
     this.session = new AbortController();
     this.subscribedAt = performance.now();
@@ -153,18 +175,15 @@ export class ClientDirectory {
       signal: AbortSignal.any([signal, this.session.signal]),
       marked: true,
     });
-    for await (const { events, completeTo = -Infinity } of batches) {
+    for await (const { events, completeTo = LONG_AGO } of batches) {
       for (const event of events) this.apply(event);
-      // A marker from before the subscription says nothing of it.
-      if (completeTo >= this.subscribedAt) this.came(completeTo);
+      // We skip a marker that was sent before the subscription began: only a later marker shows that this subscription
+      // works.
+      if (completeTo.monotonic < this.subscribedAt) continue;
+      this.completeTo = completeTo;
+      recovered();
     }
     throw new LogUnavailable('The subscription of the client directory has ended');
-  }
-
-  private came(completeTo: number): void {
-    this.completeTo = completeTo;
-    if (this.failures > 0) this.options.observer.outageEnded();
-    this.failures = 0;
   }
 
   private apply(event: RecordedEvent): void {
@@ -179,7 +198,7 @@ export class ClientDirectory {
     return [this.clients, this.endpointUris, this.subscriptions, this.signingKeys] as const;
   }
 
-  /** Markers are sent while checks are served: at the first one at once. */
+  /** Notes the time of a check. The first check after a pause of 30 s also sends a marker at once. */
   private keepServing(): void {
     const now = performance.now();
     if (now - this.servedAt >= SERVING_MS) {
@@ -192,24 +211,29 @@ export class ClientDirectory {
   private keepMarking(): void {
     const now = performance.now();
     if (now - this.servedAt >= SERVING_MS) return;
-    const lastSign = Math.max(this.completeTo, this.subscribedAt, this.servingSince);
-    if (now - lastSign >= GIVEN_UP_AFTER_MS) this.session.abort();
+    const lastSign = Math.max(this.completeTo.monotonic, this.subscribedAt, this.servingSince);
+    if (now - lastSign >= GIVE_UP_AFTER_MS) this.session.abort();
     this.mark();
   }
 
-  /** A marker that can't be sent doesn't come back either: the lag says it. */
+  /**
+   * Sends a marker. A failure needs no handling: without new markers the lag grows, and checks read the log instead.
+   */
   private mark(): void {
     const sent = async () => this.options.book().log.mark();
     sent().catch(() => undefined);
   }
 }
 
-/** A claim whose subscription was registered with another URI claims nothing. */
+/**
+ * Returns the subscription if its registration names this endpoint URI. Otherwise returns `UNREGISTERED`: a
+ * subscription that claimed the URI but was never registered with the URI does not count.
+ */
 export const subscriptionAt = (uri: EndpointUri, registered: SubscriptionState): SubscriptionState =>
   registered.status !== 'UNREGISTERED' && registered.endpointUri === uri ? registered : { status: 'UNREGISTERED' };
 
-/** A client and what it brings with it, counted. */
-const heldBy = (client: ConsumerClientState): number =>
+/** How many of the `maxSize` entries one client takes up. */
+const sizeOf = (client: ConsumerClientState): number =>
   client.status === 'ACTIVE'
-    ? 1 + client.subscriptions.size + client.staticTokens.length + client.revokedTokens.length
+    ? 1 + client.subscriptions.size + client.tokens.periods.length + client.tokens.revoked.length
     : 1;

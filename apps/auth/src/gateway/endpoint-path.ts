@@ -1,8 +1,8 @@
 import { type EndpointUri, isEndpointUri } from '#domain';
 
 /**
- * The endpoint that a consumer's request target (`/{endpointUri}/…`) names: its first segment, byte for byte.
- * `undefined` for a path that a gateway or a provider may take for another than it looks like.
+ * Returns the endpoint URI in a consumer's request target (`/{endpointUri}/…`): the first segment, byte for byte.
+ * Returns `undefined` for a path that the gateway or the provider might understand differently, such as `/a/../b`.
  */
 export function endpointOfPath(target: string): EndpointUri | undefined {
   const [path = ''] = target.split('?', 1);
@@ -11,12 +11,15 @@ export function endpointOfPath(target: string): EndpointUri | undefined {
   return isStraight(decoded(decoded(path))) ? first : undefined;
 }
 
-/** Twice, since a gateway and the provider behind it may decode one after the other. */
+/**
+ * Removes one layer of percent-encoding. The caller applies this twice, because both the gateway and the provider may
+ * decode the path.
+ */
 const decoded = (path: string): string =>
   path.replace(/%([0-7][0-9a-f])/gi, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
 
 const SCHEME = /(?:^|\/)[a-z][a-z0-9+.-]*:\//i;
-/** `..;` is `..` to servers that strip path parameters. */
+/** Some servers strip path parameters (`;…`), and thus read `..;` as `..`. */
 const DOTS = /^(?:\.|\.\.|\.\.;.*)$/s;
 
 function isStraight(path: string): boolean {

@@ -1,4 +1,4 @@
-import { type ConsumerClientEvent, type ConsumerClientState, consumerClient } from '#domain';
+import { consumerClient, type ConsumerClientEvent, type ConsumerClientState } from '#domain';
 import type { Folded } from '#event-log';
 import { type RecordedEvent, seal } from '#events';
 import { FollowedStreams } from './followed-streams.js';
@@ -18,7 +18,7 @@ const created: ConsumerClientEvent = {
 };
 const renamed = (name: string): ConsumerClientEvent => ({ type: 'ConsumerClientRenamed', data: { name } });
 
-/** The stream's events, as the log hands them out. */
+/** Returns the events in the form in which the log delivers them. */
 const recorded = (...events: ConsumerClientEvent[]): RecordedEvent[] => {
   const context = {
     commandId: '0d1f6c3e-58a1-4f0b-9c53-2f6b1f0f7a10',
@@ -45,7 +45,7 @@ const folded = (name: string, revision: bigint): Folded<ConsumerClientState> => 
   position: undefined,
 });
 
-/** Streams whose reads are answered by hand. */
+/** The test itself resolves or rejects each read of these streams. */
 const byHand = (maxSize = 10) => {
   const reads: PromiseWithResolvers[] = [];
   const streams = new FollowedStreams<string, ConsumerClientState, ConsumerClientEvent>({
@@ -67,7 +67,7 @@ const nameOf = (state: ConsumerClientState | undefined) => (state?.status === 'A
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('a followed stream', () => {
-  it('is read once for all who wait, and then kept current', async () => {
+  it('is read once for all waiting callers, and then kept current', async () => {
     const { streams, reads } = byHand();
     const filled = Promise.all([streams.fill(ID), streams.fill(ID)]);
     await turn();
@@ -82,7 +82,7 @@ describe('a followed stream', () => {
     expect(nameOf(streams.get(ID))).toBe('Third');
   });
 
-  it('takes what came by during the read after it, by revision', async () => {
+  it('applies the events that arrived during the read after it, by revision', async () => {
     const { streams, reads } = byHand();
     const filled = streams.fill(ID);
     for (const event of [first, second, third]) streams.apply(event);
@@ -94,7 +94,7 @@ describe('a followed stream', () => {
     expect(nameOf(streams.get(ID))).toBe('Third');
   });
 
-  it('is forgotten when an event is missing, or can not be applied', async () => {
+  it('is forgotten when an event is missing or cannot be applied', async () => {
     const { streams, reads } = byHand();
     const fill = async (read: Folded<ConsumerClientState>) => {
       const filled = streams.fill(ID);
@@ -110,7 +110,7 @@ describe('a followed stream', () => {
     expect(streams.get(ID)).toBeUndefined();
   });
 
-  it('is not there after a read that failed, and is read again', async () => {
+  it('is missing after a failed read, and is read again', async () => {
     const { streams, reads } = byHand();
     const filled = streams.fill(ID);
     await turn();
@@ -129,7 +129,7 @@ describe('a followed stream', () => {
     const filled = streams.fill(ID);
     await turn();
     streams.clear();
-    streams.apply(second); // nobody keeps it
+    streams.apply(second); // This event's stream is not in the cache.
     reads[0]?.resolve(folded('First', 0n));
     await filled;
     expect(streams.get(ID)).toBeUndefined();

@@ -1,54 +1,59 @@
 import { LRUCache } from 'lru-cache';
-import type { Aggregate, Folded } from '#event-log';
-import { type LogEvent, type RecordedEvent, type Revision, upcast } from '#events';
+import type { Aggregate } from '#domain';
+import { foldEvent, type StreamState } from '#event-log';
+import type { LogEvent, RecordedEvent } from '#events';
 
-/** The state of a stream as far as its events have come by. */
-interface Known<State> {
-  readonly state: State;
-  readonly revision: Revision | undefined;
-}
-
-/** In its place before the stream is read, so that no event can slip through between the read and the entry. */
+/**
+ * A placeholder in the cache for a stream that is being read. Collects the stream's new events, so that no event is
+ * lost during the read.
+ */
 interface Filling {
-  /** Events that came by meanwhile. */
+  /** Events of the stream that arrived during the read. */
   readonly arrived: RecordedEvent[];
   readonly filled: Promise<void>;
 }
 
 export interface FollowedStreamsOptions<Id, State, Event extends LogEvent> {
   readonly aggregate: Pick<Aggregate<Id, State, never, Event>, 'stream' | 'evolve'>;
-  /** The stream as it is: a strong read. */
-  readonly read: (id: Id) => Promise<Folded<State>>;
-  /** How much a state takes up, 1 at least (default 1); all of them together hold `maxSize`. */
+  /** Reads the stream strongly: the state includes everything that was acknowledged before the read. */
+  readonly read: (id: Id) => Promise<StreamState<State>>;
+  /** The weight of a state, at least 1 (default 1). The sum of the weights in the cache never exceeds `maxSize`. */
   readonly sizeOf?: (state: State) => number;
   readonly maxSize: number;
 }
 
 /**
- * States of one aggregate's streams: read when first asked for, from then on kept current by the log's events, the least
- * recently used forgotten. How current they are is for the one to judge who brings the events.
+ * Caches the states of one aggregate's streams. A state is read when the state is first needed, and is then updated by
+ * the events of a subscription. A full cache forgets the least recently used state. The owner of the subscription must
+ * judge how current the states are.
  */
 export class FollowedStreams<Id, State, Event extends LogEvent> {
-  private readonly entries: LRUCache<string, Known<State> | Filling>;
+  private readonly entries: LRUCache<string, StreamState<State> | Filling>;
 
   constructor(private readonly options: FollowedStreamsOptions<Id, State, Event>) {
     this.entries = new LRUCache({ maxSize: options.maxSize });
   }
 
-  /** `undefined` where it was not asked for yet, is being read, or was forgotten. */
+  /** Returns `undefined` if the state has not been read yet, is being read, or has been forgotten. */
   get(id: Id): State | undefined {
     const entry = this.entries.get(this.options.aggregate.stream(id));
     return entry && 'state' in entry ? entry.state : undefined;
   }
 
-  /** Reads the stream, if it is not there. Once that is done it may have been forgotten again. Rejects as `read` does. */
+  /**
+   * Reads the stream if its state is not in the cache. A full cache may forget the state again before the caller uses
+   * the state. Rejects if `read` rejects.
+   */
   async fill(id: Id): Promise<void> {
     const stream = this.options.aggregate.stream(id);
     const entry = this.entries.get(stream) ?? this.beginFilling(stream, id);
     if ('filled' in entry) await entry.filled;
   }
 
-  /** The log's events come here one after another, be they of these streams or of others. */
+  /**
+   * Updates the cached state of the event's stream. MUST be called with every event of the log, in order. Events of
+   * streams that are not in the cache are ignored.
+   */
   apply(event: RecordedEvent): void {
     const { stream } = event;
     const entry = this.entries.peek(stream);
@@ -58,21 +63,22 @@ export class FollowedStreams<Id, State, Event extends LogEvent> {
       return;
     }
     try {
-      this.keep(stream, this.applied(entry, event));
+      this.keep(stream, foldEvent(this.options.aggregate, entry, event));
     } catch {
-      // Not to be held against the others: the next to ask reads the stream, and meets there what is wrong.
+      // The event does not fit the state. Only this stream is forgotten. The next `fill` reads this stream again, and
+      // rejects if the stream is faulty.
       this.entries.delete(stream);
     }
   }
 
-  /** Forgets everything, reads under way included. */
+  /** Forgets all states. The result of a read that is still running is discarded, too. */
   clear(): void {
     this.entries.clear();
   }
 
   private beginFilling(stream: string, id: Id): Filling {
     const arrived: RecordedEvent[] = [];
-    // A turn later: the entry must be there when the read begins.
+    // The read begins in the next microtask, because the entry MUST be in the cache when the read begins.
     const filled = Promise.resolve().then(() => this.readInto(stream, id, entry));
     const entry: Filling = { arrived, filled };
     this.entries.set(stream, entry, { size: 1 });
@@ -80,13 +86,14 @@ export class FollowedStreams<Id, State, Event extends LogEvent> {
   }
 
   private async readInto(stream: string, id: Id, entry: Filling): Promise<void> {
+    const { aggregate, read } = this.options;
     const isStillWanted = () => this.entries.peek(stream) === entry;
     try {
-      const read: Known<State> = await this.options.read(id);
+      const known = await read(id);
       if (!isStillWanted()) return;
       this.keep(
         stream,
-        entry.arrived.reduce((known, event) => this.applied(known, event), read),
+        entry.arrived.reduce((before, event) => foldEvent(aggregate, before, event), known),
       );
     } catch (error) {
       if (isStillWanted()) this.entries.delete(stream);
@@ -94,19 +101,7 @@ export class FollowedStreams<Id, State, Event extends LogEvent> {
     }
   }
 
-  private applied(known: Known<State>, event: RecordedEvent): Known<State> {
-    const next = (known.revision ?? -1n) + 1n;
-    if (event.revision < next) return known;
-    if (event.revision > next) throw new Error(`${event.stream} went from revision ${next - 1n} to ${event.revision}`);
-    return { state: this.options.aggregate.evolve(known.state, this.own(upcast(event))), revision: event.revision };
-  }
-
-  /** The registry has checked the type; a stream holds its own aggregate's events only. */
-  private own(event: LogEvent): Event {
-    return event as Event;
-  }
-
-  private keep(stream: string, { state, revision }: Known<State>): void {
+  private keep(stream: string, { state, revision }: StreamState<State>): void {
     this.entries.set(stream, { state, revision }, { size: this.options.sizeOf?.(state) ?? 1 });
   }
 }

@@ -1,8 +1,11 @@
-import { calledEndpoint } from './called-endpoint.js';
-import { headersLookedAt, soleHeaders } from './gateway-headers.js';
-import { gatewaySecretCheck } from './gateway-secret.js';
-import type { GatewaySettings } from './gateway-settings.js';
-import { presentedToken } from './presented-token.js';
+import {
+  calledEndpoint,
+  gatewaySecretCheck,
+  type GatewaySettings,
+  headersLookedAt,
+  presentedToken,
+  soleHeaders,
+} from './gateway-request.js';
 
 const SECRET = 'a'.repeat(43);
 const settings = (given: Partial<GatewaySettings> = {}): GatewaySettings => ({
@@ -16,7 +19,7 @@ const read = (rawHeaders: readonly string[], given?: Partial<GatewaySettings>) =
   soleHeaders(rawHeaders, headersLookedAt(settings(given)));
 
 describe('the endpoint comes from one place', () => {
-  /** Each place names an endpoint of its own. */
+  /** Each of these headers names a different endpoint. */
   const everywhere = [
     ...['X-Endpoint-Uri', 'from-header'],
     ...['X-Original-URI', '/from-original/a'],
@@ -61,13 +64,13 @@ describe('the token', () => {
     return headers && presentedToken(headers, 'x-apx-authorization');
   };
 
-  it('is the token header’s, with or without Bearer', () => {
+  it('comes from the token header, with or without Bearer', () => {
     expect(token('X-APX-Authorization', 'a.b.c')).toBe('a.b.c');
     expect(token('x-apx-authorization', 'Bearer a.b.c')).toBe('a.b.c');
     expect(token('x-apx-authorization', 'bearer  a.b.c')).toBe('a.b.c');
   });
 
-  it('is Authorization’s where that header is not there, and only as Bearer', () => {
+  it('comes from Authorization if that header is missing, and only as Bearer', () => {
     expect(token('Authorization', 'Bearer a.b.c')).toBe('a.b.c');
     expect(token('Authorization', 'Basic YTpi')).toBeUndefined();
     expect(token('Authorization', 'a.b.c')).toBeUndefined();
@@ -76,13 +79,13 @@ describe('the token', () => {
     expect(token('Cookie', 'token=a.b.c')).toBeUndefined();
   });
 
-  it('is never another one where that header is there', () => {
+  it('never comes from Authorization if that header was sent', () => {
     expect(token('x-apx-authorization', 'd.e.f', 'Authorization', 'Bearer a.b.c')).toBe('d.e.f');
     expect(token('x-apx-authorization', '', 'Authorization', 'Bearer a.b.c')).toBeUndefined();
     expect(token('x-apx-authorization', 'Basic YTpi', 'Authorization', 'Bearer a.b.c')).not.toBe('a.b.c');
   });
 
-  it('may be looked for in Authorization alone', () => {
+  it('can be configured to come from Authorization alone', () => {
     const headers = read(['Authorization', 'Bearer a.b.c'], { tokenHeader: 'authorization' }) ?? new Map();
     expect(presentedToken(headers, 'authorization')).toBe('a.b.c');
     expect(presentedToken(new Map([['authorization', 'Basic YTpi']]), 'authorization')).toBeUndefined();
@@ -90,13 +93,13 @@ describe('the token', () => {
 });
 
 it.each(['X-Gateway-Secret', 'X-Endpoint-Uri', 'X-Apx-Authorization', 'Authorization'])(
-  'a repeated %s makes the request unreadable, be it the same twice',
+  'a repeated %s makes the request unreadable, even with the same value',
   (name) => {
     expect(read([name, 'a', 'Accept', '*/*', name.toLowerCase(), 'a'])).toBeUndefined();
   },
 );
 
-it('other headers may be repeated, also those that name the endpoint elsewhere', () => {
+it('other headers may be repeated, also those from which another configuration takes the endpoint', () => {
   const twice = ['Accept', 'X-Original-URI', 'X-Forwarded-Uri', '__proto__'].flatMap((name) => [
     name,
     '/a',
@@ -107,7 +110,7 @@ it('other headers may be repeated, also those that name the endpoint elsewhere',
   expect(read(twice, { uriFrom: 'x-original-uri' })).toBeUndefined();
 });
 
-it('the secret is known byte for byte', () => {
+it('the secret is compared byte for byte', () => {
   const isSecret = gatewaySecretCheck(SECRET);
   expect(isSecret(SECRET)).toBe(true);
   for (const other of [undefined, '', SECRET.slice(1), `${SECRET}a`, SECRET.toUpperCase()]) {

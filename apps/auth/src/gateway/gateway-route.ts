@@ -1,17 +1,20 @@
 import { LogUnavailable } from '#event-log';
-import type { FastAnswer, FastRoute, Logger } from '#platform';
-import { CHECK_PATH } from './called-endpoint.js';
+import type { Logger } from '#platform';
+import type { FastAnswer, Handler } from '../http/fast-path.js';
 import type { CheckAnswer, GatewayCheck } from './gateway-check.js';
 
+interface GatewayParts {
+  readonly check: Pick<GatewayCheck, 'check'>;
+  readonly logger: Logger;
+}
+
 /**
- * `/gateway/check`: forward-auth for gateways, by any method. 200, 401, 403 or 503: nginx makes 500 of all others. The
- * body is not looked at: there is nothing in it that could matter.
+ * Handles `/gateway/check`, by which gateways ask whether a call may pass (forward-auth). Any method is allowed, and
+ * the body is ignored. The answer is always 200, 401, 403 or 503, because nginx turns every other status into 500.
  */
-export const gatewayRoute = (check: Pick<GatewayCheck, 'check'>, logger: Logger): FastRoute => ({
-  pattern: CHECK_PATH,
-  // What may follow is a consumer's own path: no router decodes or refuses it.
-  matches: (path) => path === CHECK_PATH || path.startsWith(`${CHECK_PATH}/`),
-  answer: (request) => {
+export const gatewayHandler =
+  ({ check, logger }: GatewayParts): Handler =>
+  (request) => {
     const unavailable = (err: unknown): FastAnswer => {
       const level = err instanceof LogUnavailable ? 'debug' : 'error';
       logger[level]({ requestId: request.id, err }, 'a call could not be checked');
@@ -23,8 +26,7 @@ export const gatewayRoute = (check: Pick<GatewayCheck, 'check'>, logger: Logger)
     } catch (err) {
       return unavailable(err);
     }
-  },
-});
+  };
 
 function answerOf(answer: CheckAnswer): FastAnswer {
   if (answer.code === 'GOOD') {
@@ -39,7 +41,7 @@ function answerOf(answer: CheckAnswer): FastAnswer {
     return { status: 200, headers };
   }
   const headers = ['cache-control', 'no-store', 'x-auth-code', answer.code];
-  // RFC 6750 §3: who sent no token learns no more than that one is needed.
+  // RFC 6750 §3: if a request has no token, the 401 says only that a token is needed.
   return answer.code === 'NO_TOKEN'
     ? { status: 401, headers: [...headers, 'www-authenticate', 'Bearer realm="consumer-clients"'] }
     : { status: 403, headers };

@@ -1,47 +1,53 @@
 import { randomUUID } from 'node:crypto';
-import { Inject, Injectable } from '@nestjs/common';
 import {
   type ActiveClient,
   type Assignment,
-  DomainError,
-  type Instant,
-  type SigningKeysState,
   compromisedKids,
   currentStaticToken,
+  DomainError,
+  type Instant,
   isEndpointUri,
-  momentOfIssue,
+  type SigningKeysState,
+  type SubscriptionState,
 } from '#domain';
-import { requireCommonClock } from '#event-log';
+import { internalContext, requireCommonClock } from '#event-log';
+import type { UsageOutcome } from '#events';
 import {
   type AccessToken,
-  type RefreshFamily,
-  type TokenGrant,
   epochSeconds,
   isRefreshable,
   issueAccessToken,
+  type RefreshFamily,
+  type RefreshToken,
   signStaticToken,
   staticTokenPeriod,
+  type TokenGrant,
 } from '#tokens';
-import { type AuthDependencies, DEPENDENCIES } from '../dependencies.js';
-import type { AuthenticatedClient } from '../oauth/client-authentication.js';
-import { invalidClient, invalidGrant, unauthorizedClient } from '../oauth/oauth-error.js';
-import { UsageRecorder } from '../usage/usage-recorder.js';
+import type { AuthDependencies } from '../dependencies.js';
+import { invalidClient, invalidGrant, type OAuthError, unauthorizedClient } from '../http/oauth-error.js';
+import type { AuthenticatedClient } from './client-authentication.js';
+import { ownSubscription, type UnrecordedUsage } from './unrecorded-usage.js';
 
 export interface IssuedTokens {
   readonly access: AccessToken;
-  /** OAUTH2 clients' only. */
+  /** Present only for OAUTH2 clients. */
   readonly refreshToken?: string;
 }
 
-/** Logs clients in, on the event log alone: every stream that decides is read strongly, after the request came. */
-@Injectable()
+/**
+ * Decides logins from the event log alone, never from a read model. Every stream that the decision depends on is read
+ * strongly (and so is not outdated) after the request has arrived. Counts the logins, with their outcome.
+ */
 export class Login {
   constructor(
-    @Inject(DEPENDENCIES) private readonly dependencies: AuthDependencies,
-    @Inject(UsageRecorder) private readonly usage: UsageRecorder,
+    private readonly dependencies: AuthDependencies,
+    private readonly attempts: Pick<UnrecordedUsage, 'count'>,
   ) {}
 
-  /** `refreshToken`: there where the login is a refresh. Throws `OAuthError`, `LogUnavailable`. */
+  /**
+   * Issues tokens to an authenticated client. With a `refreshToken`, the login is a refresh. Throws `OAuthError`,
+   * `LogUnavailable`.
+   */
   async login(
     { client, generation }: AuthenticatedClient,
     refreshToken: string | undefined,
@@ -49,46 +55,79 @@ export class Login {
     correlationId: string,
   ): Promise<IssuedTokens> {
     requireCommonClock(this.dependencies.book.log);
-    const endpoint = endpointUri === undefined ? undefined : await this.endpointOf(client, endpointUri);
-    const at = momentOfIssue(client, this.dependencies.now());
+    const endpoint = endpointUri === undefined ? undefined : await this.endpointOf(client, generation, endpointUri);
+    const at = this.dependencies.now();
     const grant: TokenGrant = {
       issuer: this.dependencies.issuer,
       clientId: client.clientId,
       generation,
       ...(endpoint && { endpoint }),
     };
-    const issued =
-      client.authenticationType === 'API_KEY'
-        ? { access: await this.staticToken(client, grant, at, correlationId) }
-        : await this.tokenPair(this.familyGrant(grant, refreshToken, client, at), at);
-    this.usage.seen(client.clientId, this.dependencies.now());
-    return issued;
+    if (client.authenticationType === 'API_KEY') {
+      const access = await this.staticToken(client, grant, at, correlationId);
+      this.count(grant, 'OK', at);
+      return { access };
+    }
+    const familyGrant = this.familyGrant(grant, refreshToken, client, at);
+    const pair = await this.tokenPair(familyGrant, at);
+    this.count(familyGrant, 'OK', at);
+    return pair;
   }
 
-  /** Of a new family, or of the one that the refresh token belongs to. */
+  private count({ clientId, generation, endpoint }: TokenGrant, outcome: UsageOutcome, at: Instant): void {
+    this.attempts.count(clientId, generation, endpoint?.subscriptionId ?? null, outcome, at);
+  }
+
+  /**
+   * Adds a refresh family (all tokens that descend from one login) to the grant, which describes the new tokens. The
+   * family is new, or is the family of the presented refresh token.
+   */
   private familyGrant(
     grant: TokenGrant,
     refreshToken: string | undefined,
     client: ActiveClient,
     at: Instant,
   ): TokenGrant & { readonly family: RefreshFamily } {
-    if (refreshToken === undefined) return { ...grant, family: { id: randomUUID(), startedAt: epochSeconds(at) } };
+    const { epoch: tokenEpoch } = client.tokens;
+    if (refreshToken === undefined) {
+      return { ...grant, tokenEpoch, family: { id: randomUUID(), startedAt: epochSeconds(at) } };
+    }
     const refreshed = this.dependencies.refreshTokens.open(refreshToken);
-    if (!refreshed || !isRefreshable(refreshed, client, grant.endpoint?.subscriptionId, at)) throw invalidGrant();
-    // Still of the generation that began the family: it ends with that generation's overlap.
-    return { ...grant, generation: refreshed.generation, family: refreshed.family };
+    if (!refreshed || !isRefreshable(refreshed, client, grant.endpoint?.subscriptionId, at)) {
+      this.count(grant, refreshRefusal(refreshed, grant, at), at);
+      throw invalidGrant();
+    }
+    // After a client's secret is rotated, the old secret stays valid for some time (the overlap). A family keeps the
+    // credential generation (number) of its first login, and is refused when the overlap of that generation ends.
+    return { ...grant, tokenEpoch, generation: refreshed.generation, family: refreshed.family };
   }
 
-  /** The client's assignment to the live subscription that owns the endpoint URI. */
-  private async endpointOf(client: ActiveClient, uri: string): Promise<Assignment> {
-    // Whatever stood in the path: what names no stream is asked of none.
-    if (!isEndpointUri(uri)) throw unauthorizedClient();
+  /**
+   * Returns the client's assignment to the live subscription that owns the endpoint URI. Throws `OAuthError` if the
+   * client has no such assignment.
+   */
+  private async endpointOf(client: ActiveClient, generation: number, uri: string): Promise<Assignment> {
+    const refused = (outcome: UsageOutcome, subscription?: SubscriptionState) => {
+      this.attempts.count(
+        client.clientId,
+        generation,
+        ownSubscription(client, subscription),
+        outcome,
+        this.dependencies.now(),
+      );
+      return unauthorizedClient();
+    };
+    // `uri` comes from the request and is untrusted. Only a valid endpoint URI may become part of a stream name.
+    if (!isEndpointUri(uri)) throw refused('NOT_ASSIGNED');
     const { endpointUris, subscriptions } = this.dependencies.book;
     const { state: claim } = await endpointUris.read(uri);
-    if (claim.status === 'FREE') throw unauthorizedClient();
+    if (claim.status === 'FREE') throw refused('NOT_ASSIGNED');
     const { state: subscription } = await subscriptions.read(claim.subscriptionId);
     const assignment = client.subscriptions.get(claim.subscriptionId);
-    if (subscription.status !== 'LIVE' || subscription.endpointUri !== uri || !assignment) throw unauthorizedClient();
+    if (subscription.status === 'ENDED') throw refused('ENDED', subscription);
+    if (subscription.status !== 'LIVE' || subscription.endpointUri !== uri || !assignment) {
+      throw refused('NOT_ASSIGNED', subscription);
+    }
     return assignment;
   }
 
@@ -98,7 +137,11 @@ export class Login {
     return { access, refreshToken: refreshTokens.issue(grant, at) };
   }
 
-  /** The current period's token, signed again; or the first of a new period, recorded before it is given out. */
+  /**
+   * Returns the client's current static token. The log holds the token's period (all of the token except the
+   * signature), so the token is signed again. If there is no usable period, a new period is recorded before its token
+   * is issued.
+   */
   private async staticToken(
     client: ActiveClient,
     grant: TokenGrant,
@@ -109,12 +152,13 @@ export class Login {
     const keys = await ring.state();
     const compromised = compromisedKids(keys);
     const scope = grant.endpoint?.subscriptionId;
-    const current = currentStaticToken(client, grant.generation, scope, at);
+    const current = currentStaticToken(client.tokens, grant.generation, scope, at);
     const period =
       current && !compromised.includes(current.kid)
         ? current
         : await this.startPeriod(client, grant, keys, at, correlationId);
-    // Another node may have won the period with a key that is newer than what we read.
+    // Another node may have recorded this period for a signing key that is newer than `keys`, so the keys are read
+    // again.
     const signer = ring.signerOf(period === current ? keys : await ring.state(), period.kid);
     return signStaticToken(period, signer, at);
   }
@@ -128,25 +172,30 @@ export class Login {
   ) {
     const { book, ring } = this.dependencies;
     const token = staticTokenPeriod(grant, ring.signer(keys), { issuedAt: at, jti: randomUUID() });
-    const commandId = randomUUID();
-    const context = {
-      commandId,
-      commandHash: '',
-      actor: { subject: clientId, roles: [], via: 'login' },
-      workspaceId,
-      correlationId,
-      causationId: correlationId,
-    };
+    const context = internalContext({ via: 'login', subject: clientId, workspaceId, correlationId });
     try {
       const command = { type: 'IssueStaticToken', token, compromisedKids: compromisedKids(keys), at } as const;
-      const { state } = await book.clients.execute(clientId, command, context);
+      const { state } = await book.clients.execute(clientId, command, { context });
       const started =
-        state.status === 'ACTIVE' && currentStaticToken(state, grant.generation, token.subscriptionId, at);
-      if (!started) throw invalidClient();
+        state.status === 'ACTIVE' && currentStaticToken(state.tokens, grant.generation, token.subscriptionId, at);
+      if (!started) throw this.refusedPeriod(grant, 'REVOKED', at);
       return started;
     } catch (error) {
       if (!(error instanceof DomainError)) throw error;
-      throw error.code === 'client_not_assigned' ? unauthorizedClient() : invalidClient();
+      throw this.refusedPeriod(grant, error.code === 'client_not_assigned' ? 'NOT_ASSIGNED' : 'REVOKED', at);
     }
   }
+
+  /** The client was revoked or unassigned between the read of its state and the append of the token's period. */
+  private refusedPeriod(grant: TokenGrant, outcome: 'REVOKED' | 'NOT_ASSIGNED', at: Instant): OAuthError {
+    this.count(grant, outcome, at);
+    return outcome === 'NOT_ASSIGNED' ? unauthorizedClient() : invalidClient();
+  }
+}
+
+/** Why a refresh token is refused, for the counts. The bearer never learns the reason. */
+function refreshRefusal(token: RefreshToken | undefined, grant: TokenGrant, at: Instant): UsageOutcome {
+  if (token?.clientId !== grant.clientId) return 'BAD_SECRET';
+  if (token.subscriptionId !== grant.endpoint?.subscriptionId) return 'NOT_ASSIGNED';
+  return token.expiresAt <= epochSeconds(at) ? 'EXPIRED' : 'REVOKED';
 }

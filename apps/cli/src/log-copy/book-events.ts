@@ -1,12 +1,13 @@
-import { type EventLog, MAX_APPEND_BYTES, eventsToNow, isSealMarker } from '#event-log';
+import { type EventLog, eventsToNow, isSealMarker, MAX_APPEND_BYTES } from '#event-log';
 import type { Position, RecordedEvent } from '#events';
 
-/** Events of one append at most. */
+/** Maximum number of events in one append. */
 const MAX_RUN = 100;
 
 /**
- * What belongs to the book of record, in the whole log's order, all that was acknowledged before the call: seals stay
- * where they are. Throws `LogUnavailable`, the signal's reason.
+ * Yields the events of the book of record in the whole log's order. Includes every event that was acknowledged before
+ * the call, and possibly later events. Leaves out seals (the closing events of a log that is being moved), because a
+ * seal belongs to one store. Throws `LogUnavailable`. If the signal aborts, throws the signal's reason.
  */
 export async function* bookEvents(
   log: EventLog,
@@ -16,7 +17,7 @@ export async function* bookEvents(
   for await (const event of eventsToNow(log, { after, signal })) if (!isSealMarker(event)) yield event;
 }
 
-/** Events that follow each other both in the log and in their stream, as many as one append takes. */
+/** Groups neighbouring events of the same stream. A group holds at most as many events as one append may contain. */
 export async function* runsOf(
   events: AsyncIterable<RecordedEvent>,
 ): AsyncGenerator<[RecordedEvent, ...RecordedEvent[]]> {

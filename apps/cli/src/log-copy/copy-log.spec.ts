@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type EventLog, type LogBatch, identifyLog, isSealed, sealLog, unsealLog } from '#event-log';
+import { type EventLog, identifyLog, isSealed, type LogBatch, sealLog, unsealLog } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type RecordedEvent, seal } from '#events';
-import { type CopyPhase, CopyRefused, copyLog } from './copy-log.js';
+import { copyLog, type CopyPhase, CopyRefused } from './copy-log.js';
 
 const CLIENTS = 5;
 const AT = '2026-03-01T10:00:00.000Z';
@@ -42,7 +42,10 @@ type Progress = [phase: CopyPhase, done: number, events: number];
 const copy = (changes: Partial<{ target: EventLog; onProgress: (...progress: Progress) => void }> = {}) =>
   copyLog({ source, target, now, signal: new AbortController().signal, onProgress: () => undefined, ...changes });
 
-/** A store that, once the copy is there, gives some events back otherwise, or not at all. */
+/**
+ * Returns a log that stores the events of the copy unchanged. When these events are read again, `change` alters some of
+ * them or, by returning `undefined`, removes them.
+ */
 function flawed(change: (event: RecordedEvent) => RecordedEvent | undefined): EventLog {
   const changed = ({ events, ...batch }: LogBatch): LogBatch => ({
     ...batch,
@@ -57,7 +60,7 @@ function flawed(change: (event: RecordedEvent) => RecordedEvent | undefined): Ev
 const isLastOf = (event: RecordedEvent, client: number) => event.stream === streamOf(client) && event.revision === 1n;
 
 describe('copying a log', () => {
-  it('says what it does, in order, and how far it has come', async () => {
+  it('reports its phases in order, and its progress', async () => {
     const progress: Progress[] = [];
     expect(await copy({ onProgress: (...step) => progress.push(step) })).toEqual({
       ...{ events: 1 + 2 * CLIENTS, streams: 1 + CLIENTS, appended: 1 + 2 * CLIENTS },
@@ -85,25 +88,25 @@ describe('copying a log', () => {
   it.each([
     ['HASH_MISMATCH', (event: RecordedEvent) => (isLastOf(event, 2) ? { ...event, data: { name: 'Forged' } } : event)],
     ['REVISION_GAP', (event: RecordedEvent) => (isLastOf(event, 2) ? { ...event, revision: 2n } : event)],
-  ])('notices a store that gives an event back otherwise: %s', async (fault, change) => {
+  ])('notices a store that returns an event changed: %s', async (fault, change) => {
     await expect(copy({ target: flawed(change) })).rejects.toThrow(new RegExp(`is broken at revision \\d: ${fault}`));
   });
 
-  /** The target, where something happens once the copy has come to the last stream. */
-  const disturbed = (what: () => Promise<unknown>): EventLog => {
+  /** Returns a target that runs `disturb` when the copy reaches the last stream. */
+  const disturbed = (disturb: () => Promise<unknown>): EventLog => {
     const append: EventLog['append'] = async (stream, ...rest) => {
-      if (stream === streamOf(CLIENTS - 1)) await what();
+      if (stream === streamOf(CLIENTS - 1)) await disturb();
       return target.append(stream, ...rest);
     };
     return Object.assign(Object.create(target) as EventLog, { append });
   };
 
-  it('ends where something else writes to the target', async () => {
+  it('fails if something else writes to the target', async () => {
     const written = disturbed(() => renameTwice(target, streamOf(CLIENTS - 1)));
     await expect(copy({ target: written })).rejects.toThrow(`writes to ${streamOf(CLIENTS - 1)} of the target`);
   });
 
-  it.each([false, true])('is none where the source was unsealed meanwhile (and sealed again: %s)', async (again) => {
+  it.each([false, true])('fails if the source was unsealed meanwhile (and sealed again: %s)', async (again) => {
     const unsealed = disturbed(async () => {
       await unsealLog(source, { reason: 'In haste', now });
       if (again) await sealLog(source, { reason: 'Again', now });

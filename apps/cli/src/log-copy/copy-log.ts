@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type EventLog, RevisionConflict, isSealed, readLogId, sealLog, sealOf, unsealLog } from '#event-log';
+import { type EventLog, isSealed, readLogId, RevisionConflict, sealLog, sealOf, unsealLog } from '#event-log';
 import { type Position, type RecordedEvent, verifyChain } from '#events';
 import { bookEvents, runsOf } from './book-events.js';
 import { Tally } from './tally.js';
 
-/** The copy can't be made, or is not what it should be; the message says why, and what to do. */
+/** The copy can't be made, or the finished copy is not equal to the source. The message says why, and what to do. */
 export class CopyRefused extends Error {
   override readonly name = 'CopyRefused';
 }
 
-/** `settling`: the seal is there, and what was under way when it came is waited for. */
+/** `settling`: the source is sealed, and we wait until every append that began before the seal has ended. */
 export type CopyPhase = 'verifying' | 'settling' | 'copying' | 'comparing';
 
 export interface CopyOptions {
@@ -17,25 +17,29 @@ export interface CopyOptions {
   readonly target: EventLog;
   readonly now: () => Date;
   readonly signal: AbortSignal;
-  /** `done`: of this phase, from 0 to 1; `events`: that are in the target. */
+  /** `done`: the completed share of this phase, from 0 to 1. `events`: the number of events in the target. */
   readonly onProgress: (phase: CopyPhase, done: number, events: number) => void;
 }
 
 export interface CopyReport {
   readonly events: number;
   readonly streams: number;
-  /** Events that this run appended; the others were there. */
+  /** Number of events that this call appended. The target already held all other events. */
   readonly appended: number;
 }
 
 const REASON = 'Copied to another store';
 
 /**
- * Copies the book of record: every event of ours in the whole log's order, with its id, type, data and metadata, and so
- * with its hash chain; only seals stay behind. Goes on where an earlier run ended, whose events it finds as a prefix.
- * The source is sealed once the target is known to be good, and stays so.
+ * Copies the book of record: every event except seals (the closing events of a log that is being moved), in the whole
+ * log's order. Each event keeps its id, type, data and metadata, so the hash chain stays the same.
+ * 1. Verifies that the target is empty or holds the beginning of the source (from an earlier run).
+ * 2. Seals the source, and waits until every append that began before the seal has ended. The source stays sealed.
+ * 3. Appends the events that the target lacks.
+ * 4. Reads the whole target again and compares every stream.
  *
- * Throws `CopyRefused`, the signal's reason, `LogUnavailable`; after any of them the same copy may be made again.
+ * Throws `CopyRefused`, `LogUnavailable`. If the signal aborts, throws the signal's reason (during the wait in step 2,
+ * an `AbortError`). After any of these errors, the same copy can be started again.
  */
 export async function copyLog(options: CopyOptions): Promise<CopyReport> {
   const { source, target, signal, onProgress } = options;
@@ -55,7 +59,11 @@ export async function copyLog(options: CopyOptions): Promise<CopyReport> {
   return { events: tally.eventCount, streams: tally.streamCount, appended: tally.eventCount - found };
 }
 
-/** Where the source's last event is that the target has; all that the target has must be the source's beginning. */
+/**
+ * Verifies that the target holds the beginning of the source. Returns the position, in the source, of the last event
+ * that the target also holds; `undefined` if the target is empty. Throws `CopyRefused` if the target's events differ
+ * from the source's.
+ */
 async function verifyPrefix(
   { source, target, signal, onProgress }: CopyOptions,
   tally: Tally,
@@ -82,7 +90,9 @@ const isCopy = (copy: RecordedEvent, original: RecordedEvent): boolean =>
   copy.revision === original.revision &&
   copy.metadata.hash === original.metadata.hash;
 
-/** Answers the id of the event that seals it. */
+/**
+ * Seals the source, and returns the id of the seal's event. Throws `CopyRefused` if source and target are the same log.
+ */
 async function sealSource({ source, target, now }: CopyOptions): Promise<string | undefined> {
   const isNew = await sealLog(source, { reason: REASON, now });
   const seal = await sealOf(source);
@@ -116,7 +126,7 @@ async function append(target: EventLog, run: readonly [RecordedEvent, ...Recorde
   }
 }
 
-/** Reads the whole target again: its chains, and of every stream the count, the last revision and the last hash. */
+/** Verifies the target's hash chains. Compares each stream's number of events, last revision and last hash. */
 async function compare({ target, signal, onProgress }: CopyOptions, expected: Tally): Promise<void> {
   const actual = new Tally();
   for await (const event of bookEvents(target, signal)) {
@@ -132,6 +142,9 @@ async function compare({ target, signal, onProgress }: CopyOptions, expected: Ta
   throw new CopyRefused(`${different.length} streams of the copy differ, such as ${different.slice(0, 10).join(', ')}`);
 }
 
-/** Positions are ordered as numbers too; a share is for the eye only. */
+/**
+ * Returns the share of the log that comes before `position`, from 0 to 1. The share is for display only: positions are
+ * opaque, but both stores happen to use numbers.
+ */
 const shareOf = (position: Position | undefined, end: Position | undefined): number =>
   position === undefined || end === undefined ? 0 : Math.min(1, Number(position) / Number(end));

@@ -5,7 +5,7 @@ interface StreamTally {
   readonly last: ChainLink;
 }
 
-/** How many events each stream of a log has, and its last one's revision and hash. */
+/** Holds the number of events, the last revision and the last hash of each stream of a log. */
 export class Tally {
   private readonly streams = new Map<string, StreamTally>();
   private total = 0;
@@ -27,7 +27,7 @@ export class Tally {
     return this.streams.get(stream)?.last;
   }
 
-  /** The streams that are not the same in both. */
+  /** Returns the names of the streams that differ between the two tallies. */
   differencesFrom(other: Tally): string[] {
     const names = new Set([...this.streams.keys(), ...other.streams.keys()]);
     return [...names].filter((name) => !isSame(this.streams.get(name), other.streams.get(name)));

@@ -2,7 +2,7 @@ import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import type { ActiveClient, AuthenticationType, ConsumerClientState, Instant } from '#domain';
 import { clientNotFound } from '#domain';
 import type { Revision } from '#events';
-import type { DocumentOf, clients } from '#read-models';
+import type { DocumentOf, projections, UsageDocument } from '#read-models';
 
 export class CredentialView {
   @ApiProperty({ example: 1, description: 'Numbered from 1; the highest is the newest' })
@@ -13,6 +13,14 @@ export class CredentialView {
 
   @ApiPropertyOptional({ format: 'date-time', description: 'End of its overlap; absent on the newest generation' })
   expiresAt?: string;
+
+  @ApiPropertyOptional({
+    format: 'date-time',
+    example: '2026-11-25T14:30:00.000Z',
+    description:
+      'Latest login, refresh or call that a gateway let through, with this generation or a token that was issued for it. Tells when an overlap may end. As late, and absent in the same answers, as `lastUsedAt` of the client',
+  })
+  lastUsedAt?: string;
 }
 
 export class AssignmentView {
@@ -29,7 +37,7 @@ export class AssignmentView {
   assignedAt!: string;
 }
 
-/** A consumer client as the API shows it: never with a secret. */
+/** A consumer client in the form that the API returns. This form never contains a secret. */
 export class ClientView {
   @ApiProperty({ example: 'cc_4fT0kq9wZr1sVb7XyN2mLp' })
   clientId!: string;
@@ -52,7 +60,7 @@ export class ClientView {
   @ApiPropertyOptional({
     format: 'date-time',
     description:
-      'Latest login, refresh or call that a gateway let through; up to a minute behind, and not in the answers of commands',
+      'Latest login, refresh or call that a gateway let through; up to a minute behind, and not in the answers of commands. Absent if the client was never used',
   })
   lastUsedAt?: string;
 
@@ -72,8 +80,10 @@ export class ClientView {
   revision!: number;
 }
 
-/** What a command left behind, in the shape that the read model has too. */
-/** As it is at `at`: a credential whose overlap has ended is none. */
+/**
+ * Returns a client after a command, in the same form as the read model. Leaves out every credential whose overlap (the
+ * time in which an old secret is valid beside the new one) has ended by `at`.
+ */
 export function clientView(state: ConsumerClientState, revision: Revision | undefined, at: Instant): ClientView {
   if (state.status === 'NONE' || revision === undefined) throw clientNotFound();
   const { clientId, workspaceId, name, authenticationType, createdAt } = state;
@@ -104,13 +114,26 @@ const credentials = (state: ActiveClient, at: Instant): CredentialView[] =>
 const goodAt = (credentials: readonly CredentialView[], at: Instant): CredentialView[] =>
   credentials.filter(({ expiresAt }) => expiresAt === undefined || at < expiresAt);
 
-/** A document of the `clients` read model without its search fields. */
-export function storedClientView({ doc, revision }: DocumentOf<typeof clients>, at: Instant): ClientView {
+/**
+ * Returns the API's form of a document of the `clients` read model, with the times of the client's `usage` document, if
+ * there is one. Leaves out the search fields, and every credential whose overlap has ended by `at`.
+ */
+export function storedClientView(
+  { doc, revision }: DocumentOf<typeof projections.clients>,
+  usage: UsageDocument | undefined,
+  at: Instant,
+): ClientView {
   const { nameKey: _, subscriptionIds: __, credentials, subscriptions, ...client } = doc;
   return {
     ...client,
-    credentials: goodAt(credentials, at),
+    ...(usage && { lastUsedAt: usage.lastUsedAt }),
+    credentials: goodAt(credentials, at).map((credential) => withLastUse(credential, usage)),
     subscriptions: [...subscriptions],
     revision: Number(revision),
   };
+}
+
+function withLastUse(credential: CredentialView, usage: UsageDocument | undefined): CredentialView {
+  const used = usage?.generations.find(({ generation }) => generation === credential.generation);
+  return used ? { ...credential, lastUsedAt: used.lastUsedAt } : credential;
 }

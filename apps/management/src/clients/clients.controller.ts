@@ -2,37 +2,35 @@ import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post, Pu
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiOperation, ApiProperty, ApiQuery, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import type { ClientId, ConsumerClientState, SubscriptionId } from '#domain';
-import type { ConsistencyToken, Executed } from '#event-log';
+import { type ClientId, type ConsumerClientCommand, type ConsumerClientState, type SubscriptionId } from '#domain';
+import type { CommandRequest, ConsistencyToken, Executed } from '#event-log';
 import { validationFailed } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import { etagOf, neverStore, tellPlace } from '../requests/answer.js';
+import { AggregateCommand } from '../requests/aggregate-command.js';
 import { CommandRoute, QueryRoute } from '../requests/api-documentation.js';
-import { CallerOf, CommandOf, type CommandRequest } from '../requests/command-request.js';
-import { ConsistencyTokenOf } from '../requests/consistency-token.js';
+import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
-import { PageQueryParameters } from '../requests/page-query.js';
 import { clientIdParameter, generationParameter, subscriptionIdParameter } from '../requests/path-parameters.js';
+import { ConsistencyTokenParameter, PageQueryParameters } from '../requests/query-request.js';
+import { etagOf, forbidCaching, setPlaceHeaders } from '../requests/response-headers.js';
 import { AssignToSubscription } from './assign-to-subscription.js';
 import { ClientView, clientView } from './client.js';
-import { CreateClient, CreateClientBody, type CredentialMade } from './create-client.js';
+import { CreateClient, CreateClientBody } from './create-client.js';
 import { GetClient } from './get-client.js';
 import { GetHistory, HistoryPage } from './get-history.js';
-import { ClientWithCredential } from './issued-credential.js';
+import { ClientWithCredential, type CredentialResult } from './issued-credential.js';
 import { ClientPage, ListClients, ListClientsParameters } from './list-clients.js';
-import { RenameClient, RenameClientBody } from './rename-client.js';
-import { RetireCredential } from './retire-credential.js';
-import { PreviewRevocation, RevocationPreview, RevokeClient, RevokeClientBody } from './revoke-client.js';
+import { RenameClientBody } from './rename-client.js';
+import { PreviewRevocation, RevocationPreview, RevokeClientBody } from './revoke-client.js';
 import { RotateSecret, RotateSecretBody } from './rotate-secret.js';
-import { UnassignFromSubscription } from './unassign-from-subscription.js';
 
-/** The answer to a command that makes no credential. */
+/** Response body of a command that creates no credential. */
 class ClientAnswer {
   @ApiProperty({ type: ClientView })
   client!: ClientView;
 }
 
-/** Consumer clients: commands, and the two tables. */
+/** Routes for consumer clients: commands, and queries of the tables of active and revoked clients. */
 @ApiTags('Clients')
 @Controller('v1/clients')
 export class ClientsController {
@@ -47,10 +45,10 @@ export class ClientsController {
   @ApiOperation({ summary: 'Create a client' })
   async create(
     @Body() body: CreateClientBody,
-    @CommandOf() request: CommandRequest,
+    @CommandParameter() request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientWithCredential> {
-    return this.withCredential(reply, body.draft, await this.commands.execute(new CreateClient(body, request)));
+    return this.answerWithCredential(reply, body.draft, await this.commands.execute(new CreateClient(body, request)));
   }
 
   @Patch(':clientId')
@@ -58,11 +56,12 @@ export class ClientsController {
   @ApiOperation({ summary: 'Rename a client' })
   async rename(
     @Param('clientId', clientIdParameter) clientId: ClientId,
-    @Body() body: RenameClientBody,
-    @CommandOf() request: CommandRequest,
+    @Body() { name }: RenameClientBody,
+    @CommandParameter() request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer> {
-    return this.answered(reply, await this.commands.execute(new RenameClient(clientId, body, request)));
+    const { workspaceId, at } = request.caller;
+    return this.execute(clientId, { type: 'RenameClient', workspaceId, name, at }, request, reply);
   }
 
   @Post(':clientId/rotate')
@@ -72,10 +71,10 @@ export class ClientsController {
   async rotate(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Body() body: RotateSecretBody,
-    @CommandOf() request: CommandRequest,
+    @CommandParameter() request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientWithCredential> {
-    return this.withCredential(
+    return this.answerWithCredential(
       reply,
       body.draft,
       await this.commands.execute(new RotateSecret(clientId, body, request)),
@@ -88,10 +87,11 @@ export class ClientsController {
   async retire(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Param('generation', generationParameter) generation: number,
-    @CommandOf({ bodyless: true }) request: CommandRequest,
+    @CommandParameter({ bodyless: true }) request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer> {
-    return this.answered(reply, await this.commands.execute(new RetireCredential(clientId, generation, request)));
+    const { workspaceId, at } = request.caller;
+    return this.execute(clientId, { type: 'RetireCredential', workspaceId, generation, at }, request, reply);
   }
 
   @Put(':clientId/subscriptions/:subscriptionId')
@@ -100,13 +100,10 @@ export class ClientsController {
   async assign(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
-    @CommandOf({ bodyless: true }) request: CommandRequest,
+    @CommandParameter({ bodyless: true }) request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer> {
-    return this.answered(
-      reply,
-      await this.commands.execute(new AssignToSubscription(clientId, subscriptionId, request)),
-    );
+    return this.answer(reply, await this.commands.execute(new AssignToSubscription(clientId, subscriptionId, request)));
   }
 
   @Delete(':clientId/subscriptions/:subscriptionId')
@@ -115,11 +112,13 @@ export class ClientsController {
   async unassign(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
-    @CommandOf({ bodyless: true }) request: CommandRequest,
+    @CommandParameter({ bodyless: true }) request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer> {
-    const command = new UnassignFromSubscription(clientId, subscriptionId, request);
-    return this.answered(reply, await this.commands.execute(command));
+    const { workspaceId, at } = request.caller;
+    const reason = 'REQUESTED';
+    const command = { type: 'UnassignFromSubscription', workspaceId, subscriptionId, reason, at } as const;
+    return this.execute(clientId, command, request, reply);
   }
 
   @Post(':clientId/revoke')
@@ -131,15 +130,14 @@ export class ClientsController {
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Query('dryRun') dryRun: unknown,
     @Body() body: RevokeClientBody,
-    @CommandOf({ query: ['dryRun'] }) request: CommandRequest,
+    @CommandParameter({ query: ['dryRun'] }) request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer | RevocationPreview> {
-    if (isTrue(dryRun)) {
-      const { workspaceId, at } = request.caller;
-      return this.queries.execute(new PreviewRevocation(clientId, workspaceId, at));
-    }
-    if (body.reason === undefined) throw validationFailed({ field: 'reason', message: 'reason must be a string' });
-    return this.answered(reply, await this.commands.execute(new RevokeClient(clientId, body.reason, request)));
+    const { workspaceId, at } = request.caller;
+    if (isTrue(dryRun)) return this.queries.execute(new PreviewRevocation(clientId, workspaceId, at));
+    const { reason } = body;
+    if (reason === undefined) throw validationFailed({ field: 'reason', message: 'reason must be a string' });
+    return this.execute(clientId, { type: 'RevokeClient', workspaceId, reason, at }, request, reply);
   }
 
   @Get()
@@ -147,8 +145,8 @@ export class ClientsController {
   @ApiOperation({ summary: 'The active or the revoked table, by pages' })
   list(
     @Query() parameters: ListClientsParameters,
-    @CallerOf() { workspaceId }: Caller,
-    @ConsistencyTokenOf() token: ConsistencyToken | undefined,
+    @CallerParameter() { workspaceId }: Caller,
+    @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
   ): Promise<ClientPage> {
     return this.queries.execute(new ListClients(workspaceId, parameters, token));
   }
@@ -158,8 +156,8 @@ export class ClientsController {
   @ApiOperation({ summary: 'One client' })
   async get(
     @Param('clientId', clientIdParameter) clientId: ClientId,
-    @CallerOf() { workspaceId }: Caller,
-    @ConsistencyTokenOf() token: ConsistencyToken | undefined,
+    @CallerParameter() { workspaceId }: Caller,
+    @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientView> {
     const client = await this.queries.execute(new GetClient(workspaceId, clientId, token));
@@ -173,25 +171,35 @@ export class ClientsController {
   history(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Query() parameters: PageQueryParameters,
-    @CallerOf() { workspaceId }: Caller,
-    @ConsistencyTokenOf() token: ConsistencyToken | undefined,
+    @CallerParameter() { workspaceId }: Caller,
+    @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
   ): Promise<HistoryPage> {
     return this.queries.execute(new GetHistory(workspaceId, clientId, parameters, token));
   }
 
-  private answered(reply: FastifyReply, executed: Executed<ConsumerClientState>): ClientAnswer {
-    tellPlace(reply, this.dependencies.book, executed);
+  private async execute(
+    clientId: ClientId,
+    command: ConsumerClientCommand,
+    request: CommandRequest,
+    reply: FastifyReply,
+  ): Promise<ClientAnswer> {
+    const aggregateCommand = new AggregateCommand('clients', clientId, command, request);
+    return this.answer(reply, await this.commands.execute(aggregateCommand));
+  }
+
+  private answer(reply: FastifyReply, executed: Executed<ConsumerClientState>): ClientAnswer {
+    setPlaceHeaders(reply, this.dependencies.book, executed);
     const at = this.dependencies.clock().toISOString();
     return { client: clientView(executed.state, executed.revision, at) };
   }
 
-  private withCredential(
+  private answerWithCredential(
     reply: FastifyReply,
     draft: string | undefined,
-    { executed, credential }: CredentialMade,
+    { executed, credential }: CredentialResult,
   ): ClientWithCredential {
-    neverStore(reply);
-    const answer = this.answered(reply, executed);
+    forbidCaching(reply);
+    const answer = this.answer(reply, executed);
     if (credential) return { ...answer, credential };
     return draft === undefined ? { ...answer, credentialShown: true } : answer;
   }

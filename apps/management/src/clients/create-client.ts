@@ -3,12 +3,11 @@ import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsString, MaxLength } from 'class-validator';
 import { clientIdOfCommand, openDraft, requireFitting } from '#credentials';
-import { type AuthenticationType, type ConsumerClientState, consumerClient } from '#domain';
-import type { Executed } from '#event-log';
+import type { AuthenticationType } from '#domain';
 import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import type { CommandRequest } from '../requests/command-request.js';
-import { type IssuedCredential, shownSecret } from './issued-credential.js';
+import type { HttpCommandRequest } from '../requests/command-request.js';
+import { type CredentialResult, executeWithNewCredential } from './issued-credential.js';
 
 export class CreateClientBody {
   @ApiProperty({ minLength: 1, maxLength: 100, example: 'Forecast importer' })
@@ -27,16 +26,10 @@ export class CreateClientBody {
   draft?: string;
 }
 
-export interface CredentialMade {
-  readonly executed: Executed<ConsumerClientState>;
-  /** Absent with a draft, and when the command is repeated. */
-  readonly credential?: IssuedCredential;
-}
-
-export class CreateClient extends Command<CredentialMade> {
+export class CreateClient extends Command<CredentialResult> {
   constructor(
     readonly body: CreateClientBody,
-    readonly request: CommandRequest,
+    readonly request: HttpCommandRequest,
   ) {
     super();
   }
@@ -46,49 +39,34 @@ export class CreateClient extends Command<CredentialMade> {
 export class CreateClientHandler implements ICommandHandler<CreateClient> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  execute({ body, request }: CreateClient): Promise<CredentialMade> {
-    return body.draft === undefined
-      ? this.createWithSecret(body, request)
-      : this.createFromDraft(body, body.draft, request);
+  execute({ body: { draft, ...body }, request }: CreateClient): Promise<CredentialResult> {
+    return draft === undefined ? this.createWithSecret(body, request) : this.createFromDraft(draft, body, request);
   }
 
-  private async createFromDraft(body: CreateClientBody, jwe: string, request: CommandRequest): Promise<CredentialMade> {
-    const draft = await openDraft(jwe, this.dependencies.masterKeys);
+  private async createFromDraft(
+    jwe: string,
+    { name, authenticationType }: CreateClientBody,
+    request: HttpCommandRequest,
+  ): Promise<CredentialResult> {
+    const { book, masterKeys } = this.dependencies;
+    const draft = await openDraft(jwe, masterKeys);
     const { clientId, draftId, verifier } = draft;
     const { workspaceId, subject, at } = request.caller;
-    const executed = await this.dependencies.book.clients.execute(
+    const executed = await book.clients.execute(
       clientId,
       () => {
-        const { name, authenticationType } = body;
         requireFitting(draft, { workspaceId, actor: subject, purpose: 'CREATE', authenticationType }, at);
         return { type: 'CreateClient', clientId, workspaceId, name, authenticationType, verifier, draftId, at };
       },
-      request.context,
       request,
     );
     return { executed };
   }
 
-  private async createWithSecret(body: CreateClientBody, request: CommandRequest): Promise<CredentialMade> {
-    const { mint, book } = this.dependencies;
+  private createWithSecret({ name, authenticationType }: CreateClientBody, request: HttpCommandRequest) {
     const { workspaceId, at } = request.caller;
-    const { name, authenticationType } = body;
     const clientId = clientIdOfCommand(request.context.commandId);
-    let secret: string | undefined;
-    const executed = await book.clients.execute(
-      clientId,
-      async (state) => {
-        const command = { type: 'CreateClient', clientId, workspaceId, name, authenticationType, at } as const;
-        consumerClient.decide(state, { ...command, verifier: '' }); // refuses before the Argon2 run is paid for
-        const minted = await mint.mint(clientId);
-        secret = minted.secret;
-        return { ...command, verifier: minted.verifier };
-      },
-      request.context,
-      request,
-    );
-    // Whoever lost to the same command elsewhere has minted a secret, too: it is not the client's.
-    if (secret === undefined || executed.outcome !== 'changed') return { executed };
-    return { executed, credential: { clientId, generation: 1, ...shownSecret(authenticationType, clientId, secret) } };
+    const command = { type: 'CreateClient', clientId, workspaceId, name, authenticationType, at } as const;
+    return executeWithNewCredential(this.dependencies, clientId, command, request);
   }
 }

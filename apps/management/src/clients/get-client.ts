@@ -1,11 +1,14 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { type ClientId, type WorkspaceId, clientNotFound } from '#domain';
+import { type ClientId, clientNotFound, type WorkspaceId } from '#domain';
 import type { ConsistencyToken } from '#event-log';
-import { clients } from '#read-models';
+import { projections } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { type ClientView, storedClientView } from './client.js';
 
+const { clients, usage } = projections;
+
+/** Asks for one client of the workspace. A client of another workspace counts as not found. */
 export class GetClient extends Query<ClientView> {
   constructor(
     readonly workspaceId: WorkspaceId,
@@ -21,9 +24,11 @@ export class GetClientHandler implements IQueryHandler<GetClient> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
   async execute({ workspaceId, clientId, token }: GetClient): Promise<ClientView> {
-    const readModel = await this.dependencies.readModels.at(clients, token);
-    const found = await readModel.get(clientId);
+    const { readModels, clock } = this.dependencies;
+    // No token for `usage`: uses are recorded once a minute, so waiting would not make `lastUsedAt` current.
+    const [readModel, usages] = await Promise.all([readModels.at(clients, token), readModels.at(usage)]);
+    const [found, used] = await Promise.all([readModel.get(clientId), usages.get(clientId)]);
     if (found?.doc.workspaceId !== workspaceId) throw clientNotFound();
-    return storedClientView(found, this.dependencies.clock().toISOString());
+    return storedClientView(found, used?.doc, clock().toISOString());
   }
 }

@@ -1,11 +1,11 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { type ClientId, type WorkspaceId, clientNotFound } from '#domain';
+import { type ClientId, clientNotFound, type WorkspaceId } from '#domain';
 import type { ConsistencyToken } from '#event-log';
-import { type DocumentOf, history, historyList } from '#read-models';
+import { type DocumentOf, projections } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import { PageQueryParameters, pageOf } from '../requests/page-query.js';
+import { pageOf, PageQueryParameters } from '../requests/query-request.js';
 
 export class ActorView {
   @ApiProperty({ example: 'portal-backend' })
@@ -18,7 +18,7 @@ export class ActorView {
   via!: string;
 }
 
-/** An event of the client's stream, as it was stored, but for its sensitive fields. */
+/** An event of the client's stream as the log stored it. Each sensitive field is replaced by its hash. */
 export class HistoryEntry {
   @ApiProperty({ example: 0 })
   revision!: number;
@@ -87,19 +87,20 @@ export class GetHistoryHandler implements IQueryHandler<GetHistory> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
   async execute({ workspaceId, clientId, parameters, token }: GetHistory): Promise<HistoryPage> {
-    const readModel = await this.dependencies.readModels.at(history, token);
+    const readModel = await this.dependencies.readModels.at(projections.history, token);
     const page = await readModel.page({
       equals: { clientId },
-      sort: { field: historyList.sorts.revision, direction: parameters.order ?? 'asc' },
+      sort: { field: projections.history.list.sorts.revision, direction: parameters.order ?? 'asc' },
       ...pageOf(parameters),
     });
-    // Histories never shrink, so a page behind a cursor of ours is never empty.
+    // An existing client has at least one event, and events are never removed. We give out a cursor only if more events
+    // follow. So if a page is empty, the client does not exist.
     if (page.items[0]?.doc.workspaceId !== workspaceId) throw clientNotFound();
     return { ...page, items: page.items.map(entryOf) };
   }
 }
 
-function entryOf({ doc }: DocumentOf<typeof history>): HistoryEntry {
+function entryOf({ doc }: DocumentOf<typeof projections.history>): HistoryEntry {
   const { clientId: _, revisionKey: __, revision, ...entry } = doc;
   return { ...entry, revision: Number(revision) };
 }

@@ -2,15 +2,17 @@ import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
-import { type AuthenticationType, type SubscriptionId, type WorkspaceId, subscriptionNotFound } from '#domain';
+import { type AuthenticationType, type SubscriptionId, subscriptionNotFound, type WorkspaceId } from '#domain';
 import type { ConsistencyToken } from '#event-log';
 import { validationFailed } from '#platform';
-import { clientList, clients, searchKey, subscriptions } from '#read-models';
+import { projections, searchKey } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import { PageQueryParameters, pageOf } from '../requests/page-query.js';
+import { pageOf, PageQueryParameters } from '../requests/query-request.js';
 import { ClientView, storedClientView } from './client.js';
 
-type ClientSort = keyof typeof clientList.sorts;
+const { clients, subscriptions, usage } = projections;
+
+type ClientSort = keyof typeof clients.list.sorts;
 
 export class ListClientsParameters extends PageQueryParameters {
   @ApiPropertyOptional({ enum: ['active', 'revoked'], default: 'active', description: 'Which of the two tables' })
@@ -29,9 +31,9 @@ export class ListClientsParameters extends PageQueryParameters {
   @IsIn(['API_KEY', 'OAUTH2'])
   authenticationType?: AuthenticationType;
 
-  @ApiPropertyOptional({ enum: Object.keys(clientList.sorts), default: 'createdAt' })
+  @ApiPropertyOptional({ enum: Object.keys(clients.list.sorts), default: 'createdAt' })
   @IsOptional()
-  @IsIn(Object.keys(clientList.sorts))
+  @IsIn(Object.keys(clients.list.sorts))
   sort?: ClientSort;
 }
 
@@ -43,7 +45,10 @@ export class ClientPage {
   nextCursor?: string;
 }
 
-/** One of the two tables of a workspace, or those of its active clients that use one subscription. */
+/**
+ * Asks for a page of a workspace's active or revoked clients. With `subscriptionId`, the page lists only clients that
+ * are assigned to that subscription.
+ */
 export class ListClients extends Query<ClientPage> {
   constructor(
     readonly workspaceId: WorkspaceId,
@@ -62,22 +67,25 @@ export class ListClientsHandler implements IQueryHandler<ListClients> {
   async execute({ workspaceId, parameters, token, subscriptionId }: ListClients): Promise<ClientPage> {
     const { status = 'active', name, authenticationType, order = 'asc' } = parameters;
     if (subscriptionId !== undefined) await this.requireSubscription(workspaceId, subscriptionId, token);
-    const readModel = await this.dependencies.readModels.at(clients, token);
+    const { readModels, clock } = this.dependencies;
+    // No token for `usage`: uses are recorded once a minute, so waiting would not make `lastUsedAt` current.
+    const [readModel, usages] = await Promise.all([readModels.at(clients, token), readModels.at(usage)]);
     const page = await readModel.page({
       equals: {
         workspaceId,
         status: status === 'active' ? 'ACTIVE' : 'REVOKED',
         ...(authenticationType && { authenticationType }),
       },
-      ...(name !== undefined && { prefix: { field: clientList.prefix.name, value: searchKey(name) } }),
+      ...(name !== undefined && { prefix: { field: clients.list.prefix.name, value: searchKey(name) } }),
       ...(subscriptionId !== undefined && {
-        contains: { field: clientList.contains.subscriptionId, value: subscriptionId },
+        contains: { field: clients.list.contains.subscriptionId, value: subscriptionId },
       }),
-      sort: { field: clientList.sorts[sortOf(parameters)], direction: order },
+      sort: { field: clients.list.sorts[sortOf(parameters)], direction: order },
       ...pageOf(parameters),
     });
-    const at = this.dependencies.clock().toISOString();
-    return { ...page, items: page.items.map((found) => storedClientView(found, at)) };
+    const usageById = await usages.getAll(page.items.map(({ id }) => id));
+    const at = clock().toISOString();
+    return { ...page, items: page.items.map((found) => storedClientView(found, usageById.get(found.id), at)) };
   }
 
   private async requireSubscription(workspaceId: WorkspaceId, id: SubscriptionId, token: ConsistencyToken | undefined) {

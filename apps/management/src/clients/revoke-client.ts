@@ -1,12 +1,10 @@
 import { Inject } from '@nestjs/common';
-import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsString, MaxLength } from 'class-validator';
-import { type ClientId, type ConsumerClientState, type WorkspaceId, clientNotFound, goodCredentials } from '#domain';
-import type { Executed } from '#event-log';
+import { type ClientId, clientNotFound, goodCredentials, type WorkspaceId } from '#domain';
 import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import type { CommandRequest } from '../requests/command-request.js';
 import { AssignmentView } from './client.js';
 
 export class RevokeClientBody {
@@ -22,28 +20,9 @@ export class RevokeClientBody {
   reason?: string;
 }
 
-export class RevokeClient extends Command<Executed<ConsumerClientState>> {
-  constructor(
-    readonly clientId: ClientId,
-    readonly reason: string,
-    readonly request: CommandRequest,
-  ) {
-    super();
-  }
-}
-
-@CommandHandler(RevokeClient)
-export class RevokeClientHandler implements ICommandHandler<RevokeClient> {
-  constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
-
-  execute({ clientId, reason, request }: RevokeClient) {
-    const { workspaceId, at } = request.caller;
-    const command = { type: 'RevokeClient', workspaceId, reason, at } as const;
-    return this.dependencies.book.clients.execute(clientId, command, request.context, request);
-  }
-}
-
-/** What a revocation would end: nothing for a client that is revoked already. */
+/**
+ * The credentials and assignments that a revocation would end. Both lists are empty if the client is already revoked.
+ */
 export class RevocationPreview {
   @ApiProperty({ type: [AssignmentView], description: 'Subscriptions that the client would leave' })
   wouldLeave!: AssignmentView[];

@@ -3,12 +3,11 @@ import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiPropertyOptional } from '@nestjs/swagger';
 import { IsInt, IsString, Max, MaxLength, Min } from 'class-validator';
 import { openDraft, requireFitting } from '#credentials';
-import { type ClientId, MAX_OVERLAP_SECONDS, consumerClient, newestCredential } from '#domain';
+import { type ClientId, MAX_OVERLAP_SECONDS, type RotateSecret as RotateSecretCommand } from '#domain';
 import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import type { CommandRequest } from '../requests/command-request.js';
-import type { CredentialMade } from './create-client.js';
-import { shownSecret } from './issued-credential.js';
+import type { HttpCommandRequest } from '../requests/command-request.js';
+import { type CredentialResult, executeWithNewCredential } from './issued-credential.js';
 
 export class RotateSecretBody {
   @ApiPropertyOptional({ description: 'From POST /v1/credential-drafts with this client’s id' })
@@ -25,11 +24,11 @@ export class RotateSecretBody {
   overlapSeconds?: number;
 }
 
-export class RotateSecret extends Command<CredentialMade> {
+export class RotateSecret extends Command<CredentialResult> {
   constructor(
     readonly clientId: ClientId,
     readonly body: RotateSecretBody,
-    readonly request: CommandRequest,
+    readonly request: HttpCommandRequest,
   ) {
     super();
   }
@@ -39,57 +38,31 @@ export class RotateSecret extends Command<CredentialMade> {
 export class RotateSecretHandler implements ICommandHandler<RotateSecret> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  execute({ clientId, body, request }: RotateSecret): Promise<CredentialMade> {
-    return body.draft === undefined
-      ? this.rotateWithSecret(clientId, body, request)
-      : this.rotateFromDraft(clientId, body, body.draft, request);
+  execute({ clientId, body: { draft, overlapSeconds = 0 }, request }: RotateSecret): Promise<CredentialResult> {
+    const { workspaceId, at } = request.caller;
+    const command = { type: 'RotateSecret', workspaceId, overlapSeconds, at } as const;
+    return draft === undefined
+      ? executeWithNewCredential(this.dependencies, clientId, command, request)
+      : this.rotateFromDraft(draft, clientId, command, request);
   }
 
   private async rotateFromDraft(
-    clientId: ClientId,
-    { overlapSeconds = 0 }: RotateSecretBody,
     jwe: string,
-    request: CommandRequest,
-  ): Promise<CredentialMade> {
+    clientId: ClientId,
+    command: Omit<RotateSecretCommand, 'verifier'>,
+    request: HttpCommandRequest,
+  ): Promise<CredentialResult> {
+    const { book, masterKeys } = this.dependencies;
     const { workspaceId, subject, at } = request.caller;
-    const executed = await this.dependencies.book.clients.execute(
+    const executed = await book.clients.execute(
       clientId,
       async () => {
-        const draft = await openDraft(jwe, this.dependencies.masterKeys);
+        const draft = await openDraft(jwe, masterKeys);
         requireFitting(draft, { workspaceId, actor: subject, purpose: 'ROTATE', clientId }, at);
-        return { type: 'RotateSecret', workspaceId, verifier: draft.verifier, draft, overlapSeconds, at };
+        return { ...command, verifier: draft.verifier, draft };
       },
-      request.context,
       request,
     );
     return { executed };
-  }
-
-  private async rotateWithSecret(
-    clientId: ClientId,
-    { overlapSeconds = 0 }: RotateSecretBody,
-    request: CommandRequest,
-  ): Promise<CredentialMade> {
-    const { mint, book } = this.dependencies;
-    const { workspaceId, at } = request.caller;
-    let secret: string | undefined;
-    const executed = await book.clients.execute(
-      clientId,
-      async (state) => {
-        const command = { type: 'RotateSecret', workspaceId, overlapSeconds, at } as const;
-        consumerClient.decide(state, { ...command, verifier: '' }); // refuses before the Argon2 run is paid for
-        const minted = await mint.mint(clientId);
-        secret = minted.secret;
-        return { ...command, verifier: minted.verifier };
-      },
-      request.context,
-      request,
-    );
-    // Whoever lost to the same command elsewhere has minted a secret, too: it is not the client's.
-    if (secret === undefined || executed.outcome !== 'changed' || executed.state.status !== 'ACTIVE')
-      return { executed };
-    const { authenticationType } = executed.state;
-    const { generation } = newestCredential(executed.state);
-    return { executed, credential: { clientId, generation, ...shownSecret(authenticationType, clientId, secret) } };
   }
 }

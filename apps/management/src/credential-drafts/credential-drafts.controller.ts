@@ -2,10 +2,10 @@ import { Body, Controller, Post, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { neverStore } from '../requests/answer.js';
 import { ManagementRoute } from '../requests/api-documentation.js';
+import { CallerParameter } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
-import { CallerOf } from '../requests/command-request.js';
+import { forbidCaching } from '../requests/response-headers.js';
 import { MintDraft, MintDraftBody, MintedDraft } from './mint-draft.js';
 
 @ApiTags('Credential drafts')
@@ -19,10 +19,10 @@ export class CredentialDraftsController {
   @ApiCreatedResponse({ type: MintedDraft })
   mint(
     @Body() body: MintDraftBody,
-    @CallerOf() caller: Caller,
+    @CallerParameter() caller: Caller,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<MintedDraft> {
-    neverStore(reply);
+    forbidCaching(reply);
     return this.commands.execute(new MintDraft(body, caller));
   }
 }

@@ -7,11 +7,11 @@ import { DRAFT_LIFETIME_SECONDS, newClientId, sealDraft } from '#credentials';
 import {
   type AuthenticationType,
   type ClientId,
-  DomainError,
-  type WorkspaceId,
   clientNotFound,
+  DomainError,
   newestCredential,
   secondsAfter,
+  type WorkspaceId,
 } from '#domain';
 import { MayBeAbsent } from '#platform';
 import { shownSecret } from '../clients/issued-credential.js';
@@ -58,7 +58,10 @@ export class MintDraft extends Command<MintedDraft> {
   }
 }
 
-/** Mints a credential that no event knows yet: the dialog shows it, CreateClient or RotateSecret attaches it. */
+/**
+ * Mints a draft: a credential that no event contains yet. The portal's dialog shows the credential. Later, CreateClient
+ * or RotateSecret attaches the draft to a client.
+ */
 @CommandHandler(MintDraft)
 export class MintDraftHandler implements ICommandHandler<MintDraft> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
@@ -91,9 +94,14 @@ export class MintDraftHandler implements ICommandHandler<MintDraft> {
   private async nextRotation(clientId: ClientId, authenticationType: AuthenticationType, workspaceId: WorkspaceId) {
     const { state } = await this.dependencies.book.clients.read(clientId);
     if (state.status === 'NONE' || state.workspaceId !== workspaceId) throw clientNotFound();
-    if (state.status === 'REVOKED') throw new DomainError('client_revoked', 'This client is revoked');
+    if (state.status === 'REVOKED') throw new DomainError('conflict', 'client_revoked', 'This client is revoked');
     if (state.authenticationType !== authenticationType) {
-      throw new DomainError('wrong_authentication_type', 'This client is of another type', 'authenticationType');
+      throw new DomainError(
+        'conflict',
+        'wrong_authentication_type',
+        'This client is of another type',
+        'authenticationType',
+      );
     }
     return { purpose: 'ROTATE', clientId, generation: newestCredential(state).generation + 1 } as const;
   }

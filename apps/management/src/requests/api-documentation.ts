@@ -1,7 +1,8 @@
-import { applyDecorators, UseGuards } from '@nestjs/common';
+import { applyDecorators, UseFilters, UseGuards } from '@nestjs/common';
 import { ApiBearerAuth, ApiHeader, ApiProperty, ApiPropertyOptional, ApiResponse } from '@nestjs/swagger';
-import { ManagementGuard, RequiresScope } from './management-guard.js';
 import type { ManagementScope } from '#tokens';
+import { FailureFilter } from './failure-filter.js';
+import { ManagementGuard, RequiresScope } from './management-guard.js';
 
 class FieldProblem {
   @ApiProperty({ example: 'name' })
@@ -11,7 +12,7 @@ class FieldProblem {
   message!: string;
 }
 
-/** RFC 9457, as the OpenAPI document shows it. */
+/** The error body of RFC 9457, in the form that the OpenAPI document describes. */
 class ProblemBody {
   @ApiProperty({ example: 'about:blank' })
   type!: string;
@@ -40,7 +41,7 @@ const problem = (status: number, description: string) =>
 
 const problemSchema = { $ref: '#/components/schemas/ProblemBody' };
 
-/** Schemas that are referred to by name only. */
+/** Schemas to which the OpenAPI document refers only by name. */
 export const referredModels = [ProblemBody];
 
 const workspaceHeader = ApiHeader({
@@ -62,7 +63,7 @@ interface Answer {
   readonly type: new () => unknown;
 }
 
-/** A route that sends a command: who may, which headers it takes, what it answers. */
+/** Decorates the route of a command with its scope, its request headers and its responses. */
 export const CommandRoute = (scope: ManagementScope, ...answers: Answer[]) =>
   applyDecorators(
     ManagementRoute(scope),
@@ -78,7 +79,7 @@ export const CommandRoute = (scope: ManagementScope, ...answers: Answer[]) =>
     problem(422, 'The Idempotency-Key was used for another payload'),
   );
 
-/** A route that reads a read model. */
+/** Decorates the route of a query on a read model with its scope, its request header and its response. */
 export const QueryRoute = (scope: ManagementScope, type: new () => unknown) =>
   applyDecorators(
     ManagementRoute(scope),
@@ -90,10 +91,11 @@ export const QueryRoute = (scope: ManagementScope, type: new () => unknown) =>
     ApiResponse({ status: 200, type }),
   );
 
-/** What every route of the management API has. */
+/** Decorates a route with the parts that all routes of the management API share. */
 export const ManagementRoute = (scope: ManagementScope) =>
   applyDecorators(
     UseGuards(ManagementGuard),
+    UseFilters(new FailureFilter()),
     RequiresScope(scope),
     ApiBearerAuth(),
     workspaceHeader,

@@ -1,38 +1,35 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-
-import type { WorkspaceId } from '#domain';
-import { canonicalJson, type CommandContext, type Revision, uuidV5 } from '#events';
+import type { CommandRequest } from '#event-log';
+import { canonicalJson, type Revision, uuidV5 } from '#events';
 import { validationFailed } from '#platform';
 import type { Caller } from './management-guard.js';
 
-/** A command as it came over HTTP: who sent it and when, under which id, and on which condition. */
-export interface CommandRequest {
-  readonly context: CommandContext & { readonly workspaceId: WorkspaceId };
+/**
+ * A command that came over HTTP. `ifMatch` is the revision in the `If-Match` header. `isNew` is true if the request has
+ * no `Idempotency-Key`.
+ */
+export interface HttpCommandRequest extends CommandRequest {
   readonly caller: Caller;
-  /** From `If-Match`. */
-  readonly ifMatch?: Revision;
-  /** It came without an `Idempotency-Key`: its id was made here, and can't have been carried out before. */
-  readonly isNew: boolean;
 }
 
-/** What a command's route takes beside its path and headers. */
+/** The input that a command's route accepts in addition to path parameters and headers. */
 export interface CommandInput {
-  /** Names in the query. */
+  /** Names of the query parameters that the route accepts. */
   readonly query?: readonly string[];
-  /** Nothing may stand in the body. */
+  /** Whether the request body must be empty. */
   readonly bodyless?: boolean;
 }
 
-/** Injects the `CommandRequest` of a request that `ManagementGuard` let through. */
-export const CommandOf = createParamDecorator((input: CommandInput | undefined, context: ExecutionContext) => {
+/** Injects the `HttpCommandRequest` of a request that passed `ManagementGuard`. */
+export const CommandParameter = createParamDecorator((input: CommandInput | undefined, context: ExecutionContext) => {
   const request = context.switchToHttp().getRequest<FastifyRequest>();
   refuseUnknownInput(request, input ?? {});
   return commandRequest(request);
 });
 
-/** A mistyped `dryRun` must not revoke. */
+/** Refuses unknown parameters. Otherwise a request with a mistyped `dryRun` would really revoke the client. */
 function refuseUnknownInput(
   { query, body }: FastifyRequest,
   { query: known = [], bodyless = false }: CommandInput,
@@ -43,8 +40,8 @@ function refuseUnknownInput(
     throw validationFailed({ field: unknown, message: `property ${unknown} should not exist` });
 }
 
-/** Injects the `Caller` of a request that `ManagementGuard` let through. */
-export const CallerOf = createParamDecorator((_: unknown, context: ExecutionContext): Caller =>
+/** Injects the `Caller` of a request that passed `ManagementGuard`. */
+export const CallerParameter = createParamDecorator((_: unknown, context: ExecutionContext): Caller =>
   callerOf(context.switchToHttp().getRequest<FastifyRequest>()),
 );
 
@@ -53,7 +50,7 @@ function callerOf(request: FastifyRequest): Caller {
   return request.caller;
 }
 
-function commandRequest(request: FastifyRequest): CommandRequest {
+function commandRequest(request: FastifyRequest): HttpCommandRequest {
   const caller = callerOf(request);
   const { subject, scopes, workspaceId } = caller;
   const key = request.headers['idempotency-key'];
@@ -69,7 +66,7 @@ function commandRequest(request: FastifyRequest): CommandRequest {
   return { context, caller, isNew: key === undefined, ...(ifMatch === undefined ? {} : { ifMatch }) };
 }
 
-/** Namespace of command ids made from idempotency keys. */
+/** UUID namespace of the command ids that are derived from idempotency keys. */
 const COMMAND_NAMESPACE = '6f2a4f0e-6f1d-5c0a-9b57-1b0e8f8d7c11';
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
 

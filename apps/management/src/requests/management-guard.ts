@@ -6,7 +6,7 @@ import { Problem, RateLimit, rateLimited, rateLimitHeaders, validationFailed } f
 import { InvalidManagementToken, type ManagementPrincipal, type ManagementScope } from '#tokens';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 
-/** Who sent a request, when, and the workspace that it is about. */
+/** The sender of a request, together with the time of the request and the workspace that the request is about. */
 export interface Caller {
   readonly subject: string;
   readonly scopes: readonly string[];
@@ -22,12 +22,12 @@ declare module 'fastify' {
 
 const SCOPE = 'management:scope';
 
-/** The scope that a route asks for; a route without one is refused. */
+/** Sets the scope that a route requires. A route without a scope refuses every request. */
 export const RequiresScope = (scope: ManagementScope) => SetMetadata(SCOPE, scope);
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
 
-/** Authenticates, checks the scope, finds the workspace and counts the request. */
+/** Authenticates the sender of a request, counts the request, checks the scope, and finds the workspace. */
 @Injectable()
 export class ManagementGuard implements CanActivate {
   private readonly rate: RateLimit;
@@ -75,7 +75,10 @@ export class ManagementGuard implements CanActivate {
 const unauthenticated = (detail: string, challenge: string) =>
   new Problem(401, 'UNAUTHENTICATED', detail, { headers: { 'www-authenticate': challenge } });
 
-/** The token's own workspace, or the one that an operator names. */
+/**
+ * Returns the workspace that `X-Workspace-Id` names, if the token may use that workspace. Without this header, returns
+ * the token's own workspace.
+ */
 function workspaceOf(principal: ManagementPrincipal, named: string | string[] | undefined): WorkspaceId {
   if (named !== undefined) {
     if (!isWorkspaceId(named))

@@ -1,15 +1,15 @@
 import type { PipeTransform } from '@nestjs/common';
 import {
   type ClientId,
-  DomainError,
-  type SubscriptionId,
   clientNotFound,
+  DomainError,
   isClientId,
   isSubscriptionId,
+  type SubscriptionId,
   subscriptionNotFound,
 } from '#domain';
 
-/** What can't be a client's id is answered as an id that nobody has. */
+/** The response to a malformed client id is the same as for an unknown client: 404. */
 export const clientIdParameter: PipeTransform<unknown, ClientId> = {
   transform: (value) => {
     if (!isClientId(value)) throw clientNotFound();
@@ -24,17 +24,25 @@ export const subscriptionIdParameter: PipeTransform<unknown, SubscriptionId> = {
   },
 };
 
-/** The id of a subscription that is to be registered: here the portal learns what is wrong with it. */
+/**
+ * The id of a new subscription. The portal chooses the id, so the response to a malformed id (400) states the required
+ * form.
+ */
 export const newSubscriptionIdParameter: PipeTransform<unknown, SubscriptionId> = {
   transform: (value) => {
     if (isSubscriptionId(value)) return value;
-    throw new DomainError('invalid_subscription_id', 'subscriptionId must match [A-Za-z0-9_-]{1,64}', 'subscriptionId');
+    throw new DomainError(
+      'invalid',
+      'invalid_subscription_id',
+      'subscriptionId must match [A-Za-z0-9_-]{1,64}',
+      'subscriptionId',
+    );
   },
 };
 
 export const generationParameter: PipeTransform<unknown, number> = {
   transform: (value) => {
     if (typeof value === 'string' && /^[1-9]\d{0,8}$/.test(value)) return Number(value);
-    throw new DomainError('generation_not_found', 'A generation is a whole number from 1', 'generation');
+    throw new DomainError('not_found', 'generation_not_found', 'A generation is a whole number from 1', 'generation');
   },
 };

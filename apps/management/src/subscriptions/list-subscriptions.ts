@@ -5,12 +5,14 @@ import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
 import type { WorkspaceId } from '#domain';
 import type { ConsistencyToken } from '#event-log';
 import { validationFailed } from '#platform';
-import { searchKey, subscriptionList, subscriptions } from '#read-models';
+import { projections, searchKey } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import { PageQueryParameters, pageOf } from '../requests/page-query.js';
-import { SubscriptionView, storedSubscriptionView } from './subscription.js';
+import { pageOf, PageQueryParameters } from '../requests/query-request.js';
+import { storedSubscriptionView, SubscriptionView } from './subscription.js';
 
-type SubscriptionSort = keyof typeof subscriptionList.sorts;
+const { subscriptions } = projections;
+
+type SubscriptionSort = keyof typeof subscriptions.list.sorts;
 
 export class ListSubscriptionsParameters extends PageQueryParameters {
   @ApiPropertyOptional({ enum: ['live', 'ended'], description: 'Absent: both' })
@@ -24,9 +26,9 @@ export class ListSubscriptionsParameters extends PageQueryParameters {
   @MaxLength(100)
   serviceName?: string;
 
-  @ApiPropertyOptional({ enum: Object.keys(subscriptionList.sorts), default: 'registeredAt' })
+  @ApiPropertyOptional({ enum: Object.keys(subscriptions.list.sorts), default: 'registeredAt' })
   @IsOptional()
-  @IsIn(Object.keys(subscriptionList.sorts))
+  @IsIn(Object.keys(subscriptions.list.sorts))
   sort?: SubscriptionSort;
 }
 
@@ -58,9 +60,9 @@ export class ListSubscriptionsHandler implements IQueryHandler<ListSubscriptions
     const page = await readModel.page({
       equals: { workspaceId, ...(status && { status: status === 'live' ? 'LIVE' : 'ENDED' }) },
       ...(serviceName !== undefined && {
-        prefix: { field: subscriptionList.prefix.serviceName, value: searchKey(serviceName) },
+        prefix: { field: subscriptions.list.prefix.serviceName, value: searchKey(serviceName) },
       }),
-      sort: { field: subscriptionList.sorts[sortOf(parameters)], direction: order },
+      sort: { field: subscriptions.list.sorts[sortOf(parameters)], direction: order },
       ...pageOf(parameters),
     });
     return { ...page, items: page.items.map(storedSubscriptionView) };

@@ -3,17 +3,11 @@ import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiProperty } from '@nestjs/swagger';
 import { IsString, MaxLength } from 'class-validator';
-import {
-  type EndpointUri,
-  type SubscriptionId,
-  type SubscriptionState,
-  subscription,
-  subscriptionStream,
-} from '#domain';
+import { type EndpointUri, subscription, type SubscriptionId, type SubscriptionState } from '#domain';
+import { type Executed, KeyedQueue, PreconditionFailed } from '#event-log';
 import type { CommandContext } from '#events';
-import { type Executed, PreconditionFailed, Turns } from '#event-log';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import type { CommandRequest } from '../requests/command-request.js';
+import type { HttpCommandRequest } from '../requests/command-request.js';
 
 export class RegisterSubscriptionBody {
   @ApiProperty({ pattern: '^[a-z0-9][a-z0-9-]{2,62}$', example: 'weather' })
@@ -31,7 +25,7 @@ export class RegisterSubscription extends Command<Executed<SubscriptionState>> {
   constructor(
     readonly subscriptionId: SubscriptionId,
     readonly body: RegisterSubscriptionBody,
-    readonly request: CommandRequest,
+    readonly request: HttpCommandRequest,
   ) {
     super();
   }
@@ -43,19 +37,24 @@ interface Holder {
 }
 
 /**
- * Two streams, no transaction between them: claim the endpoint URI, then register. A claim is its holder's alone for
- * longer than a registration may take, and for ever once its subscription is registered; one whose registration never
- * came may be taken over after that.
+ * Writes to two streams without a common transaction:
+ * 1. The handler claims the endpoint URI. Nobody else can then claim this URI for a while, which is longer than a
+ *    registration takes.
+ * 2. The handler registers the subscription. From then on, the claim holds for ever.
+ * If no registration has followed a claim, a later claim may take over the endpoint URI.
  */
 @CommandHandler(RegisterSubscription)
 export class RegisterSubscriptionHandler implements ICommandHandler<RegisterSubscription> {
-  /** By endpoint URI: within a process a claim is followed by its registration before the next one is looked at. */
-  private readonly turns = new Turns();
+  /**
+   * Runs the registrations for one endpoint URI one after the other, within this process. The next claim thus waits
+   * until the registration of the previous claim has finished.
+   */
+  private readonly queue = new KeyedQueue();
 
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
   execute(command: RegisterSubscription): Promise<Executed<SubscriptionState>> {
-    return this.turns.take(command.body.endpointUri, () => this.register(command));
+    return this.queue.run(command.body.endpointUri, () => this.register(command));
   }
 
   private async register({ subscriptionId, body, request }: RegisterSubscription) {
@@ -65,12 +64,13 @@ export class RegisterSubscriptionHandler implements ICommandHandler<RegisterSubs
     const command = { type: 'RegisterSubscription', subscriptionId, ...body, workspaceId, at } as const;
     const { state } = await subscriptions.read(subscriptionId);
     if (state.status === 'UNREGISTERED') {
-      // Nothing is claimed for a registration that would be refused.
+      // `decide` throws here if the registration would be refused. A refused registration must not claim the endpoint
+      // URI.
       subscription.decide(state, command);
-      if (ifMatch !== undefined) throw new PreconditionFailed(subscriptionStream(subscriptionId));
+      if (ifMatch !== undefined) throw new PreconditionFailed(subscription.stream(subscriptionId));
       await this.claim(body.endpointUri, { workspaceId, subscriptionId }, context);
     }
-    return subscriptions.execute(subscriptionId, command, context, request);
+    return subscriptions.execute(subscriptionId, command, request);
   }
 
   private async claim(endpointUri: EndpointUri, holder: Holder, context: CommandContext): Promise<void> {
@@ -80,11 +80,11 @@ export class RegisterSubscriptionHandler implements ICommandHandler<RegisterSubs
       async (state) => {
         const holderIsRegistered = state.status === 'CLAIMED' && (await this.isRegisteredWith(endpointUri, state));
         const { commandId } = context;
-        // The time of the claim itself, not of the request, which may have waited for its turn.
+        // We use the time of the claim, not the time of the request, because the request may have waited in the queue.
         const at = clock().toISOString();
         return { type: 'ClaimEndpointUri', endpointUri, ...holder, commandId, holderIsRegistered, at };
       },
-      stepOf(context),
+      { context: claimContext(context) },
     );
   }
 
@@ -94,8 +94,11 @@ export class RegisterSubscriptionHandler implements ICommandHandler<RegisterSubs
   }
 }
 
-/** Each claim is decided anew, on what is true now: only the registration answers for the command's id. */
-const stepOf = (context: CommandContext): CommandContext => ({
+/**
+ * Gives each claim a command id of its own. So if a request is repeated, its claim is decided anew. Only the
+ * registration has the request's command id.
+ */
+const claimContext = (context: CommandContext): CommandContext => ({
   ...context,
   commandId: randomUUID(),
   causationId: context.commandId,

@@ -1,9 +1,9 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { type SubscriptionState, subscriptionNotFound } from '#domain';
+import { subscriptionNotFound, type SubscriptionState } from '#domain';
 import type { Revision } from '#events';
-import type { DocumentOf, subscriptions } from '#read-models';
+import type { DocumentOf, projections } from '#read-models';
 
-/** A subscription as the API shows it. */
+/** A subscription in the form that the API returns. */
 export class SubscriptionView {
   @ApiProperty({ example: 'sub_weather_1' })
   subscriptionId!: string;
@@ -33,7 +33,7 @@ export class SubscriptionView {
   revision!: number;
 }
 
-/** What a command left behind, in the shape that the read model has too. */
+/** Returns a subscription after a command, in the same form as the read model. */
 export function subscriptionView(state: SubscriptionState, revision: Revision | undefined): SubscriptionView {
   if (state.status === 'UNREGISTERED' || revision === undefined) throw subscriptionNotFound();
   const { subscriptionId, workspaceId, endpointUri, serviceName, registeredAt } = state;
@@ -43,8 +43,11 @@ export function subscriptionView(state: SubscriptionState, revision: Revision | 
     : { ...view, status: 'ENDED', endedAt: state.endedAt, endReason: state.reason };
 }
 
-/** A document of the `subscriptions` read model without its search field. */
-export function storedSubscriptionView({ doc, revision }: DocumentOf<typeof subscriptions>): SubscriptionView {
+/** Returns the API's form of a document of the `subscriptions` read model. Leaves out the search field. */
+export function storedSubscriptionView({
+  doc,
+  revision,
+}: DocumentOf<typeof projections.subscriptions>): SubscriptionView {
   const { serviceNameKey: _, ...subscription } = doc;
   return { ...subscription, revision: Number(revision) };
 }

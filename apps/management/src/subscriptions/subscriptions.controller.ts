@@ -6,19 +6,19 @@ import type { SubscriptionId, SubscriptionState } from '#domain';
 import type { ConsistencyToken, Executed } from '#event-log';
 import { ClientPage, ListClients } from '../clients/list-clients.js';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import { tellPlace } from '../requests/answer.js';
+import { AggregateCommand } from '../requests/aggregate-command.js';
 import { CommandRoute, QueryRoute } from '../requests/api-documentation.js';
-import { CallerOf, CommandOf, type CommandRequest } from '../requests/command-request.js';
-import { ConsistencyTokenOf } from '../requests/consistency-token.js';
+import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
-import { PageQueryParameters } from '../requests/page-query.js';
 import { newSubscriptionIdParameter, subscriptionIdParameter } from '../requests/path-parameters.js';
-import { EndSubscription, EndSubscriptionQuery } from './end-subscription.js';
+import { ConsistencyTokenParameter, PageQueryParameters } from '../requests/query-request.js';
+import { setPlaceHeaders } from '../requests/response-headers.js';
+import { EndSubscriptionQuery } from './end-subscription.js';
 import { ListSubscriptions, ListSubscriptionsParameters, SubscriptionPage } from './list-subscriptions.js';
 import { RegisterSubscription, RegisterSubscriptionBody } from './register-subscription.js';
 import { SubscriptionView, subscriptionView } from './subscription.js';
 
-/** Subscriptions: commands, lists, and who uses one. */
+/** Routes for subscriptions: commands, lists, and the clients that are assigned to a subscription. */
 @ApiTags('Subscriptions')
 @Controller('v1/subscriptions')
 export class SubscriptionsController {
@@ -34,12 +34,12 @@ export class SubscriptionsController {
   async register(
     @Param('subscriptionId', newSubscriptionIdParameter) subscriptionId: SubscriptionId,
     @Body() body: RegisterSubscriptionBody,
-    @CommandOf() request: CommandRequest,
+    @CommandParameter() request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<SubscriptionView> {
     const executed = await this.commands.execute(new RegisterSubscription(subscriptionId, body, request));
     void reply.status(executed.outcome === 'unchanged' ? 200 : 201);
-    return this.answered(reply, executed);
+    return this.answer(reply, executed);
   }
 
   @Delete(':subscriptionId')
@@ -47,12 +47,14 @@ export class SubscriptionsController {
   @ApiOperation({ summary: 'End a subscription, for ever: logins are refused at once, its clients are unassigned' })
   async end(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
-    @Query() { reason }: EndSubscriptionQuery,
-    @CommandOf({ query: ['reason'], bodyless: true }) request: CommandRequest,
+    @Query() { reason = 'Ended by the portal' }: EndSubscriptionQuery,
+    @CommandParameter({ query: ['reason'], bodyless: true }) request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<SubscriptionView> {
-    const command = new EndSubscription(subscriptionId, reason ?? 'Ended by the portal', request);
-    return this.answered(reply, await this.commands.execute(command));
+    const { workspaceId, at } = request.caller;
+    const command = { type: 'EndSubscription', workspaceId, reason, at } as const;
+    const aggregateCommand = new AggregateCommand('subscriptions', subscriptionId, command, request);
+    return this.answer(reply, await this.commands.execute(aggregateCommand));
   }
 
   @Get()
@@ -60,8 +62,8 @@ export class SubscriptionsController {
   @ApiOperation({ summary: 'The workspace’s subscriptions, by pages' })
   list(
     @Query() parameters: ListSubscriptionsParameters,
-    @CallerOf() { workspaceId }: Caller,
-    @ConsistencyTokenOf() token: ConsistencyToken | undefined,
+    @CallerParameter() { workspaceId }: Caller,
+    @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
   ): Promise<SubscriptionPage> {
     return this.queries.execute(new ListSubscriptions(workspaceId, parameters, token));
   }
@@ -72,14 +74,14 @@ export class SubscriptionsController {
   listClients(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
     @Query() parameters: PageQueryParameters,
-    @CallerOf() { workspaceId }: Caller,
-    @ConsistencyTokenOf() token: ConsistencyToken | undefined,
+    @CallerParameter() { workspaceId }: Caller,
+    @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
   ): Promise<ClientPage> {
     return this.queries.execute(new ListClients(workspaceId, parameters, token, subscriptionId));
   }
 
-  private answered(reply: FastifyReply, executed: Executed<SubscriptionState>): SubscriptionView {
-    tellPlace(reply, this.dependencies.book, executed);
+  private answer(reply: FastifyReply, executed: Executed<SubscriptionState>): SubscriptionView {
+    setPlaceHeaders(reply, this.dependencies.book, executed);
     return subscriptionView(executed.state, executed.revision);
   }
 }

@@ -1,0 +1,128 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { Failure } from '#domain';
+import { type Logger, Problem } from '#platform';
+import type { FastAnswer, FastRequest, Handler } from './fast-path.js';
+import { invalidRequest, OAuthError, postOnly, temporarilyUnavailable, tooManyRequests } from './oauth-error.js';
+import { formParameters, jsonParameters, type Parameters } from './parameters.js';
+
+/** The parameters of the OAuth endpoints need far fewer bytes than this limit. */
+const MAX_BODY_BYTES = 8192;
+
+/** A request to an OAuth endpoint, with parsed parameters. */
+export interface OAuthRequest {
+  readonly id: string;
+  readonly path: string;
+  /** The parameters in the body. If the request has no body, there are none. */
+  readonly parameters: Parameters;
+  readonly authorization: string | undefined;
+  /** Returns the caller's address. Attempts with made-up credentials are counted by address. */
+  readonly address: () => string;
+  /** Headers that are sent with the answer, even if the answer is an error. The endpoint may add headers. */
+  readonly answerHeaders: Record<string, string>;
+}
+
+/** Resolves to the answer's JSON, or to `undefined` for an empty body. Rejects with `OAuthError` or a `Failure`. */
+export type OAuthEndpoint = (request: OAuthRequest) => Promise<object | undefined>;
+
+/** At the path of an OAuth endpoint, answers every method except `POST` with 405. */
+export const refuseOtherMethods: Handler = () => refusal(postOnly());
+
+/**
+ * Makes an HTTP handler from an OAuth endpoint. The body is a form or JSON, and parameters in the URL are refused.
+ * Errors have the format of RFC 6749 §5.2, and caches must not store the answers (§5.1).
+ */
+export const oauthHandler =
+  (endpoint: OAuthEndpoint, logger: Logger): Handler =>
+  async (request) => {
+    const headers: Record<string, string> = {};
+    try {
+      return answerWith(200, headers, await endpoint(await oauthRequest(request, headers)));
+    } catch (error) {
+      const known = asOAuthError(error);
+      if (known.status === 500) logger.error({ requestId: request.id, err: error }, 'an OAuth request failed');
+      return refusal(known, headers);
+    }
+  };
+
+async function oauthRequest(request: FastRequest, answerHeaders: Record<string, string>): Promise<OAuthRequest> {
+  const { id, target, headers } = request;
+  if (target.includes('?')) throw invalidRequest('Parameters belong in the body, not in the URL');
+  const { authorization } = headers;
+  if (authorization !== undefined && isRepeated('authorization', request.rawHeaders)) {
+    throw invalidRequest('Authorization must not be given twice');
+  }
+  const parameters = hasBody(headers) ? parserOf(headers['content-type'])(await request.body(MAX_BODY_BYTES)) : {};
+  return { id, path: target, parameters, authorization, address: () => request.address, answerHeaders };
+}
+
+/** Whether the request has a body, by RFC 9112 §6.3. */
+const hasBody = (headers: IncomingHttpHeaders): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+/**
+ * Whether this header was sent more than once. Node's `headers` doesn't show a repetition, because Node keeps the first
+ * value and silently drops the others.
+ */
+function isRepeated(name: string, rawHeaders: readonly string[]): boolean {
+  let times = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === name) times += 1;
+  return times > 1;
+}
+
+const JSON_TYPE = /^application\/json\s*(?:;|$)/i;
+const FORM_TYPE = /^application\/x-www-form-urlencoded\s*(?:;|$)/i;
+
+function parserOf(contentType = ''): (body: Buffer) => Parameters {
+  if (FORM_TYPE.test(contentType)) return formParameters;
+  if (JSON_TYPE.test(contentType)) return jsonParameters;
+  throw new OAuthError(415, 'invalid_request', 'The body must be a form or JSON');
+}
+
+/** The answer for an error, in the format of RFC 6749 §5.2. */
+const refusal = (error: OAuthError, answerHeaders: Readonly<Record<string, string>> = {}): FastAnswer =>
+  answerWith(
+    error.status,
+    { ...answerHeaders, ...error.headers },
+    { error: error.code, error_description: error.message },
+  );
+
+const NOT_STORED = ['cache-control', 'no-store', 'pragma', 'no-cache'];
+const NOT_STORED_JSON = [...NOT_STORED, 'content-type', 'application/json; charset=utf-8'];
+
+const answerWith = (
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: object | undefined,
+): FastAnswer => ({
+  status,
+  headers: [...(body ? NOT_STORED_JSON : NOT_STORED), ...Object.entries(headers).flat()],
+  ...(body && { body: JSON.stringify(body) }),
+});
+
+/**
+ * Descriptions by error code, for failures that OAuth endpoints describe in other words than the management API does.
+ */
+const DESCRIPTIONS: Readonly<Record<string, string>> = {
+  clocks_apart: 'The clock of this node is wrong; try again',
+  contention: 'The client is being changed; try again',
+  log_sealed: 'The event log is being moved, or was; try again',
+  log_unavailable: 'The event log can not be reached; try again',
+  management_issuer_unavailable: 'The keys at MANAGEMENT_JWKS_URL are not to be had',
+};
+
+/**
+ * Turns any error into an `OAuthError`. An error that is not meant for callers becomes a `server_error` without
+ * details.
+ */
+function asOAuthError(error: unknown): OAuthError {
+  if (error instanceof OAuthError) return error;
+  if (error instanceof Problem && error.status === 413) {
+    return new OAuthError(413, 'invalid_request', 'The body is too large');
+  }
+  if (error instanceof Problem) return invalidRequest(error.errors?.[0]?.message ?? error.detail);
+  if (error instanceof Failure && error.kind === 'unavailable') {
+    return temporarilyUnavailable(DESCRIPTIONS[error.code] ?? error.detail);
+  }
+  if (error instanceof Failure && error.kind === 'too_many') return tooManyRequests(error.detail, 60);
+  return new OAuthError(500, 'server_error', 'Something went wrong on our side');
+}

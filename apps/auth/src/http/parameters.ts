@@ -1,0 +1,45 @@
+import { jsonObjectIn } from '#platform';
+import { invalidRequest } from './oauth-error.js';
+
+/** The parameters in a form or a JSON body. All values are strings. */
+export type Parameters = Readonly<Record<string, string>>;
+
+/**
+ * Parses a JSON body. Throws a `Problem` if the body is not a JSON object or repeats a name, and `OAuthError` if a
+ * value is not a string.
+ */
+export function jsonParameters(body: Buffer): Parameters {
+  const parameters = jsonObjectIn(body);
+  for (const name in parameters) {
+    if (typeof parameters[name] !== 'string') throw invalidRequest(`${printable(name)} must be a string`);
+  }
+  return parameters as Parameters;
+}
+
+/**
+ * Parses an `application/x-www-form-urlencoded` body. Throws `OAuthError` if a parameter is repeated, even with an
+ * empty value (RFC 6749 §3.2).
+ */
+export function formParameters(body: Buffer): Parameters {
+  const parameters: Record<string, string> = Object.create(null) as Record<string, string>;
+  const seen = new Set<string>();
+  for (const [name, value] of new URLSearchParams(body.toString('utf8'))) {
+    if (seen.has(name)) throw invalidRequest(`${printable(name)} must not be given twice`);
+    seen.add(name);
+    if (value !== '') parameters[name] = value; // RFC 6749 §3.2: an empty parameter counts as omitted.
+  }
+  return parameters;
+}
+
+/** Returns the parameter's value. Throws an `OAuthError` (`invalid_request`) if the parameter is missing or empty. */
+export function required(parameters: Parameters, name: string): string {
+  const value = parameters[name];
+  if (value === undefined || value === '') throw invalidRequest(`${name} is needed`);
+  return value;
+}
+
+/**
+ * The name of a parameter, for an error message. `error_description` allows visible ASCII only (RFC 6749 §5.2), so any
+ * unusual name is replaced.
+ */
+const printable = (name: string): string => (/^[a-z_-]{1,32}$/.test(name) ? name : 'A parameter');

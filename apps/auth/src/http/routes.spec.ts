@@ -1,0 +1,32 @@
+import { RouteTable } from './fast-path.js';
+import { authRoutes, type RouteParts } from './routes.js';
+
+const table = () => {
+  const parts = { dependencies: { issuer: 'https://auth.example.com' } } as RouteParts;
+  return new RouteTable(authRoutes(parts));
+};
+
+it('the gateway check answers its path and whatever follows it, and no other', () => {
+  const routes = table();
+  const paths = ['/gateway/check', '/gateway/check/', '/gateway/check/weather/..%2f', '/gateway/checks', '/gateway'];
+  expect(paths.filter((path) => routes.find('GET', path))).toEqual(paths.slice(0, 3));
+});
+
+it('an endpoint’s login has one segment before it, as it was sent', () => {
+  const routes = table();
+  const paths = ['/weather/login', '/%2e%2e/login', '/:endpointUri/login', '//login', '/a/b/login', '/weather/login/'];
+  expect(paths.filter((path) => routes.find('POST', path))).toEqual(paths.slice(0, 3));
+});
+
+it('a document is read by GET and HEAD; every other method is left to the application', () => {
+  const routes = table();
+  const path = '/.well-known/jwks.json';
+  expect(['GET', 'HEAD', 'POST', 'OPTIONS'].filter((method) => routes.find(method, path))).toEqual(['GET', 'HEAD']);
+});
+
+it('only documents are found at another spelling of their path', () => {
+  const routes = table();
+  const paths = ['/.well-known/jwks%2Ejson', 'http://a/.well-known/jwks.json', '/%6Cogin', 'http://a/login', '/%zz'];
+  expect(paths.filter((path) => routes.find('GET', path))).toEqual(paths.slice(0, 2));
+  expect(paths.filter((path) => routes.find('POST', path))).toEqual([]);
+});

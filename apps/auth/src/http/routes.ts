@@ -1,0 +1,51 @@
+import type { Logger } from '#platform';
+import type { AuthDependencies } from '../dependencies.js';
+import type { GatewayCheck } from '../gateway/gateway-check.js';
+import { CHECK_PATH } from '../gateway/gateway-request.js';
+import { gatewayHandler } from '../gateway/gateway-route.js';
+import type { ClientAuthentication } from '../login/client-authentication.js';
+import type { Login } from '../login/login.js';
+import { loginAtEndpoint, loginEndpoint } from '../login/login-route.js';
+import { type Introspection, introspectionEndpoint } from '../tokens/introspection.js';
+import { type Revocation, revocationEndpoint } from '../tokens/revocation.js';
+import { jwksHandler, metadataHandler, metadataPath } from '../tokens/well-known.js';
+import type { AuthenticationLimits } from './authentication-limits.js';
+import type { Route } from './fast-path.js';
+import { type OAuthEndpoint, oauthHandler, refuseOtherMethods } from './oauth-route.js';
+
+/** The parts that the handlers of the routes need. */
+export interface RouteParts {
+  readonly dependencies: Pick<AuthDependencies, 'ring' | 'now' | 'issuer' | 'managementTokens'>;
+  readonly logger: Logger;
+  readonly limits: AuthenticationLimits;
+  readonly authentication: ClientAuthentication;
+  readonly login: Login;
+  readonly introspection: Introspection;
+  readonly revocation: Revocation;
+  readonly check: Pick<GatewayCheck, 'check'>;
+}
+
+/** All routes of the auth app. At the path of each `POST` route, all other methods are refused. */
+export function authRoutes(parts: RouteParts): Route[] {
+  const { dependencies, logger, limits, authentication, login, introspection, revocation, check } = parts;
+  const { issuer, managementTokens } = dependencies;
+  const oauth = (endpoint: OAuthEndpoint) => oauthHandler(endpoint, logger);
+
+  const routes: Route[] = [
+    { method: 'ANY', path: CHECK_PATH, handler: gatewayHandler({ check, logger }) },
+    { method: 'ANY', path: `${CHECK_PATH}/*`, handler: gatewayHandler({ check, logger }) },
+    { method: 'POST', path: '/login', handler: oauth(loginEndpoint({ login, authentication })) },
+    { method: 'POST', path: '/:endpointUri/login', handler: oauth(loginAtEndpoint({ login, authentication })) },
+    {
+      method: 'POST',
+      path: '/oauth/introspect',
+      handler: oauth(introspectionEndpoint({ introspection, authentication, limits, managementTokens })),
+    },
+    { method: 'POST', path: '/oauth/revoke', handler: oauth(revocationEndpoint({ revocation, authentication })) },
+    { method: 'GET', path: '/.well-known/jwks.json', handler: jwksHandler(dependencies, logger) },
+    { method: 'GET', path: metadataPath(issuer), handler: metadataHandler({ issuer, managementTokens }) },
+  ];
+  return routes.flatMap((route) =>
+    route.method === 'POST' ? [route, { method: 'ANY', path: route.path, handler: refuseOtherMethods }] : [route],
+  );
+}

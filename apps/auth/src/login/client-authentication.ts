@@ -1,0 +1,161 @@
+import { parseApiKey } from '#credentials';
+import {
+  type ActiveClient,
+  type AuthenticationType,
+  type ClientId,
+  type ConsumerClientState,
+  goodCredentials,
+  isClientId,
+} from '#domain';
+import type { UsageOutcome } from '#events';
+import type { AuthDependencies } from '../dependencies.js';
+import type { AuthenticationLimits } from '../http/authentication-limits.js';
+import { invalidRequest, type OAuthError } from '../http/oauth-error.js';
+import type { OAuthRequest } from '../http/oauth-route.js';
+import type { Parameters } from '../http/parameters.js';
+import type { UnrecordedUsage } from './unrecorded-usage.js';
+
+/** A client that has proved its identity, and the generation (number) of the credential that proved the identity. */
+export interface AuthenticatedClient {
+  /** The client's state. The state was read strongly (and so is not outdated) after the request had arrived. */
+  readonly client: ActiveClient;
+  readonly generation: number;
+}
+
+/** Authenticates clients by id and secret, and counts the attempts that are refused. */
+export class ClientAuthentication {
+  constructor(
+    private readonly dependencies: Pick<AuthDependencies, 'book' | 'verifier' | 'now'>,
+    private readonly limits: AuthenticationLimits,
+    private readonly attempts: Pick<UnrecordedUsage, 'count' | 'countClaimed' | 'countUnknown'>,
+  ) {}
+
+  /**
+   * Authenticates a client. If `authenticationType` is absent, API_KEY and OAUTH2 clients may both authenticate. An
+   * unknown client, a revoked client, a client of the wrong type and a wrong secret all get the same answer after the
+   * same work. The headers of a successful answer state how much of the client's limit is left.
+   * Throws `OAuthError`, `VerificationBusy`, `LogUnavailable`.
+   */
+  async authenticate(
+    { clientId, secret }: PresentedCredentials,
+    { address, answerHeaders }: Pick<OAuthRequest, 'address' | 'answerHeaders'>,
+    authenticationType?: AuthenticationType,
+  ): Promise<AuthenticatedClient> {
+    const { book, verifier, now } = this.dependencies;
+    const offered = isClientId(clientId) && verifier.offered(clientId, secret);
+    if (!offered) throw this.madeUp(clientId, address());
+    this.requireLeft(clientId);
+    const { state } = await book.clients.read(clientId);
+    const at = now();
+    const isCandidate =
+      state.status === 'ACTIVE' && (authenticationType ?? state.authenticationType) === state.authenticationType;
+    const credentials = isCandidate ? goodCredentials(state, at) : [];
+    const generation = verifier.recall(offered, credentials) ?? (await verifier.verify(offered, credentials));
+    if (!isCandidate || generation === undefined) throw this.refused(clientId, state.status);
+    Object.assign(answerHeaders, this.countGood(clientId, generation));
+    return { client: state, generation };
+  }
+
+  private madeUp(claimed: string, address: string): OAuthError {
+    const refusal = this.limits.madeUpRefusal(address);
+    this.attempts.countClaimed(claimed, outcomeOf(refusal), this.dependencies.now());
+    return refusal;
+  }
+
+  private refused(clientId: ClientId, status: ConsumerClientState['status']): OAuthError {
+    const refusal = this.limits.refusal(clientId);
+    const outcome = outcomeOf(refusal, status === 'REVOKED' ? 'REVOKED' : 'BAD_SECRET');
+    if (status === 'NONE') this.attempts.countUnknown();
+    else this.attempts.count(clientId, null, null, outcome, this.dependencies.now());
+    return refusal;
+  }
+
+  private requireLeft(clientId: ClientId): void {
+    try {
+      this.limits.requireLeft(clientId);
+    } catch (error) {
+      this.attempts.count(clientId, null, null, 'RATE_LIMITED', this.dependencies.now());
+      throw error;
+    }
+  }
+
+  private countGood(clientId: ClientId, generation: number): Readonly<Record<string, string>> {
+    try {
+      return this.limits.countGood(clientId);
+    } catch (error) {
+      this.attempts.count(clientId, generation, null, 'RATE_LIMITED', this.dependencies.now());
+      throw error;
+    }
+  }
+}
+
+const outcomeOf = ({ status }: OAuthError, otherwise: UsageOutcome = 'BAD_SECRET'): UsageOutcome =>
+  status === 429 ? 'RATE_LIMITED' : otherwise;
+
+/** The client id and the secret in a request. Only the form of both has been checked. */
+export interface PresentedCredentials {
+  readonly clientId: string;
+  readonly secret: string;
+}
+
+/** Used instead of missing or malformed credentials, which are refused and counted like made-up credentials. */
+const NO_CREDENTIALS: PresentedCredentials = { clientId: '', secret: '' };
+
+/** Returns the credentials of an API_KEY or OAUTH2 client. Throws `OAuthError`. */
+export const presentedCredentials = (parameters: Parameters, authorization: string | undefined): PresentedCredentials =>
+  apiKeyIn(parameters, authorization) ?? oauthCredentialsIn(parameters, authorization);
+
+/**
+ * Returns the credentials in the parameter `api-key`, or `undefined` if the parameter was not sent. Throws
+ * `OAuthError`.
+ */
+export function apiKeyIn(parameters: Parameters, authorization: string | undefined): PresentedCredentials | undefined {
+  const apiKey = parameters['api-key'];
+  if (apiKey === undefined) return undefined;
+  if (authorization !== undefined || 'client_secret' in parameters) throw inOneWayOnly();
+  return parseApiKey(apiKey) ?? NO_CREDENTIALS;
+}
+
+/**
+ * Returns the client's id and secret from HTTP Basic or from the body. Sending the secret in both places is an error
+ * (RFC 6749 §2.3.1). Throws `OAuthError`.
+ */
+export function oauthCredentialsIn(parameters: Parameters, authorization: string | undefined): PresentedCredentials {
+  const { client_id: clientId, client_secret: secret } = parameters;
+  if (authorization === undefined) {
+    return clientId === undefined || secret === undefined ? NO_CREDENTIALS : { clientId, secret };
+  }
+  if (secret !== undefined) throw inOneWayOnly();
+  const basic = basicCredentials(authorization);
+  if (!basic) return NO_CREDENTIALS;
+  if (clientId !== undefined && clientId !== basic.clientId) {
+    throw invalidRequest('client_id is not the one that authenticates');
+  }
+  return basic;
+}
+
+export const inOneWayOnly = () => invalidRequest('The client must authenticate in one way only');
+
+const BASIC = /^Basic +([A-Za-z0-9+/]+={0,2})$/i;
+
+/**
+ * Decodes an HTTP Basic header (RFC 6749 §2.3.1): base64, split at the first colon. Id and secret are then form-decoded
+ * separately.
+ */
+function basicCredentials(authorization: string): PresentedCredentials | undefined {
+  const [, encoded] = BASIC.exec(authorization) ?? [];
+  const pair = encoded === undefined ? '' : Buffer.from(encoded, 'base64').toString('utf8');
+  const colon = pair.indexOf(':');
+  if (colon < 0) return undefined;
+  const clientId = formDecoded(pair.slice(0, colon));
+  const secret = formDecoded(pair.slice(colon + 1));
+  return clientId === undefined || secret === undefined ? undefined : { clientId, secret };
+}
+
+const formDecoded = (part: string): string | undefined => {
+  try {
+    return decodeURIComponent(part.replaceAll('+', ' '));
+  } catch {
+    return undefined;
+  }
+};

@@ -1,0 +1,76 @@
+import type { AuthenticationType } from '#domain';
+import { invalidRequest, OAuthError } from '../http/oauth-error.js';
+import type { OAuthEndpoint, OAuthRequest } from '../http/oauth-route.js';
+import { type Parameters, required } from '../http/parameters.js';
+import {
+  apiKeyIn,
+  type ClientAuthentication,
+  inOneWayOnly,
+  oauthCredentialsIn,
+  type PresentedCredentials,
+} from './client-authentication.js';
+import type { Login } from './login.js';
+
+/** The parts that the token endpoints (RFC 6749 §3.2) need. */
+interface LoginParts {
+  readonly login: Login;
+  readonly authentication: ClientAuthentication;
+}
+
+/** `POST /login` issues tokens that are not limited to one endpoint. */
+export const loginEndpoint =
+  (parts: LoginParts): OAuthEndpoint =>
+  (request) =>
+    tokenAnswer(request, undefined, parts);
+
+/** `POST /{endpointUri}/login` issues tokens that are limited to one endpoint. */
+export const loginAtEndpoint =
+  (parts: LoginParts): OAuthEndpoint =>
+  (request) =>
+    tokenAnswer(request, request.path.split('/', 2)[1], parts);
+
+/** Returns the body of a successful answer, as in RFC 6749 §5.1. */
+async function tokenAnswer(
+  request: OAuthRequest,
+  endpointUri: string | undefined,
+  { login, authentication }: LoginParts,
+): Promise<object> {
+  const { parameters, authorization, id } = request;
+  const { credentials, authenticationType, refreshToken: presented } = loginRequest(parameters, authorization);
+  const authenticated = await authentication.authenticate(credentials, request, authenticationType);
+  const { access, refreshToken } = await login.login(authenticated, presented, endpointUri, id);
+  return {
+    access_token: access.token,
+    token_type: 'Bearer',
+    expires_in: access.expiresIn,
+    refresh_token: refreshToken,
+  };
+}
+
+/** The parts of a login request. Only the form of each part has been checked. */
+interface LoginRequest {
+  readonly credentials: PresentedCredentials;
+  readonly authenticationType: AuthenticationType;
+  /** Present only if the request refreshes tokens instead of starting a new login. */
+  readonly refreshToken?: string;
+}
+
+/**
+ * Parses one of three kinds of login request: `{"api-key": …}`, `client_credentials` (RFC 6749 §4.4) or `refresh_token`
+ * (RFC 6749 §6). RFC 6749 §3.2 requires that unknown parameters are ignored. Throws `OAuthError`.
+ */
+function loginRequest(parameters: Parameters, authorization: string | undefined): LoginRequest {
+  const { grant_type: grantType } = parameters;
+  if ('api-key' in parameters && grantType !== undefined) throw inOneWayOnly();
+  const apiKey = apiKeyIn(parameters, authorization);
+  if (apiKey) return { credentials: apiKey, authenticationType: 'API_KEY' };
+  if (grantType === undefined) throw invalidRequest('api-key or grant_type is needed');
+  if (grantType !== 'client_credentials' && grantType !== 'refresh_token') {
+    throw new OAuthError(400, 'unsupported_grant_type', 'grant_type must be client_credentials or refresh_token');
+  }
+  return {
+    ...(grantType === 'refresh_token' && { refreshToken: required(parameters, 'refresh_token') }),
+    credentials: oauthCredentialsIn(parameters, authorization),
+    authenticationType: 'OAUTH2',
+  };
+}

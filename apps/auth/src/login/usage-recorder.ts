@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto';
+import { type ClientId, consumerClient, type Instant } from '#domain';
+import {
+  type BookOfRecord,
+  type CallOptions,
+  type EventLog,
+  internalContext,
+  LogUnavailable,
+  settledWithin,
+} from '#event-log';
+import { type ChainLink, type NewEvent, seal, type UsageRecorded, usageStream } from '#events';
+import type { Clock, Logger } from '#platform';
+import type { UnrecordedUsage, UsagePart } from './unrecorded-usage.js';
+
+const RECORD_EVERY_MS = 60_000;
+const TICK_MS = 1_000;
+const LAST_APPEND_DEADLINE_MS = 2_000;
+
+export interface UsageRecorderDependencies {
+  readonly book: Pick<BookOfRecord, 'eventVersions'> & { readonly log: Pick<EventLog, 'append' | 'readStream'> };
+  readonly clock: Clock;
+}
+
+interface SealedAppend {
+  readonly stream: string;
+  readonly after: ChainLink | undefined;
+  readonly event: NewEvent;
+}
+
+/** The last event in this process's own stream. */
+interface EndOfStream {
+  readonly stream: string;
+  readonly link: ChainLink;
+  readonly at: Instant;
+}
+
+/**
+ * Records how clients were used, and the attempts that were refused:
+ *
+ * 1. Logins and gateway checks count in memory (`UnrecordedUsage`). Once a minute, or when the counters have become
+ *    many, the counts are appended to this process's own stream.
+ * 2. If the outcome of an append is unknown, the same append is sent again unchanged, so that nothing counts twice. A
+ *    crash loses the counts that were not yet appended.
+ * 3. A login with a made-up secret is refused without a look at the client (see `CredentialVerifier`). So only here,
+ *    before the counts are appended, a read of the log tells whether there is a client with the claimed id. What claims
+ *    an unknown id gets into the log as a number only.
+ *
+ * Not counted: introspections and revocations of tokens that succeed, since they use no service, and requests that were
+ * not decided, such as those answered with 503.
+ */
+export class UsageRecorder {
+  private process = newProcessId();
+  /** Usage that was taken from `unrecorded` but is not appended yet, oldest first. */
+  private parts: UsagePart[] = [];
+  /** The append that was sent last, while its outcome is unknown. The log may already contain its event. */
+  private sent: SealedAppend | undefined;
+  private end: EndOfStream | undefined;
+  private recordedAt: number;
+  private timer: NodeJS.Timeout | undefined;
+  /** Whether the last append failed because the log was unavailable. Each outage is logged only once. */
+  private isLate = false;
+  private recording: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly dependencies: UsageRecorderDependencies,
+    private readonly unrecorded: UnrecordedUsage,
+    private readonly logger: Pick<Logger, 'warn' | 'error'>,
+  ) {
+    this.recordedAt = dependencies.clock().getTime();
+  }
+
+  start(): void {
+    this.timer = setInterval(() => {
+      if (this.isDue()) void this.record();
+    }, TICK_MS);
+  }
+
+  /** Appends the remaining counts. Gives up after 2 s, and the counts that are not appended by then are lost. */
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await settledWithin(this.record({ deadlineMs: LAST_APPEND_DEADLINE_MS }), LAST_APPEND_DEADLINE_MS);
+  }
+
+  /**
+   * Appends the counts since the last call. Never rejects. If the log is unavailable, the next call appends these
+   * counts.
+   */
+  record(options?: CallOptions): Promise<void> {
+    this.recordedAt = this.dependencies.clock().getTime();
+    this.recording = this.recording.then(() => this.appendAll(options));
+    return this.recording;
+  }
+
+  /**
+   * Whether a minute has passed since the last append, or no more combinations can be counted. `Math.abs` also makes an
+   * append due if the clock was set back.
+   */
+  private isDue(): boolean {
+    if (this.unrecorded.isFull) return true;
+    return Math.abs(this.dependencies.clock().getTime() - this.recordedAt) >= RECORD_EVERY_MS;
+  }
+
+  private async appendAll(options: CallOptions | undefined): Promise<void> {
+    try {
+      await this.appendParts(options);
+      await this.settleClaims(options);
+      this.parts = this.unrecorded.take();
+      await this.appendParts(options);
+      this.isLate = false;
+    } catch (err) {
+      if (err instanceof LogUnavailable) {
+        if (!this.isLate) this.logger.warn({ err }, 'the usage of clients could not be recorded yet');
+        this.isLate = true;
+        return;
+      }
+      // No other process writes to this stream, so this error means that the log was replaced. We give up the sent
+      // event, because the log may or may not contain the event.
+      this.logger.error({ err }, 'usage of clients was lost');
+      this.sent = undefined;
+      this.process = newProcessId();
+    }
+  }
+
+  /** Never rejects: claims of an id that can't be looked up now stay, and don't delay the other counts. */
+  private async settleClaims(options: CallOptions | undefined): Promise<void> {
+    const { log } = this.dependencies.book;
+    const settle = async (client: ClientId) => {
+      const events = await log.readStream(consumerClient.stream(client), { limit: 1, ...options });
+      this.unrecorded.settleClaims(client, events.length > 0);
+    };
+    await Promise.allSettled(this.unrecorded.claimedIds().map(settle));
+  }
+
+  private async appendParts(options: CallOptions | undefined): Promise<void> {
+    for (;;) {
+      this.sent ??= this.nextAppend();
+      if (!this.sent) return;
+      const { stream, after, event } = this.sent;
+      const { hash, occurredAt: at } = event.metadata;
+      const { revision } = await this.dependencies.book.log.append(stream, after?.revision ?? 'none', [event], options);
+      this.end = { stream, link: { revision, hash }, at };
+      this.sent = undefined;
+    }
+  }
+
+  /** Skips parts about which the version that this process writes has nothing to say. */
+  private nextAppend(): SealedAppend | undefined {
+    for (let part = this.parts.shift(); part; part = this.parts.shift()) {
+      const sealed = this.sealed(part);
+      if (sealed) return sealed;
+    }
+    return undefined;
+  }
+
+  private sealed(part: UsagePart): SealedAppend | undefined {
+    const now = this.dependencies.clock().toISOString();
+    const at = this.end && now < this.end.at ? this.end.at : now;
+    const stream = usageStream(at, this.process);
+    const after = stream === this.end?.stream ? this.end.link : undefined;
+    const usage: UsageRecorded = { type: 'UsageRecorded', data: { process: this.process, ...part } };
+    const { eventVersions } = this.dependencies.book;
+    const [event] = seal(stream, after, [usage], internalContext({ via: 'schedule' }), at, eventVersions);
+    return event && { stream, after, event };
+  }
+}
+
+/** Returns an id that names a new stream. The first append expects that the stream does not exist yet. */
+const newProcessId = (): string => randomBytes(8).toString('hex');

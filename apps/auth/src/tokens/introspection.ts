@@ -1,0 +1,151 @@
+import type { ActiveClient, WorkspaceId } from '#domain';
+import {
+  type AccessTokenClaims,
+  InvalidManagementToken,
+  isRefreshable,
+  type ManagementPrincipal,
+  type ManagementTokenVerifier,
+  type RefreshToken,
+} from '#tokens';
+import type { AuthDependencies } from '../dependencies.js';
+import type { AuthenticationLimits } from '../http/authentication-limits.js';
+import { insufficientScope, invalidToken } from '../http/oauth-error.js';
+import type { OAuthEndpoint, OAuthRequest } from '../http/oauth-route.js';
+import { required } from '../http/parameters.js';
+import { type ClientAuthentication, inOneWayOnly, presentedCredentials } from '../login/client-authentication.js';
+import type { TokenStanding } from './token-standing.js';
+
+/**
+ * Whose tokens the caller may see. A client may see only its own tokens. The bearer of a management token may see the
+ * tokens of one workspace, or of all workspaces.
+ */
+export type Visibility =
+  | { readonly of: 'CLIENT'; readonly client: ActiveClient }
+  | { readonly of: 'WORKSPACE'; readonly workspaceId: WorkspaceId | undefined }
+  | { readonly of: 'ALL' };
+
+/**
+ * The body of an answer (RFC 7662 §2.2), with some members of our own. A refresh token has neither `token_type` nor
+ * `aud`, because only this server accepts refresh tokens.
+ */
+export type IntrospectionAnswer =
+  | { readonly active: false }
+  | (Pick<AccessTokenClaims, 'iss' | 'sub' | 'client_id' | 'iat' | 'exp' | 'generation' | 'subscription_id'> & {
+      readonly active: true;
+      readonly aud?: string;
+      readonly jti?: string;
+      readonly token_type?: 'Bearer';
+      readonly workspace_id: WorkspaceId;
+    });
+
+const INACTIVE: IntrospectionAnswer = { active: false };
+
+/**
+ * Tells whether a token is valid now. The decision uses strong reads (which are never outdated) that begin after the
+ * request has arrived.
+ */
+export class Introspection {
+  constructor(
+    private readonly dependencies: Pick<AuthDependencies, 'book' | 'refreshTokens' | 'issuer' | 'now'>,
+    private readonly standing: TokenStanding,
+  ) {}
+
+  /**
+   * Returns the same answer for an invalid token as for a token that the caller may not see. Throws `LogUnavailable`.
+   */
+  async introspect(token: string, visibility: Visibility): Promise<IntrospectionAnswer> {
+    const refreshToken = this.dependencies.refreshTokens.open(token);
+    return refreshToken ? this.ofRefreshToken(refreshToken, visibility) : this.ofAccessToken(token, visibility);
+  }
+
+  private async ofAccessToken(token: string, visibility: Visibility): Promise<IntrospectionAnswer> {
+    const verified = await this.standing.verified(token);
+    if (!verified || isAnotherClients(verified.claims.sub, visibility)) return INACTIVE;
+    const standing = await this.standing.of(verified, visibility.of === 'CLIENT' ? { client: visibility.client } : {});
+    if (!standing.active || !isVisible(standing.client, visibility)) return INACTIVE;
+    const { iss, sub, client_id, aud, iat, exp, jti, generation, subscription_id } = standing.claims;
+    return {
+      active: true,
+      ...{ token_type: 'Bearer', iss, sub, client_id, aud, iat, exp, jti, generation },
+      ...(subscription_id !== undefined && { subscription_id }),
+      workspace_id: standing.client.workspaceId,
+    };
+  }
+
+  private async ofRefreshToken(token: RefreshToken, visibility: Visibility): Promise<IntrospectionAnswer> {
+    const { book, issuer, now } = this.dependencies;
+    const { clientId, generation, subscriptionId, issuedAt, expiresAt } = token;
+    if (isAnotherClients(clientId, visibility)) return INACTIVE;
+    const client = visibility.of === 'CLIENT' ? visibility.client : (await book.clients.read(clientId)).state;
+    if (client.status !== 'ACTIVE' || !isVisible(client, visibility)) return INACTIVE;
+    if (subscriptionId !== undefined) {
+      const { state: subscription } = await book.subscriptions.read(subscriptionId);
+      if (subscription.status !== 'LIVE' || !client.subscriptions.has(subscriptionId)) return INACTIVE;
+    }
+    if (!isRefreshable(token, client, subscriptionId, now())) return INACTIVE;
+    return {
+      active: true,
+      ...{ iss: issuer, sub: clientId, client_id: clientId, iat: issuedAt, exp: expiresAt, generation },
+      ...(subscriptionId !== undefined && { subscription_id: subscriptionId }),
+      workspace_id: client.workspaceId,
+    };
+  }
+}
+
+const isAnotherClients = (clientId: string, visibility: Visibility): boolean =>
+  visibility.of === 'CLIENT' && visibility.client.clientId !== clientId;
+
+const isVisible = ({ workspaceId }: ActiveClient, visibility: Visibility): boolean =>
+  visibility.of !== 'WORKSPACE' || visibility.workspaceId === workspaceId;
+
+interface IntrospectionParts {
+  readonly introspection: Introspection;
+  readonly authentication: ClientAuthentication;
+  /** Counts made-up management tokens, in the same table as other made-up credentials. */
+  readonly limits: AuthenticationLimits;
+  readonly managementTokens: ManagementTokenVerifier | undefined;
+}
+
+/** `POST /oauth/introspect` (RFC 7662). The caller is an API_KEY or OAUTH2 client, or presents a management token. */
+export function introspectionEndpoint({
+  introspection,
+  authentication,
+  limits,
+  managementTokens,
+}: IntrospectionParts): OAuthEndpoint {
+  const visibilityOf = async (request: OAuthRequest): Promise<Visibility> => {
+    const { parameters, authorization } = request;
+    const [, bearer] = BEARER.exec(authorization ?? '') ?? [];
+    if (bearer === undefined) {
+      const credentials = presentedCredentials(parameters, authorization);
+      return { of: 'CLIENT', client: (await authentication.authenticate(credentials, request)).client };
+    }
+    if ('client_secret' in parameters || 'api-key' in parameters) throw inOneWayOnly();
+    const principal = await principalOf(bearer, managementTokens);
+    if (!principal) throw limits.madeUpRefusal(request.address(), invalidToken());
+    const { scopes, anyWorkspace, workspaceId } = principal;
+    if (!scopes.has('tokens:introspect')) throw insufficientScope('tokens:introspect');
+    return anyWorkspace ? { of: 'ALL' } : { of: 'WORKSPACE', workspaceId };
+  };
+  return async (request) => {
+    const token = required(request.parameters, 'token');
+    return introspection.introspect(token, await visibilityOf(request));
+  };
+}
+
+const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
+
+async function principalOf(
+  bearer: string,
+  managementTokens: ManagementTokenVerifier | undefined,
+): Promise<ManagementPrincipal | undefined> {
+  // The administrator's token is the only management token without a dot. Only `/v1`, the management API, accepts the
+  // administrator's token.
+  if (!managementTokens || !bearer.includes('.')) return undefined;
+  try {
+    return await managementTokens.verify(bearer);
+  } catch (error) {
+    if (error instanceof InvalidManagementToken) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,81 @@
+import { existsSync } from 'node:fs';
+import { Option } from 'commander';
+import { MasterKeys } from '#credentials';
+import type { WorkspaceId } from '#domain';
+import {
+  type BookOfRecord,
+  type EventLog,
+  eventsToNow,
+  internalContext,
+  openBookOfRecord,
+  readLogId,
+  requireCommonClock,
+} from '#event-log';
+import { type CommandContext, upcast, type UpcastEvent } from '#events';
+import { type Configuration, configurationFrom, systemClock } from '#platform';
+import { masterKeyPath, openEventLog, standaloneMasterKey } from '#stores';
+import { SigningKeyOperations, SigningKeyRing } from '#tokens';
+
+/** The option `--subject`: the operator's name, which is stored with the events of the operator's command. */
+export const subjectOption = () => new Option('--subject <name>', 'who acts, as the history names it').default('cli');
+
+/** Makes the context of an operator's command. Each call makes a new command id. */
+export const operatorContext = (subject: string, workspaceId?: WorkspaceId): CommandContext =>
+  internalContext({ via: 'cli', subject, workspaceId });
+
+/**
+ * Opens this environment's event log, runs `work` with it, and closes the log. The service may run at the same time.
+ * Throws `ClockApart` if this process's clock and the log's clock differ too much, and an error if the log is empty.
+ */
+export async function withBook<T>(work: (book: BookOfRecord) => Promise<T>): Promise<T> {
+  const configuration = configurationFrom(process.env);
+  const log = await openEventLog(configuration, { create: false });
+  try {
+    if ((await readLogId(log)) === undefined) throw new Error('This event log is empty: start the service first');
+    const book = await openBookOfRecord(log, systemClock, configuration.eventVersions);
+    requireCommonClock(log);
+    return await work(book);
+  } finally {
+    await log.close();
+  }
+}
+
+/**
+ * Does the same as `withBook`, but gives `work` the operations on the signing keys. Also throws `MasterKeyMismatch` if
+ * this environment's master keys don't fit the log.
+ */
+export async function withSigningKeys<T>(
+  subject: string,
+  work: (operations: SigningKeyOperations) => Promise<T>,
+): Promise<T> {
+  const configuration = configurationFrom(process.env);
+  const masterKeys = masterKeysOf(configuration);
+  return withBook(async (book) => {
+    const ring = new SigningKeyRing(book.signingKeys, masterKeys, { alg: configuration.tokenAlg, now: systemClock });
+    await ring.start();
+    return work(
+      new SigningKeyOperations(book.signingKeys, {
+        ...{ ring, masterKeys, now: systemClock },
+        newContext: () => operatorContext(subject),
+      }),
+    );
+  });
+}
+
+/**
+ * Yields every event that was acknowledged before the call, upcast to the current version of its type. Throws
+ * `LogUnavailable`, `UnknownEvent`.
+ */
+export async function* wholeLog(log: EventLog): AsyncGenerator<UpcastEvent> {
+  for await (const event of eventsToNow(log)) yield upcast(event);
+}
+
+/**
+ * Returns the master keys that this environment's service uses. Never creates a master key; throws if there is none.
+ */
+export function masterKeysOf({ masterKey, previousMasterKeys, dataDir }: Configuration): MasterKeys {
+  if (!masterKey && !existsSync(masterKeyPath(dataDir))) {
+    throw new Error(`${masterKeyPath(dataDir)} is missing: start the service first, or set MASTER_KEY`);
+  }
+  return MasterKeys.from({ current: masterKey ?? standaloneMasterKey(dataDir), previous: previousMasterKeys });
+}

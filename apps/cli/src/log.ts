@@ -1,0 +1,123 @@
+import { existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { type Command, createCommand, Option } from 'commander';
+import { type EventLog, openBookOfRecord, readLogId, unsealLog } from '#event-log';
+import { type Configuration, configurationFrom, prepareDataDir, systemClock } from '#platform';
+import { requireFittingMasterKeys } from '#tokens';
+import { masterKeysOf } from './environment.js';
+import { untilInterrupted } from './exit.js';
+import { copyLog, type CopyPhase } from './log-copy/copy-log.js';
+import { ProgressBar } from './progress-bar.js';
+
+interface CopyCommandOptions {
+  readonly from: string;
+  readonly to?: string;
+  readonly unseal?: true;
+}
+
+/**
+ * `log copy`: copies the book of record to another store. With `--unseal`, makes the source of a copy accept events
+ * again.
+ */
+export const logCommand = (): Command =>
+  createCommand('log')
+    .description('the event log')
+    .addCommand(
+      createCommand('copy')
+        .description(
+          'copy the book of record to another store; the source is sealed. Interrupted, it goes on when repeated',
+        )
+        .requiredOption('--from <place>', 'SQLite file, or connection string of EventStoreDB (esdb://…)')
+        .addOption(
+          new Option('--to <place>', 'as --from: without events of ours, or begun by this copy').conflicts('unseal'),
+        )
+        .addOption(new Option('--unseal', 'copy nothing, and let the source be written to again'))
+        .action(async ({ from, to, unseal }: CopyCommandOptions, command: Command) => {
+          if (to === undefined && !unseal)
+            command.error("error: name the target with '--to', or '--unseal' the source");
+          const configuration = configurationFrom(process.env);
+          const { fenceMaxAgeMs } = configuration;
+          await withLog(openLogAt(from, { create: false, fenceMaxAgeMs }), async (source) => {
+            if (to === undefined) return unsealed(source);
+            await requireOwnMasterKeys(source, configuration);
+            await withLog(openLogAt(to, { create: true, fenceMaxAgeMs }), (target) => copied(source, target));
+          });
+        }),
+    );
+
+interface LogPlaceOptions {
+  /** Whether to create the SQLite file if the file does not exist. */
+  readonly create: boolean;
+  readonly fenceMaxAgeMs: number;
+}
+
+/**
+ * Opens the event log at `place`: an SQLite file, or the connection string of an EventStoreDB server. Throws
+ * `LogUnavailable`.
+ */
+async function openLogAt(place: string, { create, fenceMaxAgeMs }: LogPlaceOptions): Promise<EventLog> {
+  if (/^esdb(\+discover)?:\/\//.test(place)) {
+    const { openEventStoreDbLog } = await import('#event-log/eventstoredb');
+    return openEventStoreDbLog({ url: place, fenceMaxAgeMs });
+  }
+  const file = resolve(place);
+  if (create) prepareDataDir(dirname(file));
+  else if (!existsSync(file)) throw new Error(`There is no file ${file}`);
+  const { openSqliteEventLog } = await import('#event-log/sqlite');
+  return openSqliteEventLog({ file });
+}
+
+async function withLog(opening: Promise<EventLog>, use: (log: EventLog) => Promise<void>): Promise<void> {
+  const log = await opening;
+  try {
+    await use(log);
+  } finally {
+    await log.close();
+  }
+}
+
+async function unsealed(source: EventLog): Promise<void> {
+  const wasSealed = await unsealLog(source, { reason: 'Unsealed from the command line', now: systemClock });
+  console.log(
+    wasSealed
+      ? 'The log takes events again. Use no copy of it from now on: the two are different books.'
+      : 'The log was not sealed.',
+  );
+}
+
+/**
+ * Throws unless this environment has the master keys of the log. Without the right master keys, the credentials in the
+ * copy would be useless.
+ */
+async function requireOwnMasterKeys(source: EventLog, configuration: Configuration): Promise<void> {
+  if ((await readLogId(source)) === undefined) return;
+  const { signingKeys } = await openBookOfRecord(source, systemClock);
+  requireFittingMasterKeys((await signingKeys.read()).state, masterKeysOf(configuration));
+}
+
+const PHASES: Readonly<Record<CopyPhase, string>> = {
+  verifying: 'looking at what is there',
+  settling: 'the source is sealed; waiting for what was under way',
+  copying: 'copying',
+  comparing: 'comparing every stream',
+};
+
+async function copied(source: EventLog, target: EventLog): Promise<void> {
+  const bar = new ProgressBar();
+  try {
+    const { events, streams, appended } = await untilInterrupted((signal) =>
+      copyLog({
+        ...{ source, target, signal, now: systemClock },
+        onProgress: (phase, done, soFar) => {
+          bar.show(PHASES[phase], done, `${soFar} events`);
+        },
+      }),
+    );
+    bar.stop();
+    console.log(`Copied ${events} events of ${streams} streams, ${appended} of them now; every stream is the same.
+The source stays sealed. Start the processes on the target, with the same master key; their read models are to be
+rebuilt: give them an empty read store, or run 'consumer-clients projections rebuild <name>' for each.`);
+  } finally {
+    bar.stop();
+  }
+}

@@ -1,0 +1,536 @@
+import type { Aggregate, DataOf } from './aggregate.js';
+import { DomainError } from './domain-error.js';
+import type { EndpointUri } from './endpoint-uri.js';
+import { type Instant, secondsAfter } from './instant.js';
+import { type SubscriptionId, subscriptionNotFound, type SubscriptionState } from './subscription.js';
+import { trimmedText } from './text.js';
+import {
+  currentStaticToken,
+  emptyTokenLedger,
+  isRevokedById,
+  type IssuedToken,
+  isTokenRevoked,
+  keepGenerations,
+  mayRevokeToken,
+  recordEnd,
+  recordRevocation,
+  type RevokedToken,
+  startPeriod,
+  type StaticTokenPeriod,
+  type TokenLedger,
+} from './token-ledger.js';
+import type { WorkspaceId } from './workspace.js';
+
+export type ClientId = `cc_${string}`;
+export type AuthenticationType = 'API_KEY' | 'OAUTH2';
+
+const CLIENT_ID = /^cc_[A-Za-z0-9]{16,40}$/;
+
+export const isClientId = (value: unknown): value is ClientId => typeof value === 'string' && CLIENT_ID.test(value);
+
+const STREAM_PREFIX = 'consumerClient-';
+
+/**
+ * Stream `consumerClient-<clientId>`: the life of one client (a holder of credentials), from creation to revocation.
+ */
+const stream = (id: ClientId) => `${STREAM_PREFIX}${id}`;
+
+/**
+ * Returns the id of the client that the stream belongs to. Returns `undefined` if the stream is of another kind. Throws
+ * if the stream's name contains no valid client id.
+ */
+export function clientIdOf(stream: string): ClientId | undefined {
+  if (!stream.startsWith(STREAM_PREFIX)) return undefined;
+  const clientId = stream.slice(STREAM_PREFIX.length);
+  if (!isClientId(clientId)) throw new Error('The stream names no client');
+  return clientId;
+}
+
+export const MAX_SUBSCRIPTIONS = 1000;
+export const MAX_OVERLAP_SECONDS = 604_800;
+export const MAX_NAME_LENGTH = 100;
+export const MAX_REASON_LENGTH = 500;
+/**
+ * An operator can end the tokens that were issued up to a moment. This many seconds are then added to the moment. The
+ * margin allows for two clocks that are each off by a second: the clock of the node that issued a token may be ahead,
+ * and the clock of the node that ends the tokens may be behind.
+ */
+const END_OF_TOKENS_MARGIN_SECONDS = 2;
+
+// ---- events
+
+export type UnassignmentReason = 'REQUESTED' | 'SUBSCRIPTION_ENDED';
+export type ConsumerClientEvent =
+  | {
+      type: 'ConsumerClientCreated';
+      data: {
+        clientId: ClientId;
+        workspaceId: WorkspaceId;
+        name: string;
+        authenticationType: AuthenticationType;
+        /**
+         * Argon2id hash of generation 1's secret, in PHC form. This field is sensitive: only its SHA-256 leaves the
+         * log.
+         */
+        verifier: string;
+        draftId?: string;
+        createdAt: Instant;
+      };
+    }
+  | { type: 'ConsumerClientRenamed'; data: { name: string } }
+  | {
+      type: 'ConsumerClientSecretRotated';
+      data: {
+        generation: number;
+        verifier: string;
+        draftId?: string;
+        rotatedAt: Instant;
+        /** When the secret's previous generation stops being good. Equals `rotatedAt` if there is no overlap. */
+        previousExpiresAt: Instant;
+      };
+    }
+  | { type: 'ConsumerClientCredentialRetired'; data: { generation: number; retiredAt: Instant } }
+  | {
+      type: 'ConsumerClientAssignedToSubscription';
+      data: { subscriptionId: SubscriptionId; endpointUri: EndpointUri; serviceName: string; assignedAt: Instant };
+    }
+  | {
+      type: 'ConsumerClientUnassignedFromSubscription';
+      data: { subscriptionId: SubscriptionId; reason: UnassignmentReason };
+    }
+  | { type: 'ConsumerClientStaticTokenIssued'; data: StaticTokenPeriod }
+  | { type: 'ConsumerClientTokenRevoked'; data: RevokedToken & { readonly revokedAt: Instant } }
+  /** For emergencies: tokens are refused, even tokens of which we have no record. */
+  | {
+      type: 'ConsumerClientTokensEnded';
+      data: {
+        /**
+         * The tokens that were issued up to this moment are refused. So are the refresh families (the refresh tokens of
+         * one login) that began up to this moment. If this moment is not before `endedAt`, all tokens are refused that
+         * were issued before this event, whatever time they carry.
+         */
+        issuedUpTo: Instant;
+        endedAt: Instant;
+      };
+    }
+  | { type: 'ConsumerClientRevoked'; data: { reason: string; subscriptions: SubscriptionId[]; revokedAt: Instant } };
+
+// ---- state
+
+/** One generation of the client's secret. `expiresAt` tells whether the generation is still good. */
+export interface Credential {
+  readonly generation: number;
+  readonly verifier: string;
+  readonly createdAt: Instant;
+  /** When the generation's overlap ends and the generation stops being good. Absent on the newest generation. */
+  readonly expiresAt?: Instant;
+}
+export interface Assignment {
+  readonly subscriptionId: SubscriptionId;
+  readonly endpointUri: EndpointUri;
+  readonly serviceName: string;
+  readonly assignedAt: Instant;
+}
+interface Identity {
+  readonly clientId: ClientId;
+  readonly workspaceId: WorkspaceId;
+  readonly name: string;
+  readonly authenticationType: AuthenticationType;
+  readonly createdAt: Instant;
+}
+export interface ActiveClient extends Identity {
+  readonly status: 'ACTIVE';
+  /**
+   * The generations of the client's secret, oldest first. The last element is the newest generation. At most one
+   * earlier generation comes before it, and is good until its overlap ends.
+   */
+  readonly credentials: readonly Credential[];
+  readonly subscriptions: ReadonlyMap<SubscriptionId, Assignment>;
+  readonly tokens: TokenLedger;
+}
+interface RevokedClient extends Identity {
+  readonly status: 'REVOKED';
+  readonly reason: string;
+  readonly revokedAt: Instant;
+  readonly newestGeneration: number;
+}
+type ExistingClient = ActiveClient | RevokedClient;
+export type ConsumerClientState = { readonly status: 'NONE' } | ExistingClient;
+
+export const newestCredential = (client: ActiveClient): Credential => {
+  const newest = client.credentials.at(-1);
+  if (!newest) throw new Error(`Client ${client.clientId} has no credential`);
+  return newest;
+};
+
+/**
+ * Returns the generations of the secret that are good at `at`. The newest generation is always good. The previous
+ * generation is good until its overlap ends.
+ */
+export const goodCredentials = (client: ActiveClient, at: Instant): readonly Credential[] =>
+  client.credentials.filter(({ expiresAt }) => expiresAt === undefined || at < expiresAt);
+
+const initial: ConsumerClientState = { status: 'NONE' };
+
+const evolve = (state: ConsumerClientState, event: ConsumerClientEvent): ConsumerClientState => {
+  if (event.type === 'ConsumerClientCreated' && state.status === 'NONE') return created(event.data);
+  if (event.type === 'ConsumerClientCreated' || state.status !== 'ACTIVE') {
+    throw new Error(`${event.type} in the stream of a client that is ${state.status}`);
+  }
+  switch (event.type) {
+    case 'ConsumerClientRenamed':
+      return { ...state, name: event.data.name };
+    case 'ConsumerClientSecretRotated':
+      return rotated(state, event.data);
+    case 'ConsumerClientCredentialRetired':
+      return withCredentials(
+        state,
+        state.credentials.filter(({ generation }) => generation !== event.data.generation),
+      );
+    case 'ConsumerClientAssignedToSubscription':
+      return { ...state, subscriptions: new Map(state.subscriptions).set(event.data.subscriptionId, event.data) };
+    case 'ConsumerClientUnassignedFromSubscription': {
+      const subscriptions = new Map(state.subscriptions);
+      subscriptions.delete(event.data.subscriptionId);
+      return { ...state, subscriptions };
+    }
+    case 'ConsumerClientStaticTokenIssued':
+      return { ...state, tokens: startPeriod(state.tokens, event.data) };
+    case 'ConsumerClientTokenRevoked':
+      return { ...state, tokens: recordRevocation(state.tokens, event.data) };
+    case 'ConsumerClientTokensEnded':
+      return { ...state, tokens: recordEnd(state.tokens, event.data) };
+    case 'ConsumerClientRevoked': {
+      const { clientId, workspaceId, name, authenticationType, createdAt } = state;
+      return {
+        status: 'REVOKED',
+        ...{ clientId, workspaceId, name, authenticationType, createdAt },
+        reason: event.data.reason,
+        revokedAt: event.data.revokedAt,
+        newestGeneration: newestCredential(state).generation,
+      };
+    }
+  }
+};
+
+const created = (data: DataOf<ConsumerClientEvent, 'ConsumerClientCreated'>): ActiveClient => ({
+  status: 'ACTIVE',
+  clientId: data.clientId,
+  workspaceId: data.workspaceId,
+  name: data.name,
+  authenticationType: data.authenticationType,
+  createdAt: data.createdAt,
+  credentials: [{ generation: 1, verifier: data.verifier, createdAt: data.createdAt }],
+  subscriptions: new Map(),
+  tokens: emptyTokenLedger,
+});
+
+const rotated = (
+  state: ActiveClient,
+  data: DataOf<ConsumerClientEvent, 'ConsumerClientSecretRotated'>,
+): ActiveClient => {
+  const { generation, verifier, rotatedAt, previousExpiresAt } = data;
+  const overlapping =
+    rotatedAt < previousExpiresAt ? [{ ...newestCredential(state), expiresAt: previousExpiresAt }] : [];
+  return withCredentials(state, [...overlapping, { generation, verifier, createdAt: rotatedAt }]);
+};
+
+/**
+ * Replaces the client's credentials. A static token ends together with the generation of the secret for which it was
+ * issued.
+ */
+const withCredentials = (state: ActiveClient, credentials: readonly Credential[]): ActiveClient => ({
+  ...state,
+  credentials,
+  tokens: keepGenerations(
+    state.tokens,
+    credentials.map(({ generation }) => generation),
+  ),
+});
+
+// ---- commands
+
+export interface CreateClient {
+  type: 'CreateClient';
+  clientId: ClientId;
+  workspaceId: WorkspaceId;
+  name: string;
+  authenticationType: AuthenticationType;
+  verifier: string;
+  draftId?: string;
+  at: Instant;
+}
+interface RenameClient {
+  type: 'RenameClient';
+  workspaceId: WorkspaceId;
+  name: string;
+  at: Instant;
+}
+export interface RotateSecret {
+  type: 'RotateSecret';
+  workspaceId: WorkspaceId;
+  verifier: string;
+  /**
+   * The draft (a credential that was minted in advance) from which `verifier` comes. `generation`: the generation
+   * number that the draft was minted for.
+   */
+  draft?: { draftId: string; generation: number };
+  /** How long the replaced secret stays good, in seconds: 0 (default) to 604800. */
+  overlapSeconds?: number;
+  at: Instant;
+}
+interface RetireCredential {
+  type: 'RetireCredential';
+  workspaceId: WorkspaceId;
+  generation: number;
+  at: Instant;
+}
+interface AssignToSubscription {
+  type: 'AssignToSubscription';
+  workspaceId: WorkspaceId;
+  /** The subscription's state. The caller has read this state from the subscription's own stream. */
+  subscription: SubscriptionState;
+  at: Instant;
+}
+interface UnassignFromSubscription {
+  type: 'UnassignFromSubscription';
+  workspaceId: WorkspaceId;
+  subscriptionId: SubscriptionId;
+  reason: UnassignmentReason;
+  at: Instant;
+}
+interface IssueStaticToken {
+  type: 'IssueStaticToken';
+  token: StaticTokenPeriod;
+  /** Ids of the compromised signing keys. A static token that one of these keys signed is no longer valid. */
+  compromisedKids: readonly string[];
+  at: Instant;
+}
+interface RevokeToken extends RevokedToken, IssuedToken {
+  type: 'RevokeToken';
+  at: Instant;
+}
+interface EndTokens {
+  type: 'EndTokens';
+  /** Tokens that were issued after this moment are spared. If absent, or not before `at`, all tokens end. */
+  issuedBefore?: Instant;
+  at: Instant;
+}
+interface RevokeClient {
+  type: 'RevokeClient';
+  workspaceId: WorkspaceId;
+  reason: string;
+  at: Instant;
+}
+
+/**
+ * Commands of the workspace that owns the client. A command from any other workspace is refused as if the client did
+ * not exist.
+ */
+type WorkspaceCommand =
+  RenameClient | RotateSecret | RetireCredential | AssignToSubscription | UnassignFromSubscription | RevokeClient;
+
+/**
+ * Commands of the service itself, of a token's bearer or of an operator. These commands work on clients of any
+ * workspace.
+ */
+type SystemCommand = IssueStaticToken | RevokeToken | EndTokens;
+
+export type ConsumerClientCommand = CreateClient | WorkspaceCommand | SystemCommand;
+
+// ---- decisions
+
+const decide = (state: ConsumerClientState, command: ConsumerClientCommand): ConsumerClientEvent[] => {
+  if (command.type === 'CreateClient') return create(state, command);
+  if (state.status === 'NONE') throw clientNotFound();
+  switch (command.type) {
+    case 'IssueStaticToken':
+      return issueStaticToken(active(state), command);
+    case 'RevokeToken':
+      return revokeToken(state, command);
+    case 'EndTokens':
+      return endTokens(state, command);
+    default:
+      return decideForWorkspace(state, command);
+  }
+};
+
+const decideForWorkspace = (state: ExistingClient, command: WorkspaceCommand): ConsumerClientEvent[] => {
+  if (command.workspaceId !== state.workspaceId) throw clientNotFound();
+  switch (command.type) {
+    case 'RenameClient':
+      return rename(active(state), command);
+    case 'RotateSecret':
+      return rotate(active(state), command);
+    case 'RetireCredential':
+      return retire(active(state), command);
+    case 'AssignToSubscription':
+      return assign(active(state), command);
+    case 'UnassignFromSubscription':
+      return unassign(state, command);
+    case 'RevokeClient':
+      return revoke(state, command);
+  }
+};
+
+const create = (state: ConsumerClientState, command: CreateClient): ConsumerClientEvent[] => {
+  const { clientId, workspaceId, authenticationType, verifier, draftId, at } = command;
+  if (state.status !== 'NONE') {
+    throw draftId === undefined
+      ? new DomainError('conflict', 'client_exists', 'This client exists already')
+      : new DomainError('conflict', 'draft_stale', 'This draft was used already', 'draft');
+  }
+  const name = trimmedText(command.name, MAX_NAME_LENGTH, 'invalid_name', 'name');
+  const data = { clientId, workspaceId, name, authenticationType, verifier, createdAt: at };
+  return [{ type: 'ConsumerClientCreated', data: draftId === undefined ? data : { ...data, draftId } }];
+};
+
+const rename = (state: ActiveClient, command: RenameClient): ConsumerClientEvent[] => {
+  const name = trimmedText(command.name, MAX_NAME_LENGTH, 'invalid_name', 'name');
+  return name === state.name ? [] : [{ type: 'ConsumerClientRenamed', data: { name } }];
+};
+
+const rotate = (state: ActiveClient, command: RotateSecret): ConsumerClientEvent[] => {
+  const { verifier, draft, overlapSeconds = 0, at } = command;
+  if (!Number.isInteger(overlapSeconds) || overlapSeconds < 0 || overlapSeconds > MAX_OVERLAP_SECONDS) {
+    throw new DomainError(
+      'invalid',
+      'invalid_overlap',
+      `overlapSeconds must be 0 to ${MAX_OVERLAP_SECONDS}`,
+      'overlapSeconds',
+    );
+  }
+  const generation = newestCredential(state).generation + 1;
+  if (draft && draft.generation !== generation) {
+    throw new DomainError(
+      'conflict',
+      'draft_stale',
+      'This draft was used already, or made before another rotation',
+      'draft',
+    );
+  }
+  const data = { generation, verifier, rotatedAt: at, previousExpiresAt: secondsAfter(at, overlapSeconds) };
+  return [
+    { type: 'ConsumerClientSecretRotated', data: draft === undefined ? data : { ...data, draftId: draft.draftId } },
+  ];
+};
+
+const retire = (state: ActiveClient, { generation, at }: RetireCredential): ConsumerClientEvent[] => {
+  const newest = newestCredential(state).generation;
+  if (!Number.isInteger(generation) || generation < 1 || generation > newest) {
+    throw new DomainError('not_found', 'generation_not_found', 'This client never had such a generation', 'generation');
+  }
+  if (generation === newest) {
+    throw new DomainError(
+      'conflict',
+      'generation_is_newest',
+      'The newest generation is rotated, not retired',
+      'generation',
+    );
+  }
+  // The end is recorded even if the overlap seems to be over: a clock that is ahead may only make it seem so.
+  return state.credentials.some((credential) => credential.generation === generation)
+    ? [{ type: 'ConsumerClientCredentialRetired', data: { generation, retiredAt: at } }]
+    : [];
+};
+
+const assign = (state: ActiveClient, { subscription, at }: AssignToSubscription): ConsumerClientEvent[] => {
+  if (subscription.status === 'UNREGISTERED' || subscription.workspaceId !== state.workspaceId) {
+    throw subscriptionNotFound();
+  }
+  if (subscription.status === 'ENDED')
+    throw new DomainError('conflict', 'subscription_ended', 'This subscription has ended');
+  const { subscriptionId, endpointUri, serviceName } = subscription;
+  if (state.subscriptions.has(subscriptionId)) return [];
+  if (state.subscriptions.size >= MAX_SUBSCRIPTIONS) {
+    throw new DomainError(
+      'conflict',
+      'too_many_subscriptions',
+      `A client has at most ${MAX_SUBSCRIPTIONS} subscriptions`,
+    );
+  }
+  return [
+    {
+      type: 'ConsumerClientAssignedToSubscription',
+      data: { subscriptionId, endpointUri, serviceName, assignedAt: at },
+    },
+  ];
+};
+
+const unassign = (
+  state: ExistingClient,
+  { subscriptionId, reason }: UnassignFromSubscription,
+): ConsumerClientEvent[] =>
+  state.status === 'ACTIVE' && state.subscriptions.has(subscriptionId)
+    ? [{ type: 'ConsumerClientUnassignedFromSubscription', data: { subscriptionId, reason } }]
+    : [];
+
+const issueStaticToken = (state: ActiveClient, command: IssueStaticToken): ConsumerClientEvent[] => {
+  const { token, compromisedKids, at } = command;
+  if (state.authenticationType !== 'API_KEY') {
+    throw new DomainError('conflict', 'wrong_authentication_type', 'Only API_KEY clients have static tokens');
+  }
+  if (!goodCredentials(state, at).some(({ generation }) => generation === token.generation)) {
+    throw new DomainError('not_found', 'generation_not_found', 'This generation is not good any more', 'generation');
+  }
+  if (token.subscriptionId !== undefined && !state.subscriptions.has(token.subscriptionId)) {
+    throw new DomainError('conflict', 'client_not_assigned', 'The client is not assigned to this subscription');
+  }
+  const current = currentStaticToken(state.tokens, token.generation, token.subscriptionId, at);
+  if (current && !compromisedKids.includes(current.kid)) return [];
+  return [{ type: 'ConsumerClientStaticTokenIssued', data: token }];
+};
+
+/**
+ * Revokes one token. The revocation is recorded even if the token seems to have expired: a clock that is ahead may only
+ * make it seem so.
+ */
+const revokeToken = (state: ExistingClient, command: RevokeToken): ConsumerClientEvent[] => {
+  const { kind, tokenId, issuedAt, expiresAt, at } = command;
+  if (state.status === 'REVOKED') return [];
+  // The tokens of one refresh family carry different epochs. If one of them is refused, the others may still be good.
+  const isRefused = kind === 'REFRESH_FAMILY' ? isRevokedById : isTokenRevoked;
+  if (isRefused(state.tokens, command)) return [];
+  if (!mayRevokeToken(state.tokens, at)) {
+    throw new DomainError(
+      'too_many',
+      'too_many_token_revocations',
+      'Too many token revocations for this client; wait a minute',
+    );
+  }
+  return [{ type: 'ConsumerClientTokenRevoked', data: { kind, tokenId, issuedAt, revokedAt: at, expiresAt } }];
+};
+
+const endTokens = (state: ExistingClient, { issuedBefore, at }: EndTokens): ConsumerClientEvent[] => {
+  if (state.status === 'REVOKED') return [];
+  if (state.authenticationType === 'API_KEY' && state.tokens.periods.length === 0) return [];
+  const past = issuedBefore !== undefined && issuedBefore < at ? issuedBefore : at;
+  const issuedUpTo = secondsAfter(past, END_OF_TOKENS_MARGIN_SECONDS);
+  return [{ type: 'ConsumerClientTokensEnded', data: { issuedUpTo, endedAt: at } }];
+};
+
+const revoke = (state: ExistingClient, command: RevokeClient): ConsumerClientEvent[] => {
+  if (state.status === 'REVOKED') return [];
+  const reason = trimmedText(command.reason, MAX_REASON_LENGTH, 'invalid_reason', 'reason');
+  return [
+    {
+      type: 'ConsumerClientRevoked',
+      data: { reason, subscriptions: [...state.subscriptions.keys()], revokedAt: command.at },
+    },
+  ];
+};
+
+const active = (state: ExistingClient): ActiveClient => {
+  if (state.status === 'REVOKED') throw new DomainError('conflict', 'client_revoked', 'This client is revoked');
+  return state;
+};
+
+export const clientNotFound = () => new DomainError('not_found', 'client_not_found', 'No such client');
+
+export const consumerClient: Aggregate<ClientId, ConsumerClientState, ConsumerClientCommand, ConsumerClientEvent> = {
+  stream,
+  initial,
+  evolve,
+  stateVersion: 1,
+  decide,
+};

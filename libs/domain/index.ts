@@ -1,0 +1,65 @@
+export type { Aggregate, DataOf, DomainEvent } from './aggregate.js';
+export {
+  type ActiveClient,
+  type Assignment,
+  type AuthenticationType,
+  type ClientId,
+  clientIdOf,
+  clientNotFound,
+  consumerClient,
+  type ConsumerClientCommand,
+  type ConsumerClientEvent,
+  type ConsumerClientState,
+  type CreateClient,
+  goodCredentials,
+  isClientId,
+  MAX_NAME_LENGTH,
+  MAX_OVERLAP_SECONDS,
+  MAX_REASON_LENGTH,
+  MAX_SUBSCRIPTIONS,
+  newestCredential,
+  type RotateSecret,
+  type UnassignmentReason,
+} from './consumer-client.js';
+export { DomainError } from './domain-error.js';
+export { type EndpointUri, endpointUri, type EndpointUriEvent, isEndpointUri } from './endpoint-uri.js';
+export { Failure, type FailureKind } from './failure.js';
+export { fastestClock, type Instant, MAX_CLOCK_SKEW_SECONDS, secondsAfter } from './instant.js';
+export {
+  compromisedKids,
+  isPublishedTooLate,
+  JWKS_MAX_AGE_SECONDS,
+  type NewSigningKey,
+  nextSigningKey,
+  PUBLISHED_BEFORE_SIGNING_SECONDS,
+  type SigningAlgorithm,
+  type SigningKey,
+  signingKey,
+  signingKeys,
+  type SigningKeysCommand,
+  type SigningKeysEvent,
+  type SigningKeysState,
+  signsFrom,
+} from './signing-keys.js';
+export {
+  isSubscriptionId,
+  subscription,
+  type SubscriptionCommand,
+  type SubscriptionEvent,
+  type SubscriptionId,
+  subscriptionNotFound,
+  type SubscriptionState,
+} from './subscription.js';
+export {
+  currentStaticToken,
+  hasTokenRevocations,
+  type IssuedToken,
+  isTokenRevoked,
+  MAX_PARTIAL_ENDS,
+  MAX_REMEMBERED_REVOCATIONS,
+  MAX_TOKEN_REVOCATIONS_PER_MINUTE,
+  type RevokedToken,
+  type RevokedTokenKind,
+  type StaticTokenPeriod,
+} from './token-ledger.js';
+export { isWorkspaceId, type WorkspaceId } from './workspace.js';

@@ -1,0 +1,94 @@
+import { type Credentials, jsonEvent } from '@eventstore/db-client';
+import { LRUCache } from 'lru-cache';
+import type { CallOptions, SnapshotStore } from '#event-log';
+import type { Connection, Link } from './connection.js';
+import { Deadline } from './deadline.js';
+import { asPortError, isMissingStream } from './errors.js';
+import { readEach } from './reads.js';
+
+/** Number of streams for which this process remembers that their snapshot stream keeps one event only. */
+const REMEMBERED_STREAMS = 10_000;
+
+export interface EventStoreDbSnapshotsOptions {
+  readonly reads: Connection;
+  readonly appends: Connection;
+  readonly credentials: Credentials;
+  /** Starts the deadline of a call. Throws `LogUnavailable` if the log is closed. */
+  readonly accept: (options?: CallOptions) => Deadline;
+}
+
+/**
+ * Snapshots in streams of their own. Stream `snapshot-<stream>` keeps the newest snapshot only (`$maxCount` 1). Stream
+ * `snapshotParts-<stream>` has one event for each part, and the event's revision is the number of the part. The names of
+ * these streams begin with no prefix of our streams, so reads of the log and subscriptions don't return their events.
+ */
+export class EventStoreDbSnapshots implements SnapshotStore {
+  private readonly keepsOne = new LRUCache<string, true>({ max: REMEMBERED_STREAMS });
+
+  constructor(private readonly options: EventStoreDbSnapshotsOptions) {}
+
+  read(stream: string, options?: CallOptions): Promise<string | undefined> {
+    return this.readOne(newestOf(stream), 'end', options);
+  }
+
+  async write(stream: string, snapshot: string): Promise<void> {
+    const { credentials } = this.options;
+    const name = newestOf(stream);
+    await this.send(async ({ client }, deadline) => {
+      const options = { requiresLeader: true, credentials, deadline: deadline.attemptMs };
+      if (!this.keepsOne.has(name)) {
+        await client.setStreamMetadata(name, { maxCount: 1 }, options);
+        this.keepsOne.set(name, true);
+      }
+      await client.appendToStream(name, jsonEvent({ type: 'Snapshot', data: { text: snapshot } }), options);
+    });
+  }
+
+  readPart(stream: string, number: number, options?: CallOptions): Promise<string | undefined> {
+    return this.readOne(partsOf(stream), BigInt(number), options);
+  }
+
+  writeParts(stream: string, parts: readonly string[]): Promise<number> {
+    const { credentials } = this.options;
+    const events = parts.map((text) => jsonEvent({ type: 'SnapshotPart', data: { text } }));
+    return this.send(async ({ client }, deadline) => {
+      const options = { requiresLeader: true, credentials, deadline: deadline.attemptMs };
+      const { nextExpectedRevision } = await client.appendToStream(partsOf(stream), events, options);
+      return Number(nextExpectedRevision) - parts.length + 1;
+    });
+  }
+
+  /** Makes one attempt. A snapshot is a cache, so a failed write is not repeated. */
+  private send<T>(call: (link: Link, deadline: Deadline) => Promise<T>): Promise<T> {
+    const deadline = this.options.accept();
+    const attempt = this.options.appends.use(deadline, (link) => call(link, deadline));
+    return attempt.catch((error: unknown) => {
+      throw asPortError(error);
+    });
+  }
+
+  private async readOne(
+    name: string,
+    fromRevision: bigint | 'end',
+    options?: CallOptions,
+  ): Promise<string | undefined> {
+    const deadline = this.options.accept(options);
+    let text: string | undefined;
+    const direction = fromRevision === 'end' ? 'backwards' : 'forwards';
+    const attempt = () =>
+      this.options.reads.use(deadline, async ({ client }) => {
+        const read = client.readStream(name, { direction, fromRevision, maxCount: 1, requiresLeader: true });
+        await readEach(read, deadline, ({ data }) => {
+          text = (data as { readonly text?: string }).text;
+          return true;
+        }).catch((error: unknown) => {
+          if (!isMissingStream(error)) throw error;
+        });
+      });
+    await deadline.retry(attempt);
+    return text;
+  }
+}
+
+const newestOf = (stream: string): string => `snapshot-${stream}`;
+const partsOf = (stream: string): string => `snapshotParts-${stream}`;

@@ -1,0 +1,66 @@
+import type Database from 'libsql';
+
+export const COLUMNS = 'position, stream, revision, event_id, type, data, metadata';
+
+/** A row of the table `events`. `data` and `metadata` are JSON that has not been parsed. */
+export type Row = [
+  position: bigint,
+  stream: string,
+  revision: bigint,
+  eventId: string,
+  type: string,
+  data: string,
+  metadata: string,
+];
+
+/** Rows in the order in which they were asked for. */
+export interface RowPage<R> {
+  readonly rows: readonly R[];
+  /** Whether the file has no further rows after these. */
+  readonly isLast: boolean;
+}
+
+/**
+ * Reads rows, and never loads more bytes than asked for:
+ *
+ * 1. The first statement returns the sizes of the next rows. SQLite keeps the size of a value beside the value, so this
+ *    statement does not load the values.
+ * 2. From the sizes follows how many rows fit.
+ * 3. The second statement returns this many rows.
+ *
+ * Rows are never changed or deleted, so both statements see the same rows.
+ */
+export class Rows {
+  private readonly sizes;
+  private readonly rows;
+
+  /** `rest`: the conditions and the order of the rows. */
+  constructor(db: Database.Database, rest: string) {
+    this.sizes = db
+      .prepare(
+        `SELECT group_concat(size)
+         FROM (SELECT octet_length(data) + octet_length(metadata) AS size FROM events ${rest} LIMIT ?)`,
+      )
+      .raw();
+    this.rows = db.prepare(`SELECT ${COLUMNS} FROM events ${rest} LIMIT ?`).raw();
+  }
+
+  /**
+   * Returns at most `limit` rows. The row that reaches `bytes` (of data and metadata) is the last one. So at least one
+   * row is returned, unless there is none. `parameters` are those of the conditions.
+   */
+  read(parameters: readonly (string | bigint)[], limit: number, bytes: number): RowPage<Row> {
+    const [[sizes]] = this.sizes.all([...parameters, limit]) as [[string | null]];
+    if (sizes === null) return { rows: [], isLast: limit > 0 };
+    let found = 0;
+    let taken = 0;
+    let sum = 0;
+    for (const size of sizes.split(',')) {
+      found += 1;
+      if (sum < bytes) taken += 1;
+      sum += Number(size);
+    }
+    const rows = this.rows.all([...parameters, taken]) as Row[];
+    return { rows, isLast: taken === found && found < limit };
+  }
+}

@@ -1,0 +1,29 @@
+import type { SnapshotStore } from '#event-log';
+import type { Reader } from './reader.js';
+import type { Writer } from './writer.js';
+
+/** Snapshots in two tables beside the events: the newest snapshot of each stream, and the parts. */
+export class SqliteSnapshots implements SnapshotStore {
+  constructor(
+    private readonly writer: Writer,
+    private readonly reader: Reader,
+  ) {}
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- the promise must reject with what is thrown here
+  async read(stream: string): Promise<string | undefined> {
+    return this.reader.snapshot(stream);
+  }
+
+  async write(stream: string, snapshot: string): Promise<void> {
+    await this.writer.writeSnapshot({ stream, snapshot, parts: [] });
+  }
+
+  // eslint-disable-next-line @typescript-eslint/require-await -- the promise must reject with what is thrown here
+  async readPart(stream: string, number: number): Promise<string | undefined> {
+    return this.reader.snapshotPart(stream, number);
+  }
+
+  writeParts(stream: string, parts: readonly string[]): Promise<number> {
+    return this.writer.writeSnapshot({ stream, parts });
+  }
+}

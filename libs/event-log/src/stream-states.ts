@@ -1,0 +1,249 @@
+import { LRUCache } from 'lru-cache';
+import type { Aggregate, Instant } from '#domain';
+import { FIRST_HASH, type LogEvent, type Position, type RecordedEvent, type Revision, upcast } from '#events';
+import type { EventLog } from './port.js';
+import { IndexIncomplete } from './snapshots/command-index.js';
+import { Snapshots } from './snapshots/snapshots.js';
+import { type DoneCommand, StreamPast } from './snapshots/stream-past.js';
+import type { TimeBudget } from './time-budget.js';
+
+/** The state that results from a stream's events up to `revision`. */
+export interface StreamState<State> {
+  readonly state: State;
+  /** The revision of the last event in the state; `undefined` if the stream has no event. */
+  readonly revision: Revision | undefined;
+}
+
+/** A stream's state, and the log position of the last event in the state. */
+export interface Folded<State> extends StreamState<State> {
+  readonly position: Position | undefined;
+}
+
+/**
+ * The facts about a stream that a command needs: the stream's state, the hash and time of its last event, and its
+ * earlier commands.
+ */
+export interface KnownStream<State> extends Folded<State> {
+  readonly lastHash: string;
+  readonly lastOccurredAt: Instant;
+  /** The value of `EventLog.connectionEpoch` (the number of lost connections) before the stream was read. */
+  readonly connectionEpoch: number;
+  /** The stream's earlier commands and states. All states of the stream share this object. */
+  readonly past: StreamPast<State>;
+}
+
+/**
+ * Largest size of the cache: the number of streams, plus the number of commands and earlier states that are remembered.
+ * At this size the cache takes a few hundred megabytes at worst.
+ */
+const MAX_SIZE = 200_000;
+
+/** Number of events that are read and folded before the result is remembered. */
+const PAGE_EVENTS = 1000;
+/** Number of events of an unknown stream that are read first. Only a stream with as many events may have a snapshot. */
+const FIRST_PAGE_EVENTS = 100;
+
+/**
+ * A bounded cache of the states of one aggregate's streams. Without the cache, every state would have to be computed
+ * from all events of its stream. A cached state may be outdated, so a cached state always needs proof:
+ *
+ * 1. `current` reads the events after the remembered revision by a strong read (a read that returns every event
+ *    acknowledged before), and adds these events to the remembered state.
+ * 2. `remembered` returns a state that may be outdated. Code that decides on this state MUST prove that the state is
+ *    current, by an append that expects the state's revision.
+ * 3. An older state never replaces a newer state. This holds even if reads and appends of a stream end in a different
+ *    order than they began.
+ * 4. A state that was read before the last loss of the log's connection (in another connection epoch) is never used.
+ *    During the loss, the log may have been restored to an older state. The remembered state could then contain events
+ *    that the log no longer has.
+ * 5. A stream is read in pages, and the state is remembered after each page. If a caller's time ends before the stream
+ *    does, the next caller continues from the last page. So a stream of any length can be read in the end.
+ */
+export class StreamStates<State, Event extends LogEvent> {
+  /**
+   * `maxSize` bounds this cache. With `max`, `LRUCache` would allocate its tables in full at once. `LRUCache` stores no
+   * entry above `maxSize`, so a stream with more commands counts as `MAX_SIZE`, and is then the only stream here.
+   */
+  private readonly cache = new LRUCache<string, KnownStream<State>>({
+    maxSize: MAX_SIZE,
+    sizeCalculation: ({ past }) => Math.min(1 + past.size, MAX_SIZE),
+  });
+  private readonly snapshots: Snapshots<State>;
+
+  constructor(
+    private readonly log: EventLog,
+    logId: string,
+    private readonly aggregate: Pick<Aggregate<never, State, never, Event>, 'initial' | 'evolve' | 'stateVersion'>,
+  ) {
+    this.snapshots = new Snapshots({ log, logId, stateVersion: aggregate.stateVersion });
+  }
+
+  /**
+   * Returns the stream's current state, by a strong read (a read that returns every event acknowledged before). Throws
+   * `LogUnavailable`.
+   */
+  current(stream: string, budget: TimeBudget): Promise<KnownStream<State>> {
+    return this.readFrom(() => this.remembered(stream) ?? this.unknown(), stream, budget);
+  }
+
+  /**
+   * Returns the stream's current state, and the command with this id if the stream contains it. Throws
+   * `LogUnavailable`.
+   */
+  async currentWith(
+    stream: string,
+    { commandId, isNew }: { readonly commandId: string; readonly isNew: boolean },
+    budget: TimeBudget,
+  ): Promise<{ readonly known: KnownStream<State>; readonly done: DoneCommand | undefined }> {
+    const known = await this.current(stream, budget);
+    const recent = known.past.recentCommand(commandId);
+    if (recent || isNew) return { known, done: recent };
+    try {
+      return { known, done: await this.snapshots.command(stream, known.past, commandId, budget) };
+    } catch (error) {
+      if (!(error instanceof IndexIncomplete)) throw error;
+      return this.rebuiltWith(stream, commandId, budget);
+    }
+  }
+
+  /** Does the same as `currentWith` by reading all events of the stream. The index of commands is made again. */
+  private async rebuiltWith(stream: string, commandId: string, budget: TimeBudget) {
+    this.snapshots.distrust(stream);
+    this.cache.delete(stream);
+    let done: DoneCommand | undefined;
+    const look = ({ metadata, revision }: RecordedEvent) => {
+      if (metadata.commandId === commandId) done = { hash: metadata.commandHash, revision };
+    };
+    const known = await this.readFrom(() => this.unknown(), stream, budget, look);
+    return { known, done };
+  }
+
+  /** Reads the stream from a known state to its end. `onEvent` gets each event that is added to the state. */
+  private async readFrom(
+    start: () => KnownStream<State>,
+    stream: string,
+    budget: TimeBudget,
+    onEvent?: (event: RecordedEvent) => void,
+  ): Promise<KnownStream<State>> {
+    let known = start();
+    let mayHaveSnapshot = !onEvent;
+    for (;;) {
+      const isUnknown = known.revision === undefined;
+      const from = known.revision === undefined ? 0n : known.revision + 1n;
+      const limit = isUnknown ? FIRST_PAGE_EVENTS : PAGE_EVENTS;
+      const events = await this.log.readStream(stream, { from, limit, consistency: 'strong', ...budget.remaining });
+      if (!isUnknown && !this.isOfThisEpoch(known)) {
+        known = start();
+        continue;
+      }
+      const last = events.at(-1);
+      if (!last) return known;
+      // A full page may be followed by many more. Then the snapshot is looked for, once.
+      const looks = mayHaveSnapshot && events.length === limit;
+      const restored = looks ? await this.fromSnapshot(stream, known, last.revision, budget) : undefined;
+      if (looks) mayHaveSnapshot = false;
+      known = restored?.known ?? events.reduce((before, event) => this.withEvent(before, event), known);
+      if (onEvent) events.forEach(onEvent);
+      this.remember(stream, known);
+      if (restored?.isCurrent ?? events.length < limit) return known;
+    }
+  }
+
+  /**
+   * Returns the stream's state as it was at this revision, by a strong read. `past` belongs to a state that is not
+   * older. Throws `LogUnavailable`.
+   */
+  async at(stream: string, revision: Revision, past: StreamPast<State>, budget: TimeBudget): Promise<Folded<State>> {
+    const earlier = await this.snapshots.earlier(stream, past, revision, budget);
+    const limit = Number(revision) + 1;
+    const events = earlier
+      ? [earlier.last, ...earlier.later]
+      : await this.log.readStream(stream, { limit, consistency: 'strong', ...budget.remaining });
+    const start: StreamState<State> = earlier
+      ? { state: earlier.state, revision: earlier.last.revision }
+      : { state: this.aggregate.initial, revision: undefined };
+    const { state } = events.reduce((before, event) => foldEvent(this.aggregate, before, event), start);
+    return { state, revision, position: events.at(-1)?.position };
+  }
+
+  remembered(stream: string): KnownStream<State> | undefined {
+    const known = this.cache.get(stream);
+    return known && this.isOfThisEpoch(known) ? known : undefined;
+  }
+
+  remember(stream: string, known: KnownStream<State>): void {
+    const stored = this.cache.peek(stream);
+    const isNewer = !stored || !this.isOfThisEpoch(stored) || (known.revision ?? -1n) > (stored.revision ?? -1n);
+    if (!isNewer || !this.isOfThisEpoch(known)) return;
+    this.cache.set(stream, known);
+    this.snapshots.consider(stream, known);
+  }
+
+  /**
+   * Returns the state of the stream's newest snapshot with the events of one more page. Returns `undefined` if there is
+   * no snapshot that is ahead of the events which were read already, up to the revision `readTo`.
+   */
+  private async fromSnapshot(
+    stream: string,
+    before: KnownStream<State>,
+    readTo: Revision,
+    budget: TimeBudget,
+  ): Promise<{ readonly known: KnownStream<State>; readonly isCurrent: boolean } | undefined> {
+    const snapshot = await this.snapshots.newest(stream, PAGE_EVENTS, budget);
+    if (!snapshot || !this.isOfThisEpoch(before)) return undefined;
+    if (snapshot.last.revision <= readTo) return undefined;
+    const { state, past, last, later } = snapshot;
+    const { revision, position, metadata } = last;
+    const { hash: lastHash, occurredAt: lastOccurredAt } = metadata;
+    const stored: KnownStream<State> = { ...before, state, past, revision, position, lastHash, lastOccurredAt };
+    const known = later.reduce((folded, event) => this.withEvent(folded, event), stored);
+    return { known, isCurrent: later.length + 1 < PAGE_EVENTS };
+  }
+
+  private withEvent(known: KnownStream<State>, event: RecordedEvent): KnownStream<State> {
+    const { metadata, revision, position } = event;
+    known.past.addCommand(metadata.commandId, { hash: metadata.commandHash, revision });
+    return {
+      ...known,
+      ...foldEvent(this.aggregate, known, event),
+      position,
+      lastHash: metadata.hash,
+      lastOccurredAt: metadata.occurredAt,
+    };
+  }
+
+  private isOfThisEpoch({ connectionEpoch }: KnownStream<State>): boolean {
+    return connectionEpoch === this.log.connectionEpoch;
+  }
+
+  private unknown(): KnownStream<State> {
+    return {
+      state: this.aggregate.initial,
+      revision: undefined,
+      position: undefined,
+      lastHash: FIRST_HASH,
+      lastOccurredAt: '',
+      connectionEpoch: this.log.connectionEpoch,
+      past: new StreamPast(),
+    };
+  }
+}
+
+/**
+ * Adds the stream's next event to the state. Returns the unchanged state if the state already contains the event.
+ * Throws an `Error` if an event in between is missing. Throws `UnknownEvent`.
+ */
+export function foldEvent<State, Event extends LogEvent>(
+  { evolve }: Pick<Aggregate<never, State, never, Event>, 'evolve'>,
+  known: StreamState<State>,
+  recorded: RecordedEvent,
+): StreamState<State> {
+  const next = (known.revision ?? -1n) + 1n;
+  const { stream, revision } = recorded;
+  if (revision < next) return known;
+  if (revision > next) throw new Error(`${stream} went from revision ${next - 1n} to ${revision}`);
+  // The cast to `Event` below is safe: `upcast` has checked the event's type, and a stream holds only events of its own
+  // aggregate.
+  const event: LogEvent = upcast(recorded);
+  return { state: evolve(known.state, event as Event), revision };
+}

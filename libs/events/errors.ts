@@ -1,0 +1,26 @@
+/** An event that does not fit its schema was about to be written. The message never contains the event's values. */
+export class InvalidEvent extends Error {
+  override readonly name = 'InvalidEvent';
+
+  constructor(
+    readonly type: string,
+    readonly field: string,
+  ) {
+    super(`${type}: ${field} does not fit the schema`);
+  }
+}
+
+/** The log holds an event whose type or version this code doesn't know. The reader of the log must stop. */
+export class UnknownEvent extends Error {
+  override readonly name = 'UnknownEvent';
+
+  constructor(
+    readonly type: string,
+    readonly schemaVersion: number,
+    readonly stream: string,
+    /** Absent if the event was not read from the log. */
+    readonly position?: string,
+  ) {
+    super(`Unknown event ${type} version ${schemaVersion} in ${stream} at ${position ?? 'no position'}`);
+  }
+}

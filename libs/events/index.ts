@@ -1,0 +1,33 @@
+export { canonicalJson, NotCanonical } from './canonical-json.js';
+export type {
+  CommandContext,
+  EventMetadata,
+  JsonObject,
+  NewEvent,
+  Position,
+  RecordedEvent,
+  Revision,
+} from './envelope.js';
+export { InvalidEvent, UnknownEvent } from './errors.js';
+export { type ChainLink, eventIdOf, FIRST_HASH, hashOf, seal, verifyChain } from './hash-chain.js';
+export type { LogSealed, LogUnsealed } from './log-seal.js';
+export {
+  currentVersion,
+  EVENT_VERSIONS,
+  type EventVersions,
+  type LogEvent,
+  type LogEventType,
+  redact,
+  storedVersions,
+  upcast,
+  type UpcastEvent,
+  validate,
+} from './registry.js';
+export {
+  USAGE_OUTCOMES,
+  type UsageEntry,
+  type UsageOutcome,
+  type UsageRecorded,
+  usageStream,
+} from './usage-recorded.js';
+export { uuidV5 } from './uuid-v5.js';

@@ -1,0 +1,130 @@
+import { ArrayMaxSize, IsArray, IsIn, IsInt, IsObject, Max, Min } from 'class-validator';
+import {
+  type AuthenticationType,
+  type ClientId,
+  type ConsumerClientEvent,
+  type DataOf,
+  MAX_NAME_LENGTH,
+  MAX_OVERLAP_SECONDS,
+  MAX_REASON_LENGTH,
+  MAX_SUBSCRIPTIONS,
+  type RevokedTokenKind,
+  secondsAfter,
+  type UnassignmentReason,
+} from '#domain';
+import {
+  IsClientId,
+  IsEndpointUri,
+  IsInstant,
+  IsOwnId,
+  IsSubscriptionId,
+  IsText,
+  IsVerifier,
+  IsWorkspaceId,
+  MayBeAbsent,
+} from './fields.js';
+import type { VersionsOf } from './versions.js';
+
+type Data<Type extends ConsumerClientEvent['type']> = DataOf<ConsumerClientEvent, Type>;
+
+class ConsumerClientCreatedV1 implements Data<'ConsumerClientCreated'> {
+  @IsClientId() clientId!: ClientId;
+  @IsWorkspaceId() workspaceId!: string;
+  @IsText(MAX_NAME_LENGTH) name!: string;
+  @IsIn(['API_KEY', 'OAUTH2']) authenticationType!: AuthenticationType;
+  @IsVerifier() verifier!: string;
+  @MayBeAbsent() @IsOwnId() draftId?: string;
+  @IsInstant() createdAt!: string;
+}
+
+class ConsumerClientRenamedV1 implements Data<'ConsumerClientRenamed'> {
+  @IsText(MAX_NAME_LENGTH) name!: string;
+}
+
+/** Version 1 held the length of the overlap. Later versions hold the end of the overlap. */
+class ConsumerClientSecretRotatedV1 {
+  @IsInt() @Min(2) generation!: number;
+  @IsVerifier() verifier!: string;
+  @MayBeAbsent() @IsOwnId() draftId?: string;
+  @IsInstant() rotatedAt!: string;
+  @IsInt() @Min(0) @Max(MAX_OVERLAP_SECONDS) overlapSeconds!: number;
+}
+
+const withPreviousExpiresAt = ({
+  overlapSeconds,
+  ...data
+}: ConsumerClientSecretRotatedV1): Data<'ConsumerClientSecretRotated'> => ({
+  ...data,
+  previousExpiresAt: secondsAfter(data.rotatedAt, overlapSeconds),
+});
+
+class ConsumerClientSecretRotatedV2 implements Data<'ConsumerClientSecretRotated'> {
+  @IsInt() @Min(2) generation!: number;
+  @IsVerifier() verifier!: string;
+  @MayBeAbsent() @IsOwnId() draftId?: string;
+  @IsInstant() rotatedAt!: string;
+  @IsInstant() previousExpiresAt!: string;
+}
+
+class ConsumerClientCredentialRetiredV1 implements Data<'ConsumerClientCredentialRetired'> {
+  @IsInt() @Min(1) generation!: number;
+  @IsInstant() retiredAt!: string;
+}
+
+class ConsumerClientAssignedToSubscriptionV1 implements Data<'ConsumerClientAssignedToSubscription'> {
+  @IsSubscriptionId() subscriptionId!: string;
+  @IsEndpointUri() endpointUri!: string;
+  @IsText(100) serviceName!: string;
+  @IsInstant() assignedAt!: string;
+}
+
+class ConsumerClientUnassignedFromSubscriptionV1 implements Data<'ConsumerClientUnassignedFromSubscription'> {
+  @IsSubscriptionId() subscriptionId!: string;
+  @IsIn(['REQUESTED', 'SUBSCRIPTION_ENDED']) reason!: UnassignmentReason;
+}
+
+class ConsumerClientStaticTokenIssuedV1 implements Data<'ConsumerClientStaticTokenIssued'> {
+  @IsInt() @Min(1) generation!: number;
+  @MayBeAbsent() @IsSubscriptionId() subscriptionId?: string;
+  @IsOwnId() jti!: string;
+  @IsOwnId() kid!: string;
+  @IsInstant() issuedAt!: string;
+  @IsInstant() expiresAt!: string;
+  @IsObject() header!: Readonly<Record<string, unknown>>;
+  @IsObject() claims!: Readonly<Record<string, unknown>>;
+}
+
+class ConsumerClientTokenRevokedV1 implements Data<'ConsumerClientTokenRevoked'> {
+  @IsIn(['ACCESS_TOKEN', 'REFRESH_FAMILY', 'STATIC_TOKEN']) kind!: RevokedTokenKind;
+  @IsOwnId() tokenId!: string;
+  @IsInstant() issuedAt!: string;
+  @IsInstant() revokedAt!: string;
+  @IsInstant() expiresAt!: string;
+}
+
+class ConsumerClientTokensEndedV1 implements Data<'ConsumerClientTokensEnded'> {
+  @IsInstant() issuedUpTo!: string;
+  @IsInstant() endedAt!: string;
+}
+
+class ConsumerClientRevokedV1 implements Data<'ConsumerClientRevoked'> {
+  @IsText(MAX_REASON_LENGTH) reason!: string;
+  @IsArray() @ArrayMaxSize(MAX_SUBSCRIPTIONS) @IsSubscriptionId({ each: true }) subscriptions!: string[];
+  @IsInstant() revokedAt!: string;
+}
+
+export const consumerClientVersions: VersionsOf<ConsumerClientEvent> = {
+  ConsumerClientCreated: [{ schema: ConsumerClientCreatedV1, sensitive: ['verifier'] }],
+  ConsumerClientRenamed: [{ schema: ConsumerClientRenamedV1 }],
+  ConsumerClientSecretRotated: [
+    { schema: ConsumerClientSecretRotatedV1, sensitive: ['verifier'], upcast: withPreviousExpiresAt },
+    { schema: ConsumerClientSecretRotatedV2, sensitive: ['verifier'] },
+  ],
+  ConsumerClientCredentialRetired: [{ schema: ConsumerClientCredentialRetiredV1 }],
+  ConsumerClientAssignedToSubscription: [{ schema: ConsumerClientAssignedToSubscriptionV1 }],
+  ConsumerClientUnassignedFromSubscription: [{ schema: ConsumerClientUnassignedFromSubscriptionV1 }],
+  ConsumerClientStaticTokenIssued: [{ schema: ConsumerClientStaticTokenIssuedV1 }],
+  ConsumerClientTokenRevoked: [{ schema: ConsumerClientTokenRevokedV1 }],
+  ConsumerClientTokensEnded: [{ schema: ConsumerClientTokensEndedV1 }],
+  ConsumerClientRevoked: [{ schema: ConsumerClientRevokedV1 }],
+};

@@ -1,0 +1,113 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+
+/**
+ * Resolves if the dependency (e.g. a store) works, and rejects if the dependency does not work. Rejects with `Degraded`
+ * if the process can serve all requests although an operator has to act.
+ */
+export type ReadinessCheck = () => Promise<void>;
+
+/** Thrown by a readiness check. The process goes on serving, but an operator has to act. The message says why. */
+export class Degraded extends Error {
+  override readonly name = 'Degraded';
+}
+
+/** The result of a readiness check. Dashboards usually show these as green, amber and red. */
+export type CheckResult = 'up' | 'degraded' | 'down';
+
+export interface ReadinessReport {
+  readonly status: 'ready' | 'degraded' | 'not ready';
+  /** The result of each check under the check's name, in the order in which the checks were added. */
+  readonly checks: Readonly<Record<string, CheckResult>>;
+}
+
+const CHECK_TIMEOUT_MS = 2000;
+const WATCH_EVERY_MS = 5000;
+
+/** Checks whether this process is ready for requests. Each app adds a check for each of its dependencies. */
+export class ReadinessChecks {
+  private readonly checks = new Map<string, ReadinessCheck>();
+  /** The names of the checks whose failures other code logs. */
+  private readonly silent = new Set<string>();
+  /** The last result of each check that did not pass. */
+  private readonly failing = new Map<string, CheckResult>();
+  private stopping = false;
+
+  constructor(private readonly logger: Logger) {}
+
+  /**
+   * `isLogged`: other code logs it when the check begins to fail, so it need not be logged here, too. Throws if the name
+   * is already taken. Otherwise the new check would replace the old check unnoticed.
+   */
+  add(name: string, check: ReadinessCheck, { isLogged = false } = {}): void {
+    if (this.checks.has(name)) throw new Error(`There is a readiness check named ${name} already`);
+    this.checks.set(name, check);
+    if (isLogged) this.silent.add(name);
+  }
+
+  /** Reports `not ready` from now on, because the process is about to stop. */
+  turnRed(): void {
+    this.stopping = true;
+  }
+
+  /**
+   * Runs the checks every 5 s, so that an outage is logged even if no one calls `/health/ready`. Returns a function
+   * that ends the repetition.
+   */
+  watch(): () => void {
+    const timer = setInterval(() => void this.report(), WATCH_EVERY_MS);
+    return () => {
+      clearInterval(timer);
+    };
+  }
+
+  /** Runs all checks at the same time. A check that takes longer than 2 s counts as down. Only changes are logged. */
+  async report(): Promise<ReadinessReport> {
+    const results = await Promise.all(
+      [...this.checks].map(async ([name, check]) => [name, await this.run(name, check)]),
+    );
+    const checks = Object.fromEntries(results) as Record<string, CheckResult>;
+    const found = new Set(Object.values(checks));
+    if (this.stopping || found.has('down')) return { status: 'not ready', checks };
+    return { status: found.has('degraded') ? 'degraded' : 'ready', checks };
+  }
+
+  private async run(name: string, check: ReadinessCheck): Promise<CheckResult> {
+    const timer = new AbortController();
+    try {
+      await Promise.race([
+        check(),
+        delay(CHECK_TIMEOUT_MS, undefined, { signal: timer.signal, ref: false }).then(() => {
+          throw new Error(`No answer within ${CHECK_TIMEOUT_MS} ms`);
+        }),
+      ]);
+      if (this.failing.delete(name) && !this.silent.has(name))
+        this.logger.info({ check: name }, 'readiness check passes again');
+      return 'up';
+    } catch (err) {
+      const result = err instanceof Degraded ? 'degraded' : 'down';
+      const isNews = this.failing.get(name) !== result && !this.silent.has(name);
+      if (isNews) this.logger.warn({ err, result, check: name }, 'readiness check failed');
+      this.failing.set(name, result);
+      return result;
+    } finally {
+      timer.abort();
+    }
+  }
+}
+
+/**
+ * `/health/live` answers 200 as long as the process runs. `/health/ready` answers 200 if no check is down, and otherwise
+ * 503. The answer contains the result of each check.
+ */
+export function serveHealth(fastify: FastifyInstance, readiness: ReadinessChecks): void {
+  fastify.get('/health/live', (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'live' }));
+  fastify.get('/health/ready', async (_request, reply) => {
+    const report = await readiness.report();
+    return reply
+      .header('cache-control', 'no-store')
+      .code(report.status === 'not ready' ? 503 : 200)
+      .send(report);
+  });
+}

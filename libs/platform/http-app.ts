@@ -1,0 +1,335 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { type DynamicModule, Global, Module, type NestApplicationOptions, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import {
+  type ConnectionError,
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
+import { CONFIGURATION, type Configuration } from './configuration.js';
+import { ReadinessChecks, serveHealth } from './health.js';
+import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
+import { LOGGER, type Logger, NestLogger } from './logging.js';
+import { addressOf, createRegistry, metricsServer, Registry, serveMetrics } from './metrics.js';
+import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
+import type { ProcessDependency } from './process-dependency.js';
+import { requestIdOf } from './request-id.js';
+import { type RequestObserver, requestObserver } from './request-observer.js';
+import { validationPipe } from './validation.js';
+
+/** How long accepted requests may take to finish after the process was told to stop, in ms. */
+const DRAIN_MS = 10_000;
+const IDLE_CHECK_MS = 50;
+/**
+ * How long the head of a request may take to arrive, in ms; `REQUEST_TIMEOUT_MS` limits the whole request. Node
+ * compares both with the clock every `TIMEOUT_CHECK_MS`.
+ */
+const HEAD_TIMEOUT_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const TIMEOUT_CHECK_MS = 5_000;
+const KEEP_ALIVE_MS = 72_000;
+/**
+ * A consumer's headers reach us through a gateway. Our limit is above the gateways' own limits (nginx 32 KB, Envoy 60
+ * KB).
+ */
+const MAX_HEADER_BYTES = 65_536;
+const MAX_PATH_PARAMETER = 200;
+
+/**
+ * Answers a request before Fastify sees the request. Returns false, and leaves the response untouched, if the request
+ * is for Fastify.
+ */
+export type EarlyHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+/**
+ * Lets modules answer requests before Fastify and Nest see the requests. No hook, filter or plugin sees such an answer.
+ * The handler MUST therefore do four things itself: send `headers`, send the request's id (`requestIdOf`), call
+ * `observe` after the answer, and end the connection if `isClosing` is true.
+ */
+export class BeforeFastify {
+  private readonly handlers: EarlyHandler[] = [];
+  isClosing = false;
+
+  constructor(
+    readonly headers: Readonly<Record<string, string>>,
+    readonly observe: RequestObserver,
+  ) {}
+
+  /** Adds a handler. For each request, the handlers are called in the order in which they were added. */
+  add(handler: EarlyHandler): void {
+    this.handlers.push(handler);
+  }
+
+  /** Offers each request to the handlers. A request that no handler answers goes to `next`. */
+  listener(next: RequestListener): RequestListener {
+    return (request, response) => {
+      for (const handler of this.handlers) if (handler(request, response)) return;
+      next(request, response);
+    };
+  }
+}
+
+/** Provides `CONFIGURATION`, `LOGGER`, `Registry`, `ReadinessChecks` and `BeforeFastify` to every module. */
+@Global()
+@Module({})
+class PlatformModule {}
+
+/**
+ * Creates an app's Nest application with everything that all apps have in common: Fastify, strict JSON, problem
+ * details, request ids, logs, metrics and health. The application is initialised only by `listen()`, so the caller can
+ * extend it before that call.
+ */
+export async function createHttpApplication(
+  module: Type | DynamicModule,
+  configuration: Configuration,
+  logger: Logger,
+  dependencies: readonly ProcessDependency[] = [],
+): Promise<HttpApplication> {
+  const registry = createRegistry();
+  const readiness = new ReadinessChecks(logger);
+  const observe = requestObserver(registry, logger);
+  const beforeFastify = new BeforeFastify(securityHeaders(configuration), observe);
+  const providers = [
+    { provide: CONFIGURATION, useValue: configuration },
+    { provide: LOGGER, useValue: logger },
+    { provide: Registry, useValue: registry },
+    { provide: ReadinessChecks, useValue: readiness },
+    { provide: BeforeFastify, useValue: beforeFastify },
+  ];
+  const platform = { module: PlatformModule, imports: [module], providers, exports: providers.map((p) => p.provide) };
+  const adapter = fastifyAdapter(configuration, logger, beforeFastify);
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest declares its options as a class
+  const options: NestApplicationOptions = {
+    logger: new NestLogger(logger),
+    bodyParser: false,
+    abortOnError: false,
+  };
+  const nest = await NestFactory.create<NestFastifyApplication>(platform, adapter, options);
+  nest.useGlobalFilters(new ProblemFilter());
+  nest.useGlobalPipes(validationPipe());
+  return new HttpApplication({ nest, configuration, logger, registry, readiness, beforeFastify, dependencies });
+}
+
+const fastifyAdapter = (configuration: Configuration, logger: Logger, beforeFastify: BeforeFastify): FastifyAdapter =>
+  new FastifyAdapter({
+    loggerInstance: logger,
+    // A child logger for each request would cost more than routing the request. Each log line contains the request's id
+    // anyway.
+    childLoggerFactory: (parent: FastifyBaseLogger) => parent,
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: ({ rawHeaders }: IncomingMessage) => requestIdOf(rawHeaders),
+    bodyLimit: MAX_BODY_BYTES,
+    serverFactory: (listener: RequestListener) => httpServer(beforeFastify.listener(listener)),
+    trustProxy: configuration.trustedProxies.length > 0 && [...configuration.trustedProxies],
+    routerOptions: { caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: MAX_PATH_PARAMETER },
+    // Requests that arrive on an open connection while the app stops are still served.
+    return503OnClosing: false,
+    // No module has Nest middleware, so Middie (which would run Nest middleware) is not needed.
+    skipMiddie: true,
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      void reply.headers(securityHeaders(configuration)).header('x-request-id', request.id);
+      sendProblem(error, request, reply);
+    },
+    clientErrorHandler: refuseUnreadable,
+  });
+
+function httpServer(listener: RequestListener): Server {
+  const server = createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Node's default of 60 s would override our `requestTimeout`: Node limits the whole request by the longer of the
+      // two times.
+      headersTimeout: HEAD_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    },
+    listener,
+  );
+  // By default, Node drops every header after the 2000th. We would not notice a repeated header among the dropped
+  // headers.
+  server.maxHeadersCount = 0;
+  return server;
+}
+
+const securityHeaders = (configuration: Configuration): Record<string, string> => ({
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-resource-policy': 'same-origin',
+  ...(configuration.publicUrl.startsWith('https:') && { 'strict-transport-security': 'max-age=31536000' }),
+});
+
+/**
+ * Keeps the connection open until the rest of the body has arrived. Fastify would close the connection at once. The
+ * caller would then see a TCP reset, and might lose the answer (RFC 9112 §9.6).
+ */
+function readRestOfBody({ raw }: FastifyRequest, reply: FastifyReply): void {
+  if (raw.complete || reply.getHeader('connection') !== 'close') return;
+  reply.removeHeader('connection');
+  raw.resume();
+}
+
+/**
+ * Answers input that Node could not parse as HTTP. Such input has no request object, so we write the answer to the
+ * socket. We also destroy the socket afterwards: Node no longer controls this socket, and a caller could keep it open
+ * for ever.
+ */
+function refuseUnreadable(error: ConnectionError, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400;
+  const { title, ...rest } = httpRefusal(status).toBody(requestIdOf([]));
+  const body = JSON.stringify({ title, ...rest });
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
+  );
+}
+
+interface ApplicationParts {
+  readonly nest: NestFastifyApplication;
+  readonly configuration: Configuration;
+  readonly logger: Logger;
+  readonly registry: Registry;
+  readonly readiness: ReadinessChecks;
+  readonly beforeFastify: BeforeFastify;
+  readonly dependencies: readonly ProcessDependency[];
+}
+
+/** An app that was created, and can be started and stopped. */
+export class HttpApplication {
+  /** Gives access to what only Nest can do, such as `get()` of a provider or the setup of OpenAPI. */
+  readonly nest: NestFastifyApplication;
+  private readonly fastify: FastifyInstance;
+  private metrics: Server | undefined;
+  private closing: Promise<void> | undefined;
+  private stopWatching: () => void = () => undefined;
+
+  constructor(private readonly parts: ApplicationParts) {
+    const { nest, registry, readiness, dependencies, beforeFastify, configuration } = parts;
+    const { headers, observe } = beforeFastify;
+    this.nest = nest;
+    this.fastify = nest.getHttpAdapter().getInstance();
+    acceptJsonBodies(this.fastify);
+    this.fastify.addHook('onRequest', (request, reply, done) => {
+      reply.headers(headers).header('x-request-id', request.id);
+      done();
+    });
+    this.fastify.addHook('onSend', (request, reply, _payload, done) => {
+      readRestOfBody(request, reply);
+      this.endConnectionWhenClosing(reply);
+      done();
+    });
+    this.fastify.addHook('onResponse', ({ id, method, is404, routeOptions: { url } }, reply, done) => {
+      const route = is404 ? 'unknown' : (url ?? 'unknown');
+      observe({ id, method, route, status: reply.statusCode, milliseconds: reply.elapsedTime });
+      done();
+    });
+    serveHealth(this.fastify, readiness);
+    if (configuration.metricsPort === undefined) serveMetrics(this.fastify, registry);
+    for (const dependency of dependencies) {
+      readiness.add(dependency.name, () => dependency.check());
+      dependency.addMetrics?.(registry);
+    }
+  }
+
+  /**
+   * Starts the modules, and then accepts requests. Returns the app's URL. Rejects if a module can't start or a port
+   * can't be opened.
+   */
+  async listen(): Promise<string> {
+    const { configuration, registry } = this.parts;
+    const { host, port, metricsPort } = configuration;
+    if (metricsPort !== undefined) this.metrics = await metricsServer(registry, host, metricsPort);
+    await this.nest.listen(port, host);
+    return this.fastify.listeningOrigin;
+  }
+
+  /**
+   * Resolves when all dependencies (the stores) are open. Rejects if a dependency can't be opened and waiting would not
+   * help.
+   */
+  async opened(): Promise<void> {
+    await Promise.all(this.parts.dependencies.map(({ opened }) => opened));
+    if (!this.closing) this.stopWatching = this.parts.readiness.watch();
+  }
+
+  /** The URL of the metrics on `METRICS_PORT`. `undefined` if `METRICS_PORT` is not set, or before the app listens. */
+  get metricsUrl(): string | undefined {
+    return this.metrics && `http://${addressOf(this.metrics)}/metrics`;
+  }
+
+  /**
+   * Stops the app. Further calls return the promise of the first call.
+   *
+   * 1. `/health/ready` answers 503, and no new connections are accepted.
+   * 2. Accepted requests may finish, for at most 10 s.
+   * 3. Nest's shutdown hooks close the modules.
+   * 4. The dependencies (the stores) are closed.
+   */
+  close(): Promise<void> {
+    this.closing ??= this.drainAndClose();
+    return this.closing;
+  }
+
+  /**
+   * On SIGTERM or SIGINT, calls `close()`. Then the process exits with 0, or with 1 if `close()` failed. A second
+   * signal of the same kind kills the process at once.
+   */
+  closeOnSignals(): void {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        this.parts.logger.info({ signal }, 'stopping');
+        this.close().then(
+          () => process.exit(0),
+          (err: unknown) => {
+            this.parts.logger.fatal({ err }, 'stopping failed');
+            process.exit(1);
+          },
+        );
+      });
+    }
+  }
+
+  private async drainAndClose(): Promise<void> {
+    const { readiness, beforeFastify, logger, dependencies } = this.parts;
+    readiness.turnRed();
+    this.stopWatching();
+    beforeFastify.isClosing = true;
+    const deadline = setTimeout(() => {
+      logger.warn('requests did not finish in time; their connections are closed');
+      this.fastify.server.closeAllConnections();
+    }, DRAIN_MS);
+    // Fastify closes idle connections only once. If a request was answered before its whole body arrived, the
+    // connection still counts as busy at that time. Such connections are closed here as soon as they are idle.
+    const idle = setInterval(() => {
+      this.fastify.server.closeIdleConnections();
+    }, IDLE_CHECK_MS);
+    try {
+      // We close Fastify before Nest. Nest alone would close its modules while requests still use them.
+      await this.fastify.close();
+    } finally {
+      clearTimeout(deadline);
+      clearInterval(idle);
+    }
+    await this.nest.close();
+    await Promise.all(dependencies.map((dependency) => dependency.close()));
+    this.metrics?.close();
+    this.metrics?.closeAllConnections();
+  }
+
+  /**
+   * While the app stops, each connection ends with its answer. The keep-alive time would otherwise delay the end of the
+   * process.
+   */
+  private endConnectionWhenClosing(reply: FastifyReply): void {
+    if (this.closing) void reply.header('connection', 'close');
+  }
+}

@@ -1,0 +1,24 @@
+export { type Clock, instantsOf, systemClock } from './clock.js';
+export {
+  CONFIGURATION,
+  type Configuration,
+  ConfigurationError,
+  configurationFrom,
+  type Environment,
+  gatewaySecretIn,
+  masterKeyIn,
+} from './configuration.js';
+export { prepareDataDir } from './data-dir.js';
+export { Degraded, ReadinessChecks } from './health.js';
+export { BeforeFastify, createHttpApplication, type EarlyHandler, HttpApplication } from './http-app.js';
+export { jsonObjectIn } from './json-body.js';
+export { createLogger, LOGGER, type Logger } from './logging.js';
+export { Registry } from './metrics.js';
+export { networkOf } from './network.js';
+export { Problem, validationFailed } from './problem.js';
+export { httpRefusal, ProblemFilter } from './problem-filter.js';
+export type { ProcessDependency } from './process-dependency.js';
+export { RateLimit, rateLimited, rateLimitHeaders, type RateLimitState } from './rate-limit.js';
+export { requestIdOf } from './request-id.js';
+export { runProcess } from './run-process.js';
+export { MayBeAbsent } from './validation.js';

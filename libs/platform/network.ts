@@ -1,0 +1,22 @@
+import { isIP, SocketAddress } from 'node:net';
+
+const GROUPS = 8;
+const GROUPS_OF_64_BITS = 4;
+
+/**
+ * The name under which calls from an address are counted. An IPv4 address (also one mapped into IPv6) is counted alone.
+ * An IPv6 address is counted as its /64 network, since one subscriber usually has a whole /64. All texts that are not
+ * addresses are counted together.
+ */
+export function networkOf(address: string): string {
+  const family = isIP(address);
+  if (family === 0) return 'unknown';
+  if (family === 4) return address;
+  // The text has the format of RFC 5952, without a zone.
+  const { address: canonical } = new SocketAddress({ address, family: 'ipv6' });
+  const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(canonical) ?? [];
+  if (mapped !== undefined) return mapped;
+  const [left = [], right = []] = canonical.split('::').map((part) => part.split(':').filter((group) => group !== ''));
+  const zeros = Array<string>(GROUPS - left.length - right.length).fill('0');
+  return `${[...left, ...zeros, ...right].slice(0, GROUPS_OF_64_BITS).join(':')}::/64`;
+}

@@ -1,0 +1,19 @@
+import type { Registry } from 'prom-client';
+import type { ReadinessCheck } from './health.js';
+
+/** A store that a process needs. The process may start before the store is available. */
+export interface ProcessDependency {
+  /** The name of the store in the answer of `/health/ready`. */
+  readonly name: string;
+  /**
+   * Resolves when the store is open for the first time. Rejects if the store can't be opened and waiting would not
+   * help.
+   */
+  readonly opened: Promise<unknown>;
+  /** Rejects if the store is not open or does not respond. */
+  readonly check: ReadinessCheck;
+  /** Adds the store's metrics. Called before the store is open. */
+  readonly addMetrics?: (registry: Registry) => void;
+  /** Called after everything that uses the store has been closed. May be called even if the store was never opened. */
+  close(): Promise<void>;
+}

@@ -1,2 +1,0 @@
-export { type AssignmentDocument, assignments } from './assignments.js';
-export { SubscriptionEnds } from './subscription-ends.js';

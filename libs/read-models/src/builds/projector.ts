@@ -1,0 +1,276 @@
+import {
+  applying,
+  type Checkpoint,
+  CheckpointMoved,
+  type CheckpointStore,
+  type EventLog,
+  follow,
+  type FollowedEvent,
+  type FollowObserver,
+  type FollowOptions,
+  type FollowProgress,
+  isNotFinal,
+  isSameCheckpoint,
+  type OutageObserver,
+  ProjectionStopped,
+  repeatUntilAborted,
+} from '#event-log';
+import type { Position } from '#events';
+import { asError } from '../errors.js';
+import type { BuildName, DocumentWrite, ReadStore, StoredDocument } from '../port.js';
+import { foldInto, type Projection } from '../projections/projection.js';
+import { BuildLoader } from './build-loader.js';
+import type { ExpectedDocuments } from './expected-documents.js';
+import type { ManageBuild, ManagedBuild } from './process-manager.js';
+
+/** The state of a projector, for metrics and readiness checks. */
+export interface ProjectorStatus {
+  readonly projection: string;
+  readonly build: BuildName;
+  /**
+   * `stopped`: the projector has met an event that can't be applied, or the build must be rebuilt; `error` tells which.
+   */
+  readonly state: 'catching-up' | 'live' | 'stopped';
+  /** Position of the checkpoint that was last stored or read; `undefined` before the first checkpoint. */
+  readonly position: Position | undefined;
+  /**
+   * Upper limit for the age of the oldest event that the build lacks, in seconds. The value is 0 while the projector is
+   * live, and `undefined` as long as nothing is known.
+   */
+  readonly lagSeconds: number | undefined;
+  readonly error?: Error;
+}
+
+/** The log from which a projector reads, and the store to which it writes. */
+export interface ReadModelStores {
+  readonly log: EventLog;
+  readonly logId: string;
+  readonly store: ReadStore;
+}
+
+export interface FeedOptions<Doc> extends ReadModelStores {
+  readonly projection: Projection<Doc>;
+  readonly now: () => Date;
+  readonly observer: OutageObserver;
+  /** Maximum number of events in a batch (default 1000). */
+  readonly batchSize?: number;
+}
+
+export interface ProjectorOptions<Doc> extends FeedOptions<Doc> {
+  readonly build: BuildName;
+  /**
+   * Whether no query reads the build yet (default: no). Such a build is filled by a `BuildLoader` until it has caught
+   * up. A projection with a process manager is always fed batch by batch, because the manager reads its lists meanwhile.
+   */
+  readonly isFresh?: boolean;
+  /** Gets every batch that this projector has written, so that the build can be checked afterwards. */
+  readonly expected?: ExpectedDocuments<Doc>;
+  /** Begins the work of the process manager that uses this projection. */
+  readonly manage?: ManageBuild;
+}
+
+/** What differs between filling a fresh build and feeding a build. */
+type LoopOptions = Pick<FollowOptions, 'signal' | 'checkpoints' | 'prepare' | 'apply'> &
+  Pick<FollowObserver, 'progressed'>;
+
+/**
+ * Gives a follower (a loop that reads the log from its checkpoint) access to a build's checkpoint in the read store.
+ */
+export const checkpointOf = (store: ReadStore, build: BuildName): CheckpointStore => ({
+  read: () => store.checkpoint(build),
+  advance: (expected, next) => store.advance(build, expected, next),
+});
+
+/**
+ * Feeds one build of one projection from the log. Several projectors may feed the same build at once. The result is the
+ * same, because every projector folds the same events, and every document and checkpoint is written by compare-and-set.
+ */
+export class Projector<Doc> {
+  private state: ProjectorStatus['state'] = 'catching-up';
+  private position: Position | undefined;
+  /** Time up to which the build holds every event, in ms since 1970. */
+  private completeTo: number | undefined;
+  private error: Error | undefined;
+  private managed: ManagedBuild | undefined;
+  /** Whether events may have been applied since the last call of `ManagedBuild.caughtUp` that `managed` does not know. */
+  private wasInterrupted = true;
+  private reportCaughtUp: () => void = () => undefined;
+  /** Resolves as soon as the build holds every event of the log for the first time. */
+  readonly caughtUp = new Promise<void>((resolve) => {
+    this.reportCaughtUp = resolve;
+  });
+
+  constructor(private readonly options: ProjectorOptions<Doc>) {}
+
+  /**
+   * Resolves when the signal aborts. Rejects with the errors of `follow`; after that, `status` returns the state
+   * `stopped`.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, projection, build, manage, isFresh = false } = this.options;
+    const session = new AbortController();
+    this.managed = manage?.(build, AbortSignal.any([signal, session.signal]));
+    try {
+      if (isFresh && manage === undefined) await this.load(signal);
+      await this.follow({
+        signal,
+        checkpoints: checkpointOf(store, build),
+        prepare: () => {
+          this.state = 'catching-up';
+          this.wasInterrupted = true;
+          return store.prepare(build, projection);
+        },
+        apply: (events, checkpoint) => this.apply(events, checkpoint),
+        progressed: (progress) => {
+          this.progressed(progress);
+        },
+      });
+    } catch (error) {
+      this.state = 'stopped';
+      this.error = asError(error);
+      throw error;
+    } finally {
+      session.abort();
+      await this.managed?.ended;
+    }
+  }
+
+  /**
+   * Fills a fresh build up to the log's end, then creates everything that lists need. If an event can't be applied,
+   * everything before that event is stored, as for other builds.
+   */
+  private async load(signal: AbortSignal): Promise<void> {
+    const { store, projection, build, expected } = this.options;
+    const done = new AbortController();
+    const loadOnce = async (recovered: () => void) => {
+      const loader = new BuildLoader(store, projection, build);
+      const atEnd = new AbortController();
+      try {
+        await this.follow({
+          signal: AbortSignal.any([signal, atEnd.signal]),
+          checkpoints: loader,
+          prepare: () => loader.begin(),
+          apply: async (events, checkpoint) => {
+            await loader.apply(events);
+            expected?.batchWritten(events, checkpoint);
+          },
+          progressed: ({ checkpoint, last, caughtUp }) => {
+            expected?.checkpointStored(checkpoint);
+            this.position = loader.storedPosition;
+            if (last) this.completeTo = Date.parse(last.metadata.occurredAt);
+            if (caughtUp) atEnd.abort();
+          },
+        });
+        if (signal.aborted) return;
+        await loader.finish();
+        await store.prepare(build, projection, signal);
+        recovered();
+        done.abort();
+      } catch (error) {
+        if (error instanceof ProjectionStopped) await loader.finish();
+        if (!(error instanceof CheckpointMoved)) throw error;
+      } finally {
+        await loader.settled();
+      }
+    };
+    await repeatUntilAborted(AbortSignal.any([signal, done.signal]), this.outages, loadOnce, { isOutage: isNotFinal });
+  }
+
+  private follow({ progressed, ...options }: LoopOptions): Promise<void> {
+    const { log, logId, projection, batchSize } = this.options;
+    return follow({
+      name: projection.name,
+      ...{ log, logId, ...(batchSize !== undefined && { batchSize }) },
+      ...options,
+      observer: { ...this.outages, progressed },
+    });
+  }
+
+  /** Reports outages, and shows them in the state. */
+  private get outages(): OutageObserver {
+    const { observer } = this.options;
+    return {
+      outageBegan: (error) => {
+        this.state = 'catching-up';
+        observer.outageBegan(error);
+      },
+      outageEnded: () => {
+        observer.outageEnded();
+      },
+    };
+  }
+
+  status(): ProjectorStatus {
+    const { projection, build, now } = this.options;
+    const { state, position, completeTo, error } = this;
+    const behind = completeTo === undefined ? undefined : Math.max(0, now().getTime() - completeTo) / 1000;
+    const lagSeconds = state === 'live' ? 0 : behind;
+    return { projection: projection.name, build, state, position, lagSeconds, ...(error && { error }) };
+  }
+
+  private progressed({ checkpoint, last, caughtUp }: FollowProgress): void {
+    this.state = caughtUp ? 'live' : 'catching-up';
+    this.position = checkpoint?.position;
+    this.options.expected?.checkpointStored(checkpoint);
+    if (caughtUp) {
+      this.completeTo = this.options.now().getTime();
+      this.reportCaughtUp();
+      if (this.wasInterrupted) this.managed?.caughtUp();
+      this.wasInterrupted = false;
+    } else if (last) {
+      this.completeTo = Date.parse(last.metadata.occurredAt);
+    }
+  }
+
+  /**
+   * Writes all documents of the batch at once. Documents that another projector has changed meanwhile are read and
+   * folded again.
+   */
+  private async apply(events: readonly FollowedEvent[], checkpoint: Checkpoint | undefined): Promise<void> {
+    const { store, projection, build, expected } = this.options;
+    let pending = eventsByDocument(projection, events);
+    while (pending.size > 0) {
+      const stored = await store.read<Doc>(build, [...pending.keys()]);
+      // If the store was just restored from a backup, its documents may lack events from before this batch. The
+      // checkpoint was restored together with the documents, so a changed checkpoint shows this.
+      if (!isSameCheckpoint(await store.checkpoint(build), checkpoint)) throw new CheckpointMoved(projection.name);
+      const missed = await store.write(build, foldAll(projection, stored, pending));
+      pending = new Map(missed.map((id) => [id, pending.get(id) ?? []]));
+    }
+    this.managed?.written(events);
+    expected?.batchWritten(events, checkpoint);
+  }
+}
+
+type EventsByDocument = ReadonlyMap<string, readonly FollowedEvent[]>;
+
+function eventsByDocument<Doc>(projection: Projection<Doc>, events: readonly FollowedEvent[]): EventsByDocument {
+  const byDocument = new Map<string, FollowedEvent[]>();
+  for (const event of events) {
+    for (const id of applying(projection.name, event, () => projection.documentsOf(event))) {
+      const known = byDocument.get(id);
+      if (known) known.push(event);
+      else byDocument.set(id, [event]);
+    }
+  }
+  return byDocument;
+}
+
+/** Returns every document that the events change, in its full new state. */
+function foldAll<Doc>(
+  projection: Projection<Doc>,
+  stored: readonly StoredDocument<Doc>[],
+  pending: EventsByDocument,
+): DocumentWrite[] {
+  const before = new Map(stored.map((document) => [document.id, document]));
+  const writes: DocumentWrite[] = [];
+  for (const [id, events] of pending) {
+    let document = before.get(id);
+    const expected = document?.position;
+    for (const event of events) {
+      document = applying(projection.name, event, () => foldInto(projection, document, event, id));
+    }
+    if (document && document.position !== expected) writes.push({ ...document, expected });
+  }
+  return writes;
+}

@@ -1,0 +1,90 @@
+import type { ClientId, Instant } from '#domain';
+import type { FollowedEvent } from '#event-log';
+import type { UsageEntry, UsageRecorded } from '#events';
+import type { DocumentSchema } from '../document-schema.js';
+import type { ReadModel } from './projection.js';
+
+/** When a generation of a client's credential, or a token that was issued for it, was last used. */
+export interface GenerationUsage {
+  readonly generation: number;
+  readonly lastUsedAt: Instant;
+}
+
+/**
+ * When a client was last used. Only uses that succeeded count: a login, a refresh, or a call that the gateway check let
+ * through. A client that was never used has no document. A use may be recorded up to a minute late.
+ */
+export interface UsageDocument {
+  readonly clientId: ClientId;
+  readonly lastUsedAt: Instant;
+  /**
+   * The generations that were used, the oldest first; at most the `MAX_GENERATIONS` newest. A use whose generation was
+   * not recorded counts for the client only.
+   */
+  readonly generations: readonly GenerationUsage[];
+}
+
+/** At most two generations of a client are good at a time. The others tell when an older one was last used. */
+const MAX_GENERATIONS = 10;
+
+const document: DocumentSchema<UsageDocument> = {
+  fields: {
+    clientId: 'string',
+    lastUsedAt: 'string',
+    generations: {
+      listOf: {
+        fields: { generation: 'integer', lastUsedAt: 'string' },
+      } satisfies DocumentSchema<GenerationUsage>,
+    },
+  },
+};
+
+/** Every use that succeeded, by client. An event may hold thousands of clients, so each event is sorted once. */
+const usesByClient = new WeakMap<UsageRecorded['data'], ReadonlyMap<string, readonly UsageEntry[]>>();
+
+function usesOf(data: UsageRecorded['data']): ReadonlyMap<string, readonly UsageEntry[]> {
+  const known = usesByClient.get(data);
+  if (known) return known;
+  const uses = new Map<string, UsageEntry[]>();
+  for (const entry of data.entries) {
+    if (entry.outcome !== 'OK') continue;
+    const ofClient = uses.get(entry.client);
+    if (ofClient) ofClient.push(entry);
+    else uses.set(entry.client, [entry]);
+  }
+  usesByClient.set(data, uses);
+  return uses;
+}
+
+const later = (a: Instant | undefined, b: Instant): Instant => (a !== undefined && b < a ? a : b);
+
+const withUse = (usage: UsageDocument, { generation, last }: UsageEntry): UsageDocument => {
+  const lastUsedAt = later(usage.lastUsedAt, last);
+  if (generation == null) return { ...usage, lastUsedAt };
+  const before = usage.generations.find((known) => known.generation === generation);
+  const generations = [
+    ...usage.generations.filter((known) => known !== before),
+    { generation, lastUsedAt: later(before?.lastUsedAt, last) },
+  ].sort((a, b) => a.generation - b.generation);
+  return { ...usage, lastUsedAt, generations: generations.slice(-MAX_GENERATIONS) };
+};
+
+const apply = (usage: UsageDocument | undefined, event: FollowedEvent, id: string): UsageDocument => {
+  const uses = event.type === 'UsageRecorded' ? (usesOf(event.data).get(id) ?? []) : [];
+  const [first] = uses;
+  if (!first) throw new Error(`${event.type} tells no use of the client`);
+  return uses.reduce(withUse, usage ?? { clientId: first.client, lastUsedAt: first.last, generations: [] });
+};
+
+/** One document per client that was used. The events of all auth processes are folded into it, in any order. */
+export const usage: ReadModel<UsageDocument> = {
+  name: 'usage',
+  version: 1,
+  indexes: [],
+  document,
+  views: [{ name: 'client_usage', equals: {} }],
+  list: { sorts: {} },
+  documentsOf: (event) => (event.type === 'UsageRecorded' ? [...usesOf(event.data).keys()] : []),
+  apply,
+  count: 'NOT_COUNTED',
+};

@@ -1,0 +1,39 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { EventLog } from '#event-log';
+import { type Configuration, prepareDataDir } from '#platform';
+import { refusedUrl } from './refused-url.js';
+
+/** Thrown when there is no event log yet and the caller did not ask to create one. */
+class NoEventLog extends Error {
+  override readonly name = 'NoEventLog';
+}
+
+export interface OpenEventLogOptions {
+  /** Whether a missing SQLite file is created (default true). */
+  readonly create?: boolean;
+}
+
+/**
+ * Opens the event log that the configuration chooses. Loads the code of this adapter only. Throws `LogUnavailable`.
+ * Throws `NoEventLog` if the file is missing and must not be created.
+ */
+export async function openEventLog(
+  { eventStoreDbUrl, fenceMaxAgeMs, dataDir }: Configuration,
+  { create = true }: OpenEventLogOptions = {},
+): Promise<EventLog> {
+  if (eventStoreDbUrl !== undefined) {
+    const { openEventStoreDbLog } = await import('#event-log/eventstoredb');
+    try {
+      return openEventStoreDbLog({ url: eventStoreDbUrl, fenceMaxAgeMs });
+    } catch (error) {
+      throw refusedUrl('EVENTSTOREDB_URL', error);
+    }
+  }
+  const file = join(dataDir, 'event-log.db');
+  if (!create && !existsSync(file))
+    throw new NoEventLog(`There is no event log in ${dataDir}: start the service first`);
+  prepareDataDir(dataDir);
+  const { openSqliteEventLog } = await import('#event-log/sqlite');
+  return openSqliteEventLog({ file });
+}

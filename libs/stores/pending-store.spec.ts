@@ -1,0 +1,78 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { LogUnavailable } from '#event-log';
+import { createLogger } from '#platform';
+import { PendingStore, type PendingStoreOptions } from './pending-store.js';
+
+const pendingStore = (options: Partial<PendingStoreOptions<string>>) =>
+  new PendingStore<string>({
+    name: 'event log',
+    open: () => Promise.reject(new LogUnavailable('Nobody is there')),
+    check: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+    unavailable: () => new LogUnavailable('Not yet'),
+    logger: createLogger('silent'),
+    ...options,
+  });
+
+const settled = (promise: Promise<unknown>) =>
+  Promise.race([
+    promise.then(
+      () => 'resolved',
+      () => 'rejected',
+    ),
+    delay(100, 'pending'),
+  ]);
+
+describe('a store that comes late', () => {
+  it('is awaited, and closed when its process ends', async () => {
+    let comes = false;
+    const closed: string[] = [];
+    const store = pendingStore({
+      open: () => (comes ? Promise.resolve('the log') : Promise.reject(new LogUnavailable('Nobody is there'))),
+      close: (opened) => Promise.resolve(void closed.push(opened)),
+    });
+    expect(() => store.current).toThrow(LogUnavailable);
+    expect(await settled(store.opened)).toBe('pending');
+    comes = true;
+    expect(await store.opened).toBe('the log');
+    expect(store.current).toBe('the log');
+    await store.close();
+    expect(closed).toEqual(['the log']);
+  });
+
+  it('does not make the start fail if its process no longer waits for it', async () => {
+    const tried: Promise<never>[] = [];
+    const store = pendingStore({
+      open: () => {
+        const trying = Promise.reject(new LogUnavailable('Nobody is there'));
+        tried.push(trying);
+        return trying;
+      },
+    });
+    while (tried.length < 2) await delay(5);
+    await store.close();
+    expect(await settled(store.opened)).toBe('pending');
+  });
+
+  it('is closed at once if it comes when its process ends', async () => {
+    let arrive: (store: string) => void = () => undefined;
+    const closed: string[] = [];
+    const store = pendingStore({
+      open: () => new Promise((resolve) => (arrive = resolve)),
+      close: (opened) => Promise.resolve(void closed.push(opened)),
+    });
+    const closing = store.close();
+    // `close` must wait for the store that is being opened. Otherwise the process could end earlier and tear down the
+    // store's threads.
+    expect(await settled(closing)).toBe('pending');
+    arrive('the log');
+    await closing;
+    expect(closed).toEqual(['the log']);
+    expect(await settled(store.opened)).toBe('pending');
+  });
+
+  it('makes the start fail if waiting can’t help', async () => {
+    const store = pendingStore({ open: () => Promise.reject(new TypeError('Not a connection string')) });
+    await expect(store.opened).rejects.toThrow(TypeError);
+  });
+});

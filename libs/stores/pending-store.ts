@@ -1,0 +1,88 @@
+import { repeatUntilAborted } from '#event-log';
+import type { Logger, ProcessDependency, Registry } from '#platform';
+
+export interface PendingStoreOptions<Store> {
+  /** The store's name in readiness checks and log lines. */
+  readonly name: string;
+  /** Opens the store. If this function throws `StoreUnavailable`, it is called again later. */
+  readonly open: () => Promise<Store>;
+  readonly check: (store: Store) => Promise<void>;
+  readonly close: (store: Store) => Promise<void>;
+  /** Adds the store's metrics. `current` returns the store, or `undefined` until the store is open. */
+  readonly addMetrics?: (registry: Registry, current: () => Store | undefined) => void;
+  /** Returns the error that callers get until the store is open. */
+  readonly unavailable: () => Error;
+  readonly logger: Logger;
+}
+
+/**
+ * A store that is opened in the background. If the store can't be reached, opening is tried again after pauses that
+ * grow longer. The outage is logged once. Once the store is open, the store's adapter reconnects by itself.
+ */
+export class PendingStore<Store> implements ProcessDependency {
+  readonly name: string;
+  /**
+   * Resolves with the open store. Rejects with an error that waiting can't cure. Never settles if `close` is called
+   * before the store is open.
+   */
+  readonly opened: Promise<Store>;
+  private store: Store | undefined;
+  /** The latest attempt to open the store. This promise never rejects. */
+  private attempt: Promise<unknown> = Promise.resolve();
+  private readonly waiting = new AbortController();
+
+  constructor(private readonly options: PendingStoreOptions<Store>) {
+    this.name = options.name;
+    this.opened = this.open();
+    // The code that awaits `opened` gets the error. Without a handler here, Node could end the process before that code
+    // awaits `opened`.
+    this.opened.catch(() => undefined);
+  }
+
+  /** Returns the open store. Throws `unavailable()` until the store is open. */
+  get current(): Store {
+    if (this.store === undefined) throw this.options.unavailable();
+    return this.store;
+  }
+
+  async check(): Promise<void> {
+    await this.options.check(this.current);
+  }
+
+  addMetrics(registry: Registry): void {
+    this.options.addMetrics?.(registry, () => this.store);
+  }
+
+  /** Resolves when the store is closed. Waits for a running attempt to open the store. */
+  async close(): Promise<void> {
+    this.waiting.abort();
+    await this.attempt;
+    if (this.store !== undefined) await this.options.close(this.store);
+  }
+
+  private async open(): Promise<Store> {
+    const { name, open, close, logger } = this.options;
+    const { signal } = this.waiting;
+    const observer = {
+      outageBegan: (err: Error) => {
+        logger.warn({ err }, `waiting for the ${name}`);
+      },
+      outageEnded: () => {
+        logger.info(`the ${name} is there`);
+      },
+    };
+    const attempt = async (recovered: () => void) => {
+      const store = await open();
+      if (signal.aborted) return close(store);
+      this.store = store;
+      recovered();
+      this.waiting.abort();
+    };
+    await repeatUntilAborted(signal, observer, (recovered) => {
+      const attempted = attempt(recovered);
+      this.attempt = Promise.allSettled([attempted]);
+      return attempted;
+    });
+    return this.store ?? new Promise<never>(() => undefined);
+  }
+}

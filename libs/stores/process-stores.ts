@@ -1,0 +1,115 @@
+import { Gauge } from 'prom-client';
+import type { MasterKeys } from '#credentials';
+import {
+  type BookOfRecord,
+  type EventLog,
+  isClockBehind,
+  LogUnavailable,
+  openBookOfRecord,
+  readLogId,
+  requireCommonClock,
+} from '#event-log';
+import { type Clock, type Configuration, Degraded, type Logger, type Registry } from '#platform';
+import { type ReadStore, ReadStoreUnavailable } from '#read-models';
+import { SigningKeyRing } from '#tokens';
+import { openEventLog } from './event-log.js';
+import { PendingStore } from './pending-store.js';
+import { openReadStore } from './read-store.js';
+
+export interface StoreContext {
+  readonly configuration: Configuration;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/**
+ * The book of record (the event log's aggregates) and the signing keys of a process that has master keys. The master
+ * keys were checked against the log.
+ */
+export interface KeyedBook {
+  readonly book: BookOfRecord;
+  readonly ring: SigningKeyRing;
+}
+
+export type PendingBook = PendingStore<{ readonly book: BookOfRecord }>;
+export type PendingKeyedBook = PendingStore<KeyedBook>;
+export type PendingReadStore = PendingStore<ReadStore>;
+
+/** Opens the event log in the background, for a process without master keys. */
+export const pendingBook = (context: StoreContext): PendingBook =>
+  pendingLog(context, (book) => Promise.resolve({ book }));
+
+/**
+ * Opens the event log and its signing keys in the background. `opened` rejects with `MasterKeyMismatch` if the master
+ * keys do not belong to this log.
+ */
+export const pendingKeyedBook = (context: StoreContext, masterKeys: MasterKeys): PendingKeyedBook =>
+  pendingLog(context, async (book) => {
+    const { configuration, clock } = context;
+    const ring = new SigningKeyRing(book.signingKeys, masterKeys, { alg: configuration.tokenAlg, now: clock });
+    await ring.start();
+    return { book, ring };
+  });
+
+export const pendingReadStore = ({ configuration, logger }: StoreContext): PendingReadStore =>
+  new PendingStore({
+    name: 'read store',
+    open: () => openReadStore(configuration),
+    check: (store) => store.ping(),
+    close: (store) => store.close(),
+    unavailable: () => new ReadStoreUnavailable('The read store has not been reached yet'),
+    logger,
+  });
+
+const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
+  { configuration, logger, clock }: StoreContext,
+  withBook: (book: BookOfRecord) => Promise<Opened>,
+): PendingStore<Opened> =>
+  new PendingStore({
+    name: 'event log',
+    open: async () => {
+      const log = await openEventLog(configuration);
+      try {
+        return await withBook(await openBookOfRecord(log, clock, configuration.eventVersions));
+      } catch (error) {
+        await log.close();
+        throw error;
+      }
+    },
+    check: async ({ book }) => {
+      await requireSameLog(book);
+      requireCommonClock(book.log);
+      requireClockNotBehind(book.log);
+    },
+    addMetrics: (registry, current) => {
+      addClockMetric(registry, () => current()?.book.log.clockBehindMs ?? 0);
+    },
+    close: ({ book }) => book.log.close(),
+    unavailable: () => new LogUnavailable('The event log has not been reached yet'),
+    logger,
+  });
+
+async function requireSameLog({ log, logId }: BookOfRecord): Promise<void> {
+  const actual = await readLogId(log);
+  if (actual !== logId) throw new Error(`Event log ${logId} was exchanged for ${actual ?? 'an empty one'}`);
+}
+
+/**
+ * Throws `Degraded` if this process's clock is behind the latest event of the log. Either this clock is wrong, or the
+ * clock that dated that event was ahead. Both are for an operator to find out, and the process goes on.
+ */
+function requireClockNotBehind(log: EventLog): void {
+  if (isClockBehind(log)) {
+    throw new Degraded(`The clock is ${Math.round(log.clockBehindMs / 1000)} s behind the latest event of the log`);
+  }
+}
+
+const addClockMetric = (registry: Registry, clockBehindMs: () => number): Gauge =>
+  new Gauge({
+    name: 'event_log_clock_behind_seconds',
+    help: "How far this process's clock is behind the latest time that an event of the log carries",
+    registers: [registry],
+    collect() {
+      this.set(clockBehindMs() / 1000);
+    },
+  });

@@ -1,0 +1,22 @@
+import { join } from 'node:path';
+import { type Configuration, prepareDataDir } from '#platform';
+import type { ReadStore } from '#read-models';
+import { refusedUrl } from './refused-url.js';
+
+/**
+ * Opens the read store that the configuration chooses. Loads the code of this adapter only. Throws
+ * `ReadStoreUnavailable`.
+ */
+export async function openReadStore({ mongoDbUrl, dataDir }: Configuration): Promise<ReadStore> {
+  if (mongoDbUrl !== undefined) {
+    const { openMongoReadStore } = await import('#read-models/mongodb');
+    try {
+      return await openMongoReadStore({ url: mongoDbUrl });
+    } catch (error) {
+      throw refusedUrl('MONGODB_URL', error);
+    }
+  }
+  prepareDataDir(dataDir);
+  const { openSqliteReadStore } = await import('#read-models/sqlite');
+  return openSqliteReadStore({ file: join(dataDir, 'read-models.db') });
+}

@@ -1,0 +1,127 @@
+import type { ClientId, EndpointUri, Instant, SubscriptionId } from '#domain';
+import { signCompact, type TokenSigner } from './jwt-signing.js';
+
+/** Lifetime of an OAUTH2 client's access token, in seconds. */
+const ACCESS_TOKEN_SECONDS = 300;
+
+/** To whom a token is issued, and for what the token may be used. */
+export interface TokenGrant {
+  /** `PUBLIC_URL` without a slash at its end. */
+  readonly issuer: string;
+  readonly clientId: ClientId;
+  /** The generation (number) of the credential with which the client logged in. */
+  readonly generation: number;
+  /**
+   * The endpoint for which the token is issued. If absent, the token comes from the plain `/login`, and is valid for
+   * every subscription to which the client is assigned.
+   */
+  readonly endpoint?: { readonly subscriptionId: SubscriptionId; readonly endpointUri: EndpointUri };
+  /** Absent in static tokens, which can't be refreshed. */
+  readonly family?: RefreshFamily;
+  /** The client's token epoch (`TokenLedger`). Absent in static tokens. */
+  readonly tokenEpoch?: number;
+}
+
+/**
+ * Identifies a refresh family: all tokens that descend from one `client_credentials` login. The tokens of a family are
+ * revoked together. No token lives longer than its family.
+ */
+export interface RefreshFamily {
+  readonly id: string;
+  /** The time of the family's first login, in seconds since 1970. */
+  readonly startedAt: number;
+}
+
+/** Lifetime of a refresh family (all tokens that descend from one login), in seconds. */
+export const FAMILY_SECONDS = 86_400;
+
+/** The time after which no token of the family is valid any more, in seconds since 1970. */
+export const familyEnd = ({ startedAt }: RefreshFamily): number => startedAt + FAMILY_SECONDS;
+
+/** The claims of RFC 9068 §2.2, and five claims of our own. All times are in seconds since 1970. */
+export interface AccessTokenClaims extends Record<string, unknown> {
+  readonly iss: string;
+  readonly sub: ClientId;
+  readonly client_id: ClientId;
+  readonly aud: string;
+  readonly iat: number;
+  /** We issue no tokens with `nbf`. If a token contains `nbf`, the claim is checked. */
+  readonly nbf?: number;
+  readonly exp: number;
+  readonly jti: string;
+  readonly generation: number;
+  readonly subscription_id?: SubscriptionId;
+  readonly family_id?: string;
+  /** The start of the refresh family (all tokens that descend from one login). */
+  readonly family_iat?: number;
+  /** The client's token epoch (`TokenLedger`). Tokens that an older version of this software issued lack the claim. */
+  readonly token_epoch?: number;
+}
+
+export interface AccessToken {
+  readonly token: string;
+  readonly jti: string;
+  /** Remaining lifetime in seconds. */
+  readonly expiresIn: number;
+}
+
+/**
+ * The `aud` claim. Tokens of `/{endpointUri}/login` name their endpoint, and tokens of the plain `/login` name
+ * `gateway`. No endpoint URI can be `gateway`.
+ */
+export const audienceOf = (issuer: string, endpointUri: EndpointUri | undefined): string =>
+  `${issuer}/${endpointUri ?? 'gateway'}`;
+
+/** The `typ` of our access tokens. A JWT with any other `typ` is refused (RFC 9068 §2.1). */
+export const ACCESS_TOKEN_TYPE = 'at+jwt';
+
+/** The JWS header of our access tokens, static tokens included. */
+export const accessTokenHeader = ({ kid, alg }: Pick<TokenSigner, 'kid' | 'alg'>) => ({
+  alg,
+  kid,
+  typ: ACCESS_TOKEN_TYPE,
+});
+
+/** The refresh family (all tokens that descend from one login) of an access token; `undefined` for a static token. */
+export const familyOf = ({ family_id: id, family_iat: startedAt }: AccessTokenClaims): RefreshFamily | undefined =>
+  id === undefined || startedAt === undefined ? undefined : { id, startedAt };
+
+export function accessTokenClaims(
+  { issuer, clientId, generation, endpoint, family, tokenEpoch }: TokenGrant,
+  { issuedAt, lifetimeSeconds, jti }: { issuedAt: Instant; lifetimeSeconds: number; jti: string },
+): AccessTokenClaims {
+  const iat = epochSeconds(issuedAt);
+  return {
+    iss: issuer,
+    sub: clientId,
+    client_id: clientId,
+    aud: audienceOf(issuer, endpoint?.endpointUri),
+    iat,
+    exp: iat + lifetimeSeconds,
+    jti,
+    generation,
+    ...(endpoint && { subscription_id: endpoint.subscriptionId }),
+    ...(family && { family_id: family.id, family_iat: family.startedAt }),
+    ...(tokenEpoch !== undefined && { token_epoch: tokenEpoch }),
+  };
+}
+
+/** Converts a time to whole seconds since 1970, rounded down. JWTs use this format (RFC 7519 §2). */
+export const epochSeconds = (at: Instant): number => Math.floor(Date.parse(at) / 1000);
+
+export const instantOf = (seconds: number): Instant => new Date(seconds * 1000).toISOString();
+
+/**
+ * Issues an access token to an OAUTH2 client. The token expires no later than its refresh family. Throws
+ * `TokenTooLarge`.
+ */
+export function issueAccessToken(
+  signer: TokenSigner,
+  grant: TokenGrant,
+  { issuedAt, jti }: { issuedAt: Instant; jti: string },
+): AccessToken {
+  const familyLeft = grant.family ? familyEnd(grant.family) - epochSeconds(issuedAt) : ACCESS_TOKEN_SECONDS;
+  const expiresIn = Math.min(ACCESS_TOKEN_SECONDS, familyLeft);
+  const claims = accessTokenClaims(grant, { issuedAt, lifetimeSeconds: expiresIn, jti });
+  return { token: signCompact(accessTokenHeader(signer), claims, signer), jti, expiresIn };
+}

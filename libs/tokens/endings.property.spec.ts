@@ -1,0 +1,308 @@
+import { generateKeyPairSync } from 'node:crypto';
+import fc from 'fast-check';
+import { decodeJwt } from 'jose';
+import {
+  type ActiveClient,
+  type AuthenticationType,
+  consumerClient,
+  type ConsumerClientCommand,
+  currentStaticToken,
+  DomainError,
+  goodCredentials,
+  type Instant,
+  newestCredential,
+  secondsAfter,
+  type SigningKeysState,
+} from '#domain';
+import {
+  type AccessTokenClaims,
+  epochSeconds,
+  instantOf,
+  isRefreshable,
+  issueAccessToken,
+  type RefreshFamily,
+  type RefreshToken,
+  standingOf,
+  staticTokenPeriod,
+} from '#tokens';
+import { anyClockChange } from '../../test/support/events/play.js';
+
+const START: Instant = '2026-03-01T08:00:00.000Z';
+const ISSUER = 'https://api.marketplace.example';
+const CLIENT = { clientId: 'cc_0123456789abcdef', workspaceId: 'acme' } as const;
+const SIGNER = { kid: 'k1', alg: 'EdDSA', privateKey: generateKeyPairSync('ed25519').privateKey } as const;
+const KEYS: SigningKeysState = {
+  masterKeyChecks: [],
+  keys: [
+    {
+      kid: SIGNER.kid,
+      alg: 'EdDSA',
+      publicJwk: {},
+      masterKeyId: 'm',
+      wrappedKey: 'w',
+      publishedAt: START,
+      status: 'SIGNING',
+    },
+  ],
+};
+
+/** The tokens of one login or refresh. */
+interface Issued {
+  readonly access: AccessTokenClaims;
+  readonly refresh?: RefreshToken;
+}
+
+/** What happens to the client. `choice` names one of the tokens that were issued last. */
+type Action =
+  | { readonly type: 'login' | 'rename' | 'retire' | 'end all tokens' }
+  | { readonly type: 'refresh' | 'revoke token' | 'revoke family'; readonly choice: number }
+  | { readonly type: 'end tokens up to'; readonly age: number }
+  | { readonly type: 'rotate'; readonly overlapSeconds: number }
+  | { readonly type: 'revoke other tokens'; readonly count: number };
+
+const choice = fc.nat({ max: 5 });
+const action: fc.Arbitrary<Action> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ type: fc.constant('login' as const) }) },
+  { weight: 3, arbitrary: fc.record({ type: fc.constant('refresh' as const), choice }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constantFrom('rename' as const, 'end all tokens' as const) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ type: fc.constantFrom('revoke token' as const, 'revoke family' as const), choice }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('end tokens up to' as const),
+      age: fc.oneof(fc.integer({ min: -600, max: 7200 }), fc.integer({ min: 0, max: 31_536_000 })),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('rotate' as const),
+      overlapSeconds: fc.constantFrom(0, 300, 604_800),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('retire' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant('revoke other tokens' as const),
+      count: fc.constantFrom(490, 501, 1001),
+    }),
+  },
+);
+
+/**
+ * One client, as the service treats it. The test keeps its own record of what every acknowledged ending has ended, by
+ * the tokens' own claims.
+ */
+class Life {
+  client: ActiveClient;
+  private readonly issued: Issued[] = [];
+  private readonly endedAccess = new Set<AccessTokenClaims>();
+  private readonly endedRefresh = new Set<RefreshToken>();
+  private names = 0;
+
+  constructor(private readonly authenticationType: AuthenticationType) {
+    const birth = { name: 'Billing', authenticationType, verifier: 'verifier 1', createdAt: START };
+    this.client = active(
+      consumerClient.evolve(consumerClient.initial, { type: 'ConsumerClientCreated', data: { ...CLIENT, ...birth } }),
+    );
+  }
+
+  act(action: Action, at: Instant): void {
+    switch (action.type) {
+      case 'login':
+        if (this.authenticationType === 'API_KEY') this.logInWithApiKey(at);
+        else this.logIn(at);
+        return;
+      case 'refresh':
+        this.refresh(this.chosen(action.choice), at);
+        return;
+      case 'rename':
+        this.execute({ type: 'RenameClient', workspaceId: 'acme', name: this.name(), at });
+        return;
+      case 'revoke token':
+        this.revokeToken(this.chosen(action.choice), at);
+        return;
+      case 'revoke family':
+        this.revokeFamily(this.chosen(action.choice), at);
+        return;
+      case 'end all tokens':
+        if (this.execute({ type: 'EndTokens', at })) this.end(() => true);
+        return;
+      case 'end tokens up to':
+        this.endTokensUpTo(secondsAfter(at, -action.age), at);
+        return;
+      case 'rotate':
+        this.rotate(action.overlapSeconds, at);
+        return;
+      case 'retire':
+        this.retire(at);
+        return;
+      case 'revoke other tokens':
+        for (let n = 0; n < action.count; n++) this.foldOtherRevocation(at);
+    }
+  }
+
+  /** Returns the ended tokens that are accepted at one of these moments or at any other decisive moment. */
+  revived(moments: readonly Instant[]): (AccessTokenClaims | RefreshToken)[] {
+    const within = (from: number, to: number) => [...moments, ...[from, (from + to) / 2, to - 1].map(instantOf)];
+    return [
+      ...[...this.endedAccess].filter((claims) =>
+        within(claims.iat, claims.exp).some((moment) => this.accepts(claims, moment)),
+      ),
+      ...[...this.endedRefresh].filter((token) =>
+        within(token.issuedAt, token.expiresAt).some((moment) => isRefreshable(token, this.client, undefined, moment)),
+      ),
+    ];
+  }
+
+  private logInWithApiKey(at: Instant): void {
+    const generation = this.goodGeneration(at);
+    const grant = { issuer: ISSUER, clientId: CLIENT.clientId, generation };
+    const token = staticTokenPeriod(grant, SIGNER, { issuedAt: at, jti: this.name() });
+    this.execute({ type: 'IssueStaticToken', token, compromisedKids: [], at });
+    const current = currentStaticToken(this.client.tokens, generation, undefined, at);
+    this.remember({ access: current?.claims as AccessTokenClaims }, at);
+  }
+
+  private logIn(at: Instant): void {
+    this.issuePair(this.goodGeneration(at), { id: this.name(), startedAt: epochSeconds(at) }, at);
+  }
+
+  private refresh(chosen: Issued | undefined, at: Instant): void {
+    const token = chosen?.refresh;
+    if (token && isRefreshable(token, this.client, undefined, at)) this.issuePair(token.generation, token.family, at);
+  }
+
+  private issuePair(generation: number, family: RefreshFamily, at: Instant): void {
+    const { clientId } = CLIENT;
+    const { epoch: tokenEpoch } = this.client.tokens;
+    const grant = { issuer: ISSUER, clientId, generation, family, tokenEpoch };
+    const { token } = issueAccessToken(SIGNER, grant, { issuedAt: at, jti: this.name() });
+    const issuedAt = epochSeconds(at);
+    const refresh = { clientId, generation, family, tokenEpoch, issuedAt, expiresAt: issuedAt + 1800 };
+    this.remember({ access: decodeJwt(token), refresh }, at);
+  }
+
+  /** A new token is accepted at once, by the clock that dated it. */
+  private remember(issued: Issued, at: Instant): void {
+    expect(this.accepts(issued.access, at)).toBe(true);
+    if (issued.refresh) expect(isRefreshable(issued.refresh, this.client, undefined, at)).toBe(true);
+    this.issued.unshift(issued);
+  }
+
+  private revokeToken(chosen: Issued | undefined, at: Instant): void {
+    if (!chosen) return;
+    const { jti: tokenId, iat, exp, token_epoch: epoch } = chosen.access;
+    const kind = this.authenticationType === 'API_KEY' ? 'STATIC_TOKEN' : 'ACCESS_TOKEN';
+    const times = { issuedAt: instantOf(iat), expiresAt: instantOf(exp) };
+    if (this.execute({ type: 'RevokeToken', kind, tokenId, ...times, epoch, at })) {
+      this.end(({ access }) => access.jti === tokenId, { alsoRefresh: false });
+    }
+  }
+
+  private revokeFamily(chosen: Issued | undefined, at: Instant): void {
+    if (!chosen?.refresh) return;
+    const { family, tokenEpoch: epoch } = chosen.refresh;
+    const times = { issuedAt: instantOf(family.startedAt), expiresAt: instantOf(family.startedAt + 86_400) };
+    if (this.execute({ type: 'RevokeToken', kind: 'REFRESH_FAMILY', tokenId: family.id, ...times, epoch, at })) {
+      this.end(({ access }) => access.family_id === family.id);
+    }
+  }
+
+  private endTokensUpTo(moment: Instant, at: Instant): void {
+    if (!this.execute({ type: 'EndTokens', issuedBefore: moment, at })) return;
+    const isCovered = (seconds: number) =>
+      at <= moment || instantOf(seconds) <= moment || secondsAfter(at, 5) < instantOf(seconds);
+    this.end(({ access }) => isCovered(access.iat), { alsoRefresh: false });
+    this.end(({ refresh }) => refresh !== undefined && isCovered(refresh.family.startedAt));
+  }
+
+  private rotate(overlapSeconds: number, at: Instant): void {
+    const { generation } = newestCredential(this.client);
+    const command = { type: 'RotateSecret', workspaceId: 'acme', verifier: this.name(), overlapSeconds, at } as const;
+    if (!this.execute(command)) throw new Error('A rotation was refused');
+    this.end(({ access }) => access.generation < (overlapSeconds === 0 ? generation + 1 : generation));
+  }
+
+  private retire(at: Instant): void {
+    const generation = newestCredential(this.client).generation - 1;
+    if (this.execute({ type: 'RetireCredential', workspaceId: 'acme', generation, at })) {
+      this.end(({ access }) => access.generation === generation);
+    }
+  }
+
+  private foldOtherRevocation(at: Instant): void {
+    if (this.authenticationType === 'API_KEY') return;
+    const token = { kind: 'ACCESS_TOKEN', tokenId: this.name(), issuedAt: at, expiresAt: at } as const;
+    this.client = active(
+      consumerClient.evolve(this.client, { type: 'ConsumerClientTokenRevoked', data: { ...token, revokedAt: at } }),
+    );
+  }
+
+  private end(isEnded: (issued: Issued) => boolean, { alsoRefresh = true } = {}): void {
+    for (const issued of this.issued.filter(isEnded)) {
+      this.endedAccess.add(issued.access);
+      if (alsoRefresh && issued.refresh) this.endedRefresh.add(issued.refresh);
+    }
+  }
+
+  /** Carries out the command. Returns whether it was acknowledged. */
+  private execute(command: ConsumerClientCommand): boolean {
+    try {
+      const events = consumerClient.decide(this.client, command);
+      this.client = active(events.reduce<ReturnType<typeof consumerClient.evolve>>(consumerClient.evolve, this.client));
+      return true;
+    } catch (error) {
+      if (error instanceof DomainError) return false;
+      throw error;
+    }
+  }
+
+  private accepts(claims: AccessTokenClaims, at: Instant): boolean {
+    const states = { client: this.client, subscription: undefined, keys: KEYS };
+    return standingOf({ kid: SIGNER.kid, claims }, states, { issuer: ISSUER, at }).active;
+  }
+
+  private chosen(back: number): Issued | undefined {
+    return this.issued[back];
+  }
+
+  /** The oldest generation that is good. A login with it is the first that an ending must end. */
+  private goodGeneration(at: Instant): number {
+    return goodCredentials(this.client, at)[0]?.generation ?? 0;
+  }
+
+  private name(): string {
+    this.names += 1;
+    return `name-${this.names}`;
+  }
+}
+
+const active = (state: ReturnType<typeof consumerClient.evolve>): ActiveClient => {
+  if (state.status !== 'ACTIVE') throw new Error(`The client is ${state.status}`);
+  return state;
+};
+
+it.each<AuthenticationType>(['OAUTH2', 'API_KEY'])(
+  'what an acknowledged ending has ended is never accepted again, and what is issued is accepted at once, whatever the clocks show (%s)',
+  (authenticationType) => {
+    const history = fc.array(fc.tuple(anyClockChange, action), { minLength: 1, maxLength: 40, size: 'max' });
+    fc.assert(
+      fc.property(history, (steps) => {
+        const life = new Life(authenticationType);
+        const moments = [START];
+        for (const [seconds, step] of steps) {
+          const at = secondsAfter(moments.at(-1) ?? START, seconds);
+          moments.push(at);
+          life.act(step, at);
+          expect(life.revived(moments)).toEqual([]);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  },
+);

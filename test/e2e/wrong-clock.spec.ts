@@ -1,0 +1,164 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { GatewayDouble } from '../support/api/gateway.js';
+import { type Answer } from '../support/api/http.js';
+import { apiKeyLogin, type LoginAnswer, oauthLogin } from '../support/api/login.js';
+import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
+import { type NewClient, Portal } from '../support/api/portal.js';
+import { ProgramClock } from '../support/doubles/program-clock.js';
+import { Cli } from '../support/processes/cli.js';
+import { Standalone } from '../support/processes/standalone.js';
+
+/** The clock of all processes. Each story sets it wrong for a moment, and then right again. */
+let clock: ProgramClock;
+let dataDir: string;
+let server: Standalone;
+let portal: Portal;
+
+beforeAll(async () => {
+  clock = new ProgramClock();
+  dataDir = mkdtempSync(join(tmpdir(), 'consumer-clients-'));
+  server = await Standalone.startReady({ dataDir, env: clock.env });
+  portal = Portal.of(server);
+  await portal.register('weather');
+});
+
+afterEach(() => {
+  clock.set(0);
+});
+
+afterAll(async () => {
+  await server.stop();
+  clock.remove();
+  rmSync(dataDir, { recursive: true });
+});
+
+/** Does something while the clock is `seconds` ahead (a negative number: behind), and then sets the clock right. */
+const withClockAhead = async <Result>(seconds: number, act: () => Promise<Result>): Promise<Result> => {
+  clock.set(seconds);
+  try {
+    return await act();
+  } finally {
+    clock.set(0);
+  }
+};
+const isActive = async (client: NewClient, token: string) => {
+  const caller = client.authenticationType === 'API_KEY' ? clientOfKey(client.secret) : client;
+  return (await introspect(server.url, token, basicOf(caller))).body.active;
+};
+const tokenOf = ({ body }: Answer<LoginAnswer>) => body.access_token;
+const login = async (client: NewClient) => tokenOf(await oauthLogin(server.url, client));
+const keyLogin = async (client: NewClient) => tokenOf(await apiKeyLogin(server.url, client.secret));
+const revoke = async (client: NewClient, token: string) =>
+  (await revokeToken(server.url, token, basicOf(client))).status;
+const endTokens = async (...options: string[]) => {
+  const { code, stdout, stderr } = await Cli.run(['tokens', 'end', ...options], { ...clock.env, DATA_DIR: dataDir });
+  return { code, lines: stdout.split('\n').slice(0, -1), stderr };
+};
+
+test('a revoked token stays revoked when one event was dated ten minutes later and other tokens are revoked then', async () => {
+  const client = await portal.newClient('OAUTH2');
+  const [first, second] = [await login(client), await login(client)];
+  expect(await revoke(client, first)).toBe(200);
+  await withClockAhead(600, () => portal.rename(client.clientId, 'In ten minutes'));
+  expect(await revoke(client, second)).toBe(200);
+  expect([await isActive(client, first), await isActive(client, second)]).toEqual([false, false]);
+});
+
+test('a token that is revoked while the clock is ahead, and so seems to have expired, is refused when the clock is right', async () => {
+  const client = await portal.newClient('OAUTH2');
+  const answer = await oauthLogin(server.url, client);
+  const other = await oauthLogin(server.url, client);
+  expect(await withClockAhead(600, () => revoke(client, tokenOf(answer)))).toBe(200);
+  expect(await withClockAhead(90_000, () => revoke(client, refreshTokenOf(other)))).toBe(200);
+  expect([await isActive(client, tokenOf(answer)), await isActive(client, tokenOf(other))]).toEqual([false, false]);
+  expect((await refresh(server.url, client, refreshTokenOf(other))).status).toBe(400);
+});
+
+test.each([
+  ['after an event that was dated ten minutes later', 0],
+  ['while the clock is ten minutes ahead', 600],
+])('a retired credential is refused: it is retired %s', async (_when, ahead) => {
+  const client = await portal.newClient('OAUTH2');
+  await portal.rotate(client.clientId, { overlapSeconds: 300 });
+  await withClockAhead(600, () => portal.rename(client.clientId, 'In ten minutes'));
+  expect((await oauthLogin(server.url, client)).status).toBe(200);
+  const retired = await withClockAhead(ahead, () => portal.retire(client.clientId, 1));
+  expect(retired.status).toBe(200);
+  expect((await oauthLogin(server.url, client)).status).toBe(401);
+});
+
+test('an overlap is as long as asked, whatever time an earlier event carries', async () => {
+  const client = await portal.newClient('OAUTH2');
+  await withClockAhead(600, () => portal.rename(client.clientId, 'In ten minutes'));
+  await portal.rotate(client.clientId, { overlapSeconds: 300 });
+  expect(await withClockAhead(290, () => oauthLogin(server.url, client))).toMatchObject({ status: 200 });
+  expect(await withClockAhead(301, () => oauthLogin(server.url, client))).toMatchObject({ status: 401 });
+});
+
+test('ending all tokens ends those that were dated ten minutes later, too', async () => {
+  const [keyed, oauth] = [await portal.newClient('API_KEY'), await portal.newClient('OAUTH2')];
+  const [fixed, pair] = await withClockAhead(600, async () => [
+    await keyLogin(keyed),
+    await oauthLogin(server.url, oauth),
+  ]);
+  expect(await endTokens('--all')).toMatchObject({ code: 0 });
+  for (const ahead of [0, 601, 700]) {
+    await withClockAhead(ahead, async () => {
+      expect([await isActive(keyed, fixed), await isActive(oauth, tokenOf(pair))]).toEqual([false, false]);
+      expect((await refresh(server.url, oauth, refreshTokenOf(pair))).status).toBe(400);
+    });
+  }
+  expect([await isActive(keyed, await keyLogin(keyed)), await isActive(oauth, await login(oauth))]).toEqual([
+    true,
+    true,
+  ]);
+});
+
+test.each([7200, -7200])(
+  'ending all tokens works by a clock that is %d s off, and spares later logins',
+  async (off) => {
+    const client = await portal.newClient('OAUTH2');
+    const before = await login(client);
+    expect(await withClockAhead(off, () => endTokens('--client', client.clientId))).toMatchObject({
+      lines: ['1 clients, 1 ended'],
+    });
+    expect(await isActive(client, before)).toBe(false);
+    const afterwards = await oauthLogin(server.url, client);
+    expect(await isActive(client, tokenOf(afterwards))).toBe(true);
+    expect((await refresh(server.url, client, refreshTokenOf(afterwards))).status).toBe(200);
+  },
+);
+
+test('ending the tokens up to a moment counts those from the future as issued before, and spares those in between', async () => {
+  const client = await portal.newClient('OAUTH2');
+  const fromFuture = await withClockAhead(600, () => login(client));
+  const spared = await login(client);
+  const minuteAgo = new Date(Date.now() - 60_000).toISOString();
+  expect(await endTokens('--client', client.clientId, '--issued-before', minuteAgo)).toMatchObject({ code: 0 });
+  expect(await withClockAhead(601, () => isActive(client, fromFuture))).toBe(false);
+  expect(await isActive(client, spared)).toBe(true);
+});
+
+test('a first login with an API key while the clock is two hours ahead spoils no later login', async () => {
+  const client = await portal.newClient('API_KEY');
+  await portal.assign(client.clientId, 'weather');
+  const gateway = new GatewayDouble(server);
+  const early = await withClockAhead(7200, () => keyLogin(client));
+  const token = await keyLogin(client);
+  expect(await gateway.ask({ token })).toBe('200 GOOD');
+  expect(await keyLogin(client)).toBe(token);
+  expect(await withClockAhead(7201, () => gateway.ask({ token: early }))).toBe('403 TOKEN_REVOKED');
+});
+
+test('thirty revocations while the clock is ahead block no later revocation', async () => {
+  const client = await portal.newClient('OAUTH2');
+  await withClockAhead(600, async () => {
+    for (let n = 0; n < 30; n++) expect(await revoke(client, await login(client))).toBe(200);
+    expect(await revoke(client, await login(client))).toBe(429);
+  });
+  const token = await login(client);
+  expect(await revoke(client, token)).toBe(200);
+  expect(await isActive(client, token)).toBe(false);
+});

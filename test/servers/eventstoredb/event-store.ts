@@ -1,0 +1,157 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const PROGRAM = join(__dirname, 'server.mjs');
+
+export interface EventStoreOptions {
+  /** The log's file, which the caller keeps. If absent, the server makes a file, which `stop()` removes. */
+  readonly file?: string;
+  /** The port to listen on. If absent, the server takes a free port and keeps this port when it is restarted. */
+  readonly port?: number;
+  /** How long the process still serves clients after SIGTERM, in ms (default 5000, as on the real server). */
+  readonly lingerMs?: number;
+  /**
+   * Number of events that may wait for a subscriber that has reached the log's end and then stops reading (default
+   * 1024).
+   */
+  readonly liveBuffer?: number;
+}
+
+/** The state that a node has reported last. A frozen (paused) node reports nothing. */
+export interface NodeState {
+  readonly role: 'candidate' | 'follower' | 'leader';
+  /** Whether the node serves clients. */
+  readonly isReady: boolean;
+  readonly epoch: number;
+}
+
+type Message = { readonly port: number } | NodeState;
+
+/** A stand-in for an EventStoreDB node. The node runs as a process and listens on 127.0.0.1. */
+export class EventStoreNode {
+  /**
+   * Emits `state` when the node's state changes. Emits `ended` with the exit code when the process ends without a call
+   * of `kill` or `terminate`.
+   */
+  readonly events = new EventEmitter();
+  state: NodeState | undefined;
+  private child: ChildProcess | undefined;
+  private exited: Promise<number | null> = Promise.resolve(null);
+  private isEndExpected = false;
+
+  /** `args` are command-line arguments of server.mjs. */
+  constructor(
+    public port: number,
+    private readonly args: readonly string[],
+  ) {}
+
+  /** The connection string for clients. */
+  get url(): string {
+    return `esdb://127.0.0.1:${this.port}?tls=false`;
+  }
+
+  /**
+   * Starts the process on its port and file. The process must not be running. Resolves when the process listens, or
+   * when `kill` or `terminate` has ended it.
+   */
+  async restart(): Promise<void> {
+    const child = spawn(process.execPath, [PROGRAM, ...this.args, '--port', String(this.port)], {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    const kill = () => child.kill('SIGKILL');
+    process.once('exit', kill);
+    this.child = child;
+    this.isEndExpected = false;
+    this.exited = once(child, 'exit').then(([code]) => {
+      process.off('exit', kill);
+      this.state = undefined;
+      if (!this.isEndExpected) this.events.emit('ended', code);
+      return code as number | null;
+    });
+    const listening = new Promise<number>((resolve) => {
+      child.on('message', (message: Message) => {
+        if ('port' in message) resolve(message.port);
+        else this.heed(message);
+      });
+    });
+    const ended = this.exited.then((code) => {
+      if (!this.isEndExpected) throw new Error(`The event store ended with ${code} before it listened`);
+      return this.port;
+    });
+    this.port = await Promise.race([listening, ended]);
+  }
+
+  /** Kills the process (`kill -9`). Resolves when the process is gone. */
+  async kill(): Promise<void> {
+    this.isEndExpected = true;
+    this.child?.kill('SIGKILL');
+    await this.exited;
+  }
+
+  /** Pauses the process (SIGSTOP). The process keeps its connections open. */
+  freeze(): void {
+    this.child?.kill('SIGSTOP');
+  }
+
+  /** Resumes a frozen process. */
+  thaw(): void {
+    this.child?.kill('SIGCONT');
+  }
+
+  /** Cuts the node off from the other nodes. Clients can still reach the node. */
+  isolate(): void {
+    this.child?.send({ isIsolated: true });
+  }
+
+  /** Undoes `isolate`. */
+  reconnect(): void {
+    this.child?.send({ isIsolated: false });
+  }
+
+  /** Ends the process by SIGTERM. Resolves with the exit code when the process has ended. */
+  async terminate(): Promise<number | null> {
+    this.isEndExpected = true;
+    this.child?.kill('SIGTERM');
+    return this.exited;
+  }
+
+  private heed(state: NodeState): void {
+    this.state = state;
+    this.events.emit('state');
+  }
+}
+
+/** A stand-in for an EventStoreDB server that is not in a cluster. */
+export class EventStore extends EventStoreNode {
+  private constructor(
+    port: number,
+    args: readonly string[],
+    private readonly remove: () => void,
+  ) {
+    super(port, args);
+  }
+
+  static async start({ file, port = 0, lingerMs, liveBuffer }: EventStoreOptions = {}): Promise<EventStore> {
+    const directory = file === undefined ? mkdtempSync(join(tmpdir(), 'event-store-')) : undefined;
+    const args = ['--file', file ?? join(directory ?? '', 'events.jsonl')];
+    if (lingerMs !== undefined) args.push('--linger-ms', String(lingerMs));
+    if (liveBuffer !== undefined) args.push('--live-buffer', String(liveBuffer));
+    const store = new EventStore(port, args, () => {
+      if (directory !== undefined) rmSync(directory, { recursive: true });
+    });
+    await store.restart();
+    return store;
+  }
+
+  /** Kills the process. Removes the log's file, unless the caller gave the file. */
+  async stop(): Promise<void> {
+    await this.kill();
+    this.remove();
+  }
+}
+
+/** Starts a server. Resolves when the server serves clients. */
+export const startEventStore = (options?: EventStoreOptions): Promise<EventStore> => EventStore.start(options);

@@ -1,0 +1,97 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+/**
+ * A proxy that stands for the network between a client and a server on 127.0.0.1. A test can hold back the server's
+ * responses, drop data, and break the connections.
+ */
+export class TcpProxy {
+  private readonly sockets = new Set<Socket>();
+  private held: { data: Buffer; client: Socket }[] | undefined;
+  private readonly listeners = new Set<() => void>();
+  private readonly clients = new Set<Socket>();
+  private readonly upstreams = new Set<Socket>();
+
+  private constructor(
+    private readonly server: Server,
+    private readonly target: () => number,
+  ) {
+    server.on('connection', (client) => {
+      const upstream = connect(this.target(), '127.0.0.1');
+      for (const socket of [client, upstream]) {
+        this.sockets.add(socket);
+        socket.on('error', () => undefined).on('close', () => this.sockets.delete(socket));
+      }
+      this.clients.add(client);
+      client.on('data', (data) => upstream.write(data)).on('close', () => this.clients.delete(client));
+      this.upstreams.add(upstream);
+      upstream.on('close', () => this.upstreams.delete(upstream));
+      upstream.on('data', (data) => {
+        if (!this.held) {
+          client.write(data);
+          return;
+        }
+        this.held.push({ data, client });
+        for (const listener of this.listeners) listener();
+      });
+      client.on('close', () => upstream.destroy());
+      upstream.on('close', () => client.destroy());
+    });
+  }
+
+  static async start(target: () => number): Promise<TcpProxy> {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new TcpProxy(server, target);
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  /** From now on, holds back what the server sends. */
+  hold(): void {
+    this.held = [];
+  }
+
+  /** Resolves when the held bytes contain the text. */
+  async waitForHeld(text: string): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const look = () => {
+        if (!Buffer.concat((this.held ?? []).map(({ data }) => data)).includes(text)) return;
+        this.listeners.delete(look);
+        resolve();
+      };
+      this.listeners.add(look);
+      look();
+    });
+  }
+
+  /** Delivers the held bytes, and holds nothing back any more. */
+  release(): void {
+    for (const { data, client } of this.held ?? []) client.write(data);
+    this.held = undefined;
+  }
+
+  /** From now on, silently drops what the currently connected clients send. New connections work. */
+  dropRequests(): void {
+    for (const client of this.clients) client.removeAllListeners('data').resume();
+  }
+
+  /** From now on, silently drops what the server sends to the currently connected clients. New connections work. */
+  dropAnswers(): void {
+    for (const upstream of this.upstreams) upstream.removeAllListeners('data').resume();
+  }
+
+  /** Breaks all connections and drops the held bytes. New connections work. */
+  cut(): void {
+    this.held = undefined;
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  async stop(): Promise<void> {
+    this.cut();
+    this.server.close();
+    await once(this.server, 'close');
+  }
+}

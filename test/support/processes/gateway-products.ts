@@ -1,0 +1,226 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from '../api/http.js';
+import { freePort } from './free-ports.js';
+
+const EXAMPLES = join(__dirname, '../../../examples/gateways');
+
+export interface GatewayOptions {
+  /** The `host:port` of Consumer Clients (`checkAt`) and of the provider (`providerAt`). */
+  readonly checkAt: string;
+  readonly providerAt: string;
+  readonly gatewaySecret: string;
+}
+
+interface Place extends GatewayOptions {
+  readonly directory: string;
+  readonly port: number;
+}
+
+interface Launch {
+  /**
+   * The gateway's configuration files, by name. The texts are those of the example files, in which only addresses,
+   * paths of files and the secret are replaced.
+   */
+  readonly files: Readonly<Record<string, string>>;
+  readonly args: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** A gateway product whose example configuration is in `examples/gateways`. */
+export interface GatewayProduct {
+  readonly name: string;
+  /** The name of the gateway's program, which must be on the `PATH`. */
+  readonly command: string;
+  /** The argument with which the program prints its version. */
+  readonly versionArgument: string;
+  /** Whether CI installs the gateway. If so, the gateway's test is never skipped in CI. */
+  readonly isInCi: boolean;
+  /**
+   * If true, the gateway normalizes paths such as `/a/../b` and then asks the service about the normalized path. If
+   * false, the gateway refuses such paths.
+   */
+  readonly normalizes: boolean;
+  /** Whether the gateway accepts a path that contains an encoded `%`. */
+  readonly takesPercent: boolean;
+  launch(place: Place): Launch;
+}
+
+export const NGINX: GatewayProduct = {
+  name: 'nginx',
+  command: 'nginx',
+  versionArgument: '-v',
+  isInCi: true,
+  normalizes: false,
+  takesPercent: true,
+  launch: ({ directory, port, checkAt, providerAt, gatewaySecret }) => ({
+    files: {
+      'secret.conf': `proxy_set_header X-Gateway-Secret "${gatewaySecret}";\n`,
+      'example.conf': example('nginx/consumer-clients.conf', {
+        'listen 127.0.0.1:8080': `listen 127.0.0.1:${port}`,
+        'server 127.0.0.1:3000': `server ${checkAt}`,
+        'server 127.0.0.1:9000': `server ${providerAt}`,
+        '/etc/nginx/consumer-clients-secret.conf': join(directory, 'secret.conf'),
+      }),
+      'nginx.conf': nginxMain(directory),
+    },
+    args: ['-p', directory, '-c', join(directory, 'nginx.conf'), '-e', 'stderr'],
+  }),
+};
+
+export const CADDY: GatewayProduct = {
+  name: 'Caddy',
+  command: 'caddy',
+  versionArgument: 'version',
+  isInCi: true,
+  normalizes: false,
+  takesPercent: true,
+  launch: ({ directory, port, checkAt, providerAt, gatewaySecret }) => ({
+    files: {
+      Caddyfile: example('caddy/Caddyfile', {
+        'http://:8080': `http://:${port}`,
+        'forward_auth 127.0.0.1:3000': `forward_auth ${checkAt}`,
+        'reverse_proxy 127.0.0.1:9000': `reverse_proxy ${providerAt}`,
+      }),
+    },
+    args: ['run', '--adapter', 'caddyfile', '--config', join(directory, 'Caddyfile')],
+    environment: { GATEWAY_SECRET: gatewaySecret, XDG_CONFIG_HOME: directory, XDG_DATA_HOME: directory },
+  }),
+};
+
+export const ENVOY: GatewayProduct = {
+  name: 'Envoy',
+  command: 'envoy',
+  versionArgument: '--version',
+  isInCi: false,
+  normalizes: true,
+  takesPercent: true,
+  launch: ({ directory, port, checkAt, providerAt, gatewaySecret }) => ({
+    files: {
+      'envoy.yaml': example('envoy/envoy.yaml', {
+        'port_value: 8080': `port_value: ${port}`,
+        'uri: http://127.0.0.1:3000': `uri: http://${checkAt}`,
+        'port_value: 3000': `port_value: ${portOf(checkAt)}`,
+        'port_value: 9000': `port_value: ${portOf(providerAt)}`,
+        'value: GATEWAY_SECRET': `value: ${gatewaySecret}`,
+      }),
+    },
+    args: ['-c', join(directory, 'envoy.yaml'), '--disable-hot-restart', '--concurrency', '1', '-l', 'warning'],
+  }),
+};
+
+export const TRAEFIK: GatewayProduct = {
+  name: 'Traefik',
+  command: 'traefik',
+  versionArgument: 'version',
+  isInCi: false,
+  normalizes: true,
+  takesPercent: false,
+  launch: ({ directory, port, checkAt, providerAt, gatewaySecret }) => ({
+    files: {
+      'traefik.yml': example('traefik/traefik.yml', {
+        'address: 127.0.0.1:8080': `address: 127.0.0.1:${port}`,
+        '/etc/traefik/consumer-clients.yml': join(directory, 'consumer-clients.yml'),
+      }),
+      'consumer-clients.yml': example('traefik/consumer-clients.yml', {
+        'address: http://127.0.0.1:3000': `address: http://${checkAt}`,
+        'url: http://127.0.0.1:9000': `url: http://${providerAt}`,
+      }),
+    },
+    args: [`--configfile=${join(directory, 'traefik.yml')}`],
+    environment: { GATEWAY_SECRET: gatewaySecret },
+  }),
+};
+
+export const isInstalled = ({ command, versionArgument }: GatewayProduct): boolean =>
+  spawnSync(command, [versionArgument]).status === 0;
+
+/**
+ * A running gateway. The gateway asks the service at `checkAt` about each call, and forwards accepted calls to
+ * `providerAt`.
+ */
+export class RealGateway {
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly directory: string,
+    readonly port: number,
+  ) {}
+
+  static async start(product: GatewayProduct, options: GatewayOptions): Promise<RealGateway> {
+    const directory = mkdtempSync(join(tmpdir(), 'gateway-'));
+    const port = await freePort();
+    const { files, args, environment } = product.launch({ ...options, directory, port });
+    for (const [file, text] of Object.entries(files)) writeFileSync(join(directory, file), text, { mode: 0o600 });
+    const child = spawn(product.command, args, {
+      env: { PATH: process.env.PATH, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    }
+    await eventually(
+      async () => {
+        if (child.exitCode !== null) throw new Error(`${product.name} ended:\n${output}`);
+        return accepts(port);
+      },
+      (isUp) => isUp,
+    );
+    return new RealGateway(child, directory, port);
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async stop(): Promise<void> {
+    const exited = once(this.child, 'exit');
+    this.child.kill('SIGTERM');
+    await exited;
+    rmSync(this.directory, { recursive: true });
+  }
+}
+
+/**
+ * Returns the text of an example file, in which each key of `replacements` is replaced by its value. Throws unless the
+ * file contains each key exactly once.
+ */
+function example(file: string, replacements: Readonly<Record<string, string>>): string {
+  return Object.entries(replacements).reduce(
+    (text, [from, to]) => {
+      if (text.split(from).length !== 2) throw new Error(`The example says ${from} not once`);
+      return text.replace(from, to);
+    },
+    readFileSync(join(EXAMPLES, file), 'utf8'),
+  );
+}
+
+const portOf = (address: string): string => address.split(':')[1] ?? '';
+
+const nginxMain = (directory: string) => `
+  daemon off;
+  master_process off;
+  pid ${directory}/nginx.pid;
+  events {}
+  http {
+    access_log off;
+    ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${directory}/${kind};`).join('\n    ')}
+    include ${directory}/example.conf;
+  }
+`;
+
+const accepts = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+      .on('connect', () => {
+        socket.destroy();
+        resolve(true);
+      })
+      .on('error', () => {
+        resolve(false);
+      });
+  });

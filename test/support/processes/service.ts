@@ -1,0 +1,38 @@
+import { type Answer, send } from '../api/http.js';
+import { type Environment, Program } from './program.js';
+
+export type ServiceName = 'management' | 'auth' | 'projector';
+
+export interface Readiness {
+  readonly status: string;
+  readonly checks: Readonly<Record<string, 'up' | 'degraded' | 'down'>>;
+}
+
+/** A real management, auth or projector process. */
+export class Service extends Program {
+  /** Starts the process. Resolves when the process listens. `release` is the folder of another release to run. */
+  static start(name: ServiceName, env: Environment, release?: string): Promise<Service> {
+    return Service.launch(name, { env: { LOG_LEVEL: 'info', ...env }, release });
+  }
+
+  /** Starts the process. Resolves when the process is ready. */
+  static async startReady(name: ServiceName, env: Environment): Promise<Service> {
+    const service = await Service.start(name, env);
+    await service.ready();
+    return service;
+  }
+
+  readiness(): Promise<Answer<Readiness>> {
+    return send<Readiness>('GET', this.url, '/health/ready');
+  }
+
+  /**
+   * Returns a value from `/metrics`, or `undefined` if there is no such value. `name` includes the labels, written as
+   * in `/metrics`.
+   */
+  async metric(name: string): Promise<number | undefined> {
+    const { text } = await send('GET', this.url, '/metrics');
+    const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
+    return line === undefined ? undefined : Number(line.slice(name.length + 1));
+  }
+}
