@@ -10,6 +10,8 @@ import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.Document;
 import io.netty.channel.Channel;
 import java.util.List;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import java.util.function.IntUnaryOperator;
 import java.util.stream.Collectors;
 import org.h2.mvstore.MVMap;
@@ -24,6 +26,7 @@ public final class MongoServer {
     public static void main(String[] args) throws Exception {
         var backend = new CodePointOrder(args.length > 1 ? args[1] : null);
         backend.version(new Version5());
+        backend.saveEachSecond();
         var server = new de.bwaldvogel.mongo.MongoServer(backend);
         server.bind("127.0.0.1", Integer.parseInt(args[0]));
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdown));
@@ -52,6 +55,24 @@ public final class MongoServer {
     private static final class CodePointOrder extends H2Backend {
         CodePointOrder(String file) {
             super(MVStore.open(file));
+        }
+
+        /**
+         * Saves the data between two commands, every second. By itself, H2 saves in the middle of a command: after a
+         * kill, the file could then contain a later command without an earlier one, which no MongoDB server shows.
+         */
+        void saveEachSecond() {
+            getMvStore().setAutoCommitDelay(0);
+            var saving = Executors.newSingleThreadScheduledExecutor(task -> {
+                var thread = new Thread(task, "saving");
+                thread.setDaemon(true);
+                return thread;
+            });
+            saving.scheduleWithFixedDelay(this::save, 1, 1, TimeUnit.SECONDS);
+        }
+
+        private synchronized void save() {
+            if (!getMvStore().isClosed()) getMvStore().commit();
         }
 
         @Override
