@@ -106,6 +106,7 @@ const marked = ({ isLeftOver: _, ...holder }: HolderDocument): HolderDocument =>
 export const assignments: Projection<ModelDocument> = {
   name: 'assignments',
   version: 2,
+  streams: ['consumerClient-', 'subscription-'],
   indexes: [
     ['subscriptionId', 'assigned', 'clientId'],
     ['isLeftOver', 'subscriptionId'],

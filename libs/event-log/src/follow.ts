@@ -3,6 +3,11 @@ import { CheckpointMoved, ProjectionStopped, RebuildNeeded } from './errors.js';
 import { readLogId } from './log-id.js';
 import type { EventLog, LogBatch } from './port.js';
 import { type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
+import type { StreamPrefix } from './streams.js';
+
+/** Whether the stream begins with one of the prefixes. */
+export const isStreamOf = (prefixes: readonly StreamPrefix[], stream: string): boolean =>
+  prefixes.some((prefix) => stream.startsWith(prefix));
 
 /** An event in its current form. `recorded` is the event in the form in which it was stored. */
 export type FollowedEvent = UpcastEvent & { readonly recorded: RecordedEvent };
@@ -59,7 +64,12 @@ export interface FollowOptions {
   readonly logId: string;
   readonly checkpoints: CheckpointStore;
   /**
-   * Carries out the effects of the events after `checkpoint`, in order. A second call with the same events MUST have no
+   * The prefixes of the streams that the follower applies (default: all streams). Events of other streams are skipped
+   * unread, so an event that this process does not know stops only the followers that apply the event's stream.
+   */
+  readonly streams?: readonly StreamPrefix[];
+  /**
+   * Carries out the effects of the events after `checkpoint`, in order; `[]` if all events were skipped. A second call with the same events MUST have no
    * further effect. `apply` MUST handle each event inside `applying`, so that an error names the event. `apply` MAY
    * throw `CheckpointMoved` if the stored checkpoint is not `checkpoint`.
    */
@@ -159,7 +169,7 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
       // loop awaits the next batch.
       if (!batch.caughtUp) next = prefetched(batches);
       const follows = checkpoint;
-      const { applied, stoppedBy } = await applyInOrder(name, batch.events, (events) => apply(events, follows));
+      const { applied, stoppedBy } = await applyInOrder(options, batch.events, (events) => apply(events, follows));
       const last = applied.at(-1);
       if (last) {
         const reached = { logId, position: last.position, eventId: last.eventId };
@@ -189,20 +199,22 @@ const prefetched = (batches: AsyncIterator<LogBatch>): Promise<IteratorResult<Lo
   return next;
 };
 
-/** Applies the batch. If an event can't be applied, only the events before that event are applied. */
+/** Applies the batch's events of the follower's streams. If an event can't be applied, only the events before that event are applied. */
 async function applyInOrder(
-  name: string,
+  options: Pick<FollowOptions, 'name' | 'streams'>,
   events: readonly RecordedEvent[],
   apply: (events: readonly FollowedEvent[]) => Promise<void>,
 ): Promise<{ applied: readonly RecordedEvent[]; stoppedBy?: ProjectionStopped }> {
   if (events.length === 0) return { applied: events };
+  const { name, streams } = options;
   try {
-    await apply(events.map((event) => applying(name, event, () => followed(event))));
+    const ours = streams ? events.filter(({ stream }) => isStreamOf(streams, stream)) : events;
+    await apply(ours.map((event) => applying(name, event, () => followed(event))));
     return { applied: events };
   } catch (error) {
     if (!(error instanceof ProjectionStopped)) throw error;
     const before = events.filter(({ position }) => position < error.position);
-    return { stoppedBy: error, ...(await applyInOrder(name, before, apply)) };
+    return { stoppedBy: error, ...(await applyInOrder(options, before, apply)) };
   }
 }
 

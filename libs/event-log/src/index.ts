@@ -29,6 +29,7 @@ export {
   type FollowProgress,
   isNotFinal,
   isSameCheckpoint,
+  isStreamOf,
   verifyCheckpoint,
 } from './follow.js';
 export { internalContext } from './internal-context.js';
@@ -49,5 +50,5 @@ export { OpenOutages, type OutageObserver, pause, repeatUntilAborted, settledWit
 export { isSealed, isSealMarker, sealLog, sealOf, unsealLog } from './seal.js';
 export type { SnapshotStore } from './snapshot-store.js';
 export { type Folded, foldEvent, type StreamState } from './stream-states.js';
-export { isOurStream, isSealedBy, LOG_STREAM, OUR_STREAM_PREFIXES, OUR_STREAMS } from './streams.js';
+export { isOurStream, isSealedBy, LOG_STREAM, OUR_STREAM_PREFIXES, OUR_STREAMS, type StreamPrefix } from './streams.js';
 export { LOG_TIME_BUDGET_MS } from './time-budget.js';

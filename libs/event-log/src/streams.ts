@@ -3,6 +3,7 @@
  * whole log, and subscriptions, return only events of this application's streams.
  */
 export const OUR_STREAM_PREFIXES = ['consumerClient-', 'subscription-', 'endpointUri-', 'usage-'] as const;
+export type StreamPrefix = (typeof OUR_STREAM_PREFIXES)[number];
 /** The name of the stream about the log itself. Its events tell the log's id, and whether the log is sealed. */
 export const LOG_STREAM = 'log';
 export const OUR_STREAMS = ['signingKeys', LOG_STREAM] as const;

@@ -12,6 +12,7 @@ interface Note {
 const notes: Projection<Note> = {
   name: 'notes',
   version: 1,
+  streams: ['consumerClient-'],
   indexes: [],
   documentsOf: ({ stream }) => [stream],
   streamOf: (id) => id,
@@ -83,5 +84,10 @@ describe('the documents that the log makes', () => {
     feed(4, 3);
     expected.checkpointStored(checkpointAt(6));
     expect([expected.position, expected.count]).toEqual([positionOf(6), 6]);
+
+    // A batch may have events of other streams only.
+    expected.batchWritten([], checkpointAt(6));
+    expected.checkpointStored(checkpointAt(12));
+    expect([expected.position, expected.count]).toEqual([positionOf(12), 6]);
   });
 });

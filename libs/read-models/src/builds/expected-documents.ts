@@ -31,7 +31,7 @@ export class ExpectedDocuments<Doc> {
 
   constructor(private readonly projection: Projection<Doc>) {}
 
-  /** Position of the last event that is included; `undefined` before the first event. */
+  /** Position in the log up to which the events are included; `undefined` before the first event. */
   get position(): Position | undefined {
     return this.lastPosition;
   }
@@ -53,6 +53,7 @@ export class ExpectedDocuments<Doc> {
     if (!batch || !isSameCheckpoint(batch.after, this.reached)) return;
     for (const event of batch.events) this.add(event);
     this.reached = checkpoint;
+    this.lastPosition = checkpoint?.position;
   }
 
   /** Includes the next event. Throws what the projection's `apply` throws. */

@@ -226,6 +226,25 @@ describe.each([
     );
   });
 
+  it('goes on past an unknown event of a stream that it does not fold, which stops every projection that does', async () => {
+    await stage.create('a');
+    const [last] = await stage.log.readAll({ direction: 'backwards', limit: 1 });
+    if (!last) throw new Error('The log is empty');
+    const unknown = { ...last, eventId: crypto.randomUUID(), type: 'SubscriptionSuspended', data: {} };
+    await stage.log.append('subscription-weather', 'none', [unknown]);
+    const { position } = await stage.rename('a', 'Renamed after that');
+
+    const projector = projectorOf();
+    await Promise.race([projector.caughtUp, start(projector)]);
+    expect(projector.status()).toMatchObject({ state: 'live', position });
+    expect((await storedDocuments<ClientDocument>(stage.store, BUILD)).get(clientNamed('a'))?.doc.name).toBe(
+      'Renamed after that',
+    );
+    const stopped = { name: 'ProjectionStopped', eventType: 'SubscriptionSuspended' };
+    const options = { projection: subscriptions, build: 'subscriptions_v1_1', isFresh, observer: silent } as const;
+    await expect(new Projector({ ...stage.stores, ...options }).run(stop.signal)).rejects.toMatchObject(stopped);
+  });
+
   it('stops alone when only its own fold fails', async () => {
     await stage.create('a');
     const [created] = await stage.log.readAll({ direction: 'backwards', limit: 1 });

@@ -180,6 +180,7 @@ export class Projector<Doc> {
     const { log, logId, projection, batchSize } = this.options;
     return follow({
       name: projection.name,
+      streams: projection.streams,
       ...{ log, logId, ...(batchSize !== undefined && { batchSize }) },
       ...options,
       observer: { ...this.outages, progressed },

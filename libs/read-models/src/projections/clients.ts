@@ -168,6 +168,7 @@ const withSubscriptions = (client: ClientDocument, subscriptions: Assignment[]):
 export const clients: ReadModel<ClientDocument, typeof list> = {
   name: 'clients',
   version: 2,
+  streams: ['consumerClient-'],
   indexes: Object.values(list.sorts).flatMap((sort) => [
     [...table, sort],
     [...table, 'authenticationType', sort],

@@ -73,6 +73,7 @@ const apply = (_: HistoryDocument | undefined, event: FollowedEvent, id: string)
 export const history: ReadModel<HistoryDocument, typeof list> = {
   name: 'history',
   version: 1,
+  streams: ['consumerClient-'],
   indexes: [['clientId', 'revisionKey']],
   document,
   list,

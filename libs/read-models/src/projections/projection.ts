@@ -1,9 +1,14 @@
-import type { FollowedEvent } from '#event-log';
+import type { FollowedEvent, StreamPrefix } from '#event-log';
 import type { Revision } from '#events';
 import type { CollectionSchema, FieldValue, StoredDocument } from '../port.js';
 
 /** Folds the log into documents. A projection tells which documents an event changes, and how. */
 export interface Projection<Doc = unknown> extends CollectionSchema {
+  /**
+   * The prefixes of the streams that are folded. An event of another stream is ignored. An event of these streams that
+   * this process does not know stops the projection.
+   */
+  readonly streams: readonly StreamPrefix[];
   /** Returns the ids of the documents into which the event is folded; `[]` if the projection ignores the event. */
   documentsOf(event: FollowedEvent): readonly string[];
   /**

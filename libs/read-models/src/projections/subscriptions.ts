@@ -73,6 +73,7 @@ const apply = (subscription: SubscriptionDocument | undefined, event: FollowedEv
 export const subscriptions: ReadModel<SubscriptionDocument, typeof list> = {
   name: 'subscriptions',
   version: 1,
+  streams: ['subscription-'],
   indexes: Object.values(list.sorts).flatMap((sort) => [
     ['workspaceId', sort],
     ['workspaceId', 'status', sort],

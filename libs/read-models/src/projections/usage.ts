@@ -80,6 +80,7 @@ const apply = (usage: UsageDocument | undefined, event: FollowedEvent, id: strin
 export const usage: ReadModel<UsageDocument> = {
   name: 'usage',
   version: 1,
+  streams: ['usage-'],
   indexes: [],
   document,
   views: [{ name: 'client_usage', equals: {} }],
