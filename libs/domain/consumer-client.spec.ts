@@ -13,6 +13,7 @@ import {
   MAX_CLOCK_SKEW_SECONDS,
   MAX_PARTIAL_ENDS,
   MAX_REMEMBERED_REVOCATIONS,
+  MAX_STATIC_TOKENS,
   MAX_SUBSCRIPTIONS,
   MAX_TOKEN_REVOCATIONS_PER_MINUTE,
   newestCredential,
@@ -21,6 +22,7 @@ import {
   type StaticTokenPeriod,
   type SubscriptionState,
   type UnassignmentReason,
+  usableStaticToken,
 } from '#domain';
 import { fold, specification } from '../../test/support/events/given.js';
 
@@ -479,11 +481,12 @@ describe('issuing a static token', () => {
   it('begins a new period when the year is over', () => {
     const next = staticToken('jti-2', { seconds: YEAR });
     given(created('API_KEY'), issued(first)).when(issue(next)).then(issued(next));
-    const client = active(created('API_KEY'), issued(first), issued(next));
-    expect(client.tokens.periods).toEqual([next]);
     expect(
       currentStaticToken(active(created('API_KEY'), issued(first)).tokens, 1, undefined, after(YEAR)),
     ).toBeUndefined();
+    const { tokens } = active(created('API_KEY'), issued(first), issued(next));
+    expect(currentStaticToken(tokens, 1, undefined, after(YEAR))).toEqual(next);
+    expect(usableStaticToken(tokens, 'jti-1', after(YEAR))).toBeUndefined();
   });
 
   it('replaces a period that begins in the future, from a wrong clock, by one that begins now', () => {
@@ -495,7 +498,38 @@ describe('issuing a static token', () => {
     given(created('API_KEY'), ahead(10.001 + MAX_CLOCK_SKEW_SECONDS))
       .when(issue(next))
       .then(issued(next));
-    expect(active(created('API_KEY'), ahead(600), issued(next)).tokens.periods).toEqual([next]);
+    const { tokens } = active(created('API_KEY'), ahead(600), issued(next));
+    expect(currentStaticToken(tokens, 1, undefined, after(10))).toEqual(next);
+    expect(usableStaticToken(tokens, 'jti-1', after(10))).toBeUndefined();
+  });
+
+  it('keeps a replaced token until it is revoked or ended, since the clock may have been behind when it was replaced', () => {
+    const good = staticToken('jti-1', { seconds: 3600 });
+    const past = [created('API_KEY'), issued(good), issued(staticToken('jti-2'))];
+    const usable = (...events: ConsumerClientEvent[]) =>
+      ['jti-1', 'jti-2'].filter((jti) => usableStaticToken(active(...past, ...events).tokens, jti, after(7200)));
+    expect(usable()).toEqual(['jti-1', 'jti-2']);
+    given(...past)
+      .when(issue(staticToken('jti-3', { seconds: 7200 })))
+      .thenNothing();
+    given(...past)
+      .when(revokeToken('STATIC_TOKEN', 'jti-1', 7200, YEAR))
+      .then(tokenRevoked('STATIC_TOKEN', 'jti-1', 7200, YEAR));
+    expect(usable(tokenRevoked('STATIC_TOKEN', 'jti-1', 7200, YEAR))).toEqual(['jti-2']);
+    expect(usable(tokensEnded(7202, 7200))).toEqual([]);
+    expect(usable(rotated(2, 7200))).toEqual([]);
+  });
+
+  it('remembers a bounded number of replaced tokens, and forgets the one that expires first', () => {
+    const seconds = [5000, 4000, 3000, 2000, 1000];
+    const past = seconds.map((at) => issued(staticToken(`from ${at}`, { seconds: at })));
+    expect(active(created('API_KEY'), ...past).tokens.periods.map(({ jti }) => jti)).toEqual([
+      'from 5000',
+      'from 4000',
+      'from 3000',
+      'from 1000',
+    ]);
+    expect(MAX_STATIC_TOKENS).toBe(4);
   });
 
   it('has a period for each generation', () => {

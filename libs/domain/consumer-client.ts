@@ -531,6 +531,6 @@ export const consumerClient: Aggregate<ClientId, ConsumerClientState, ConsumerCl
   stream,
   initial,
   evolve,
-  stateVersion: 1,
+  stateVersion: 2,
   decide,
 };

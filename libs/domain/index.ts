@@ -57,9 +57,11 @@ export {
   isTokenRevoked,
   MAX_PARTIAL_ENDS,
   MAX_REMEMBERED_REVOCATIONS,
+  MAX_STATIC_TOKENS,
   MAX_TOKEN_REVOCATIONS_PER_MINUTE,
   type RevokedToken,
   type RevokedTokenKind,
   type StaticTokenPeriod,
+  usableStaticToken,
 } from './token-ledger.js';
 export { isWorkspaceId, type WorkspaceId } from './workspace.js';

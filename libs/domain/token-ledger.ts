@@ -7,6 +7,8 @@ export const MAX_TOKEN_REVOCATIONS_PER_MINUTE = 30;
 export const MAX_REMEMBERED_REVOCATIONS = 1000;
 /** When the list of revoked tokens is full, this many of its oldest entries are forgotten together. */
 const FORGOTTEN_TOGETHER = MAX_REMEMBERED_REVOCATIONS / 2;
+/** Maximum number of static tokens that are remembered per generation and scope. */
+export const MAX_STATIC_TOKENS = 4;
 /** Maximum number of ends that spare some of the earlier tokens. Above this number, the oldest end spares none. */
 export const MAX_PARTIAL_ENDS = 10;
 
@@ -75,8 +77,9 @@ interface PartialEnd {
  */
 export interface TokenLedger {
   /**
-   * For each generation of the client's secret and each scope (one subscription, or the plain `/login`): the newest
-   * static token, unless that token was revoked or ended.
+   * For each generation of the client's secret and each scope (one subscription, or the plain `/login`): the static
+   * tokens that were not revoked or ended, in the order in which they were recorded. A token that was replaced stays
+   * here: perhaps it only seemed unusable, to a process whose clock was wrong.
    */
   readonly periods: readonly StaticTokenPeriod[];
   /** The token epoch that tokens carry if they are issued now. */
@@ -90,7 +93,7 @@ export interface TokenLedger {
    */
   readonly revoked: readonly RevokedToken[];
   /** The epoch that began when the older half of `revoked` was complete. */
-  readonly halfTimeEpoch: number;
+  readonly epochAfterOlderHalf: number;
   /** When the latest revocations happened, in the order in which they were recorded. */
   readonly recentRevocations: readonly Instant[];
 }
@@ -103,17 +106,22 @@ export const emptyTokenLedger: TokenLedger = {
   refusedBeforeEpoch: FIRST_EPOCH,
   partialEnds: [],
   revoked: [],
-  halfTimeEpoch: FIRST_EPOCH,
+  epochAfterOlderHalf: FIRST_EPOCH,
   recentRevocations: [],
 };
 
 // ---- changes
 
-/** Adds a static token. Removes the earlier static token of the same generation and scope (see `periods`). */
+/**
+ * Adds a static token. If there are too many of its generation and scope, removes the one that expires first, apart
+ * from the new one.
+ */
 export const startPeriod = (ledger: TokenLedger, period: StaticTokenPeriod): TokenLedger => {
   const { generation, subscriptionId } = period;
-  const others = ledger.periods.filter((p) => p.generation !== generation || p.subscriptionId !== subscriptionId);
-  return { ...ledger, periods: [...others, period] };
+  const replaced = ledger.periods.filter((p) => p.generation === generation && p.subscriptionId === subscriptionId);
+  if (replaced.length < MAX_STATIC_TOKENS) return { ...ledger, periods: [...ledger.periods, period] };
+  const removed = replaced.reduce((first, p) => (p.expiresAt < first.expiresAt ? p : first));
+  return { ...ledger, periods: [...ledger.periods.filter((p) => p !== removed), period] };
 };
 
 /**
@@ -136,20 +144,20 @@ export const recordRevocation = (
   if (kind === 'STATIC_TOKEN') {
     return { ...ledger, recentRevocations, periods: ledger.periods.filter(({ jti }) => jti !== tokenId) };
   }
-  const roomy = withEpochAtHalfTime(withRoom(ledger), revokedAt);
-  return { ...roomy, recentRevocations, revoked: [...roomy.revoked, { kind, tokenId, issuedAt, expiresAt }] };
+  const shortened = beginEpochIfHalfFull(forgetOlderHalfIfFull(ledger), revokedAt);
+  return { ...shortened, recentRevocations, revoked: [...shortened.revoked, { kind, tokenId, issuedAt, expiresAt }] };
 };
 
 /** If the list of revoked tokens is full: forgets its older half, and refuses all tokens that are as old instead. */
-const withRoom = (ledger: TokenLedger): TokenLedger => {
+const forgetOlderHalfIfFull = (ledger: TokenLedger): TokenLedger => {
   if (ledger.revoked.length < MAX_REMEMBERED_REVOCATIONS) return ledger;
-  return { ...refuseBefore(ledger, ledger.halfTimeEpoch), revoked: ledger.revoked.slice(FORGOTTEN_TOGETHER) };
+  return { ...refuseBefore(ledger, ledger.epochAfterOlderHalf), revoked: ledger.revoked.slice(FORGOTTEN_TOGETHER) };
 };
 
-const withEpochAtHalfTime = (ledger: TokenLedger, at: Instant): TokenLedger => {
+const beginEpochIfHalfFull = (ledger: TokenLedger, at: Instant): TokenLedger => {
   if (ledger.revoked.length !== FORGOTTEN_TOGETHER) return ledger;
   const epoch = epochAfter(ledger, at);
-  return { ...ledger, epoch, halfTimeEpoch: epoch };
+  return { ...ledger, epoch, epochAfterOlderHalf: epoch };
 };
 
 /**
@@ -165,13 +173,13 @@ export const recordEnd = (
   if (endedAt <= issuedUpTo) return { ...refuseBefore(ended, epoch), periods: [] };
   const end: PartialEnd = { beforeEpoch: epoch, issuedUpTo, endedBy: fastestClock(endedAt) };
   const periods = ledger.periods.filter(({ issuedAt }) => !isCoveredBy(end, issuedAt));
-  return withFewPartialEnds({ ...ended, periods, partialEnds: [...ledger.partialEnds, end] });
+  return limitPartialEnds({ ...ended, periods, partialEnds: [...ledger.partialEnds, end] });
 };
 
 const isCoveredBy = ({ issuedUpTo, endedBy }: PartialEnd, issuedAt: Instant): boolean =>
   issuedAt <= issuedUpTo || endedBy < issuedAt;
 
-const withFewPartialEnds = (ledger: TokenLedger): TokenLedger => {
+const limitPartialEnds = (ledger: TokenLedger): TokenLedger => {
   const [oldest] = ledger.partialEnds;
   return oldest && ledger.partialEnds.length > MAX_PARTIAL_ENDS ? refuseBefore(ledger, oldest.beforeEpoch) : ledger;
 };
@@ -199,21 +207,27 @@ const withinLastMinute = (moments: readonly Instant[], at: Instant) => {
 // ---- questions
 
 /**
- * Returns the static token of this generation and scope (see `periods`), unless the token has expired at `at`. A static
- * token that begins in the future (by more than the difference that clocks may have) is not returned: no gateway would
- * accept it yet.
+ * Returns the static token that a login with this generation and scope gets at `at`: the newest one that is usable then.
  */
 export const currentStaticToken = (
   ledger: TokenLedger,
   generation: number,
   subscriptionId: SubscriptionId | undefined,
   at: Instant,
-): StaticTokenPeriod | undefined => {
-  const period = ledger.periods.find((p) => p.generation === generation && p.subscriptionId === subscriptionId);
-  if (!period || period.expiresAt <= at) return undefined;
+): StaticTokenPeriod | undefined =>
+  ledger.periods.findLast((p) => p.generation === generation && p.subscriptionId === subscriptionId && isUsable(p, at));
+
+/** Returns the static token with this id if it is usable at `at`. It need not be the one that a login gets. */
+export const usableStaticToken = (ledger: TokenLedger, jti: string, at: Instant): StaticTokenPeriod | undefined =>
+  ledger.periods.find((p) => p.jti === jti && isUsable(p, at));
+
+/**
+ * Whether a static token has not expired at `at`, and does not begin later than clocks may differ: no gateway would
+ * accept it yet.
+ */
+const isUsable = ({ issuedAt, expiresAt }: StaticTokenPeriod, at: Instant): boolean =>
   // `fastestClock` is computed only if needed: gateways ask this question at each call.
-  return period.issuedAt <= at || period.issuedAt <= fastestClock(at) ? period : undefined;
-};
+  at < expiresAt && (issuedAt <= at || issuedAt <= fastestClock(at));
 
 /** Whether any access token or refresh family may have been revoked. For most clients, this is `false`. */
 export const hasTokenRevocations = ({ revoked, refusedBeforeEpoch, partialEnds }: TokenLedger): boolean =>

@@ -2,7 +2,6 @@ import {
   type ActiveClient,
   type Assignment,
   type ConsumerClientState,
-  currentStaticToken,
   goodCredentials,
   hasTokenRevocations,
   type Instant,
@@ -11,6 +10,7 @@ import {
   type SigningKeysState,
   type SubscriptionId,
   type SubscriptionState,
+  usableStaticToken,
 } from '#domain';
 import { type AccessTokenClaims, audienceOf, familyOf, instantOf, type RefreshFamily } from './access-token.js';
 import type { VerifiedToken } from './token-verifier.js';
@@ -102,8 +102,8 @@ export const isCompromised = ({ keys }: SigningKeysState, kid: string): boolean 
   !keys.some((key) => key.kid === kid && key.status !== 'COMPROMISED');
 
 /**
- * Refuses a static token unless it is the client's current one. The client's state holds header and claims of the
- * current token completely, so an equal `jti` and `kid` prove that the token is the same.
+ * Refuses a static token unless it is one of the client's. The client's state holds header and claims of its static
+ * tokens completely, so an equal `jti` and `kid` prove that the token is the same.
  */
 const staticTokenRefusal = (
   client: ActiveClient,
@@ -111,8 +111,9 @@ const staticTokenRefusal = (
   { generation, subscription_id, jti }: AccessTokenClaims,
   at: Instant,
 ): TokenRefusal | undefined => {
-  const period = currentStaticToken(client.tokens, generation, subscription_id, at);
-  return period?.jti === jti && period.kid === kid ? undefined : 'TOKEN_REVOKED';
+  const period = usableStaticToken(client.tokens, jti, at);
+  const isSame = period?.kid === kid && period.generation === generation && period.subscriptionId === subscription_id;
+  return isSame ? undefined : 'TOKEN_REVOKED';
 };
 
 const accessTokenRefusal = (

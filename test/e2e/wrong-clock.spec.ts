@@ -149,7 +149,26 @@ test('a first login with an API key while the clock is two hours ahead spoils no
   const token = await keyLogin(client);
   expect(await gateway.ask({ token })).toBe('200 GOOD');
   expect(await keyLogin(client)).toBe(token);
+  expect(await gateway.ask({ token: early })).toBe('403 NOT_YET_VALID');
+  expect(await withClockAhead(7201, () => gateway.ask({ token: early }))).toBe('200 GOOD');
+  expect(await endTokens('--client', client.clientId)).toMatchObject({ code: 0 });
   expect(await withClockAhead(7201, () => gateway.ask({ token: early }))).toBe('403 TOKEN_REVOKED');
+});
+
+test('a login with an API key while the clock is an hour behind spoils no earlier token', async () => {
+  const client = await portal.newClient('API_KEY');
+  await portal.assign(client.clientId, 'weather');
+  const gateway = new GatewayDouble(server);
+  const good = await keyLogin(client);
+  const meanwhile = await withClockAhead(-3600, () => keyLogin(client));
+  expect(meanwhile).not.toBe(good);
+  for (const token of [good, meanwhile]) {
+    expect(await gateway.ask({ token })).toBe('200 GOOD');
+    expect(await isActive(client, token)).toBe(true);
+  }
+  expect((await revokeToken(server.url, good, basicOf(clientOfKey(client.secret)))).status).toBe(200);
+  expect(await gateway.ask({ token: good })).toBe('403 TOKEN_REVOKED');
+  expect(await withClockAhead(-3600, () => isActive(client, good))).toBe(false);
 });
 
 test('thirty revocations while the clock is ahead block no later revocation', async () => {
