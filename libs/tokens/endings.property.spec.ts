@@ -10,6 +10,7 @@ import {
   DomainError,
   goodCredentials,
   type Instant,
+  MAX_STATIC_TOKENS,
   newestCredential,
   secondsAfter,
   type SigningKeysState,
@@ -54,7 +55,7 @@ interface Issued {
 
 /** What happens to the client. `choice` names one of the tokens that were issued last. */
 type Action =
-  | { readonly type: 'login' | 'rename' | 'retire' | 'end all tokens' }
+  | { readonly type: 'login' | 'login of an older version' | 'rename' | 'retire' | 'end all tokens' }
   | { readonly type: 'refresh' | 'revoke token' | 'revoke family'; readonly choice: number }
   | { readonly type: 'end tokens up to'; readonly age: number }
   | { readonly type: 'rotate'; readonly overlapSeconds: number }
@@ -117,6 +118,9 @@ class Life {
         if (this.authenticationType === 'API_KEY') this.logInWithApiKey(at);
         else this.logIn(at);
         return;
+      case 'login of an older version':
+        this.logInByOlderVersion(at);
+        return;
       case 'refresh':
         this.refresh(this.chosen(action.choice), at);
         return;
@@ -148,7 +152,7 @@ class Life {
 
   /** Returns the ended tokens that are accepted at one of these moments or at any other decisive moment. */
   revived(moments: readonly Instant[]): (AccessTokenClaims | RefreshToken)[] {
-    const within = (from: number, to: number) => [...moments, ...[from, (from + to) / 2, to - 1].map(instantOf)];
+    const within = (from: number, to: number) => [...moments, ...momentsWithin(from, to)];
     return [
       ...[...this.endedAccess].filter((claims) =>
         within(claims.iat, claims.exp).some((moment) => this.accepts(claims, moment)),
@@ -157,6 +161,13 @@ class Life {
         within(token.issuedAt, token.expiresAt).some((moment) => isRefreshable(token, this.client, undefined, moment)),
       ),
     ];
+  }
+
+  /** Returns the issued tokens that are refused at a moment between their issue and their expiry. */
+  refusedWithinTheirTime(): AccessTokenClaims[] {
+    return this.issued
+      .map(({ access }) => access)
+      .filter((claims) => !momentsWithin(claims.iat, claims.exp).every((moment) => this.accepts(claims, moment)));
   }
 
   private logInWithApiKey(at: Instant): void {
@@ -172,19 +183,31 @@ class Life {
     this.issuePair(this.goodGeneration(at), { id: this.name(), startedAt: epochSeconds(at) }, at);
   }
 
+  /** Issues tokens as a version of this software did that knew no epochs. The client may refuse them at once. */
+  private logInByOlderVersion(at: Instant): void {
+    const family = { id: this.name(), startedAt: epochSeconds(at) };
+    this.issued.unshift(this.pair({ generation: this.goodGeneration(at), family }, at));
+  }
+
   private refresh(chosen: Issued | undefined, at: Instant): void {
     const token = chosen?.refresh;
     if (token && isRefreshable(token, this.client, undefined, at)) this.issuePair(token.generation, token.family, at);
   }
 
   private issuePair(generation: number, family: RefreshFamily, at: Instant): void {
-    const { clientId } = CLIENT;
     const { epoch: tokenEpoch } = this.client.tokens;
-    const grant = { issuer: ISSUER, clientId, generation, family, tokenEpoch };
-    const { token } = issueAccessToken(SIGNER, grant, { issuedAt: at, jti: this.name() });
+    this.remember(this.pair({ generation, family, tokenEpoch }, at), at);
+  }
+
+  private pair(grant: Pick<RefreshToken, 'generation' | 'family' | 'tokenEpoch'>, at: Instant): Required<Issued> {
+    const { clientId } = CLIENT;
     const issuedAt = epochSeconds(at);
-    const refresh = { clientId, generation, family, tokenEpoch, issuedAt, expiresAt: issuedAt + 1800 };
-    this.remember({ access: decodeJwt(token), refresh }, at);
+    const { token } = issueAccessToken(
+      SIGNER,
+      { issuer: ISSUER, clientId, ...grant },
+      { issuedAt: at, jti: this.name() },
+    );
+    return { access: decodeJwt(token), refresh: { clientId, ...grant, issuedAt, expiresAt: issuedAt + 1800 } };
   }
 
   /** A new token is accepted at once, by the clock that dated it. */
@@ -282,6 +305,9 @@ class Life {
   }
 }
 
+/** Three moments of a token's time. `from` and `to` are its issue and its expiry, in seconds since 1970. */
+const momentsWithin = (from: number, to: number): Instant[] => [from, (from + to) / 2, to - 1].map(instantOf);
+
 const active = (state: ReturnType<typeof consumerClient.evolve>): ActiveClient => {
   if (state.status !== 'ACTIVE') throw new Error(`The client is ${state.status}`);
   return state;
@@ -306,3 +332,49 @@ it.each<AuthenticationType>(['OAUTH2', 'API_KEY'])(
     );
   },
 );
+
+it('a static token that nobody ended is good for its whole year, also if it was replaced, whatever the clocks showed', () => {
+  const changes = fc.array(anyClockChange, { minLength: 2, maxLength: MAX_STATIC_TOKENS });
+  fc.assert(
+    fc.property(changes, (seconds) => {
+      const life = new Life('API_KEY');
+      let at = START;
+      for (const change of seconds) {
+        at = secondsAfter(at, change);
+        life.act({ type: 'login' }, at);
+        expect(life.refusedWithinTheirTime()).toEqual([]);
+      }
+    }),
+  );
+});
+
+describe('a token of an older version, which carries no epoch', () => {
+  const older = fc.constant<Action>({ type: 'login of an older version' });
+  const steps = (act: fc.Arbitrary<Action>, minLength: number) =>
+    fc.array(fc.tuple(anyClockChange, act), { minLength, maxLength: 15, size: 'max' });
+  const fullEnd = fc.constantFrom<Action>(
+    { type: 'end all tokens' },
+    { type: 'end tokens up to', age: 0 },
+    { type: 'end tokens up to', age: -600 },
+  );
+
+  it('is refused after any end of all tokens, whatever the clocks show', () => {
+    const history = fc.tuple(
+      steps(fc.oneof({ weight: 1, arbitrary: older }, { weight: 1, arbitrary: action }), 2),
+      fc.tuple(anyClockChange, fullEnd),
+      steps(fc.oneof({ weight: 1, arbitrary: older }, { weight: 3, arbitrary: action }), 0),
+    );
+    fc.assert(
+      fc.property(history, ([before, end, afterwards]) => {
+        const life = new Life('OAUTH2');
+        const moments = [START];
+        for (const [seconds, step] of [...before, end, ...afterwards]) {
+          const at = secondsAfter(moments.at(-1) ?? START, seconds);
+          moments.push(at);
+          life.act(step, at);
+          expect(life.revived(moments)).toEqual([]);
+        }
+      }),
+    );
+  });
+});
