@@ -1,10 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Int32, Long, MongoClient, MongoServerError } from 'mongodb';
+import { type Document, Int32, Long, MongoClient, MongoServerError } from 'mongodb';
 import { ProjectionStopped } from '#event-log';
 import {
   type BuildName,
@@ -25,6 +23,7 @@ import {
   type MongoProcess,
   startMongo,
 } from '../servers/mongodb/mongo-server.js';
+import { MongoRelay, refusal, urlThrough } from '../servers/mongodb/relay.js';
 import { lists, notes, readStoreContract } from './read-store.js';
 
 const { clients } = projections;
@@ -193,9 +192,9 @@ describeWithMongo('MongoDB', () => {
     });
 
     it('reads from and writes to the majority, and retries nothing, whatever the connection string says', async () => {
-      const relay = await relayTo(mongo.url);
+      const relay = await MongoRelay.start(mongo.url);
       const careless = 'w=0&readConcernLevel=local&readPreference=secondaryPreferred&retryWrites=true';
-      const relayed = await openMongoReadStore({ url: `${relay.url}/?directConnection=true&${careless}`, database });
+      const relayed = await openMongoReadStore({ url: `${relay.url}&${careless}`, database });
       relay.forget();
       await relayed.write(BUILD, [write('n1')]);
       await relayed.read(BUILD, ['n1']);
@@ -208,8 +207,8 @@ describeWithMongo('MongoDB', () => {
     });
 
     it('sends the schema with each collection, and points the views to a build when it is served, on any server', async () => {
-      const relay = await relayTo(mongo.url);
-      const relayed = await openMongoReadStore({ url: `${relay.url}/?directConnection=true`, database });
+      const relay = await MongoRelay.start(mongo.url);
+      const relayed = await openMongoReadStore({ url: relay.url, database });
       const build = `${clients.name}_v${clients.version}_1` as const;
       relay.forget();
       await relayed.prepare(build, clients);
@@ -226,6 +225,61 @@ describeWithMongo('MongoDB', () => {
       }
       await relayed.close();
       await relay.close();
+    });
+
+    describe('through a relay', () => {
+      let relay: MongoRelay;
+      let relayed: ReadStore;
+
+      beforeEach(async () => {
+        relay = await MongoRelay.start(mongo.url);
+        relayed = await openMongoReadStore({ url: relay.url, database });
+      });
+      afterEach(async () => {
+        await relayed.close();
+        await relay.close();
+      });
+
+      /** Lets the server refuse single documents of the next writes, as `mongod` does: `ok: 1` and no names. */
+      const refuseDocuments = (command: string, codes: readonly number[], rest: Document = {}) => {
+        const writeErrors = codes.map((code, index) => ({ index, code, errmsg: 'title: "a secret"' }));
+        relay.answer((sent) => (command in sent ? { ok: 1, n: 0, writeErrors, ...rest } : undefined));
+      };
+
+      it('names all that fails in a write, wherever it stands, and quotes no document', async () => {
+        const writes = [write('n1'), write('n2')];
+        for (const [codes, named] of [
+          [[11000, 121], 'DocumentValidationFailure'],
+          [[121, 11000], 'DocumentValidationFailure'],
+          [[11000, 112], 'WriteConflict'],
+          [[112, 121], 'WriteConflict, DocumentValidationFailure'],
+        ] as const) {
+          refuseDocuments('insert', codes);
+          const error: unknown = await relayed.write(BUILD, writes).catch((thrown: unknown) => thrown);
+          expect(error).toBeInstanceOf(ReadStoreUnavailable);
+          expect(error).toMatchObject({ message: `MongoDB refused it: ${named}` });
+          expect(error).not.toHaveProperty('cause');
+        }
+        refuseDocuments('insert', [11000, 121], { writeConcernError: { code: 64, errmsg: 'waited' } });
+        await expect(relayed.write(BUILD, writes)).rejects.toThrow('DocumentValidationFailure, WriteConcernTimeout');
+      });
+
+      it('takes a document that is stored already for a miss, also where the server refuses the whole command', async () => {
+        await store.write(BUILD, [write('n1', { title: 'kept' })]);
+        const writes = [write('n1', { title: 'late' }), write('n2')];
+        for (const answer of [{ ok: 1, n: 0, writeErrors: [{ index: 0, code: 11000 }] }, refusal(11000)]) {
+          relay.answer((sent) => ('insert' in sent ? answer : undefined));
+          expect(await relayed.write(BUILD, writes)).toEqual(['n1', 'n2']);
+        }
+        relay.answer();
+        expect(await relayed.write(BUILD, writes)).toEqual(['n1']);
+      });
+    });
+
+    it('is relayed with the credentials and options of its URL', () => {
+      const through = 'mongodb://u:p%40ss@127.0.0.1:9/db?authSource=admin&directConnection=true';
+      expect(urlThrough('mongodb://u:p%40ss@m1:1,m2:2/db?authSource=admin&replicaSet=rs0', 9)).toBe(through);
+      expect(urlThrough('mongodb://m1', 9)).toBe('mongodb://127.0.0.1:9/?directConnection=true');
     });
 
     it('soon says that no server is there, and refuses an invalid connection string without quoting it', async () => {
@@ -400,26 +454,6 @@ async function dump(client: MongoClient, name: string): Promise<() => Promise<vo
       const wanted = indexes.filter(({ key }) => Object.keys(key).join() !== '_id');
       if (wanted.length > 0) await collection.createIndexes(wanted.map(({ name = '', key }) => ({ name, key })));
     }
-  };
-}
-
-/** Starts a relay between a store and its server. The relay records the bytes that the store sends. */
-async function relayTo(url: string) {
-  const { hostname, port } = new URL(url);
-  const chunks: Buffer[] = [];
-  const relay = createServer((socket) => {
-    const server = connect(Number(port), hostname);
-    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
-    socket.on('error', () => server.destroy());
-    server.on('error', () => socket.destroy());
-    socket.pipe(server).pipe(socket);
-  }).listen(0, '127.0.0.1');
-  await once(relay, 'listening');
-  return {
-    url: `mongodb://127.0.0.1:${(relay.address() as AddressInfo).port}`,
-    forget: () => chunks.splice(0),
-    sent: () => Buffer.concat(chunks).toString('latin1'),
-    close: () => once(relay.close(), 'close'),
   };
 }
 

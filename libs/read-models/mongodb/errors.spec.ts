@@ -7,15 +7,26 @@ import {
   MongoWriteConcernError,
 } from 'mongodb';
 import { ReadStoreUnavailable } from '#read-models';
-import { asPortError } from './errors.js';
+import { asPortError, isOnlyMisses } from './errors.js';
 
 const QUOTED = 'dup key: { name: "Forecast importer" }';
 const refused = (code: number, codeName: string) => new MongoServerError({ message: QUOTED, code, codeName });
 
+/** The result of a bulk write in which documents, and perhaps the write concern, failed with these codes. */
+const resultWith = (codes: readonly number[], concern?: number): BulkWriteResult =>
+  ({
+    getWriteErrors: () => codes.map((code) => ({ code, errmsg: QUOTED })),
+    getWriteConcernError: () => concern && { code: concern, errmsg: QUOTED },
+  }) as unknown as BulkWriteResult;
+
 /** Wraps an error in the same way as the driver does when the error ends a bulk write. */
-const ofBulk = (error: Error): MongoBulkWriteError => {
-  const none: Partial<BulkWriteResult> = { getWriteConcernError: () => undefined };
-  return new MongoBulkWriteError(error, none as BulkWriteResult);
+const ofBulk = (error: Error, codes: readonly number[] = []): MongoBulkWriteError =>
+  new MongoBulkWriteError(error, resultWith(codes));
+
+/** Makes the error that the driver throws for a bulk write in which single documents failed with these codes. */
+const ofDocuments = (codes: readonly number[], concern?: number): MongoBulkWriteError => {
+  const [code = concern] = codes;
+  return new MongoBulkWriteError({ message: QUOTED, code } as unknown as Error, resultWith(codes, concern));
 };
 
 describe('an error of the driver', () => {
@@ -54,11 +65,42 @@ describe('an error of the driver', () => {
     expect(asPortError(refused(91_000, 'SomethingNew'))).toMatchObject({ message: 'MongoDB refused it: SomethingNew' });
   });
 
+  it.each<[string, MongoServerError, string]>([
+    [
+      'a document that is stored, and one that the schema forbids',
+      ofDocuments([11000, 121]),
+      'DocumentValidationFailure',
+    ],
+    ['a document that is stored, and a conflict', ofDocuments([11000, 112]), 'WriteConflict'],
+    ['several reasons', ofDocuments([121, 11000, 112, 121]), 'DocumentValidationFailure, WriteConflict'],
+    ['a document that is stored, and too few copies', ofDocuments([11000], 64), 'WriteConcernTimeout'],
+    [
+      'a part that failed after another part',
+      ofBulk(refused(189, 'PrimarySteppedDown'), [121]),
+      'DocumentValidationFailure, PrimarySteppedDown',
+    ],
+    ['only documents that are stored', ofDocuments([11000, 11000]), 'DuplicateKey'],
+    ['a code without a name', ofDocuments([91_001]), 'error code 91001'],
+  ])('names everything that failed in a bulk: %s', (_, error, named) => {
+    expect(asPortError(error)).toMatchObject({ message: `MongoDB refused it: ${named}` });
+  });
+
   it('quotes no document', () => {
-    for (const error of [refused(11000, 'DuplicateKey'), refused(189, 'PrimarySteppedDown')]) {
+    for (const error of [refused(11000, 'DuplicateKey'), refused(189, 'PrimarySteppedDown'), ofDocuments([121])]) {
       const shown = asPortError(error) as Error;
       expect([shown.message, shown.cause]).toEqual([expect.not.stringContaining('Forecast'), undefined]);
     }
+  });
+
+  it.each<[string, boolean, unknown]>([
+    ['documents that are stored already', true, ofDocuments([11000, 11000])],
+    ['a whole bulk for a document that is stored already', true, ofBulk(refused(11000, 'DuplicateKey'))],
+    ['another document for another reason', false, ofDocuments([11000, 121])],
+    ['another part of the bulk', false, ofBulk(refused(189, 'PrimarySteppedDown'), [11000])],
+    ['too few copies', false, ofDocuments([11000], 64)],
+    ['a broken connection', false, ofBulk(new MongoNetworkError('read ECONNRESET'), [11000])],
+  ])('that refuses %s means only misses: %s', (_, isMiss, error) => {
+    expect(isOnlyMisses(error)).toBe(isMiss);
   });
 
   it('that is our own mistake stays as it is', () => {

@@ -1,14 +1,101 @@
-import { MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb';
+import { MongoBulkWriteError, MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb';
 import { ReadStoreUnavailable } from '#read-models';
 
-/** Error codes of the MongoDB server (https://www.mongodb.com/docs/manual/reference/error-codes/). */
+/**
+ * Error codes of the MongoDB server (https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml). The
+ * server sends no names with the errors of a bulk write, so operators would otherwise see bare numbers.
+ */
 export const ServerCode = {
+  InternalError: 1,
   BadValue: 2,
+  HostUnreachable: 6,
+  FailedToParse: 9,
+  Unauthorized: 13,
+  TypeMismatch: 14,
+  AuthenticationFailed: 18,
+  IllegalOperation: 20,
+  LockTimeout: 24,
   NamespaceNotFound: 26,
   NamespaceExists: 48,
+  MaxTimeMSExpired: 50,
   CommandNotFound: 59,
+  WriteConcernTimeout: 64,
+  ImmutableField: 66,
+  CannotCreateIndex: 67,
+  InvalidOptions: 72,
+  InvalidNamespace: 73,
+  UnknownReplWriteConcern: 79,
+  IndexOptionsConflict: 85,
+  IndexKeySpecsConflict: 86,
+  NetworkTimeout: 89,
+  ShutdownInProgress: 91,
+  OperationFailed: 96,
+  UnsatisfiableWriteConcern: 100,
+  WriteConflict: 112,
+  CommandNotSupported: 115,
+  DocumentValidationFailure: 121,
+  ExceededMemoryLimit: 146,
+  CannotIndexParallelArrays: 171,
+  QueryPlanKilled: 175,
+  PrimarySteppedDown: 189,
+  CannotBuildIndexKeys: 201,
+  NotImplemented: 238,
+  ExceededTimeLimit: 262,
+  DataCorruptionDetected: 301,
+  TemporarilyUnavailable: 365,
+  UserWritesBlocked: 371,
+  ResourceExhausted: 402,
+  AdmissionQueueOverflow: 433,
+  RateLimitExceeded: 449,
+  NotWritablePrimary: 10107,
+  BSONObjectTooLarge: 10334,
   DuplicateKey: 11000,
+  InterruptedAtShutdown: 11600,
+  Interrupted: 11601,
+  InterruptedDueToReplStateChange: 11602,
+  StaleConfig: 13388,
+  NotPrimaryNoSecondaryOk: 13435,
+  NotPrimaryOrSecondary: 13436,
+  OutOfDiskSpace: 14031,
+  KeyTooLong: 17280,
+  IDLUnknownField: 40415,
 } as const;
+
+const NAMES: ReadonlyMap<unknown, string> = new Map(Object.entries(ServerCode).map(([name, code]) => [code, name]));
+
+/** Part of a server's answer that tells of a failure. A code without a name is one that `NAMES` may know. */
+interface ServerFailure {
+  readonly code?: number | string | undefined;
+  readonly codeName?: string | undefined;
+}
+
+const nameOf = ({ code, codeName }: ServerFailure): string =>
+  codeName ?? NAMES.get(code) ?? (code === undefined ? 'an error without a code' : `error code ${code}`);
+
+/**
+ * Returns every failure that an error tells of. The error of a bulk write shows only the first one as its own code: any
+ * number of documents may have failed for different reasons, and the write concern, or a later part of the bulk, too.
+ */
+export function failuresOf(error: MongoServerError): ServerFailure[] {
+  if (!(error instanceof MongoBulkWriteError)) return [error];
+  const concern = error.result.getWriteConcernError();
+  const parts: ServerFailure[] = [...error.result.getWriteErrors(), ...(concern ? [concern] : [])];
+  return parts.some(({ code }) => code === error.code) ? parts : [...parts, error];
+}
+
+/** Returns whether the write failed only because some of its new documents are stored already. */
+export const isOnlyMisses = (error: unknown): boolean =>
+  error instanceof MongoBulkWriteError && failuresOf(error).every(({ code }) => code === ServerCode.DuplicateKey);
+
+/**
+ * Describes what the server refused, without its messages, because they may quote documents. Leaves out the documents
+ * that are stored already (see `isOnlyMisses`) if there are other failures.
+ */
+function refusalOf(error: MongoServerError): string {
+  const failures = failuresOf(error);
+  const grave = failures.filter(({ code }) => code !== ServerCode.DuplicateKey);
+  return [...new Set((grave.length > 0 ? grave : failures).map(nameOf))].join(', ');
+}
 
 export const hasCode = (error: unknown, code: number): error is MongoServerError =>
   error instanceof MongoServerError && error.code === code;
@@ -34,10 +121,7 @@ export function asPortError(error: unknown): unknown {
     const code = socketErrorCode(error);
     return code === undefined ? error : new ReadStoreUnavailable(`MongoDB does not answer: ${code}`, { cause: error });
   }
-  // The message of a server's error may quote documents, so only the error's code is passed on.
-  if (error instanceof MongoServerError) {
-    return new ReadStoreUnavailable(`MongoDB refused it: ${error.codeName ?? error.code ?? error.name}`);
-  }
+  if (error instanceof MongoServerError) return new ReadStoreUnavailable(`MongoDB refused it: ${refusalOf(error)}`);
   if (error instanceof MongoInvalidArgumentError) return new Error(`MongoDB's driver refused it: ${error.message}`);
   return new ReadStoreUnavailable(`MongoDB does not answer: ${error.name}`, { cause: error });
 }

@@ -1,12 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import {
-  type AnyBulkWriteOperation,
-  type Collection,
-  type Db,
-  MongoBulkWriteError,
-  MongoClient,
-  ReadConcern,
-} from 'mongodb';
+import { type AnyBulkWriteOperation, type Collection, type Db, MongoClient, ReadConcern } from 'mongodb';
 import { type Checkpoint, isSameCheckpoint } from '#event-log';
 import {
   type BuildInfo,
@@ -23,7 +16,7 @@ import {
   type StoredDocument,
 } from '#read-models';
 import { asStored, collectionOf, documentOf, fieldsOf, type StoredFields } from './documents.js';
-import { asPortError, hasCode, ServerCode } from './errors.js';
+import { asPortError, hasCode, isOnlyMisses, ServerCode } from './errors.js';
 import { layOut } from './layout.js';
 import { equalTo, pageFind } from './page.js';
 import { Registry } from './registry.js';
@@ -306,11 +299,8 @@ async function wroteAll(collection: Collection<StoredFields>, writes: readonly D
     const result = await collection.bulkWrite(writes.map(operationOf), { ordered: false });
     return result.insertedCount + result.matchedCount === writes.length;
   } catch (error) {
-    if (!(error instanceof MongoBulkWriteError) || error.result.getWriteConcernError() !== undefined) throw error;
-    const failures = [error.writeErrors].flat();
-    const onlyMisses = failures.length > 0 && failures.every(({ code }) => code === ServerCode.DuplicateKey);
-    if (!onlyMisses) throw error;
-    return false;
+    if (isOnlyMisses(error)) return false;
+    throw error;
   }
 }
 
