@@ -6,6 +6,16 @@ import { isSealedBy, LOG_STREAM } from '../src/streams.js';
 import { retryWhileBusy } from './schema.js';
 import type { AppendOutcome, AppendRequest } from './writer-protocol.js';
 
+/** One append of a group failed, although the group's transaction was open. */
+class AppendFailed extends Error {
+  constructor(
+    readonly append: AppendRequest,
+    cause: unknown,
+  ) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
 /** Stands for the revision of a stream that has no events. */
 const EMPTY_STREAM = -1n;
 /** How many of the log's last events are asked for their time. */
@@ -52,16 +62,36 @@ export class GroupCommit {
   }
 
   /**
-   * Writes the group. When this method returns, the group is synced to disk. Throws SQLite's errors. After an error,
-   * nothing of the group was written.
+   * Writes the group. When this method returns, the group is synced to disk. An append that fails by itself gets the
+   * outcome `failed`, and the other appends of the group are written without it. Throws SQLite's errors if the
+   * transaction fails. Then nothing of the group was written.
    */
   commit(appends: readonly AppendRequest[]): AppendOutcome[] {
+    const failed = new Map<AppendRequest, AppendOutcome>();
+    for (;;) {
+      const tried = appends.filter((append) => !failed.has(append));
+      try {
+        const written = this.transact(tried)[Symbol.iterator]();
+        return appends.flatMap((append) => failed.get(append) ?? written.next().value ?? []);
+      } catch (error) {
+        if (!(error instanceof AppendFailed)) throw error;
+        failed.set(error.append, { kind: 'failed', reason: error.message });
+      }
+    }
+  }
+
+  /**
+   * Writes the appends in one transaction. Throws `AppendFailed` at the first append that fails by itself, and otherwise
+   * SQLite's errors. After an error, nothing was written.
+   */
+  private transact(appends: readonly AppendRequest[]): AppendOutcome[] {
+    if (appends.length === 0) return [];
     retryWhileBusy(this.busyMs, () => this.db.exec('BEGIN IMMEDIATE'));
     try {
       this.position = this.lastPosition();
       if (this.position !== this.knownTo) this.askForTimes(this.position);
       this.isSealed = this.endsSealed();
-      const outcomes = appends.map((append) => this.appendUnlessSealed(append));
+      const outcomes = appends.map((append) => this.appendOrName(append));
       this.db.exec('COMMIT');
       this.knownTo = this.position;
       return outcomes;
@@ -69,6 +99,15 @@ export class GroupCommit {
       // When the disk is full, SQLite may already have rolled the transaction back by itself.
       if (this.db.inTransaction) this.db.exec('ROLLBACK');
       throw error;
+    }
+  }
+
+  /** Appends. Throws `AppendFailed`, which names the append. */
+  private appendOrName(append: AppendRequest): AppendOutcome {
+    try {
+      return this.appendUnlessSealed(append);
+    } catch (cause) {
+      throw new AppendFailed(append, cause);
     }
   }
 

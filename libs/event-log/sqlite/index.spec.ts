@@ -227,6 +227,35 @@ describe('trouble', () => {
     },
   );
 
+  it('an append that fails by itself fails alone, not with the group that it shares', async () => {
+    await withLog(async (log) => {
+      const [first = '', refused = '', ...others] = newStreams(20);
+      await log.append(first, 'none', newEvents(1));
+      const other = new Database(file);
+      other.exec(`CREATE TRIGGER refuse BEFORE INSERT ON events WHEN new.stream = '${refused}' AND new.revision = 1
+        BEGIN SELECT RAISE(ABORT, 'not this event'); END`);
+      other.close();
+
+      const group = [
+        log.append(first, 0n, newEvents(1)),
+        log.append(refused, 'none', newEvents(2)),
+        log.append(refused, 'none', newEvents(1)),
+        log.append(refused, 1n, newEvents(1)),
+        ...others.map((stream) => log.append(stream, 'none', newEvents(2))),
+      ];
+      const [after, failing, next, conflicting, ...rest] = await Promise.allSettled(group);
+      expect(failing).toMatchObject({ reason: new LogUnavailable("The event log can't be written: not this event") });
+      expect(after).toMatchObject({ value: { revision: 1n } });
+      expect(next).toMatchObject({ value: { revision: 0n } });
+      expect(conflicting).toMatchObject({ reason: { name: 'RevisionConflict', actual: 0n } });
+      for (const each of rest) expect(each).toMatchObject({ value: { revision: 1n } });
+
+      const events = await log.readAll();
+      expect(events.map(({ position }) => BigInt(position))).toEqual(events.map((_, index) => BigInt(index + 1)));
+      expect(events).toHaveLength(1 + 2 + 2 * others.length);
+    });
+  });
+
   it('a writer that dies leaves no caller waiting, and is replaced', async () => {
     const other = await EventLogProcess.open(file);
     const startedAt = performance.now();

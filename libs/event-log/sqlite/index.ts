@@ -97,6 +97,7 @@ class SqliteEventLog implements EventLog {
     const outcome = await this.writer.append({ stream, expected, events }, bytes, withinMs);
     if (outcome.kind === 'sealed') throw new LogIsSealed();
     if (outcome.kind === 'conflict') throw new RevisionConflict(stream, expected, outcome.actual);
+    if (outcome.kind === 'failed') throw new LogUnavailable(`The event log can't be written: ${outcome.reason}`);
     if (outcome.kind === 'written') this.changes.wakeAll();
     this.latestTime.note(newEvents.at(-1)?.metadata.occurredAt);
     return { revision: outcome.revision, position: toPosition(outcome.position) };

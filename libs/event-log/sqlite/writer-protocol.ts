@@ -18,7 +18,9 @@ export interface AppendRequest {
 export type AppendOutcome =
   | { readonly kind: 'written' | 'repeated'; readonly revision: Revision; readonly position: bigint }
   | { readonly kind: 'conflict'; readonly actual: Revision | undefined }
-  | { readonly kind: 'sealed' };
+  | { readonly kind: 'sealed' }
+  /** This append failed by itself. Nothing of it was written. */
+  | { readonly kind: 'failed'; readonly reason: string };
 
 /** A change of the snapshots of one stream: a new snapshot, or parts that are added. */
 export interface SnapshotWrite {
