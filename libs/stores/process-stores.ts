@@ -89,8 +89,14 @@ const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
     logger,
   });
 
+/**
+ * Milliseconds after which the check of the log gives up. This is less than a readiness check may take, so that the
+ * check fails with the log's own reason.
+ */
+const CHECK_DEADLINE_MS = 1_500;
+
 async function requireSameLog({ log, logId }: BookOfRecord): Promise<void> {
-  const actual = await readLogId(log);
+  const actual = await readLogId(log, { deadlineMs: CHECK_DEADLINE_MS });
   if (actual !== logId) throw new Error(`Event log ${logId} was exchanged for ${actual ?? 'an empty one'}`);
 }
 

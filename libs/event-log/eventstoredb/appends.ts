@@ -3,7 +3,7 @@ import { type Appended, EventTooLarge, type ExpectedRevision, RevisionConflict }
 import type { NewEvent } from '#events';
 import type { Connection } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { typeOf, unknownAsUnavailable } from './errors.js';
+import { typeOf } from './errors.js';
 import { toPosition } from './positions.js';
 
 /** An append whose stream, events and size `serialiseAppend` has checked. */
@@ -60,7 +60,7 @@ function refusalOf(error: unknown, stream: string, expected: ExpectedRevision, b
     case ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED:
       return new EventTooLarge(stream, bytes);
     default:
-      return unknownAsUnavailable(error, `append to ${stream}`);
+      return error;
   }
 }
 

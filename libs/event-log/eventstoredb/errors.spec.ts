@@ -1,13 +1,13 @@
 import { ErrorType } from '@eventstore/db-client';
-import { LogUnavailable } from '#event-log';
-import { asPortError, isNoPlaceInLog, isTooSlow, isTransient, unknownAsUnavailable } from './errors.js';
+import { EventTooLarge, LogRefused, LogUnavailable } from '#event-log';
+import { asPortError, isNoPlaceInLog, isTooSlow, isTransient } from './errors.js';
 
 const failure = (message: string, fields: { type?: unknown; code?: number } = {}) =>
   Object.assign(new Error(message), fields);
 
 /**
  * Errors that may go away by themselves. The driver was seen to throw them, or can throw them according to its source
- * code.
+ * code. Whatever else a server may come to answer passes, too.
  */
 const PASSING = {
   'a killed server': failure('read ECONNRESET', { type: ErrorType.UNAVAILABLE, code: 14 }),
@@ -20,14 +20,26 @@ const PASSING = {
   'a disposed client': failure('Channel has been shut down'),
   'calls that are cancelled': failure('1 CANCELLED', { type: ErrorType.CANCELLED, code: 1 }),
   'a server that is asked too much': failure('Bandwidth exhausted or memory limit exceeded', { code: 8 }),
+  'an exception of the server': failure('Exception was thrown by handler.', { type: ErrorType.UNKNOWN, code: 2 }),
+  'an argument that this version does not take': failure('3', { type: ErrorType.INVALID_ARGUMENT, code: 3 }),
+  'a code that no version has yet': failure('99 SOMETHING_NEW', { type: ErrorType.UNKNOWN, code: 99 }),
+  'an error without type and code': failure('The weather is bad'),
   'a subscription that was cut off': failure('Consumer too slow', { type: ErrorType.TIMEOUT, code: 10 }),
 };
 
 const FINAL = {
   'a stream that is not there': failure('not found', { type: ErrorType.STREAM_NOT_FOUND }),
   'a stream that was deleted': failure('deleted', { type: ErrorType.STREAM_DELETED, code: 9 }),
-  'who may not': failure('Access Denied', { type: ErrorType.ACCESS_DENIED, code: 7 }),
+  'a place that is none': failure('Unexpected ReadAllResult: Error', { type: ErrorType.UNKNOWN, code: 2 }),
   'a mistake of ours': new TypeError('x is not a function'),
+  'an append that is too large': new EventTooLarge('consumerClient-1', 2 ** 21),
+};
+
+/** What an operator can change at any time. */
+const REFUSED = {
+  'a wrong password': failure('16 UNAUTHENTICATED: ', { type: ErrorType.ACCESS_DENIED, code: 16 }),
+  'a missing right': failure('7 PERMISSION_DENIED: Access Denied', { type: ErrorType.UNKNOWN, code: 7 }),
+  'a missing right, by its name': failure('Access Denied', { type: ErrorType.ACCESS_DENIED }),
 };
 
 describe('an error of the driver', () => {
@@ -42,13 +54,18 @@ describe('an error of the driver', () => {
     expect(asPortError(error)).not.toBeInstanceOf(LogUnavailable);
   });
 
-  it('without a reason means that the server is unavailable, unless a position does not exist', () => {
-    const handler = failure('Exception was thrown by handler.', { type: ErrorType.UNKNOWN, code: 2 });
-    expect(unknownAsUnavailable(handler, 'read')).toBeInstanceOf(LogUnavailable);
-    const place = failure('Unexpected ReadAllResult: Error', { type: ErrorType.UNKNOWN, code: 2 });
-    expect(unknownAsUnavailable(place, 'read')).toBe(place);
-    expect(isNoPlaceInLog(place)).toBe(true);
-    expect(unknownAsUnavailable(FINAL['who may not'], 'read')).toBe(FINAL['who may not']);
+  it.each(Object.entries(REFUSED))('of a refused account is told at once, and named: %s', (_, error) => {
+    expect(isTransient(error)).toBe(false);
+    const told = asPortError(error);
+    expect(told).toBeInstanceOf(LogRefused);
+    expect(told).toMatchObject({ kind: 'unavailable', cause: error });
+    expect(told.message).toContain(`EVENTSTOREDB_URL: ${error.message}`);
+    expect(isTransient(told)).toBe(false);
+  });
+
+  it('shows that no event has the position of a read', () => {
+    expect(isNoPlaceInLog(FINAL['a place that is none'])).toBe(true);
+    expect(isNoPlaceInLog(PASSING['an exception of the server'])).toBe(false);
   });
 
   it('shows whether a slow consumer was cut off or the connection broke', () => {

@@ -1,23 +1,17 @@
 import { ErrorType } from '@eventstore/db-client';
-import { LogUnavailable } from '#event-log';
+import { Failure } from '#domain';
+import { LogRefused, LogUnavailable } from '#event-log';
 
-/**
- * The gRPC codes for: cancelled, deadline exceeded, resource exhausted, aborted, internal (the server is stopping), and
- * unavailable.
- */
-const TRANSIENT_CODES = new Set([1, 4, 8, 10, 13, 14]);
-const TRANSIENT_TYPES = new Set<unknown>([
-  ErrorType.CANCELLED,
-  ErrorType.DEADLINE_EXCEEDED,
-  ErrorType.NOT_LEADER,
-  ErrorType.TIMEOUT,
-  ErrorType.UNAVAILABLE,
+/** The server's answers that say something about the stream or the append. Waiting does not change them. */
+const ANSWERS = new Set<unknown>([
+  ErrorType.WRONG_EXPECTED_VERSION,
+  ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED,
+  ErrorType.STREAM_NOT_FOUND,
+  ErrorType.STREAM_DELETED,
 ]);
-/**
- * Messages of errors that have neither a type nor a code. Such errors occur during an election, in a cluster without a
- * leader, and on a connection that was just closed.
- */
-const TRANSIENT_MESSAGES = /Server Is Not Ready|Failed to discover|Channel has been shut down|channel has been closed/;
+
+/** The gRPC codes for: permission denied, and unauthenticated. */
+const REFUSED_ACCOUNT = new Set<unknown>([7, 16]);
 
 /**
  * Returns the driver's `type` of an error; `undefined` for an error without a type. We can't use `instanceof`,
@@ -29,15 +23,26 @@ const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** Whether the server refused the account, or the account lacks a right. An operator can change this at any time. */
+const isRefusedAccount = (error: unknown): boolean =>
+  error instanceof LogRefused || typeOf(error) === ErrorType.ACCESS_DENIED || REFUSED_ACCOUNT.has(codeOf(error));
+
+/** Whether the error comes from this program, and not from the server, the driver or the network. */
+const isOurOwn = (error: unknown): boolean =>
+  error instanceof LogUnavailable
+    ? false
+    : error instanceof Failure ||
+      error instanceof TypeError ||
+      error instanceof RangeError ||
+      error instanceof ReferenceError;
+
 /**
- * Whether the same call may succeed later, because the error is caused by the connection or the server and not by the
- * call itself.
+ * Whether the same call may succeed a moment later, on a new connection. This holds for every error except the server's
+ * answers (`ANSWERS`), the refusal of an account, and our own errors. We don't list the errors that pass, because such a
+ * list is never complete.
  */
 export const isTransient = (error: unknown): boolean =>
-  error instanceof LogUnavailable ||
-  TRANSIENT_TYPES.has(typeOf(error)) ||
-  TRANSIENT_CODES.has(codeOf(error) as number) ||
-  TRANSIENT_MESSAGES.test(messageOf(error));
+  !isOurOwn(error) && !ANSWERS.has(typeOf(error)) && !isNoPlaceInLog(error) && !isRefusedAccount(error);
 
 /** Whether the server has ended a live subscription because the subscriber was too slow. */
 export const isTooSlow = (error: unknown): boolean => typeOf(error) === ErrorType.TIMEOUT;
@@ -49,25 +54,14 @@ export const isNoPlaceInLog = (error: unknown): boolean =>
 export const isMissingStream = (error: unknown): boolean => typeOf(error) === ErrorType.STREAM_NOT_FOUND;
 
 /**
- * Turns an error of type "unknown" into `LogUnavailable`. All our calls are valid, so such an error means that the
- * server itself is in trouble. The server may have carried the call out. Any other error is returned unchanged. A read
- * that begins at a position without an event also fails with type "unknown", but this error is returned unchanged, too.
- */
-export const unknownAsUnavailable = (error: unknown, what: string): unknown =>
-  typeOf(error) === ErrorType.UNKNOWN && !isNoPlaceInLog(error)
-    ? new LogUnavailable(`EventStoreDB failed to ${what}: ${messageOf(error)}`, { cause: error })
-    : error;
-
-/**
  * Turns an error of the driver into an error for callers of `EventLog`: `LogUnavailable`, or an `Error` if a retry
- * would not help.
+ * would not help. Our own errors are returned unchanged.
  */
 export function asPortError(error: unknown): Error {
-  if (
-    error instanceof LogUnavailable ||
-    (error instanceof Error && typeOf(error) === undefined && !isTransient(error))
-  ) {
-    return error;
+  if (error instanceof LogUnavailable || (error instanceof Error && isOurOwn(error))) return error;
+  if (isRefusedAccount(error)) {
+    const message = `EventStoreDB refuses the account in EVENTSTOREDB_URL: ${messageOf(error)}`;
+    return new LogRefused(message, { cause: error });
   }
   if (isTransient(error))
     return new LogUnavailable(`EventStoreDB is not available: ${messageOf(error)}`, { cause: error });

@@ -3,7 +3,6 @@ import { LRUCache } from 'lru-cache';
 import { LONG_AGO, type Moment, momentNow, msSince } from '#event-log';
 import type { Connection, Link } from './connection.js';
 import { ATTEMPT_MS, Deadline } from './deadline.js';
-import { unknownAsUnavailable } from './errors.js';
 import { readEach } from './reads.js';
 
 /**
@@ -128,7 +127,7 @@ export class Fences {
         return { link, beganAt };
       } catch (error) {
         link.giveUp(); // A link on which a fence has failed, for whatever reason, is not used for reads.
-        throw unknownAsUnavailable(error, `append to ${this.stream}`);
+        throw error;
       }
     };
     // The fence is urgent: all strong reads that wait for a permit also wait for this fence.

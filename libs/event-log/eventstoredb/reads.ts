@@ -6,11 +6,11 @@ import type {
   ResolvedEvent,
   StreamingRead,
 } from '@eventstore/db-client';
-import { isOurStream, type LogReadOptions, type StreamReadOptions } from '#event-log';
+import { ForeignEvent, isOurStream, type LogReadOptions, type StreamReadOptions } from '#event-log';
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from '#events';
 import type { Link } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { isMissingStream, isNoPlaceInLog, unknownAsUnavailable } from './errors.js';
+import { isMissingStream, isNoPlaceInLog } from './errors.js';
 import { fromPosition, toPosition } from './positions.js';
 
 const DEFAULT_READ_LIMIT = 500;
@@ -133,7 +133,7 @@ export async function readEach<Event extends ResolvedEvent>(
     hasEnded = true;
   } catch (error) {
     hasEnded = isMissingStream(error);
-    throw unknownAsUnavailable(error, 'read');
+    throw error;
   } finally {
     clearTimeout(silence);
     // We don't cancel a read that the server has already ended. A cancellation resets the HTTP/2 stream. The server
@@ -150,11 +150,11 @@ export async function readEach<Event extends ResolvedEvent>(
 export const isOurEvent = ({ streamId, type }: NonNullable<ResolvedEvent['event']>): boolean =>
   isOurStream(streamId) && !type.startsWith('$');
 
-/** Converts an event of the driver. Throws `Error` if this application did not write the event. */
+/** Converts an event of the driver. Throws `ForeignEvent`. */
 export function toRecordedEvent(event: NonNullable<ResolvedEvent['event']>): RecordedEvent {
   const { streamId, revision, id, type, data, metadata, isJson, position } = event;
   if (!isJson || typeof metadata !== 'object' || position === undefined) {
-    throw new Error(`Event ${revision} of ${streamId} was not written by this application`);
+    throw new ForeignEvent(streamId, revision);
   }
   return {
     eventId: id,

@@ -276,7 +276,7 @@ describe('the fence', () => {
         });
       await withLog({ strongClient }, async ({ log, asked }) => {
         const first = log.readStream(stream, strong);
-        if (failure.type === 'access-denied') await expect(first).rejects.toThrow('EventStoreDB refused a call');
+        if (failure.type === 'access-denied') await expect(first).rejects.toThrow('EventStoreDB refuses the account');
         else expect(await first).toHaveLength(2);
         expect(await log.readStream(stream, strong)).toHaveLength(2);
         expect(asked.filter(({ client, call }) => client === 1 && call === 'read')).toEqual([]);

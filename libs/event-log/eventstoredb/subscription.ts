@@ -3,7 +3,7 @@ import { type LogBatch, LogUnavailable, OUR_STREAM_PREFIXES, OUR_STREAMS, type S
 import type { RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { asPortError, isTooSlow, isTransient, unknownAsUnavailable } from './errors.js';
+import { asPortError, isTooSlow, isTransient } from './errors.js';
 import type { Fences } from './fence.js';
 import { fromPosition } from './positions.js';
 import { isOurEvent, toRecordedEvent } from './reads.js';
@@ -63,8 +63,7 @@ export async function* follow(
           if (isOver()) return;
         } while (!feed.isEmpty);
       } while (feed.failure === undefined);
-      if (!isTooSlow(feed.failure) || feed.readTo === readTo)
-        throw unknownAsUnavailable(feed.failure, 'go on with a subscription');
+      if (!isTooSlow(feed.failure) || feed.readTo === readTo) throw feed.failure;
       readTo = feed.readTo;
     } catch (error) {
       if (isTransient(error)) lease.link.giveUp();

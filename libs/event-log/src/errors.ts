@@ -34,6 +34,11 @@ export class LogUnavailable extends StoreUnavailable {
   readonly detail: string = 'The event log does not answer; try again';
 }
 
+/** Thrown if the event log refuses this process's account, or a right that the account needs. */
+export class LogRefused extends LogUnavailable {
+  override readonly name = 'LogRefused';
+}
+
 /** Thrown by an append to a sealed log. A log is sealed when it is moved to another store. Nothing was written. */
 export class LogIsSealed extends LogUnavailable {
   override readonly name = 'LogIsSealed';
@@ -68,6 +73,21 @@ export class EventTooLarge extends Failure {
     readonly bytes: number,
   ) {
     super(`An append of ${bytes} bytes to ${stream} is too large`);
+  }
+}
+
+/** Thrown if a stream of ours contains an event that another application wrote. */
+export class ForeignEvent extends Failure {
+  override readonly name = 'ForeignEvent';
+  readonly kind = 'unavailable';
+  readonly code = 'history_damaged';
+  readonly detail = 'The history of this is damaged';
+
+  constructor(
+    readonly stream: string,
+    readonly revision: Revision,
+  ) {
+    super(`Event ${revision} of ${stream} was not written by this application`);
   }
 }
 

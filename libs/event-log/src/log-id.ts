@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { seal, upcast } from '#events';
+import type { CallOptions } from './call-options.js';
 import { RevisionConflict } from './errors.js';
 import { internalContext } from './internal-context.js';
 import type { EventLog } from './port.js';
@@ -29,8 +30,8 @@ export async function identifyLog(log: EventLog, now: () => Date): Promise<strin
  * Returns the log's id; `undefined` if the log has no id yet. The read is strong: it returns every event that was
  * acknowledged before. Throws `LogUnavailable`.
  */
-export async function readLogId(log: EventLog): Promise<string | undefined> {
-  const [first] = await log.readStream(LOG_STREAM, { limit: 1, consistency: 'strong' });
+export async function readLogId(log: EventLog, options?: CallOptions): Promise<string | undefined> {
+  const [first] = await log.readStream(LOG_STREAM, { limit: 1, consistency: 'strong', ...options });
   if (!first) return undefined;
   const event = upcast(first);
   if (event.type !== 'LogCreated') throw new Error(`Stream ${LOG_STREAM} begins with ${event.type}`);

@@ -28,7 +28,17 @@ export interface NodeState {
   readonly epoch: number;
 }
 
-type Message = { readonly port: number } | NodeState;
+/** How a server refuses calls. */
+export interface Refusal {
+  /** The gRPC status code, e.g. 16 (unauthenticated) or 7 (permission denied). */
+  readonly status: number;
+  readonly message: string;
+  /** Further fields of the answer. The client makes its typed errors from them. */
+  readonly trailers?: Readonly<Record<string, string>>;
+}
+
+/** `isHeeded` is the answer to each message that the process gets. */
+type Message = { readonly port: number } | { readonly isHeeded: true } | NodeState;
 
 /** A stand-in for an EventStoreDB node. The node runs as a process and listens on 127.0.0.1. */
 export class EventStoreNode {
@@ -74,6 +84,7 @@ export class EventStoreNode {
     const listening = new Promise<number>((resolve) => {
       child.on('message', (message: Message) => {
         if ('port' in message) resolve(message.port);
+        else if ('isHeeded' in message) this.events.emit('heeded');
         else this.heed(message);
       });
     });
@@ -109,6 +120,25 @@ export class EventStoreNode {
   /** Undoes `isolate`. */
   reconnect(): void {
     this.child?.send({ isIsolated: false });
+  }
+
+  /**
+   * From now on, the server ends every append, read and subscription with this status, also those that are open.
+   * Resolves when the server refuses.
+   */
+  refuse(refusal: Refusal): Promise<void> {
+    return this.tell({ refusal });
+  }
+
+  /** Undoes `refuse`. */
+  serveAgain(): Promise<void> {
+    return this.tell({ refusal: null });
+  }
+
+  private async tell(message: object): Promise<void> {
+    const heeded = once(this.events, 'heeded');
+    this.child?.send(message);
+    await heeded;
   }
 
   /** Ends the process by SIGTERM. Resolves with the exit code when the process has ended. */

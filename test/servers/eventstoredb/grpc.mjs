@@ -119,6 +119,9 @@ export class Call {
 export class GrpcServer {
   methods = new Map();
   calls = new Set();
+  /** The error with which every call of `refusedPaths` ends; undefined if no call is refused. */
+  refusal = undefined;
+  refusedPaths = new Set();
   http = createServer({
     // Limits of a connection. The real server sets the same limits.
     settings: { maxConcurrentStreams: 100, initialWindowSize: 2 ** 20 },
@@ -157,6 +160,18 @@ export class GrpcServer {
     this.http.close();
   }
 
+  /** From now on, ends every call of the service with this status, also the calls that are open. */
+  refuse(service, { status, message, trailers }) {
+    this.refusedPaths = new Set(Object.values(service).map(({ path }) => path));
+    this.refusal = new StatusError(status, message, trailers);
+    for (const call of this.calls) if (this.refusedPaths.has(call.method.path)) this.fail(call, this.refusal);
+  }
+
+  /** Undoes `refuse`. */
+  serveAgain() {
+    this.refusal = undefined;
+  }
+
   abandonCalls() {
     for (const call of this.calls) call.abandon();
   }
@@ -167,13 +182,18 @@ export class GrpcServer {
     if (!found) return call.end(code.unimplemented, 'Service is unimplemented.');
     this.calls.add(call);
     try {
+      if (this.refusal && this.refusedPaths.has(found.method.path)) throw this.refusal;
       await found.handle(call);
       call.end();
     } catch (error) {
-      if (error instanceof StatusError) call.end(error.status, error.message, error.trailers);
-      else call.end(code.unknown, 'Exception was thrown by handler.');
+      this.fail(call, error);
     } finally {
       this.calls.delete(call);
     }
+  }
+
+  fail(call, error) {
+    if (error instanceof StatusError) call.end(error.status, error.message, error.trailers);
+    else call.end(code.unknown, 'Exception was thrown by handler.');
   }
 }

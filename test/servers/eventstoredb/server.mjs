@@ -59,7 +59,12 @@ const port = await server.listen(Number(options.port));
 node.start({ host: HOST, port });
 if (peers.length === 0) await store.commits.next;
 
-process.on('message', ({ isIsolated }) => node.isolate(isIsolated));
+process.on('message', ({ isIsolated, refusal }) => {
+  if (isIsolated !== undefined) node.isolate(isIsolated);
+  if (refusal === null) server.serveAgain();
+  else if (refusal) server.refuse(StreamsService, refusal);
+  process.send({ isHeeded: true });
+});
 process.once('SIGTERM', async () => {
   server.refuseConnections();
   await delay(Number(options['linger-ms']));

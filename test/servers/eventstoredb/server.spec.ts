@@ -664,6 +664,22 @@ describeProcess('the process', () => {
     expect(acknowledged.filter((stream) => !found.has(stream))).toEqual([]);
   });
 
+  test('that is told to refuse ends every call and subscription with the status, until it is told otherwise', async () => {
+    await connected.appendToStream('account', event(), unary);
+    const subscription = connected.subscribeToAll();
+    await new Promise((resolve) => subscription.once('caughtUp', resolve));
+    const cut = new Promise((_, reject) => subscription.on('error', reject));
+    await node.refuse({ status: 16, message: 'UNAUTHENTICATED' });
+    const refused = failure('access-denied', 16);
+    await expect(cut).rejects.toEqual(refused);
+    await expect(connected.appendToStream('account', event(), unary)).rejects.toEqual(refused);
+    await expect(count('account')).rejects.toEqual(refused);
+    await expect(drained(connected.subscribeToAll())).rejects.toEqual(refused);
+    await node.serveAgain();
+    await connected.appendToStream('account', event(), unary);
+    expect(await count('account')).toBe(2);
+  });
+
   test('restarted: it knows the same positions and ids, and a subscription continues from its position', async () => {
     const first = event();
     const appended = await connected.appendToStream('account', [first, event()], unary);

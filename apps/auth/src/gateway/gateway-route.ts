@@ -1,4 +1,4 @@
-import { LogUnavailable } from '#event-log';
+import { Failure } from '#domain';
 import type { Logger } from '#platform';
 import type { FastAnswer, Handler } from '../http/fast-path.js';
 import type { CheckAnswer, GatewayCheck } from './gateway-check.js';
@@ -16,7 +16,7 @@ export const gatewayHandler =
   ({ check, logger }: GatewayParts): Handler =>
   (request) => {
     const unavailable = (err: unknown): FastAnswer => {
-      const level = err instanceof LogUnavailable ? 'debug' : 'error';
+      const level = err instanceof Failure && err.kind === 'unavailable' ? 'debug' : 'error';
       logger[level]({ requestId: request.id, err }, 'a call could not be checked');
       return { status: 503, headers: ['cache-control', 'no-store', 'x-auth-code', 'UNAVAILABLE'] };
     };

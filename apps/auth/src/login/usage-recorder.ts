@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { type ClientId, consumerClient, type Instant } from '#domain';
+import { type ClientId, consumerClient, Failure, type Instant } from '#domain';
 import {
   type BookOfRecord,
   type CallOptions,
   type EventLog,
   internalContext,
-  LogUnavailable,
+  RevisionConflict,
   settledWithin,
 } from '#event-log';
 import { type ChainLink, type NewEvent, seal, type UsageRecorded, usageStream } from '#events';
@@ -22,6 +22,7 @@ export interface UsageRecorderDependencies {
 }
 
 interface SealedAppend {
+  readonly part: UsagePart;
   readonly stream: string;
   readonly after: ChainLink | undefined;
   readonly event: NewEvent;
@@ -57,7 +58,7 @@ export class UsageRecorder {
   private end: EndOfStream | undefined;
   private recordedAt: number;
   private timer: NodeJS.Timeout | undefined;
-  /** Whether the last append failed because the log was unavailable. Each outage is logged only once. */
+  /** Whether the last append failed because the log was unavailable or refused it. Each outage is logged only once. */
   private isLate = false;
   private recording: Promise<void> = Promise.resolve();
 
@@ -82,8 +83,8 @@ export class UsageRecorder {
   }
 
   /**
-   * Appends the counts since the last call. Never rejects. If the log is unavailable, the next call appends these
-   * counts.
+   * Appends the counts since the last call. Never rejects. If the log is unavailable or refuses the append, the next
+   * call appends these counts.
    */
   record(options?: CallOptions): Promise<void> {
     this.recordedAt = this.dependencies.clock().getTime();
@@ -108,13 +109,12 @@ export class UsageRecorder {
       await this.appendParts(options);
       this.isLate = false;
     } catch (err) {
-      if (err instanceof LogUnavailable) {
+      if (err instanceof Failure && err.kind === 'unavailable') {
         if (!this.isLate) this.logger.warn({ err }, 'the usage of clients could not be recorded yet');
         this.isLate = true;
         return;
       }
-      // No other process writes to this stream, so this error means that the log was replaced. We give up the sent
-      // event, because the log may or may not contain the event.
+      // The store would never take this append. We give it up, and the next event begins a new stream.
       this.logger.error({ err }, 'usage of clients was lost');
       this.sent = undefined;
       this.process = newProcessId();
@@ -133,14 +133,34 @@ export class UsageRecorder {
 
   private async appendParts(options: CallOptions | undefined): Promise<void> {
     for (;;) {
-      this.sent ??= this.nextAppend();
-      if (!this.sent) return;
-      const { stream, after, event } = this.sent;
+      const sent = (this.sent ??= this.nextAppend());
+      if (!sent) return;
+      const { stream, after, event } = sent;
       const { hash, occurredAt: at } = event.metadata;
-      const { revision } = await this.dependencies.book.log.append(stream, after?.revision ?? 'none', [event], options);
-      this.end = { stream, link: { revision, hash }, at };
-      this.sent = undefined;
+      try {
+        const { log } = this.dependencies.book;
+        const { revision } = await log.append(stream, after?.revision ?? 'none', [event], options);
+        this.end = { stream, link: { revision, hash }, at };
+        this.sent = undefined;
+      } catch (error) {
+        if (!(error instanceof RevisionConflict)) throw error;
+        this.beginNewStream(sent);
+        if (after === undefined) throw error; // The name of this stream was new. We try again later.
+      }
     }
+  }
+
+  /**
+   * No other process writes to our stream, so a conflict means that the log was restored to an older state. The log
+   * does not contain the sent event then, because it would have taken the append for a repetition. So the same counts
+   * are sent again, in a new stream.
+   */
+  private beginNewStream({ part, stream }: SealedAppend): void {
+    this.logger.warn({ stream }, 'the event log was restored; the usage of clients goes to a new stream');
+    this.parts.unshift(part);
+    this.sent = undefined;
+    this.end = undefined;
+    this.process = newProcessId();
   }
 
   /** Skips parts about which the version that this process writes has nothing to say. */
@@ -160,7 +180,7 @@ export class UsageRecorder {
     const usage: UsageRecorded = { type: 'UsageRecorded', data: { process: this.process, ...part } };
     const { eventVersions } = this.dependencies.book;
     const [event] = seal(stream, after, [usage], internalContext({ via: 'schedule' }), at, eventVersions);
-    return event && { stream, after, event };
+    return event && { part, stream, after, event };
   }
 }
 
