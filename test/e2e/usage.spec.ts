@@ -86,6 +86,19 @@ describe('when a client was last used', () => {
     expect((await portal.list({}, await portal.readNow())).body.items[0]?.credentials).toEqual(shown.credentials);
   });
 
+  test('is shown rightly again at the next use after the clock was two hours ahead', async () => {
+    clock.set(7_200);
+    await logIn(1);
+    await nextMinute(7_261, 1);
+    clock.set(0);
+    await logIn(1);
+    const after = new Date().toISOString();
+    await nextMinute(61, 2);
+    const shown = (await portal.get(client.clientId, await portal.readNow())).body;
+    expect((shown.lastUsedAt ?? '') <= after).toBe(true);
+    expect(shown.credentials[0]?.lastUsedAt).toBe(shown.lastUsedAt);
+  });
+
   test('is not changed by a refused login', async () => {
     expect((await oauthLogin(server.url, { ...client, secret: `${client.secret.slice(0, -1)}x` })).status).toBe(401);
     const keyed = await portal.newClient('API_KEY');

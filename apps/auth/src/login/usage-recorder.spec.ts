@@ -122,6 +122,20 @@ describe('an auth process', () => {
     expect(new Set((await recorded()).map(({ stream }) => stream)).size).toBe(3);
   });
 
+  it('dates its events by the right time again after its clock was ahead', async () => {
+    const auth = new Process();
+    const times = ['2026-03-01T12:00:00.000Z', '2026-03-01T10:01:00.000Z', '2026-03-01T10:00:58.000Z'];
+    for (const time of times) {
+      now = new Date(time);
+      auth.seen(ONE);
+      await auth.record();
+    }
+    const [ahead, right, ...others] = await recorded();
+    expect([ahead?.metadata.occurredAt, right?.metadata.occurredAt]).toEqual(times.slice(0, 2));
+    // Within a stream, and by no more than clocks may differ, the time of an event is raised to that of the last event.
+    expect(others).toMatchObject([{ stream: right?.stream, metadata: { occurredAt: times[1] } }]);
+  });
+
   it('keeps uses that the log did not take, and counts nothing twice when an answer was lost', async () => {
     const auth = new Process();
     auth.seen(ONE);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type ClientId, consumerClient, Failure, type Instant } from '#domain';
+import { type ClientId, consumerClient, Failure, fastestClock, type Instant } from '#domain';
 import {
   type BookOfRecord,
   type CallOptions,
@@ -117,7 +117,7 @@ export class UsageRecorder {
       // The store would never take this append. We give it up, and the next event begins a new stream.
       this.logger.error({ err }, 'usage of clients was lost');
       this.sent = undefined;
-      this.process = newProcessId();
+      this.beginStream();
     }
   }
 
@@ -174,6 +174,8 @@ export class UsageRecorder {
 
   private sealed(part: UsagePart): SealedAppend | undefined {
     const now = this.dependencies.clock().toISOString();
+    // The events of a stream are dated in order. So after the clock was ahead, this stream would date them wrongly.
+    if (this.end && fastestClock(now) < this.end.at) this.beginStream();
     const at = this.end && now < this.end.at ? this.end.at : now;
     const stream = usageStream(at, this.process);
     const after = stream === this.end?.stream ? this.end.link : undefined;
@@ -181,6 +183,11 @@ export class UsageRecorder {
     const { eventVersions } = this.dependencies.book;
     const [event] = seal(stream, after, [usage], internalContext({ via: 'schedule' }), at, eventVersions);
     return event && { part, stream, after, event };
+  }
+
+  private beginStream(): void {
+    this.process = newProcessId();
+    this.end = undefined;
   }
 }
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Instant } from '#domain';
+import { type Instant, secondsAfter } from '#domain';
 import { USAGE_OUTCOMES, type UsageEntry } from '#events';
 import { type ClientDocument, projections, type UsageDocument } from '#read-models';
 import { clientNamed, plainFold, Stage, storedDocuments, usageEntry } from '../../../../test/replay/stage.js';
@@ -13,7 +13,7 @@ const hour = (n: number): Instant => new Date(Date.UTC(2026, 2, 1, n)).toISOStri
 describe('when clients were last used', () => {
   let stage: Stage;
   beforeEach(async () => {
-    stage = await Stage.open();
+    stage = await Stage.open(hour(100));
   });
   afterEach(() => stage.close());
 
@@ -89,6 +89,39 @@ describe('when clients were last used', () => {
         expect(doc?.generations.map(({ generation }) => generation)).toEqual(newest.reverse());
       }),
     );
+  });
+
+  describe('after a clock was ahead', () => {
+    /** Folds uses of one client. `recordedAt`: the time of the event that tells of the use. */
+    const fold = async (...uses: readonly { readonly last: Instant; readonly recordedAt: Instant }[]) => {
+      await record(usageEntry(ONE, hour(0)));
+      const [recorded] = (await stage.events()).slice(-1);
+      if (!recorded) throw new Error('Nothing was recorded');
+      const events = uses.map(({ last, recordedAt }) => ({
+        ...recorded,
+        data: { ...recorded.data, entries: [usageEntry(ONE, last)] },
+        metadata: { ...recorded.metadata, occurredAt: recordedAt },
+      }));
+      return plainFold(usage, events).get(ONE)?.doc;
+    };
+    const at = (lastUsedAt: Instant) => ({ clientId: ONE, lastUsedAt, generations: [{ generation: 1, lastUsedAt }] });
+
+    it('is corrected by the next use', async () => {
+      const ahead = { last: hour(5), recordedAt: hour(5) };
+      expect(await fold(ahead)).toEqual(at(hour(5)));
+      expect(await fold(ahead, { last: hour(2), recordedAt: hour(3) })).toEqual(at(hour(2)));
+    });
+
+    it('is never later than the record of the use', async () => {
+      expect(await fold({ last: hour(5), recordedAt: hour(2) })).toEqual(at(hour(2)));
+    });
+
+    it('is not set back by a process that records an earlier use later, or whose clock is 5 s behind', async () => {
+      const known = { last: hour(4), recordedAt: hour(4) };
+      expect(await fold(known, { last: hour(2), recordedAt: hour(5) })).toEqual(at(hour(4)));
+      const behind = secondsAfter(hour(4), -5);
+      expect(await fold(known, { last: behind, recordedAt: behind })).toEqual(at(hour(4)));
+    });
   });
 
   it('rewrites no document of the clients: a minute of usage only moves their checkpoint', async () => {

@@ -1,4 +1,4 @@
-import type { ClientId, Instant } from '#domain';
+import { type ClientId, fastestClock, type Instant } from '#domain';
 import type { FollowedEvent } from '#event-log';
 import type { UsageEntry, UsageRecorded } from '#events';
 import type { DocumentSchema } from '../document-schema.js';
@@ -56,15 +56,26 @@ function usesOf(data: UsageRecorded['data']): ReadonlyMap<string, readonly Usage
   return uses;
 }
 
-const later = (a: Instant | undefined, b: Instant): Instant => (a !== undefined && b < a ? a : b);
+/**
+ * Returns when something was last used, after an event that was recorded at `recordedAt` tells of a use at `used`.
+ *
+ * The later time wins, not the later event: the events of several processes come up to a minute late, in any order. But
+ * no use is later than its record. If one seems to be, the clock was ahead when it was counted, and the time of the
+ * record is the closest known. If the known time is later than this record, by more than clocks may differ, the clock
+ * was ahead at an earlier record, and the new use replaces it: otherwise the wrong time would stay until it has passed.
+ */
+const latestUse = (known: Instant | undefined, used: Instant, recordedAt: Instant): Instant => {
+  const last = used < recordedAt ? used : recordedAt;
+  return known === undefined || known < last || fastestClock(recordedAt) < known ? last : known;
+};
 
-const withUse = (usage: UsageDocument, { generation, last }: UsageEntry): UsageDocument => {
-  const lastUsedAt = later(usage.lastUsedAt, last);
+const withUse = (usage: UsageDocument, { generation, last }: UsageEntry, recordedAt: Instant): UsageDocument => {
+  const lastUsedAt = latestUse(usage.lastUsedAt, last, recordedAt);
   if (generation == null) return { ...usage, lastUsedAt };
   const before = usage.generations.find((known) => known.generation === generation);
   const generations = [
     ...usage.generations.filter((known) => known !== before),
-    { generation, lastUsedAt: later(before?.lastUsedAt, last) },
+    { generation, lastUsedAt: latestUse(before?.lastUsedAt, last, recordedAt) },
   ].sort((a, b) => a.generation - b.generation);
   return { ...usage, lastUsedAt, generations: generations.slice(-MAX_GENERATIONS) };
 };
@@ -73,10 +84,12 @@ const apply = (usage: UsageDocument | undefined, event: FollowedEvent, id: strin
   const uses = event.type === 'UsageRecorded' ? (usesOf(event.data).get(id) ?? []) : [];
   const [first] = uses;
   if (!first) throw new Error(`${event.type} tells no use of the client`);
-  return uses.reduce(withUse, usage ?? { clientId: first.client, lastUsedAt: first.last, generations: [] });
+  const { occurredAt } = event.metadata;
+  const initial = { clientId: first.client, lastUsedAt: latestUse(undefined, first.last, occurredAt), generations: [] };
+  return uses.reduce((folded, use) => withUse(folded, use, occurredAt), usage ?? initial);
 };
 
-/** One document per client that was used. The events of all auth processes are folded into it, in any order. */
+/** One document per client that was used. The events of all auth processes are folded into it. */
 export const usage: ReadModel<UsageDocument> = {
   name: 'usage',
   version: 1,
