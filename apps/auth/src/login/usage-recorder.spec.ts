@@ -198,6 +198,16 @@ describe('an auth process', () => {
     expect(performance.now() - began).toBeLessThan(3_000);
   });
 
+  it('records at its stop what needs no look-up, also if the look-up of claimed ids does not end', async () => {
+    const auth = new Process();
+    auth.seen(TWO);
+    auth.attempts.countClaimed(ONE, 'BAD_SECRET', at());
+    const reading = jest.spyOn(log, 'readStream').mockReturnValue(new Promise(() => undefined));
+    await auth.recorder.stop();
+    reading.mockRestore();
+    expect(await usesOf(TWO)).toBe(1);
+  });
+
   it('records refused attempts of existing clients, and never an id that names no client', async () => {
     await createClient(ONE);
     const auth = new Process();

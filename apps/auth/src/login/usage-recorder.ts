@@ -76,10 +76,15 @@ export class UsageRecorder {
     }, TICK_MS);
   }
 
-  /** Appends the remaining counts. Gives up after 2 s, and the counts that are not appended by then are lost. */
+  /**
+   * Appends the remaining counts: first those that need no look-up of a client. Gives up after 2 s, and the counts that
+   * are not appended by then are lost.
+   */
   async stop(): Promise<void> {
     clearInterval(this.timer);
-    await settledWithin(this.record({ deadlineMs: LAST_APPEND_DEADLINE_MS }), LAST_APPEND_DEADLINE_MS);
+    const options = { deadlineMs: LAST_APPEND_DEADLINE_MS };
+    this.recording = this.recording.then(() => this.reportFailure(() => this.appendCounted(options)));
+    await settledWithin(this.record(options), LAST_APPEND_DEADLINE_MS);
   }
 
   /**
@@ -88,7 +93,7 @@ export class UsageRecorder {
    */
   record(options?: CallOptions): Promise<void> {
     this.recordedAt = this.dependencies.clock().getTime();
-    this.recording = this.recording.then(() => this.appendAll(options));
+    this.recording = this.recording.then(() => this.reportFailure(() => this.appendAll(options)));
     return this.recording;
   }
 
@@ -102,11 +107,20 @@ export class UsageRecorder {
   }
 
   private async appendAll(options: CallOptions | undefined): Promise<void> {
+    await this.appendParts(options);
+    await this.settleClaims(options);
+    await this.appendCounted(options);
+  }
+
+  private async appendCounted(options: CallOptions | undefined): Promise<void> {
+    await this.appendParts(options);
+    this.parts = this.unrecorded.take();
+    await this.appendParts(options);
+  }
+
+  private async reportFailure(append: () => Promise<void>): Promise<void> {
     try {
-      await this.appendParts(options);
-      await this.settleClaims(options);
-      this.parts = this.unrecorded.take();
-      await this.appendParts(options);
+      await append();
       this.isLate = false;
     } catch (err) {
       if (err instanceof Failure && err.kind === 'unavailable') {
