@@ -158,7 +158,7 @@ export class UsageRecorder {
         this.sent = undefined;
       } catch (error) {
         if (!(error instanceof RevisionConflict)) throw error;
-        this.beginNewStream(sent);
+        this.repeatInNewStream(sent);
         if (after === undefined) throw error; // The name of this stream was new. We try again later.
       }
     }
@@ -169,12 +169,11 @@ export class UsageRecorder {
    * does not contain the sent event then, because it would have taken the append for a repetition. So the same counts
    * are sent again, in a new stream.
    */
-  private beginNewStream({ part, stream }: SealedAppend): void {
+  private repeatInNewStream({ part, stream }: SealedAppend): void {
     this.logger.warn({ stream }, 'the event log was restored; the usage of clients goes to a new stream');
     this.parts.unshift(part);
     this.sent = undefined;
-    this.end = undefined;
-    this.process = newProcessId();
+    this.beginStream();
   }
 
   /** Skips parts about which the version that this process writes has nothing to say. */
