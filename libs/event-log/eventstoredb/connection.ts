@@ -3,6 +3,7 @@ import { LogUnavailable } from '#event-log';
 import { Deadline } from './deadline.js';
 import { asPortError, isTransient } from './errors.js';
 import { Semaphore } from './semaphore.js';
+import { refuseCompression } from './uncompressed-answers.js';
 
 /**
  * The server handles 100 calls at a time on one connection. Any further call would wait forever, without an error. So
@@ -56,6 +57,7 @@ export class Link {
     try {
       return await new Deadline(OPEN_MS).race(
         channel.then(async (opened) => {
+          refuseCompression(opened);
           await untilReady(opened);
           return new Link(client, opened);
         }),

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { createGunzip, type Gunzip } from 'node:zlib';
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import { type EventLog, type LogBatch, LogUnavailable, RevisionConflict } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
@@ -306,6 +307,32 @@ describe('a place in the log', () => {
       if (batch.caughtUp) break;
     }
     expect(batches).toEqual([{ events: [], caughtUp: true }]);
+  });
+});
+
+describe('a server that compresses its answers', () => {
+  it('is asked not to, in every call: compression makes long reads slow', async () => {
+    const compressing = await startEventStore({ gzip: true });
+    const unpacking = jest.spyOn(Object.getPrototypeOf(createGunzip()) as Gunzip, 'write');
+    const asked = openEventStoreDbLog({ url: compressing.url });
+    try {
+      const stream = newStream();
+      const { position } = await asked.append(stream, 'none', newEvents(2));
+      expect(await asked.readStream(stream)).toHaveLength(2);
+      expect(await asked.readStream(stream, strong)).toHaveLength(2);
+      expect(await asked.readAll()).toHaveLength(2);
+      expect(await asked.end()).toBe(position);
+      for await (const { caughtUp } of asked.subscribe({ signal: newestSignal() })) if (caughtUp) break;
+      expect(unpacking).not.toHaveBeenCalled();
+      // A client that accepts gzip shows that the server does compress.
+      for await (const { event } of EventStoreDBClient.connectionString(compressing.url).readStream(stream))
+        expect(event?.streamId).toBe(stream);
+      expect(unpacking).toHaveBeenCalled();
+    } finally {
+      unpacking.mockRestore();
+      await asked.close();
+      await compressing.stop();
+    }
   });
 });
 

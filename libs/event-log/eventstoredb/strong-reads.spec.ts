@@ -98,7 +98,7 @@ async function readWhileOneIsUnderWay(read: Read): Promise<{ early: number; late
   await read(stream);
   proxy.hold();
   const early = read(stream);
-  await proxy.waitForHeld(stream);
+  await proxy.waitForHeldAnswer();
   await others.append(stream, 0n, newEvents(1));
   const late = [read(stream), read(stream)];
   proxy.release();
@@ -186,7 +186,7 @@ describe('the fence', () => {
       await log.readStream(stream, strong);
       proxy.hold();
       const reading = log.readStream(stream, strong);
-      await proxy.waitForHeld(stream);
+      await proxy.waitForHeldAnswer();
       await others.append(stream, 0n, newEvents(1));
       await delay(400);
       proxy.release();
@@ -230,7 +230,7 @@ describe('the fence', () => {
       await log.readStream(stream, strong);
       proxy.hold();
       const reading = log.readStream(stream, strong);
-      await proxy.waitForHeld(stream);
+      await proxy.waitForHeldAnswer();
       await others.append(stream, 0n, newEvents(1));
       proxy.cut();
       expect(await reading).toHaveLength(2);

@@ -18,6 +18,8 @@ export interface EventStoreOptions {
    * 1024).
    */
   readonly liveBuffer?: number;
+  /** Whether answers are compressed for clients that accept gzip, as KurrentDB 25.1 and later do (default false). */
+  readonly gzip?: boolean;
 }
 
 /** The state that a node has reported last. A frozen (paused) node reports nothing. */
@@ -164,11 +166,12 @@ export class EventStore extends EventStoreNode {
     super(port, args);
   }
 
-  static async start({ file, port = 0, lingerMs, liveBuffer }: EventStoreOptions = {}): Promise<EventStore> {
+  static async start({ file, port = 0, lingerMs, liveBuffer, gzip }: EventStoreOptions = {}): Promise<EventStore> {
     const directory = file === undefined ? mkdtempSync(join(tmpdir(), 'event-store-')) : undefined;
     const args = ['--file', file ?? join(directory ?? '', 'events.jsonl')];
     if (lingerMs !== undefined) args.push('--linger-ms', String(lingerMs));
     if (liveBuffer !== undefined) args.push('--live-buffer', String(liveBuffer));
+    if (gzip) args.push('--gzip');
     const store = new EventStore(port, args, () => {
       if (directory !== undefined) rmSync(directory, { recursive: true });
     });

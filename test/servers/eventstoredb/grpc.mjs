@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { once } from 'node:events';
 import { createServer } from 'node:http2';
+import { gzipSync } from 'node:zlib';
 import { Signal } from './signal.mjs';
 
 /** Status codes of gRPC. */
@@ -31,9 +32,10 @@ export class StatusError extends Error {
 const PREFIX_BYTES = 5;
 const HEADERS = { ':status': 200, 'content-type': 'application/grpc' };
 
-/** Puts a message into its gRPC frame: a flag (0: not compressed), the length, and the bytes. */
-export const framed = (message) => {
+/** Puts a message into its gRPC frame: a flag (0: not compressed, 1: compressed), the length, and the bytes. */
+export const framed = (message, flag = 0) => {
   const prefix = Buffer.alloc(PREFIX_BYTES);
+  prefix.writeUInt8(flag);
   prefix.writeUInt32BE(message.length, 1);
   return Buffer.concat([prefix, message]);
 };
@@ -49,10 +51,12 @@ const asHeader = (value) => String(value).replace(/[^\x20-\x7e]/g, '?');
 
 /** A gRPC call, as the handler of the call sees it. */
 export class Call {
-  constructor(stream, headers, method) {
+  /** With `compresses`, the answers are compressed for a client that accepts gzip. */
+  constructor(stream, headers, method, compresses) {
     this.stream = stream;
     this.headers = headers;
     this.method = method;
+    this.isCompressed = compresses && /\bgzip\b/.test(headers['grpc-accept-encoding'] ?? '');
     this.moved = new Signal();
     for (const event of ['drain', 'close']) stream.on(event, () => this.moved.give());
     stream.on('error', () => undefined);
@@ -90,9 +94,16 @@ export class Call {
   /** Sends messages. Resolves when the next message may be sent. */
   async send(...messages) {
     if (!this.isOpen) return;
-    if (!this.stream.headersSent) this.stream.respond(HEADERS, { waitForTrailers: true });
-    const bytes = Buffer.concat(messages.map((message) => framed(this.method.responseSerialize(message))));
+    if (!this.stream.headersSent) {
+      const encoding = this.isCompressed && { 'grpc-encoding': 'gzip' };
+      this.stream.respond({ ...HEADERS, ...encoding }, { waitForTrailers: true });
+    }
+    const bytes = Buffer.concat(messages.map((message) => this.frame(this.method.responseSerialize(message))));
     if (!this.stream.write(bytes)) await this.moved.next;
+  }
+
+  frame(bytes) {
+    return this.isCompressed ? framed(gzipSync(bytes), 1) : framed(bytes);
   }
 
   end(status = code.ok, message = '', trailers = {}) {
@@ -130,7 +141,9 @@ export class GrpcServer {
     streamResetRate: 1e6,
   });
 
-  constructor() {
+  /** With `compresses`, the answers are compressed for clients that accept gzip. */
+  constructor({ compresses = false } = {}) {
+    this.compresses = compresses;
     // We switch Nagle's algorithm off. Otherwise the end of a response would wait until the client has acknowledged the
     // beginning of the response.
     this.http.on('connection', (socket) => socket.setNoDelay(true));
@@ -178,7 +191,7 @@ export class GrpcServer {
 
   async answer(stream, headers) {
     const found = this.methods.get(headers[':path']);
-    const call = new Call(stream, headers, found?.method);
+    const call = new Call(stream, headers, found?.method, this.compresses);
     if (!found) return call.end(code.unimplemented, 'Service is unimplemented.');
     this.calls.add(call);
     try {

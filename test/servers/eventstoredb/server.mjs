@@ -36,6 +36,8 @@ const { values: options } = parseArgs({
      * How long a replaced leader still answers reads from its old state after it has heard of the new leader, in ms.
      */
     'stale-ms': { type: 'string', default: '500' },
+    /** Whether answers are compressed for clients that accept gzip, as KurrentDB 25.1 and later do. */
+    gzip: { type: 'boolean', default: false },
   },
 });
 
@@ -50,7 +52,7 @@ const node = new Node(log, store, new Ballot(`${options.file}.epoch`), peers, {
   staleMs: Number(options['stale-ms']),
 });
 
-const server = new GrpcServer();
+const server = new GrpcServer({ compresses: options.gzip });
 server.add(StreamsService, streamsService(node));
 server.add(GossipService, gossipService(node));
 server.add(ServerFeaturesService, serverFeaturesService());

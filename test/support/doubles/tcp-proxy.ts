@@ -54,11 +54,14 @@ export class TcpProxy {
     this.held = [];
   }
 
-  /** Resolves when the held bytes contain the text. */
-  async waitForHeld(text: string): Promise<void> {
+  /**
+   * Resolves when the held bytes contain a whole answer of a gRPC server. No call may be answered when `hold` is
+   * called. The answer's content is not looked at, because a server may compress it.
+   */
+  async waitForHeldAnswer(): Promise<void> {
     await new Promise<void>((resolve) => {
       const look = () => {
-        if (!Buffer.concat((this.held ?? []).map(({ data }) => data)).includes(text)) return;
+        if (!endsStream(Buffer.concat((this.held ?? []).map(({ data }) => data)))) return;
         this.listeners.delete(look);
         resolve();
       };
@@ -94,4 +97,16 @@ export class TcpProxy {
     this.server.close();
     await once(this.server, 'close');
   }
+}
+
+const FRAME_HEADER_BYTES = 9;
+const HEADERS_FRAME = 1;
+const END_STREAM_FLAG = 1;
+
+/** Whether these frames of HTTP/2 contain trailers, with which a gRPC server ends an answer (RFC 9113, section 4.1). */
+function endsStream(frames: Buffer): boolean {
+  for (let at = 0; at + FRAME_HEADER_BYTES <= frames.length; at += FRAME_HEADER_BYTES + frames.readUIntBE(at, 3)) {
+    if (frames[at + 3] === HEADERS_FRAME && ((frames[at + 4] ?? 0) & END_STREAM_FLAG) !== 0) return true;
+  }
+  return false;
 }
