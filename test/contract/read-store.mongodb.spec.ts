@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Document, Int32, Long, MongoClient, MongoServerError } from 'mongodb';
-import { ProjectionStopped } from '#event-log';
+import { ProjectionStopped, RebuildNeeded } from '#event-log';
 import {
   type BuildName,
   type DocumentWrite,
@@ -185,10 +186,25 @@ describeWithMongo('MongoDB', () => {
       expect((await collections()).toSorted()).toEqual([BUILD, 'projections']);
     });
 
-    it('starts a build empty even if a late write has left documents of a dropped build with its name', async () => {
-      await client.db(database).collection('notes_v1_2').insertOne({ title: 'left over' });
-      await store.prepare('notes_v1_2', notes);
-      expect(await store.count('notes_v1_2')).toBe(0);
+    it('never uses the name of a dropped build again, and drops what a late write has left under it', async () => {
+      const build = 'notes_v1_2';
+      await store.prepare(build, notes);
+      await store.drop(build);
+      await client.db(database).collection(build).insertOne({ title: 'written late' });
+      for (const begin of [store.prepare.bind(store), store.prepareToLoad.bind(store)]) {
+        await expect(begin(build, notes)).rejects.toThrow(RebuildNeeded);
+      }
+      expect((await store.builds('notes', 1)).map((each) => each.build)).toEqual([BUILD]);
+      expect(await store.nextBuild(notes)).toBe('notes_v1_3');
+      await store.prepare('notes_v1_3', notes);
+      expect((await collections()).toSorted()).toEqual([BUILD, 'notes_v1_3', 'projections']);
+    });
+
+    it('begins no build on documents that belong to none, and leaves them alone', async () => {
+      await client.db(database).collection('notes_v1_2').insertOne({ title: 'restored in part' });
+      await expect(store.prepare('notes_v1_2', notes)).rejects.toThrow(RebuildNeeded);
+      expect(await store.nextBuild(notes)).toBe('notes_v1_3');
+      expect(await collections()).toContain('notes_v1_2');
     });
 
     it('reads from and writes to the majority, and retries nothing, whatever the connection string says', async () => {
@@ -273,6 +289,63 @@ describeWithMongo('MongoDB', () => {
         }
         relay.answer();
         expect(await relayed.write(BUILD, writes)).toEqual(['n1']);
+      });
+    });
+
+    describe('with a drop that MongoDB carries out late', () => {
+      let relay: MongoRelay;
+      let slow: ReadStore;
+      let reached: Promise<void>;
+      let carryOut: () => void;
+
+      beforeEach(async () => {
+        relay = await MongoRelay.start(mongo.url);
+        slow = await openMongoReadStore({ url: relay.url, database });
+        const opened = new EventEmitter();
+        const open = once(opened, 'open');
+        reached = new Promise((resolve) => {
+          relay.answer(async (sent) => {
+            if (!('drop' in sent)) return undefined;
+            resolve();
+            await open;
+            return undefined;
+          });
+        });
+        carryOut = () => opened.emit('open');
+      });
+      afterEach(async () => {
+        await slow.close();
+        await relay.close();
+      });
+
+      const loaded = async () => {
+        const build = await store.nextBuild(notes);
+        await store.prepareToLoad(build, notes);
+        const next = { logId: 'log', position: '0003', eventId: 'e' };
+        const writes = ['n1', 'n2', 'n3'].map((id) => write(id));
+        expect(await store.load(build, { writes, expected: undefined, next })).toBe(true);
+        return build;
+      };
+
+      it.each<[string, () => Promise<unknown>]>([
+        ['the drop of a build', () => slow.drop('notes_v1_2')],
+        [
+          'the drop of what a late write has left',
+          async () => {
+            await store.drop('notes_v1_2');
+            await client.db(database).collection('notes_v1_2').insertOne({ title: 'written late' });
+            await slow.prepare('notes_v1_2', notes);
+          },
+        ],
+      ])('loses no document of the build that another process begins meanwhile: %s', async (_, dropLate) => {
+        await store.prepare('notes_v1_2', notes);
+        const dropping = Promise.allSettled([dropLate()]);
+        await reached;
+        const build = await loaded();
+        carryOut();
+        await dropping;
+        expect(await store.count(build)).toBe(3);
+        expect((await store.checkpoint(build))?.position).toBe('0003');
       });
     });
 

@@ -716,8 +716,8 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         await store.prepare(BUILD, notes);
         expect(await store.lease(BUILD)).toEqual(lease('a'));
         await store.drop(BUILD);
-        await store.prepare(BUILD, notes);
         expect(await store.lease(BUILD)).toBeUndefined();
+        expect(await store.setLease(BUILD, undefined, lease('c'))).toBe(false);
         expect(await store.lease('notes_v1_2')).toEqual(lease('b'));
       });
 
@@ -854,11 +854,27 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         expect(await store.checkpoint(BUILD)).toBeUndefined();
         expect(await store.advance(BUILD, undefined, { logId: 'log', position: '0001', eventId: 'e' })).toBe(false);
 
-        await store.prepare(BUILD, notes);
-        expect(await store.count(BUILD)).toBe(0);
+        const build = await store.nextBuild(notes);
+        await store.prepare(build, notes);
+        expect(await store.count(build)).toBe(0);
         const tagged = { ...byTitle({}, 'asc', 5), contains: { field: 'tags', value: 'x' } };
-        expect(await store.find(BUILD, tagged)).toEqual([]);
-        expect(await store.checkpoint(BUILD)).toBeUndefined();
+        expect(await store.find(build, tagged)).toEqual([]);
+        expect(await store.checkpoint(build)).toBeUndefined();
+      });
+
+      it('get a number above all others, and are empty also after the last one was dropped', async () => {
+        await store.prepare('notes_v1_10', notes);
+        expect(await store.nextBuild(notes)).toBe('notes_v1_11');
+        expect(await store.nextBuild({ name: 'notes', version: 2 })).toBe('notes_v2_1');
+        expect(await store.nextBuild({ name: 'other', version: 1 })).toBe('other_v1_1');
+        for (let turn = 0; turn < 3; turn++) {
+          const build = await store.nextBuild(notes);
+          await store.prepareToLoad(build, notes);
+          await store.drop(build);
+          await store.prepareToLoad(await store.nextBuild(notes), notes);
+          await store.drop(await store.nextBuild(notes));
+        }
+        for (const { build } of await store.builds('notes', 1)) expect(await store.count(build)).toBe(0);
       });
     });
 
@@ -876,6 +892,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         const calls = [
           () => closing.ping(),
           () => closing.prepare(BUILD, notes),
+          () => closing.nextBuild(notes),
           () => closing.builds('notes', 1),
           () => closing.served('notes', 1),
           () => closing.serve(notes, undefined, BUILD),

@@ -11,13 +11,14 @@ import {
   type Load,
   type PageQuery,
   parsedBuild,
+  type ProjectionVersion,
   type ReadStore,
   ReadStoreUnavailable,
   type StoredDocument,
 } from '#read-models';
 import { asStored, collectionOf, documentOf, fieldsOf, type StoredFields } from './documents.js';
 import { asPortError, hasCode, isOnlyMisses, ServerCode } from './errors.js';
-import { layOut } from './layout.js';
+import { layOut, nextBuild } from './layout.js';
 import { equalTo, pageFind } from './page.js';
 import { Registry } from './registry.js';
 import { validatorOf } from './validation.js';
@@ -105,6 +106,10 @@ class MongoReadStore implements ReadStore {
   /** The indexes are created at once: MongoDB's clients would time out while it makes indexes of many documents. */
   prepareToLoad(build: BuildName, schema: CollectionSchema): Promise<void> {
     return this.prepare(build, schema);
+  }
+
+  nextBuild(schema: ProjectionVersion): Promise<BuildName> {
+    return this.ask(() => nextBuild(this.database, this.registry, schema));
   }
 
   builds(name: string, version: number): Promise<BuildInfo[]> {

@@ -1,20 +1,26 @@
 import type { Db, Document, IndexDescription } from 'mongodb';
-import { type BuildName, checkedField, type CollectionSchema } from '#read-models';
+import { RebuildNeeded } from '#event-log';
+import { type BuildName, buildName, checkedField, type CollectionSchema, type ProjectionVersion } from '#read-models';
 import { collectionOf } from './documents.js';
 import { hasCode, ServerCode } from './errors.js';
 import { indexOf } from './page.js';
 import type { Registry } from './registry.js';
 import { validatorOf } from './validation.js';
 
-/** Creates the build's registry entry, collection, validation and indexes, if they are missing. */
+/**
+ * Creates the build's registry entry, collection, validation and indexes, if they are missing. Throws `RebuildNeeded` if
+ * a build of this name was dropped.
+ */
 export async function layOut(
   database: Db,
   registry: Registry,
   build: BuildName,
   schema: CollectionSchema,
 ): Promise<void> {
-  await dropLeftover(database, registry, build);
-  await registry.add(build);
+  await dropLeftovers(database, registry, schema);
+  if ((await isLeftOver(database, registry, build)) || !(await registry.add(build))) {
+    throw new RebuildNeeded(schema.name, `${build} was dropped`);
+  }
   await makeCollection(database, build, schema);
   const indexes = indexesOf(schema);
   // MongoDB refuses a call that creates no index.
@@ -22,14 +28,43 @@ export async function layOut(
 }
 
 /**
- * Drops the collection if it is left over from a dropped build: a write that was under way at the drop may have created
- * the collection again.
+ * Drops the collections of dropped builds that are still there: the process that dropped the build may have ended before
+ * it dropped the collection, or a write that was under way may have created the collection again.
+ */
+async function dropLeftovers(database: Db, registry: Registry, { name, version }: CollectionSchema): Promise<void> {
+  const dropped = await registry.dropped(name, version);
+  if (dropped.length === 0) return;
+  const present = await collectionNames(database);
+  for (const build of dropped) if (present.has(build)) await collectionOf(database, build).drop();
+}
+
+/**
+ * Returns whether the collection holds documents that belong to no build, such as those of a database that was restored
+ * in part.
  * The order of the two reads matters: first the documents, then the registry. A new build is entered in the registry
  * before its first document is written. So if documents exist and then no entry is found, the documents are left over.
  */
-async function dropLeftover(database: Db, registry: Registry, build: BuildName): Promise<void> {
+async function isLeftOver(database: Db, registry: Registry, build: BuildName): Promise<boolean> {
   const leftover = await collectionOf(database, build).findOne({}, { projection: { _id: 1 } });
-  if (leftover !== null && (await registry.find(build)) === undefined) await collectionOf(database, build).drop();
+  return leftover !== null && (await registry.find(build)) === undefined;
+}
+
+/**
+ * Returns the name for a new build: its number is higher than those of all builds that exist or have existed. The
+ * existing builds are read first, so a build that is dropped meanwhile is found among the dropped ones.
+ */
+export async function nextBuild(database: Db, registry: Registry, schema: ProjectionVersion): Promise<BuildName> {
+  const { name, version } = schema;
+  const known = (await registry.builds(name, version)).map(({ build }) => build);
+  const used: string[] = [...known, ...(await registry.dropped(name, version)), ...(await collectionNames(database))];
+  const prefix = `${name}_v${version}_`;
+  const numbers = used.filter((each) => each.startsWith(prefix)).map((each) => Number(each.slice(prefix.length)));
+  return buildName(schema, Math.max(0, ...numbers.filter(Number.isSafeInteger)) + 1);
+}
+
+async function collectionNames(database: Db): Promise<ReadonlySet<string>> {
+  const collections = await database.listCollections({}, { nameOnly: true }).toArray();
+  return new Set(collections.map(({ name }) => name));
 }
 
 async function makeCollection(database: Db, build: BuildName, { document }: CollectionSchema): Promise<void> {

@@ -20,6 +20,11 @@ export interface ProjectionEntry {
   /** The build that queries read. */
   readonly served?: BuildName;
   readonly builds: Readonly<Record<BuildName, BuildEntry>>;
+  /**
+   * The names of all dropped builds. A name is never used again: MongoDB may carry out the drop of a collection, or a
+   * write to it, long after the caller has given up, and would then hit another build of the same name.
+   */
+  readonly dropped?: readonly BuildName[];
 }
 
 const idOf = (name: string, version: number): string => `${name}_v${version}`;
@@ -73,7 +78,14 @@ export class Registry {
     if ((await this.find(build)) === undefined) throw new ReadStoreUnavailable(`${build} is not there`);
   }
 
-  async add(build: BuildName): Promise<void> {
+  /** Returns the names of the dropped builds. */
+  async dropped(name: string, version: number): Promise<readonly BuildName[]> {
+    const entry = await this.projections.findOne({ _id: idOf(name, version) });
+    return entry?.dropped ?? [];
+  }
+
+  /** Enters the build if it is missing. Returns `false` if a build of this name was dropped. */
+  async add(build: BuildName): Promise<boolean> {
     const { name, version } = parsedBuild(build);
     const _id = idOf(name, version);
     try {
@@ -82,7 +94,10 @@ export class Registry {
       // Another process has inserted the same entry a moment earlier.
       if (!hasCode(error, ServerCode.DuplicateKey)) throw error;
     }
-    await this.change({ _id, [`builds.${build}`]: { $exists: false } }, { $set: { [`builds.${build}`]: {} } });
+    const isUnused = { _id, [`builds.${build}`]: { $exists: false }, dropped: { $ne: build } };
+    return (
+      (await this.change(isUnused, { $set: { [`builds.${build}`]: {} } })) || (await this.find(build)) !== undefined
+    );
   }
 
   /**
@@ -96,13 +111,14 @@ export class Registry {
   }
 
   /**
-   * Returns whether this call removed the build; `false` if an earlier call had done so. Throws for the served build.
+   * Removes the build, so that no build can have its name again. Returns whether this call removed it; `false` if an
+   * earlier call had done so. Throws for the served build.
    */
   async remove(build: BuildName): Promise<boolean> {
     const { name, version } = parsedBuild(build);
     const entry = `builds.${build}`;
     const unserved = { _id: idOf(name, version), served: { $ne: build }, [entry]: { $exists: true } };
-    const removed = await this.change(unserved, { $unset: { [entry]: '' } });
+    const removed = await this.change(unserved, { $unset: { [entry]: '' }, $addToSet: { dropped: build } });
     if (!removed && (await this.served(name, version)) === build) {
       throw new Error(`${build} is served, so it can't be dropped`);
     }

@@ -3,6 +3,7 @@ import type { Checkpoint } from '#event-log';
 import {
   type BuildInfo,
   type BuildName,
+  buildName,
   type CollectionSchema,
   type DocumentWrite,
   type FieldValue,
@@ -10,6 +11,7 @@ import {
   type Load,
   type PageQuery,
   parsedBuild,
+  type ProjectionVersion,
   type ReadStore,
   ReadStoreUnavailable,
   type StoredDocument,
@@ -95,6 +97,15 @@ class SqliteReadStore implements ReadStore {
 
   async prepareToLoad(build: BuildName, schema: CollectionSchema): Promise<void> {
     await this.request({ type: 'prepare to load', build, schema: sentSchema(build, schema) });
+  }
+
+  /** A build is dropped in one transaction, so the name of a dropped build may be used again. */
+  async nextBuild(schema: ProjectionVersion): Promise<BuildName> {
+    const [row] = await this.all<{ last: bigint | null }>(
+      'SELECT max(number) AS last FROM builds WHERE name = ? AND version = ?',
+      ...[schema.name, schema.version],
+    );
+    return buildName(schema, Number(row?.last ?? 0) + 1);
   }
 
   async builds(name: string, version: number): Promise<BuildInfo[]> {

@@ -16,7 +16,7 @@ export {
   NotReady,
   RebuildOvertaken,
 } from './errors.js';
-export { checkedField, parsedBuild } from './names.js';
+export { buildName, checkedField, parsedBuild } from './names.js';
 export {
   type BuildInfo,
   type BuildName,
@@ -26,6 +26,7 @@ export {
   type Lease,
   type Load,
   type PageQuery,
+  type ProjectionVersion,
   type ReadStore,
   ReadStoreUnavailable,
   type StoredDocument,

@@ -1,10 +1,10 @@
-import type { BuildName, CollectionSchema } from './port.js';
+import type { BuildName, ProjectionVersion } from './port.js';
 
 const BUILD_NAME = /^([A-Za-z][A-Za-z0-9_-]{0,62})_v(\d{1,9})_(\d{1,9})$/;
 const FIELD_NAME = /^[A-Za-z][A-Za-z0-9]{0,62}$/;
 
 /** Returns the name of a build. The builds of each projection version are numbered from 1. */
-export const buildName = ({ name, version }: Pick<CollectionSchema, 'name' | 'version'>, number: number): BuildName =>
+export const buildName = ({ name, version }: ProjectionVersion, number: number): BuildName =>
   `${name}_v${version}_${number}`;
 
 /**

@@ -53,6 +53,9 @@ export interface CollectionSchema {
   readonly views?: readonly View[];
 }
 
+/** The projection and version that a build belongs to. */
+export type ProjectionVersion = Pick<CollectionSchema, 'name' | 'version'>;
+
 /** Documents that are written together with the checkpoint up to which they hold the log's events. */
 export interface Load {
   readonly writes: readonly DocumentWrite[];
@@ -130,15 +133,21 @@ export interface ReadStore {
   /**
    * Creates the build's collection, indexes and validation if they are missing. MUST keep everything that is stored.
    * Throws `TypeError` if the build does not belong to this schema. When the signal aborts, MAY throw the signal's reason
-   * before everything is created.
+   * before everything is created. MAY throw `RebuildNeeded` if a build of this name was dropped. MUST do so if the drop
+   * may still be under way, because it would then hit the new build.
    */
   prepare(build: BuildName, schema: CollectionSchema, signal?: AbortSignal): Promise<void>;
   /**
    * Creates a build that is to be filled by `load`, if the build does not exist. The store MAY leave out everything that
    * only lists need, such as indexes; `find` MAY then throw until `prepare` is called. MUST keep everything that is
-   * stored. Throws `TypeError` if the build does not belong to this schema.
+   * stored. Throws the same errors as `prepare`.
    */
   prepareToLoad(build: BuildName, schema: CollectionSchema): Promise<void>;
+  /**
+   * Returns the name for a new build: its number is higher than the numbers of all builds of this projection and version.
+   * MUST NOT return a name that `prepare` refuses. Creates nothing, so two callers may get the same name.
+   */
+  nextBuild(schema: ProjectionVersion): Promise<BuildName>;
   /** Returns every build of this projection and version, oldest first. */
   builds(name: string, version: number): Promise<BuildInfo[]>;
   /** Returns the build that queries read; `undefined` if no build has been served yet. */

@@ -1,4 +1,3 @@
-import { buildName, parsedBuild } from '../names.js';
 import type { BuildName, CollectionSchema, ReadStore } from '../port.js';
 import { Projector, type ProjectorOptions } from './projector.js';
 
@@ -7,8 +6,7 @@ import { Projector, type ProjectorOptions } from './projector.js';
  * build's name.
  */
 export async function beginBuild(store: ReadStore, schema: CollectionSchema): Promise<BuildName> {
-  const numbers = (await store.builds(schema.name, schema.version)).map(({ build }) => parsedBuild(build).number);
-  const build = buildName(schema, Math.max(0, ...numbers) + 1);
+  const build = await store.nextBuild(schema);
   await store.prepareToLoad(build, schema);
   return build;
 }

@@ -134,9 +134,10 @@ export class ServedProjection<Doc> {
    */
   private async firstBuild(): Promise<BuildName> {
     const { store, projection } = this.options;
+    // The name is read first: a build that another process begins after that is found, or has the same name.
+    const build = await store.nextBuild(projection);
     const [begun] = await store.builds(projection.name, projection.version);
     if (begun) return begun.build;
-    const build = buildName(projection, 1);
     await store.prepareToLoad(build, projection);
     return build;
   }
