@@ -29,7 +29,11 @@ export type UnhashedEvent = Omit<NewEvent, 'metadata'> & {
  * ids.
  */
 export const eventIdOf = (commandId: string, index: number, type: string, data: object): string =>
-  uuidV5(`${index}:${hash('sha256', canonicalJson({ type, data }))}`, commandId);
+  eventIdFrom(commandId, index, type, canonicalJson(data));
+
+/** Does the same as `eventIdOf`. `data`: the canonical form of the event's data. */
+const eventIdFrom = (commandId: string, index: number, type: string, data: string): string =>
+  uuidV5(`${index}:${hash('sha256', `{"data":${data},"type":${canonicalJson(type)}}`)}`, commandId);
 
 /**
  * Returns the SHA-256 (hex) of the stored event's RFC 8785 form. Sensitive fields are redacted first, so an event and
@@ -37,19 +41,20 @@ export const eventIdOf = (commandId: string, index: number, type: string, data: 
  * `NotCanonical`.
  */
 export function hashOf(event: UnhashedEvent): string {
-  const { stream, revision, type, eventId, data, metadata } = redact(event);
-  return hash(
-    'sha256',
-    canonicalJson({
-      stream,
-      revision: revision.toString(),
-      type,
-      eventId,
-      data,
-      metadata: { ...metadata, hash: undefined },
-    }),
-  );
+  const { data, metadata } = redact(event);
+  return hashFrom(event, canonicalJson(data), { ...metadata, hash: undefined });
 }
+
+/** Does the same as `hashOf`. `data`: the canonical form of the event's redacted data. */
+const hashFrom = (
+  { stream, revision, type, eventId }: Omit<UnhashedEvent, 'data' | 'metadata'>,
+  data: string,
+  metadata: object,
+): string => {
+  const end = `"revision":"${revision}","stream":${canonicalJson(stream)},"type":${canonicalJson(type)}`;
+  const content = `"data":${data},"eventId":${canonicalJson(eventId)},"metadata":${canonicalJson(metadata)},${end}`;
+  return hash('sha256', `{${content}}`);
+};
 
 /**
  * Adds ids, metadata and hashes to the events of one decision. The result can be appended to `stream`. `last`: the
@@ -70,28 +75,36 @@ export function seal(
     if (!written) return [];
     const { data, schemaVersion } = written;
     const { type } = event;
-    const eventId = eventIdOf(context.commandId, index, type, data);
-    const unhashed = { ...contextOf(context), schemaVersion, occurredAt, previousHash: link?.hash ?? FIRST_HASH };
-    const revision = link ? link.revision + 1n : 0n;
-    const metadata = { ...unhashed, hash: hashOf({ stream, revision, type, eventId, data, metadata: unhashed }) };
-    link = { revision, hash: metadata.hash };
-    return [{ eventId, type, data, metadata }];
+    // The canonical form is made once for both the id and the hash, because making it costs more than hashing it.
+    const canonicalData = canonicalJson(data);
+    const eventId = eventIdFrom(context.commandId, index, type, canonicalData);
+    const metadata = metadataOf(context, { occurredAt, previousHash: link?.hash ?? FIRST_HASH, schemaVersion });
+    const unhashed = { stream, revision: link ? link.revision + 1n : 0n, type, eventId, data, metadata };
+    const redacted = redact(unhashed).data;
+    const hash = hashFrom(unhashed, redacted === data ? canonicalData : canonicalJson(redacted), metadata);
+    link = { revision: unhashed.revision, hash };
+    return [{ eventId, type, data, metadata: { ...metadata, hash } }];
   });
 }
 
-/** Copies only the fields of the context, because any other field of the caller's object would be stored for ever. */
-const contextOf = (context: CommandContext): CommandContext => {
-  const { commandId, commandHash, actor, workspaceId, correlationId, causationId } = context;
-  const { subject, roles, via } = actor;
-  return {
-    commandId,
-    commandHash,
-    actor: { subject, roles, via },
-    ...(workspaceId !== undefined && { workspaceId }),
-    correlationId,
-    causationId,
-  };
-};
+/**
+ * Copies only the fields of the context, because any other field of the caller's object would be stored for ever. The
+ * fields are in their canonical order, so that they need not be sorted for the hash.
+ */
+const metadataOf = (
+  { actor, causationId, commandHash, commandId, correlationId, workspaceId }: CommandContext,
+  { occurredAt, previousHash, schemaVersion }: Omit<EventMetadata, keyof CommandContext | 'hash'>,
+): Omit<EventMetadata, 'hash'> => ({
+  actor: { roles: actor.roles, subject: actor.subject, via: actor.via },
+  causationId,
+  commandHash,
+  commandId,
+  correlationId,
+  occurredAt,
+  previousHash,
+  schemaVersion,
+  ...(workspaceId !== undefined && { workspaceId }),
+});
 
 export type ChainFault =
   /** The event belongs to another stream. */

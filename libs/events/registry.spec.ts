@@ -33,6 +33,10 @@ const rotated: EventOf<'ConsumerClientSecretRotated'> = {
   type: 'ConsumerClientSecretRotated',
   data: { generation: 2, verifier, rotatedAt: at, previousExpiresAt: at },
 };
+const revoked: EventOf<'ConsumerClientRevoked'> = {
+  type: 'ConsumerClientRevoked',
+  data: { reason: 'The importer was retired', subscriptions: ['sub_1', 'sub_2'], revokedAt: at },
+};
 const issued: EventOf<'ConsumerClientStaticTokenIssued'> = {
   type: 'ConsumerClientStaticTokenIssued',
   data: { generation: 1, jti: 'jti-1', kid: 'kid-1', issuedAt: at, expiresAt: at, header: {}, claims: {} },
@@ -81,6 +85,7 @@ describe('An event that is about to be written', () => {
     expect(validate(created)).toBe(1);
     expect(validate(spoilt(created, { draftId: 'draft-1' }))).toBe(1);
     expect(validate(rotated)).toBe(2);
+    expect(validate(revoked)).toBe(1);
     expect(validate(issued)).toBe(1);
     expect(validate(usage)).toBe(2);
     expect(validate(spoilt(usage, { entries: [], unknownClients: 3 }))).toBe(2);
@@ -105,6 +110,9 @@ describe('An event that is about to be written', () => {
     ['createdAt', created, { createdAt: '2026-05-04T03:02:01Z' }],
     ['createdAt', created, { createdAt: new Date(at) }],
     ['secret', created, { secret: 'ccs_FAKE' }],
+    ['constructor', created, { constructor: 'Orders' }],
+    ['subscriptions', revoked, { subscriptions: ['sub_1', 'a b'] }],
+    ['subscriptions', revoked, { subscriptions: 'sub_1' }],
     ['generation', rotated, { generation: 1.5 }],
     ['generation', rotated, { generation: '2' }],
     ['overlapSeconds', rotated, { overlapSeconds: 60 }],

@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto';
-import { validateSync, type ValidatorOptions } from 'class-validator';
 import type { ConsumerClientEvent, EndpointUriEvent, SigningKeysEvent, SubscriptionEvent } from '#domain';
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from './envelope.js';
 import { InvalidEvent, UnknownEvent } from './errors.js';
@@ -7,6 +6,7 @@ import type { LogCreated } from './log-created.js';
 import type { LogSealed, LogUnsealed } from './log-seal.js';
 import { consumerClientVersions } from './schemas/consumer-client.js';
 import { endpointUriVersions } from './schemas/endpoint-uri.js';
+import { firstWrongField } from './schemas/first-wrong-field.js';
 import { logVersions } from './schemas/log.js';
 import { signingKeysVersions } from './schemas/signing-keys.js';
 import { subscriptionVersions } from './schemas/subscription.js';
@@ -46,8 +46,6 @@ export const storedVersions = (): { type: string; schemaVersion: number }[] =>
 
 /** Returns the newest version of this type of events. */
 export const currentVersion = (type: LogEventType): number => registry[type].length;
-
-const STRICT: ValidatorOptions = { whitelist: true, forbidNonWhitelisted: true, stopAtFirstError: true };
 
 /**
  * Called before an event is written. Checks the event against the current version of its type, and returns the number
@@ -89,8 +87,8 @@ export function writtenForm(event: LogEvent, versions: EventVersions): Versioned
 
 function requireValid(type: string, data: object, version: Version | undefined): void {
   if (!version) throw new InvalidEvent(type, 'type');
-  const [error] = validateSync(Object.assign(new version.schema(), data), STRICT);
-  if (error) throw new InvalidEvent(type, error.property);
+  const field = firstWrongField(version.schema, data);
+  if (field !== undefined) throw new InvalidEvent(type, field);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import {
   createRemoteJWKSet,
   errors,
@@ -94,7 +94,7 @@ export class ManagementTokenVerifier {
   async verify(bearer: string): Promise<ManagementPrincipal> {
     if (bearer.length > MAX_BEARER_LENGTH) throw new InvalidManagementToken();
     if (!bearer.includes('.')) return this.administrator(bearer);
-    const digest = createHash('sha256').update(bearer).digest('base64');
+    const digest = hash('sha256', bearer, 'base64');
     const now = this.#now();
     const known = this.#verified.get(digest);
     if (known && now.getTime() < known.until) return known.principal;

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { CommandRequest } from '#event-log';
@@ -79,9 +79,7 @@ function commandIdOf({ workspaceId, subject }: Caller, key: string | string[] | 
 }
 
 const commandHashOf = ({ method, url, body }: FastifyRequest): string =>
-  createHash('sha256')
-    .update(canonicalJson([method, url, body ?? null]))
-    .digest('hex');
+  hash('sha256', canonicalJson([method, url, body ?? null]));
 
 const ETAG = /^"(\d{1,19})"$/;
 
