@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { Module } from '@nestjs/common';
 import {
   BeforeFastify,
@@ -102,6 +103,21 @@ describe('a fast route', () => {
     answer = ({ address }) => address;
     const headers = { 'x-forwarded-for': '198.51.100.1, 203.0.113.7' };
     expect(await (await ask('/asked/a', { headers })).text()).toBe('203.0.113.7');
+  });
+
+  it('answers requests that were sent without waiting in their order, whatever characters the answers have', async () => {
+    let release: (body: string) => void = () => undefined;
+    const texts = ['first: é€😀', 'second', '', 'last: ÿ'];
+    answer = ({ target }) => {
+      if (target.endsWith('0')) return new Promise((resolve) => (release = resolve));
+      if (target.endsWith('3')) release(texts[0] ?? '');
+      return texts[Number(target.slice(-1))] ?? '';
+    };
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    const ending = (i: number) => (i === 3 ? 'Connection: close\r\n' : '');
+    for (const i of [0, 1, 2, 3]) socket.write(`GET /asked/${i} HTTP/1.1\r\nHost: a\r\n${ending(i)}\r\n`);
+    const bodies = (await text(socket)).split(/HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\n/);
+    expect(bodies).toEqual(['', ...texts]);
   });
 
   it('is served at every address of localhost', async () => {

@@ -185,10 +185,15 @@ export class FastPath {
     const beganAt = performance.now();
     const request = new FastRequest(raw, this.trustsProxy);
     const send = ({ status, headers, body = '' }: FastAnswer) => {
+      const bytes = Buffer.byteLength(body);
+      const all = this.headers.concat('x-request-id', request.id);
       // A 304 has no body and gets no `content-length`. RFC 9110 §8.6 would require the length of the 200 answer there.
-      const length = status === 304 ? [] : ['content-length', String(Buffer.byteLength(body))];
-      const ending = platform.isClosing ? ['connection', 'close'] : [];
-      response.writeHead(status, this.headers.concat('x-request-id', request.id, length, headers, ending)).end(body);
+      if (status !== 304) all.push('content-length', String(bytes));
+      all.push(...headers);
+      if (platform.isClosing) all.push('connection', 'close');
+      response.writeHead(status, all);
+      if (bytes > 0) writeAtOnce(response, body, bytes);
+      response.end();
       const milliseconds = performance.now() - beganAt;
       const route = path.endsWith('/*') ? path.slice(0, -2) : path;
       platform.observe({ id: request.id, method: request.method, route, status, milliseconds });
@@ -206,6 +211,17 @@ export class FastPath {
       fail(err);
     }
   }
+}
+
+/**
+ * Writes the head and the whole body of an answer in one piece. `end(body)` would write a second, empty piece together
+ * with the first, which takes longer. `bytes` is the number of bytes of the body in UTF-8.
+ */
+function writeAtOnce(response: ServerResponse, body: string, bytes: number): void {
+  // If each character takes one byte, the body is ASCII. Node writes ASCII faster as Latin-1 than as UTF-8.
+  response.write(body, bytes === body.length ? 'latin1' : 'utf8');
+  // `write` corks the socket until the end of the turn, so that further pieces would join the first one.
+  response.socket?.uncork();
 }
 
 const pathOf = (target: string): string => {
