@@ -22,8 +22,8 @@ export function canonicalJson(value: unknown): string {
 }
 
 /**
- * `JSON.stringify` writes numbers, strings and literals as RFC 8785 §3.2.2 requires, but does not sort an object's
- * names.
+ * JavaScript writes numbers, strings and literals as RFC 8785 §3.2.2 requires, but `JSON.stringify` does not sort an
+ * object's names.
  */
 function written(value: unknown): string | undefined {
   if (Array.isArray(value)) return `[${value.map((item) => written(item) ?? 'null').join(',')}]`;
@@ -35,7 +35,7 @@ function written(value: unknown): string | undefined {
     case 'boolean':
       return String(value);
     case 'number':
-      if (Number.isFinite(value)) return JSON.stringify(value);
+      if (Number.isFinite(value)) return String(value);
       throw new NotCanonical('NaN and infinities have no canonical JSON form');
     case 'undefined':
       return undefined;
@@ -44,14 +44,23 @@ function written(value: unknown): string | undefined {
   }
 }
 
-/** `sort` compares UTF-16 code units, as RFC 8785 §3.2.3 requires. */
 function writtenMembers(object: Readonly<Record<string, unknown>>): string {
   let members = '';
-  for (const name of Object.keys(object).sort()) {
+  for (const name of sortedNames(object)) {
     const value = written(object[name]);
     if (value !== undefined) members += `${members && ','}${quoted(name)}:${value}`;
   }
   return `{${members}}`;
+}
+
+/**
+ * Comparisons of texts and `sort` compare UTF-16 code units, as RFC 8785 §3.2.3 requires. The names are often in order
+ * already, and then `sort` would take most of the time of writing the object.
+ */
+function sortedNames(object: Readonly<Record<string, unknown>>): string[] {
+  const names = Object.keys(object);
+  for (let i = 1; i < names.length; i += 1) if ((names[i - 1] ?? '') > (names[i] ?? '')) return names.sort();
+  return names;
 }
 
 // Matches most of our texts. This test is three times as fast as a call of JSON.stringify for each text.

@@ -1,5 +1,6 @@
 import type { ClientId, EndpointUri, Instant, SubscriptionId } from '#domain';
-import { signCompact, type TokenSigner } from './jwt-signing.js';
+import { canonicalJson } from '#events';
+import { encoded, signEncoded, type TokenSigner } from './jwt-signing.js';
 
 /** Lifetime of an OAUTH2 client's access token, in seconds. */
 const ACCESS_TOKEN_SECONDS = 300;
@@ -86,22 +87,23 @@ export const accessTokenHeader = ({ kid, alg }: Pick<TokenSigner, 'kid' | 'alg'>
 export const familyOf = ({ family_id: id, family_iat: startedAt }: AccessTokenClaims): RefreshFamily | undefined =>
   id === undefined || startedAt === undefined ? undefined : { id, startedAt };
 
+/** The names of the claims are in the order of RFC 8785, so `JSON.stringify` writes the claims in their canonical form. */
 export function accessTokenClaims(
   { issuer, clientId, generation, endpoint, family, tokenEpoch }: TokenGrant,
   { issuedAt, lifetimeSeconds, jti }: { issuedAt: Instant; lifetimeSeconds: number; jti: string },
 ): AccessTokenClaims {
   const iat = epochSeconds(issuedAt);
   return {
-    iss: issuer,
-    sub: clientId,
-    client_id: clientId,
     aud: audienceOf(issuer, endpoint?.endpointUri),
-    iat,
+    client_id: clientId,
     exp: iat + lifetimeSeconds,
-    jti,
+    ...(family && { family_iat: family.startedAt, family_id: family.id }),
     generation,
+    iat,
+    iss: issuer,
+    jti,
+    sub: clientId,
     ...(endpoint && { subscription_id: endpoint.subscriptionId }),
-    ...(family && { family_id: family.id, family_iat: family.startedAt }),
     ...(tokenEpoch !== undefined && { token_epoch: tokenEpoch }),
   };
 }
@@ -123,5 +125,16 @@ export function issueAccessToken(
   const familyLeft = grant.family ? familyEnd(grant.family) - epochSeconds(issuedAt) : ACCESS_TOKEN_SECONDS;
   const expiresIn = Math.min(ACCESS_TOKEN_SECONDS, familyLeft);
   const claims = accessTokenClaims(grant, { issuedAt, lifetimeSeconds: expiresIn, jti });
-  return { token: signCompact(accessTokenHeader(signer), claims, signer), jti, expiresIn };
+  return { token: signEncoded(encodedHeader(signer), encoded(JSON.stringify(claims)), signer), jti, expiresIn };
+}
+
+const encodedHeaders = new WeakMap<TokenSigner, string>();
+
+/** The header is the same in all tokens of a signer, so it is encoded once. */
+function encodedHeader(signer: TokenSigner): string {
+  const known = encodedHeaders.get(signer);
+  if (known !== undefined) return known;
+  const header = encoded(canonicalJson(accessTokenHeader(signer)));
+  encodedHeaders.set(signer, header);
+  return header;
 }

@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { errors, jwtVerify, type JWTVerifyResult } from 'jose';
 import type { ClientId, Instant, SigningAlgorithm } from '#domain';
+import { canonicalJson } from '#events';
 import {
   issueAccessToken,
   MAX_TOKEN_BYTES,
@@ -50,6 +51,17 @@ describe.each(['EdDSA', 'RS256'] as const)('signed with %s', (alg) => {
       jti: 'token-1',
       generation: 2,
     });
+  });
+
+  it('header and claims of a token are in their canonical form (RFC 8785)', () => {
+    const family = { id: 'family-1', startedAt: SECOND };
+    for (const grant of [plain, forWeather, { ...forWeather, family, tokenEpoch: 0 }]) {
+      const { token } = issueAccessToken(signer, grant, { issuedAt: AT, jti: 'token-1' });
+      for (const part of token.split('.', 2)) {
+        const text = Buffer.from(part, 'base64url').toString();
+        expect(text).toBe(canonicalJson(JSON.parse(text)));
+      }
+    }
   });
 
   it('a token of one endpoint names its subscription and is good only for that endpoint', async () => {

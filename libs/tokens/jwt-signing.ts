@@ -36,14 +36,23 @@ export const DIGEST: Record<SigningAlgorithm, 'sha256' | null> = { EdDSA: null, 
 export function signCompact(
   header: Readonly<Record<string, unknown>>,
   claims: Readonly<Record<string, unknown>>,
-  { kid, alg, privateKey }: TokenSigner,
+  signer: TokenSigner,
 ): string {
+  const { kid, alg } = signer;
   if (header.kid !== kid || header.alg !== alg) throw new Error(`The token's header does not name ${alg} key ${kid}`);
-  const input = `${encoded(header)}.${encoded(claims)}`;
-  const token = `${input}.${sign(DIGEST[alg], Buffer.from(input), privateKey).toString('base64url')}`;
+  return signEncoded(encoded(canonicalJson(header)), encoded(canonicalJson(claims)), signer);
+}
+
+/**
+ * Signs a header and claims that are already encoded. The header MUST name the signer's key and algorithm. Throws
+ * `TokenTooLarge`.
+ */
+export function signEncoded(header: string, claims: string, { alg, privateKey }: TokenSigner): string {
+  const input = `${header}.${claims}`;
+  const token = `${input}.${sign(DIGEST[alg], Buffer.from(input, 'latin1'), privateKey).toString('base64url')}`;
   if (token.length > MAX_TOKEN_BYTES) throw new TokenTooLarge(token.length);
   return token;
 }
 
-const encoded = (part: Readonly<Record<string, unknown>>): string =>
-  Buffer.from(canonicalJson(part)).toString('base64url');
+/** Encodes JSON text as base64url, as in a JWT. */
+export const encoded = (json: string): string => Buffer.from(json).toString('base64url');

@@ -101,11 +101,11 @@ export class RefreshTokens {
     const { protectedHeader, authenticated, key } = this.#currentBatch();
     const nonce = this.#nextNonce();
     const cipher = createCipheriv(CIPHER, key, nonce).setAAD(authenticated);
-    const ciphertext = cipher.update(JSON.stringify(content));
+    const ciphertext = cipher.update(JSON.stringify(content)).toString('base64url');
     // `final` returns no bytes: GCM is a stream cipher, so `update` has already returned the whole ciphertext.
     cipher.final();
-    const parts = [nonce, ciphertext, cipher.getAuthTag()].map((part) => part.toString('base64url'));
-    return `${protectedHeader}..${parts.join('.')}`;
+    const tag = cipher.getAuthTag().toString('base64url');
+    return `${protectedHeader}..${nonce.toString('base64url')}.${ciphertext}.${tag}`;
   }
 
   /**

@@ -112,11 +112,16 @@ export class SigningKeyRing {
    * Throws `SigningKeyUnusable`.
    */
   signerOf(state: SigningKeysState, kid: string): TokenSigner {
+    const signer = this.usableSigner(state, kid);
+    if (signer) return signer;
     const key = state.keys.find((candidate) => candidate.kid === kid);
-    if (key?.status !== 'SIGNING' && key?.status !== 'RETIRED') {
-      throw new SigningKeyUnusable(`Signing key ${kid} is ${key?.status ?? 'unknown'}`);
-    }
-    return this.unwrapped(key);
+    throw new SigningKeyUnusable(`Signing key ${kid} is ${key?.status ?? 'unknown'}`);
+  }
+
+  /** Does the same as `signerOf`, but returns `undefined` for a key that can't sign. */
+  usableSigner(state: SigningKeysState, kid: string): TokenSigner | undefined {
+    const key = state.keys.find((candidate) => candidate.kid === kid);
+    return key?.status === 'SIGNING' || key?.status === 'RETIRED' ? this.unwrapped(key) : undefined;
   }
 
   /**
