@@ -21,8 +21,8 @@ export interface OAuthRequest {
   readonly answerHeaders: Record<string, string>;
 }
 
-/** Resolves to the answer's JSON, or to `undefined` for an empty body. Rejects with `OAuthError` or a `Failure`. */
-export type OAuthEndpoint = (request: OAuthRequest) => Promise<object | undefined>;
+/** Resolves to the answer's JSON text, or to `undefined` for an empty body. Rejects with `OAuthError` or a `Failure`. */
+export type OAuthEndpoint = (request: OAuthRequest) => Promise<string | undefined>;
 
 /** At the path of an OAuth endpoint, answers every method except `POST` with 405. */
 export const refuseOtherMethods: Handler = () => refusal(postOnly());
@@ -34,25 +34,27 @@ export const refuseOtherMethods: Handler = () => refusal(postOnly());
 export const oauthHandler =
   (endpoint: OAuthEndpoint, logger: Logger): Handler =>
   async (request) => {
-    const headers: Record<string, string> = {};
+    const answerHeaders: Record<string, string> = {};
     try {
-      return answerWith(200, headers, await endpoint(await oauthRequest(request, headers)));
+      const { id, target: path, headers } = request;
+      requireProperHead(request);
+      const parameters = hasBody(headers) ? parserOf(headers['content-type'])(await request.body(MAX_BODY_BYTES)) : {};
+      const address = () => request.address;
+      const { authorization } = headers;
+      const json = await endpoint({ id, path, parameters, authorization, address, answerHeaders });
+      return answerWith(200, answerHeaders, json);
     } catch (error) {
       const known = asOAuthError(error);
       if (known.status === 500) logger.error({ requestId: request.id, err: error }, 'an OAuth request failed');
-      return refusal(known, headers);
+      return refusal(known, answerHeaders);
     }
   };
 
-async function oauthRequest(request: FastRequest, answerHeaders: Record<string, string>): Promise<OAuthRequest> {
-  const { id, target, headers } = request;
+function requireProperHead({ target, headers, rawHeaders }: FastRequest): void {
   if (target.includes('?')) throw invalidRequest('Parameters belong in the body, not in the URL');
-  const { authorization } = headers;
-  if (authorization !== undefined && isRepeated('authorization', request.rawHeaders)) {
+  if (headers.authorization !== undefined && isRepeated('authorization', rawHeaders)) {
     throw invalidRequest('Authorization must not be given twice');
   }
-  const parameters = hasBody(headers) ? parserOf(headers['content-type'])(await request.body(MAX_BODY_BYTES)) : {};
-  return { id, path: target, parameters, authorization, address: () => request.address, answerHeaders };
 }
 
 /** Whether the request has a body, by RFC 9112 §6.3. */
@@ -83,21 +85,21 @@ const refusal = (error: OAuthError, answerHeaders: Readonly<Record<string, strin
   answerWith(
     error.status,
     { ...answerHeaders, ...error.headers },
-    { error: error.code, error_description: error.message },
+    JSON.stringify({ error: error.code, error_description: error.message }),
   );
 
 const NOT_STORED = ['cache-control', 'no-store', 'pragma', 'no-cache'];
 const NOT_STORED_JSON = [...NOT_STORED, 'content-type', 'application/json; charset=utf-8'];
 
-const answerWith = (
+function answerWith(
   status: number,
-  headers: Readonly<Record<string, string>>,
-  body: object | undefined,
-): FastAnswer => ({
-  status,
-  headers: [...(body ? NOT_STORED_JSON : NOT_STORED), ...Object.entries(headers).flat()],
-  ...(body && { body: JSON.stringify(body) }),
-});
+  answerHeaders: Readonly<Record<string, string>>,
+  json: string | undefined,
+): FastAnswer {
+  const headers = json === undefined ? NOT_STORED.slice() : NOT_STORED_JSON.slice();
+  for (const name in answerHeaders) headers.push(name, answerHeaders[name] ?? '');
+  return json === undefined ? { status, headers } : { status, headers, body: json };
+}
 
 /**
  * Descriptions by error code, for failures that OAuth endpoints describe in other words than the management API does.

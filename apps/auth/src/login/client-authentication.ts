@@ -6,6 +6,7 @@ import {
   type ConsumerClientState,
   goodCredentials,
   isClientId,
+  type SigningKeysState,
 } from '#domain';
 import type { UsageOutcome } from '#events';
 import type { AuthDependencies } from '../dependencies.js';
@@ -20,12 +21,14 @@ export interface AuthenticatedClient {
   /** The client's state. The state was read strongly (and so is not outdated) after the request had arrived. */
   readonly client: ActiveClient;
   readonly generation: number;
+  /** The state of the signing keys, which was read together with the client's state, and strongly, too. */
+  readonly keys: SigningKeysState;
 }
 
 /** Authenticates clients by id and secret, and counts the attempts that are refused. */
 export class ClientAuthentication {
   constructor(
-    private readonly dependencies: Pick<AuthDependencies, 'book' | 'verifier' | 'now'>,
+    private readonly dependencies: Pick<AuthDependencies, 'book' | 'ring' | 'verifier' | 'now'>,
     private readonly limits: AuthenticationLimits,
     private readonly attempts: Pick<UnrecordedUsage, 'count' | 'countClaimed' | 'countUnknown'>,
   ) {}
@@ -41,11 +44,11 @@ export class ClientAuthentication {
     { address, answerHeaders }: Pick<OAuthRequest, 'address' | 'answerHeaders'>,
     authenticationType?: AuthenticationType,
   ): Promise<AuthenticatedClient> {
-    const { book, verifier, now } = this.dependencies;
+    const { book, ring, verifier, now } = this.dependencies;
     const offered = isClientId(clientId) && verifier.offered(clientId, secret);
     if (!offered) throw this.madeUp(clientId, address());
     this.requireLeft(clientId);
-    const { state } = await book.clients.read(clientId);
+    const [{ state }, keys] = await Promise.all([book.clients.read(clientId), ring.state()]);
     const at = now();
     const isCandidate =
       state.status === 'ACTIVE' && (authenticationType ?? state.authenticationType) === state.authenticationType;
@@ -53,7 +56,7 @@ export class ClientAuthentication {
     const generation = verifier.recall(offered, credentials) ?? (await verifier.verify(offered, credentials));
     if (!isCandidate || generation === undefined) throw this.refused(clientId, state.status);
     Object.assign(answerHeaders, this.countGood(clientId, generation));
-    return { client: state, generation };
+    return { client: state, generation, keys };
   }
 
   private madeUp(claimed: string, address: string): OAuthError {

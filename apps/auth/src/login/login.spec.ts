@@ -1,4 +1,4 @@
-import type { ActiveClient } from '#domain';
+import type { ActiveClient, SigningKeysState } from '#domain';
 import type { AuthDependencies } from '../dependencies.js';
 import { Login } from './login.js';
 import { UnrecordedUsage } from './unrecorded-usage.js';
@@ -6,9 +6,10 @@ import { UnrecordedUsage } from './unrecorded-usage.js';
 test('for a path that is no endpoint URI no stream is read', async () => {
   const read = jest.fn();
   const book = { log: { clockSkewMs: 0 }, endpointUris: { read } };
+  const [client, keys] = [{} as ActiveClient, {} as SigningKeysState];
   const login = new Login({ book, now: () => '' } as unknown as AuthDependencies, new UnrecordedUsage());
   for (const path of ['x'.repeat(60_000), 'Weather', '..', '%2e%2e', 'weather%00']) {
-    const refused = login.login({ client: {} as ActiveClient, generation: 1 }, undefined, path, 'request-1');
+    const refused = login.login({ client, generation: 1, keys }, undefined, path, 'request-1');
     await expect(refused).rejects.toMatchObject({ code: 'unauthorized_client' });
   }
   expect(read).not.toHaveBeenCalled();

@@ -49,7 +49,7 @@ export class Login {
    * `LogUnavailable`.
    */
   async login(
-    { client, generation }: AuthenticatedClient,
+    { client, generation, keys }: AuthenticatedClient,
     refreshToken: string | undefined,
     endpointUri: string | undefined,
     correlationId: string,
@@ -64,12 +64,13 @@ export class Login {
       ...(endpoint && { endpoint }),
     };
     if (client.authenticationType === 'API_KEY') {
-      const access = await this.staticToken(client, grant, at, correlationId);
+      const access =
+        this.repeatedStaticToken(client, grant, keys, at) ?? (await this.staticToken(client, grant, at, correlationId));
       this.count(grant, 'OK', at);
       return { access };
     }
     const familyGrant = this.familyGrant(grant, refreshToken, client, at);
-    const pair = await this.tokenPair(familyGrant, at);
+    const pair = this.tokenPair(familyGrant, keys, at);
     this.count(familyGrant, 'OK', at);
     return pair;
   }
@@ -131,16 +132,31 @@ export class Login {
     return assignment;
   }
 
-  private async tokenPair(grant: TokenGrant & { family: RefreshFamily }, at: Instant): Promise<IssuedTokens> {
+  private tokenPair(grant: TokenGrant & { family: RefreshFamily }, keys: SigningKeysState, at: Instant): IssuedTokens {
     const { ring, refreshTokens } = this.dependencies;
-    const access = issueAccessToken(ring.signer(await ring.state()), grant, { issuedAt: at, jti: randomUUID() });
+    const access = issueAccessToken(ring.signer(keys), grant, { issuedAt: at, jti: randomUUID() });
     return { access, refreshToken: refreshTokens.issue(grant, at) };
   }
 
   /**
    * Returns the client's current static token. The log holds the token's period (all of the token except the
-   * signature), so the token is signed again. If there is no usable period, a new period is recorded before its token
-   * is issued.
+   * signature), so the token is signed again. Returns `undefined` if there is no period, or if its key must not sign
+   * according to `keys`. The key may sign all the same, because `keys` may be older than the client's state.
+   */
+  private repeatedStaticToken(
+    client: ActiveClient,
+    { generation, endpoint }: TokenGrant,
+    keys: SigningKeysState,
+    at: Instant,
+  ): AccessToken | undefined {
+    const period = currentStaticToken(client.tokens, generation, endpoint?.subscriptionId, at);
+    const signer = period && this.dependencies.ring.usableSigner(keys, period.kid);
+    return signer && signStaticToken(period, signer, at);
+  }
+
+  /**
+   * Does the same as `repeatedStaticToken` with the signing keys as they are now. If there is no usable period, a new
+   * period is recorded before its token is issued.
    */
   private async staticToken(
     client: ActiveClient,
@@ -150,17 +166,12 @@ export class Login {
   ): Promise<AccessToken> {
     const { ring } = this.dependencies;
     const keys = await ring.state();
-    const compromised = compromisedKids(keys);
-    const scope = grant.endpoint?.subscriptionId;
-    const current = currentStaticToken(client.tokens, grant.generation, scope, at);
-    const period =
-      current && !compromised.includes(current.kid)
-        ? current
-        : await this.startPeriod(client, grant, keys, at, correlationId);
+    const repeated = this.repeatedStaticToken(client, grant, keys, at);
+    if (repeated) return repeated;
+    const period = await this.startPeriod(client, grant, keys, at, correlationId);
     // Another node may have recorded this period for a signing key that is newer than `keys`, so the keys are read
     // again.
-    const signer = ring.signerOf(period === current ? keys : await ring.state(), period.kid);
-    return signStaticToken(period, signer, at);
+    return signStaticToken(period, ring.signerOf(await ring.state(), period.kid), at);
   }
 
   private async startPeriod(

@@ -12,7 +12,12 @@ import type { AuthenticationLimits } from '../http/authentication-limits.js';
 import { insufficientScope, invalidToken } from '../http/oauth-error.js';
 import type { OAuthEndpoint, OAuthRequest } from '../http/oauth-route.js';
 import { required } from '../http/parameters.js';
-import { type ClientAuthentication, inOneWayOnly, presentedCredentials } from '../login/client-authentication.js';
+import {
+  type AuthenticatedClient,
+  type ClientAuthentication,
+  inOneWayOnly,
+  presentedCredentials,
+} from '../login/client-authentication.js';
 import type { TokenStanding } from './token-standing.js';
 
 /**
@@ -20,7 +25,7 @@ import type { TokenStanding } from './token-standing.js';
  * tokens of one workspace, or of all workspaces.
  */
 export type Visibility =
-  | { readonly of: 'CLIENT'; readonly client: ActiveClient }
+  | ({ readonly of: 'CLIENT' } & Pick<AuthenticatedClient, 'client' | 'keys'>)
   | { readonly of: 'WORKSPACE'; readonly workspaceId: WorkspaceId | undefined }
   | { readonly of: 'ALL' };
 
@@ -59,9 +64,10 @@ export class Introspection {
   }
 
   private async ofAccessToken(token: string, visibility: Visibility): Promise<IntrospectionAnswer> {
-    const verified = await this.standing.verified(token);
+    const atHand = visibility.of === 'CLIENT' ? { client: visibility.client, keys: visibility.keys } : {};
+    const verified = await this.standing.verified(token, atHand.keys);
     if (!verified || isAnotherClients(verified.claims.sub, visibility)) return INACTIVE;
-    const standing = await this.standing.of(verified, visibility.of === 'CLIENT' ? { client: visibility.client } : {});
+    const standing = await this.standing.of(verified, atHand);
     if (!standing.active || !isVisible(standing.client, visibility)) return INACTIVE;
     const { iss, sub, client_id, aud, iat, exp, jti, generation, subscription_id } = standing.claims;
     return {
@@ -118,7 +124,8 @@ export function introspectionEndpoint({
     const [, bearer] = BEARER.exec(authorization ?? '') ?? [];
     if (bearer === undefined) {
       const credentials = presentedCredentials(parameters, authorization);
-      return { of: 'CLIENT', client: (await authentication.authenticate(credentials, request)).client };
+      const { client, keys } = await authentication.authenticate(credentials, request);
+      return { of: 'CLIENT', client, keys };
     }
     if ('client_secret' in parameters || 'api-key' in parameters) throw inOneWayOnly();
     const principal = await principalOf(bearer, managementTokens);
@@ -129,7 +136,7 @@ export function introspectionEndpoint({
   };
   return async (request) => {
     const token = required(request.parameters, 'token');
-    return introspection.introspect(token, await visibilityOf(request));
+    return JSON.stringify(await introspection.introspect(token, await visibilityOf(request)));
   };
 }
 

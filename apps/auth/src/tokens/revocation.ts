@@ -5,7 +5,11 @@ import type { AuthDependencies } from '../dependencies.js';
 import { invalidGrant } from '../http/oauth-error.js';
 import type { OAuthEndpoint } from '../http/oauth-route.js';
 import { required } from '../http/parameters.js';
-import { type ClientAuthentication, presentedCredentials } from '../login/client-authentication.js';
+import {
+  type AuthenticatedClient,
+  type ClientAuthentication,
+  presentedCredentials,
+} from '../login/client-authentication.js';
 import type { TokenStanding } from './token-standing.js';
 
 /** What a revocation needs to know about the presented token. */
@@ -19,18 +23,18 @@ interface Revocable {
 /** Revokes tokens (RFC 7009) by appending an event to the client's own stream. */
 export class Revocation {
   constructor(
-    private readonly dependencies: Pick<AuthDependencies, 'book' | 'ring' | 'refreshTokens' | 'now'>,
+    private readonly dependencies: Pick<AuthDependencies, 'book' | 'refreshTokens' | 'now'>,
     private readonly standing: TokenStanding,
   ) {}
 
   /**
-   * Resolves when no node accepts the token any more. Also resolves for a text that never was a token. `client` is the
-   * caller, who has been authenticated. Throws `OAuthError` if the token belongs to another client (RFC 7009 §2.1), and
-   * `DomainError` if this client revoked too many tokens within a minute. Also throws `ClockApart`, `LogUnavailable`,
-   * `RevisionConflict`.
+   * Resolves when no node accepts the token any more. Also resolves for a text that never was a token. Throws
+   * `OAuthError` if the token belongs to another client (RFC 7009 §2.1), and `DomainError` if this client revoked too
+   * many tokens within a minute. Also throws `ClockApart`, `LogUnavailable`, `RevisionConflict`.
    */
-  async revoke(token: string, client: ActiveClient, correlationId: string): Promise<void> {
-    const revocable = this.refreshFamily(token) ?? (await this.accessToken(token, client));
+  async revoke(token: string, caller: AuthenticatedClient, correlationId: string): Promise<void> {
+    const { client } = caller;
+    const revocable = this.refreshFamily(token) ?? (await this.accessToken(token, caller));
     if (!revocable) return;
     if (revocable.clientId !== client.clientId) throw invalidGrant();
     requireCommonClock(this.dependencies.book.log);
@@ -51,12 +55,12 @@ export class Revocation {
     };
   }
 
-  private async accessToken(token: string, { authenticationType }: ActiveClient): Promise<Revocable | undefined> {
-    const verified = await this.standing.verified(token);
-    if (!verified || isCompromised(await this.dependencies.ring.state(), verified.kid)) return undefined;
+  private async accessToken(token: string, { client, keys }: AuthenticatedClient): Promise<Revocable | undefined> {
+    const verified = await this.standing.verified(token, keys);
+    if (!verified || isCompromised(keys, verified.kid)) return undefined;
     const { claims } = verified;
     const { sub: clientId, generation, jti: tokenId, token_epoch: epoch } = claims;
-    const kind = authenticationType === 'API_KEY' ? 'STATIC_TOKEN' : 'ACCESS_TOKEN';
+    const kind = client.authenticationType === 'API_KEY' ? 'STATIC_TOKEN' : 'ACCESS_TOKEN';
     const [issuedAt, expiresAt] = [instantOf(claims.iat), instantOf(claims.exp)];
     return { clientId, generation, family: familyOf(claims), token: { kind, tokenId, issuedAt, expiresAt, epoch } };
   }
@@ -98,7 +102,7 @@ export const revocationEndpoint =
   async (request) => {
     const { parameters, authorization, id } = request;
     const token = required(parameters, 'token');
-    const { client } = await authentication.authenticate(presentedCredentials(parameters, authorization), request);
-    await revocation.revoke(token, client, id);
+    const caller = await authentication.authenticate(presentedCredentials(parameters, authorization), request);
+    await revocation.revoke(token, caller, id);
     return undefined;
   };

@@ -1,4 +1,4 @@
-import type { ConsumerClientState, SubscriptionState } from '#domain';
+import type { ConsumerClientState, SigningKeysState, SubscriptionState } from '#domain';
 import { type Standing, standingOf, TokenVerifier, type VerifiedToken } from '#tokens';
 import type { AuthDependencies } from '../dependencies.js';
 
@@ -7,6 +7,7 @@ export interface StatesAtHand {
   readonly client?: ConsumerClientState | Promise<ConsumerClientState>;
   /** The subscription for which the token is used. If absent, the subscription that the token itself names is read. */
   readonly subscription?: SubscriptionState | Promise<SubscriptionState>;
+  readonly keys?: SigningKeysState;
 }
 
 /**
@@ -35,8 +36,8 @@ export class TokenStanding {
    * Returns the token's claims if the token's form and signature are valid. Checks nothing else. Throws
    * `LogUnavailable`.
    */
-  async verified(token: string): Promise<VerifiedToken | undefined> {
-    return this.recalled(token) ?? this.verifier.verify(token, await this.dependencies.ring.state());
+  async verified(token: string, keys?: SigningKeysState): Promise<VerifiedToken | undefined> {
+    return this.recalled(token) ?? this.verifier.verify(token, keys ?? (await this.dependencies.ring.state()));
   }
 
   /** Judges whether a verified token is valid now. Throws `LogUnavailable`. */
@@ -45,7 +46,7 @@ export class TokenStanding {
     const [client, subscription, keys] = await Promise.all([
       atHand.client ?? this.client(verified),
       atHand.subscription ?? this.subscription(verified),
-      ring.state(),
+      atHand.keys ?? ring.state(),
     ]);
     return standingOf(verified, { client, subscription, keys }, { issuer, at: now() });
   }
