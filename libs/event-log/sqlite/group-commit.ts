@@ -1,10 +1,10 @@
 import type Database from 'libsql';
-import type { Instant } from '#domain';
 import type { SerialisedEvent } from '#event-log';
 import type { Revision } from '#events';
 import { isSealedBy, LOG_STREAM } from '../src/streams.js';
+import { COMPARED_EVENTS } from './latest-event-time.js';
 import { retryWhileBusy } from './schema.js';
-import type { AppendOutcome, AppendRequest } from './writer-protocol.js';
+import type { AppendOutcome, AppendRequest, EventTime } from './writer-protocol.js';
 
 /** One append of a group failed, although the group's transaction was open. */
 class AppendFailed extends Error {
@@ -18,8 +18,6 @@ class AppendFailed extends Error {
 
 /** Stands for the revision of a stream that has no events. */
 const EMPTY_STREAM = -1n;
-/** How many of the log's last events are asked for their time. */
-const ASKED_FOR_TIME = 100n;
 
 /**
  * Commits a group of appends in one transaction with one disk sync. Each append is still checked against the revision
@@ -31,10 +29,10 @@ export class GroupCommit {
   private position = 0n;
   /** Whether the log is sealed (closed because it is being moved). The value is valid only during a transaction. */
   private isSealed = false;
-  /** All events up to this position are this thread's own, or were asked for their time. */
+  /** The times of all events up to this position were read, or the events are this thread's own. */
   private knownTo: bigint;
-  /** The latest time that the events carried which were asked for their time last. */
-  latestEventAt: Instant | undefined;
+  /** The times that were read and not yet taken. */
+  private eventTimes: EventTime[] = [];
 
   constructor(
     private readonly db: Database.Database,
@@ -50,15 +48,22 @@ export class GroupCommit {
       eventsFrom: db
         .prepare('SELECT event_id, position FROM events WHERE stream = ? AND revision >= ? ORDER BY revision LIMIT ?')
         .raw(),
-      latestTime: db
+      // An event with the same time as the event before it in its stream tells nothing about the writer's clock: its
+      // time may have been raised to that of the other.
+      eventTimes: db
         .prepare(
-          "SELECT max(json_extract(metadata, '$.occurredAt')) FROM events WHERE position > ? AND json_valid(metadata)",
+          `SELECT position, metadata ->> '$.occurredAt' AS time FROM events
+           WHERE position > ? AND json_valid(metadata) AND time IS NOT (
+             SELECT before.metadata ->> '$.occurredAt' FROM events AS before
+             WHERE before.stream = events.stream AND before.revision = events.revision - 1
+               AND json_valid(before.metadata)
+           ) ORDER BY position`,
         )
         .raw(),
       insert: db.prepare('INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)'),
     };
     this.knownTo = 0n;
-    this.askForTimes(this.lastPosition());
+    this.readEventTimes(this.lastPosition());
   }
 
   /**
@@ -80,6 +85,11 @@ export class GroupCommit {
     }
   }
 
+  /** Returns the times of events of other processes that were read since the last call. */
+  takeEventTimes(): EventTime[] {
+    return this.eventTimes.splice(0);
+  }
+
   /**
    * Writes the appends in one transaction. Throws `AppendFailed` at the first append that fails by itself, and otherwise
    * SQLite's errors. After an error, nothing was written.
@@ -89,7 +99,7 @@ export class GroupCommit {
     retryWhileBusy(this.busyMs, () => this.db.exec('BEGIN IMMEDIATE'));
     try {
       this.position = this.lastPosition();
-      if (this.position !== this.knownTo) this.askForTimes(this.position);
+      if (this.position !== this.knownTo) this.readEventTimes(this.position);
       this.isSealed = this.endsSealed();
       const outcomes = appends.map((append) => this.appendOrName(append));
       this.db.exec('COMMIT');
@@ -152,12 +162,12 @@ export class GroupCommit {
     return { kind: 'repeated', revision: start + BigInt(events.length) - 1n, position: last[1] };
   }
 
-  /** Asks the events that other processes have written for the latest time that they carry. */
-  private askForTimes(lastPosition: bigint): void {
-    const from = lastPosition - ASKED_FOR_TIME;
-    const [row] = this.statements.latestTime.all([from < this.knownTo ? this.knownTo : from]) as [string | null][];
-    const latest = row?.[0] ?? undefined;
-    if (latest !== undefined) this.latestEventAt = latest;
+  /** Reads the times of the last events that other processes have written. */
+  private readEventTimes(lastPosition: bigint): void {
+    const oldest = lastPosition - COMPARED_EVENTS;
+    const rows = this.statements.eventTimes.all([oldest < this.knownTo ? this.knownTo : oldest]);
+    for (const [position, time] of rows as [bigint, string][])
+      this.eventTimes.push({ position, time: Date.parse(time) });
     this.knownTo = lastPosition;
   }
 

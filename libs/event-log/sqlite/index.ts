@@ -98,8 +98,11 @@ class SqliteEventLog implements EventLog {
     if (outcome.kind === 'sealed') throw new LogIsSealed();
     if (outcome.kind === 'conflict') throw new RevisionConflict(stream, expected, outcome.actual);
     if (outcome.kind === 'failed') throw new LogUnavailable(`The event log can't be written: ${outcome.reason}`);
-    if (outcome.kind === 'written') this.changes.wakeAll();
-    this.latestTime.note(newEvents.at(-1)?.metadata.occurredAt);
+    if (outcome.kind === 'written') {
+      this.changes.wakeAll();
+      // The events' own time may be raised to that of an event that another clock has dated.
+      this.latestTime.note({ position: outcome.position, time: Date.now() });
+    }
     return { revision: outcome.revision, position: toPosition(outcome.position) };
   }
 

@@ -1,4 +1,3 @@
-import type { Instant } from '#domain';
 import type { ExpectedRevision, SerialisedEvent } from '#event-log';
 import type { Revision } from '#events';
 
@@ -29,6 +28,12 @@ export interface SnapshotWrite {
   readonly parts: readonly string[];
 }
 
+/** The place of an event in the log, and the time that its writer's clock showed, in ms since 1970. */
+export interface EventTime {
+  readonly position: bigint;
+  readonly time: number;
+}
+
 export type ToWriterThread =
   | { readonly kind: 'group'; readonly appends: readonly AppendRequest[] }
   | { readonly kind: 'snapshot'; readonly write: SnapshotWrite }
@@ -36,17 +41,17 @@ export type ToWriterThread =
   | { readonly kind: 'close' };
 
 export type FromWriterThread =
-  | { readonly kind: 'opened'; readonly latestEventAt: Instant | undefined }
+  | { readonly kind: 'opened'; readonly eventTimes: readonly EventTime[] }
   /** The file is not an event log of this application. */
   | { readonly kind: 'refused'; readonly reason: string }
   /**
-   * The group is synced to disk. `outcomes` has one outcome for each append, in the same order. `latestEventAt` is
-   * the latest time that the thread has found last in events of other processes.
+   * The group is synced to disk. `outcomes` has one outcome for each append, in the same order. `eventTimes` are the
+   * times of the events that other processes have written before it.
    */
   | {
       readonly kind: 'committed';
       readonly outcomes: readonly AppendOutcome[];
-      readonly latestEventAt: Instant | undefined;
+      readonly eventTimes: readonly EventTime[];
     }
   /** The snapshot is written, but not synced to disk. `firstPart` is the number of the first part. */
   | { readonly kind: 'saved'; readonly firstPart: number }

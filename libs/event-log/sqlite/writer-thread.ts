@@ -33,7 +33,7 @@ function serve({ file, busyMs }: WriterThreadOptions): void {
       case 'group':
         answer(() => {
           const outcomes = groups.commit(message.appends);
-          return { kind: 'committed', outcomes, latestEventAt: groups.latestEventAt };
+          return { kind: 'committed', outcomes, eventTimes: groups.takeEventTimes() };
         });
         return;
       case 'snapshot':
@@ -50,7 +50,7 @@ function serve({ file, busyMs }: WriterThreadOptions): void {
         port.close();
     }
   });
-  tell({ kind: 'opened', latestEventAt: groups.latestEventAt });
+  tell({ kind: 'opened', eventTimes: groups.takeEventTimes() });
 }
 
 try {

@@ -177,7 +177,7 @@ class WriterThread {
     const answer = await thread.answer();
     if (answer.kind === 'refused') throw new NotAnEventLog(answer.reason);
     if (answer.kind !== 'opened') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
-    latestTime.note(answer.latestEventAt);
+    for (const event of answer.eventTimes) latestTime.note(event);
     return thread;
   }
 
@@ -189,7 +189,7 @@ class WriterThread {
     this.tell({ kind: 'group', appends });
     const answer = await this.answer();
     if (answer.kind !== 'committed') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
-    this.latestTime.note(answer.latestEventAt);
+    for (const event of answer.eventTimes) this.latestTime.note(event);
     return answer.outcomes;
   }
 

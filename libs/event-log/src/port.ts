@@ -99,8 +99,8 @@ export interface EventLog {
    */
   readonly clockSkewMs: number;
   /**
-   * How far the clock of this process is behind the latest time that an event of the log carries, in ms. The log learns
-   * of that time at its opening and at each append. The value is 0 if the log compares `clockSkewMs` instead.
+   * How far the clock of this process is behind the latest time that one of the log's last events carries, in ms. The
+   * log learns of that time at its opening and at each append. The value is 0 if the log compares `clockSkewMs` instead.
    */
   readonly clockBehindMs: number;
   /** Snapshots of this log's streams. */
