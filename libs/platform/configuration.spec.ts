@@ -167,6 +167,14 @@ describe('the configuration', () => {
     }
   });
 
+  it.each(['esdb', 'kurrentdb', 'kurrent', 'kdb'])(
+    'takes EventStoreDB’s connection string with the scheme %s',
+    (scheme) => {
+      for (const url of [`${scheme}://log:2113?tls=false`, `${scheme}+discover://log:2113?tls=false`])
+        expect(configurationFrom({ EVENTSTOREDB_URL: url }).eventStoreDbUrl).toBe(url);
+    },
+  );
+
   it('allows plain HTTP beyond this machine only when told so', () => {
     expect(configurationFrom({ HOST: '0.0.0.0', ALLOW_HTTP: 'true' }).publicUrl).toBe('http://0.0.0.0:3000');
     expect(configurationFrom({ HOST: '::1' }).publicUrl).toBe('http://[::1]:3000');

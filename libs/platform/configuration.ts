@@ -26,6 +26,12 @@ const MAX_FENCE_AGE_MS = 4_000;
 /** Maximum number of characters. A token contains `PUBLIC_URL` twice, in `iss` and `aud`, and may have at most 2 KB. */
 const MAX_PUBLIC_URL_LENGTH = 256;
 
+/** The schemes of EventStoreDB and of KurrentDB mean the same. */
+const EVENTSTOREDB_SCHEMES = ['esdb', 'kurrentdb', 'kurrent', 'kdb'].flatMap((name) => [
+  `${name}:`,
+  `${name}+discover:`,
+]);
+
 const TOKEN_ALGORITHMS = ['EdDSA', 'RS256'] as const;
 
 /** The marketplace's own issuer of management tokens, which replaces the built-in issuer. */
@@ -134,7 +140,7 @@ export function configurationFrom(env: Environment): Configuration {
   const port = wholeNumber(env, 'PORT', 65_535) ?? 3000;
   const host = text(env, 'HOST') ?? '127.0.0.1';
   const allowHttp = (oneOf(env, 'ALLOW_HTTP', ['true', 'false']) ?? 'false') === 'true';
-  const eventStoreDbUrl = storeUrl(env, 'EVENTSTOREDB_URL', ['esdb:', 'esdb+discover:']);
+  const eventStoreDbUrl = storeUrl(env, 'EVENTSTOREDB_URL', EVENTSTOREDB_SCHEMES);
   const mongoDbUrl = storeUrl(env, 'MONGODB_URL', ['mongodb:', 'mongodb+srv:']);
   const masterKey = masterKeyFrom(env);
   const managementIssuer = managementIssuerFrom(env, allowHttp);

@@ -27,7 +27,10 @@ export const logCommand = (): Command =>
         .description(
           'copy the book of record to another store; the source is sealed. Interrupted, it goes on when repeated',
         )
-        .requiredOption('--from <place>', 'SQLite file, or connection string of EventStoreDB (esdb://…)')
+        .requiredOption(
+          '--from <place>',
+          'SQLite file, or connection string of EventStoreDB (esdb://… or kurrentdb://…)',
+        )
         .addOption(
           new Option('--to <place>', 'as --from: without events of ours, or begun by this copy').conflicts('unseal'),
         )
@@ -56,7 +59,7 @@ interface LogPlaceOptions {
  * `LogUnavailable`.
  */
 async function openLogAt(place: string, { create, fenceMaxAgeMs }: LogPlaceOptions): Promise<EventLog> {
-  if (/^esdb(\+discover)?:\/\//.test(place)) {
+  if (/^(esdb|kurrentdb|kurrent|kdb)(\+discover)?:\/\//.test(place)) {
     const { openEventStoreDbLog } = await import('#event-log/eventstoredb');
     return openEventStoreDbLog({ url: place, fenceMaxAgeMs });
   }

@@ -3,7 +3,7 @@ import { type Appended, EventTooLarge, type ExpectedRevision, RevisionConflict }
 import type { NewEvent } from '#events';
 import type { Connection } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { typeOf } from './errors.js';
+import { isTooLargeEvent, typeOf } from './errors.js';
 import { toPosition } from './positions.js';
 
 /** An append whose stream, events and size `serialiseAppend` has checked. */
@@ -11,7 +11,7 @@ export interface CheckedAppend {
   readonly stream: string;
   readonly expected: ExpectedRevision;
   readonly newEvents: readonly NewEvent[];
-  /** The size of the data and metadata of all events, in bytes of UTF-8. */
+  /** The size of all events (see `MAX_APPEND_BYTES`). */
   readonly bytes: number;
 }
 
@@ -60,7 +60,7 @@ function refusalOf(error: unknown, stream: string, expected: ExpectedRevision, b
     case ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED:
       return new EventTooLarge(stream, bytes);
     default:
-      return error;
+      return isTooLargeEvent(error) ? new EventTooLarge(stream, bytes) : error;
   }
 }
 

@@ -25,6 +25,8 @@ const OPTIONS = new Set(
 );
 const spelling = (name: string): string => name.trim().toLowerCase().replaceAll(/[_-]/g, '');
 
+/** The scheme of EventStoreDB, and the schemes of KurrentDB for the same servers. The driver knows `esdb` only. */
+const SCHEME = /^(?:esdb|kurrentdb|kurrent|kdb)(?=(?:\+discover)?:\/\/)/;
 const PARTS = /^esdb(?:\+discover)?:\/\/(?:(.*)@)?[^@?]*?(?:\?(.*))?$/s;
 /**
  * User and password. Both must be percent-encoded: the driver cuts a user or a password off at any of the characters
@@ -33,13 +35,14 @@ const PARTS = /^esdb(?:\+discover)?:\/\/(?:(.*)@)?[^@?]*?(?:\?(.*))?$/s;
 const USER_INFO = /^([^:@/?#]+):([^:@/?#]+)$/;
 
 /**
- * Parses an `esdb://` or `esdb+discover://` connection string. Throws `TypeError` if the string is malformed, if an
+ * Parses an `esdb://` or `esdb+discover://` connection string. `kurrentdb`, `kurrent` and `kdb` mean the same as `esdb`.
+ * The returned URL begins with `esdb`. Throws `TypeError` if the string is malformed, if an
  * option has no effect, or if the string asks for TLS without a user and password. The string may hold a password, so
  * the error message shows only the name of the bad option. Throws the driver's `Error` for a certificate file that
  * can't be read.
  */
 export function parseConnectionString(text: string): ConnectionString {
-  const url = text.trim();
+  const url = text.trim().replace(SCHEME, 'esdb');
   const [, userInfo, query = ''] = PARTS.exec(url) ?? [];
   const [, username, password] = USER_INFO.exec(userInfo ?? '') ?? [];
   if (userInfo !== undefined && (username === undefined || password === undefined)) {
@@ -71,7 +74,7 @@ function objectionTo(url: string): Error | undefined {
     return undefined;
   } catch (error) {
     const isParseError = !(error instanceof Error) || 'connectionString' in error;
-    return isParseError ? new TypeError('Not a connection string of EventStoreDB (esdb://…)') : error;
+    return isParseError ? new TypeError('Not a connection string of EventStoreDB (esdb://… or kurrentdb://…)') : error;
   }
 }
 

@@ -21,7 +21,6 @@ const PASSING = {
   'calls that are cancelled': failure('1 CANCELLED', { type: ErrorType.CANCELLED, code: 1 }),
   'a server that is asked too much': failure('Bandwidth exhausted or memory limit exceeded', { code: 8 }),
   'an exception of the server': failure('Exception was thrown by handler.', { type: ErrorType.UNKNOWN, code: 2 }),
-  'an argument that this version does not take': failure('3', { type: ErrorType.INVALID_ARGUMENT, code: 3 }),
   'a code that no version has yet': failure('99 SOMETHING_NEW', { type: ErrorType.UNKNOWN, code: 99 }),
   'an error without type and code': failure('The weather is bad'),
   'a subscription that was cut off': failure('Consumer too slow', { type: ErrorType.TIMEOUT, code: 10 }),
@@ -31,6 +30,8 @@ const FINAL = {
   'a stream that is not there': failure('not found', { type: ErrorType.STREAM_NOT_FOUND }),
   'a stream that was deleted': failure('deleted', { type: ErrorType.STREAM_DELETED, code: 9 }),
   'a place that is none': failure('Unexpected ReadAllResult: Error', { type: ErrorType.UNKNOWN, code: 2 }),
+  'an argument that this version does not take': failure('3', { type: ErrorType.INVALID_ARGUMENT, code: 3 }),
+  'an invalid call, of a type that the driver does not know': failure('3', { type: ErrorType.UNKNOWN, code: 3 }),
   'a mistake of ours': new TypeError('x is not a function'),
   'an append that is too large': new EventTooLarge('consumerClient-1', 2 ** 21),
 };

@@ -10,6 +10,8 @@ const ANSWERS = new Set<unknown>([
   ErrorType.STREAM_DELETED,
 ]);
 
+/** The gRPC code for an argument that the server does not take, whatever happens to the server later. */
+const INVALID_ARGUMENT = 3;
 /** The gRPC codes for: permission denied, and unauthenticated. */
 const REFUSED_ACCOUNT = new Set<unknown>([7, 16]);
 
@@ -27,6 +29,13 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 const isRefusedAccount = (error: unknown): boolean =>
   error instanceof LogRefused || typeOf(error) === ErrorType.ACCESS_DENIED || REFUSED_ACCOUNT.has(codeOf(error));
 
+/** Whether the server refuses what the call says. The same call is refused again. */
+const isInvalid = (error: unknown): boolean => codeOf(error) === INVALID_ARGUMENT;
+
+/** Whether one event of an append is larger than the server's option `MaxAppendEventSize`, which the driver does not know. */
+export const isTooLargeEvent = (error: unknown): boolean =>
+  isInvalid(error) && /Maximum Append Event Size/i.test(messageOf(error));
+
 /** Whether the error comes from this program, and not from the server, the driver or the network. */
 const isOurOwn = (error: unknown): boolean =>
   error instanceof LogUnavailable
@@ -38,11 +47,15 @@ const isOurOwn = (error: unknown): boolean =>
 
 /**
  * Whether the same call may succeed a moment later, on a new connection. This holds for every error except the server's
- * answers (`ANSWERS`), the refusal of an account, and our own errors. We don't list the errors that pass, because such a
+ * answers (`ANSWERS`), a call that the server finds invalid, the refusal of an account, and our own errors. We don't list the errors that pass, because such a
  * list is never complete.
  */
 export const isTransient = (error: unknown): boolean =>
-  !isOurOwn(error) && !ANSWERS.has(typeOf(error)) && !isNoPlaceInLog(error) && !isRefusedAccount(error);
+  !isOurOwn(error) &&
+  !ANSWERS.has(typeOf(error)) &&
+  !isInvalid(error) &&
+  !isNoPlaceInLog(error) &&
+  !isRefusedAccount(error);
 
 /** Whether the server has ended a live subscription because the subscriber was too slow. */
 export const isTooSlow = (error: unknown): boolean => typeOf(error) === ErrorType.TIMEOUT;

@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
-import { type EventLog, type LogBatch, LogUnavailable, RevisionConflict } from '#event-log';
+import {
+  type EventLog,
+  EventTooLarge,
+  type LogBatch,
+  LogUnavailable,
+  MAX_APPEND_BYTES,
+  RevisionConflict,
+} from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import type { Position, RecordedEvent } from '#events';
 import { type EventStore, startEventStore } from '../../../test/servers/eventstoredb/event-store.js';
@@ -36,6 +43,16 @@ describe('the connection string', () => {
     expect(() => openEventStoreDbLog({ url })).not.toThrow(/secret|cret/);
     expect(printed).not.toHaveBeenCalled();
     printed.mockRestore();
+  });
+
+  it.each(['kurrentdb', 'kurrent', 'kdb'])('may begin with %s://, and with discovery', async (scheme) => {
+    const kurrent = openEventStoreDbLog({ url: store.url.replace('esdb', scheme) });
+    const stream = newStream();
+    await kurrent.append(stream, 'none', newEvents(1));
+    await kurrent.close();
+    expect(await log.readStream(stream)).toHaveLength(1);
+    await openEventStoreDbLog({ url: `${scheme}+discover://ann:secret@host` }).close();
+    expect(() => openEventStoreDbLog({ url: `${scheme}+other://ann:secret@host` })).toThrow(TypeError);
   });
 
   it('may spell options in every way that the driver accepts', async () => {
@@ -332,6 +349,49 @@ describe('a server that compresses its answers', () => {
       unpacking.mockRestore();
       await asked.close();
       await compressing.stop();
+    }
+  });
+});
+
+describe('an append that the server finds too large or invalid', () => {
+  const sized = (bytes: number) => newEvent({ data: { text: 'x'.repeat(bytes) } });
+
+  it('is told at once, without being sent again, and nothing is written', async () => {
+    const strict = await startEventStore({ maxEventBytes: 500_000 });
+    const limited = openEventStoreDbLog({ url: strict.url });
+    const sent = jest.spyOn(EventStoreDBClient.prototype, 'appendToStream');
+    const sentTo = (stream: string) => sent.mock.calls.filter(([to]) => to === stream).length;
+    try {
+      const [large, invalid] = [newStream(), newStream()];
+      await expect(limited.append(large, 'none', [sized(500_000)])).rejects.toThrow(EventTooLarge);
+      expect(sentTo(large)).toBe(1);
+      await limited.append(large, 'none', [sized(400_000)]);
+      await strict.refuse({ status: 3, message: 'What this version does not take' });
+      const refused = await limited.append(large, 0n, newEvents(1)).catch((error: unknown) => error);
+      expect(refused).toBeInstanceOf(Error);
+      expect(refused).not.toBeInstanceOf(LogUnavailable);
+      expect(String(refused)).toContain('What this version does not take');
+      expect(sentTo(large)).toBe(3);
+      expect(sentTo(invalid)).toBe(0);
+    } finally {
+      sent.mockRestore();
+      await limited.close();
+      await strict.stop();
+    }
+  });
+
+  it('is never one that the log takes, also where the server counts metadata and types', async () => {
+    const counting = await startEventStore({ countsAll: true });
+    const limited = openEventStoreDbLog({ url: counting.url });
+    try {
+      const stream = newStream();
+      const { type, metadata } = sized(0);
+      const most = MAX_APPEND_BYTES - JSON.stringify({ text: '' }).length - JSON.stringify(metadata).length;
+      await limited.append(stream, 'none', [sized(most - 2 * type.length)]);
+      await expect(log.append(newStream(), 'none', [sized(most - 2 * type.length + 1)])).rejects.toThrow(EventTooLarge);
+    } finally {
+      await limited.close();
+      await counting.stop();
     }
   });
 });

@@ -52,8 +52,9 @@ interface CommonOptions {
 
 export interface EventStoreDbLogOptions extends CommonOptions {
   /**
-   * The connection string: `esdb://…` with the names of all nodes of the cluster, or `esdb+discover://…`. For a server
-   * without TLS, the string ends with `?tls=false`.
+   * The connection string: `esdb://…` with the names of all nodes of the cluster, or `esdb+discover://…`.
+   * `kurrentdb`, `kurrent` and `kdb` mean the same as `esdb`. For a server without TLS, the string ends with
+   * `?tls=false`.
    */
   readonly url: string;
 }

@@ -15,7 +15,7 @@ export interface SerialisedEvent {
 
 export interface SerialisedAppend {
   readonly events: readonly SerialisedEvent[];
-  /** The size of the data and metadata of all events, in bytes of UTF-8. */
+  /** The size of all events (see `MAX_APPEND_BYTES`). */
   readonly bytes: number;
 }
 
@@ -40,12 +40,16 @@ export function serialiseAppend(
     if (!UUID.test(eventId)) throw new TypeError(`An event's id must be a UUID: ${eventId}`);
     if (type === '') throw new TypeError(`Event ${eventId} has no type`);
     const event = { eventId: eventId.toLowerCase(), type, data: toJson(data), metadata: toJson(metadata) };
-    bytes += Buffer.byteLength(event.data) + Buffer.byteLength(event.metadata);
+    bytes += sizeOf(event);
     return event;
   });
   if (bytes > MAX_APPEND_BYTES) throw new EventTooLarge(stream, bytes);
   return { events: serialised, bytes };
 }
+
+/** The size of an event with its data and metadata as JSON texts, as `MAX_APPEND_BYTES` counts it. */
+export const sizeOf = ({ type, data, metadata }: Pick<SerialisedEvent, 'type' | 'data' | 'metadata'>): number =>
+  2 * type.length + Buffer.byteLength(data) + Buffer.byteLength(metadata);
 
 const toJson = (value: object): string => {
   const json = JSON.stringify(value) as string | undefined;

@@ -61,7 +61,10 @@ export class ClockApart extends LogUnavailable {
   }
 }
 
-/** Thrown by an append that is larger than `MAX_APPEND_BYTES`. Sending the append again is useless. */
+/**
+ * Thrown by an append that is larger than `MAX_APPEND_BYTES`, or larger than a limit that the store was given. Sending
+ * the append again is useless, but it may be possible to split it.
+ */
 export class EventTooLarge extends Failure {
   override readonly name = 'EventTooLarge';
   readonly kind = 'too_large';

@@ -1,4 +1,4 @@
-export { serialiseAppend, type SerialisedEvent } from './append-checks.js';
+export { serialiseAppend, type SerialisedEvent, sizeOf } from './append-checks.js';
 export { type BookOfRecord, type ConsumerClients, openBookOfRecord, type SigningKeys } from './book-of-record.js';
 export type { CallOptions } from './call-options.js';
 export type { CommandRequest, Executed } from './command-executor.js';

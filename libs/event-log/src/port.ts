@@ -162,6 +162,8 @@ export interface EventLog {
 }
 
 /**
- * The largest size of an append: the number of bytes of its data and metadata as JSON. EventStoreDB has the same limit.
+ * The largest size of an append: the number of bytes of its data and metadata as JSON, and two bytes for each letter of
+ * its types. EventStoreDB 24.10 counts in the same way and has the same limit. Older versions count the data only; from
+ * 25.1 on, the limit is higher.
  */
 export const MAX_APPEND_BYTES = 1_048_576;

@@ -5,7 +5,6 @@ import { Any, NoValue, RpcStatus, shared, streams } from './protocol.mjs';
 const { Empty, StreamIdentifier, UUID } = shared;
 const { AppendResp, BatchAppendResp, ReadResp } = streams;
 
-export const MAX_APPEND_BYTES = 1_048_576;
 /** The revision of the last event of a tombstoned (finally deleted) stream. */
 const DELETED_REVISION = '9223372036854775807';
 
@@ -72,11 +71,18 @@ export const deletedError = (stream) =>
     'stream-name': stream,
   });
 
-export const tooLargeError = () =>
-  new StatusError(code.invalidArgument, `Maximum Append Size of ${MAX_APPEND_BYTES} Exceeded.`, {
+export const tooLargeError = (limit) =>
+  new StatusError(code.invalidArgument, `Maximum Append Size of ${limit} Exceeded.`, {
     exception: 'maximum-append-size-exceeded',
-    'maximum-append-size': MAX_APPEND_BYTES,
+    'maximum-append-size': limit,
   });
+
+export const eventTooLargeError = (id, bytes, limit) =>
+  new StatusError(
+    code.invalidArgument,
+    `Event with Id: ${id}, Size: ${bytes} exceeds Maximum Append Event Size of ${limit}.`,
+    { exception: 'maximum-append-event-size-exceeded' },
+  );
 
 export const notLeaderError = ({ host, port }) =>
   new StatusError(code.notFound, 'Leader info available', {
@@ -173,8 +179,8 @@ export const batchDeleted = (correlationId, stream) => {
   return batchRefused(correlationId, stream, 'StreamDeleted', details, 'event_store.client.StreamDeleted');
 };
 
-export const batchTooLarge = (correlationId, stream) => {
-  const details = filled(shared.MaximumAppendSizeExceeded, 'setMaxappendsize', MAX_APPEND_BYTES);
+export const batchTooLarge = (correlationId, stream, limit) => {
+  const details = filled(shared.MaximumAppendSizeExceeded, 'setMaxappendsize', limit);
   const type = 'event_store.client.MaximumAppendSizeExceeded';
   return batchRefused(correlationId, stream, 'MaximumAppendSizeExceeded', details, type);
 };

@@ -20,6 +20,12 @@ export interface EventStoreOptions {
   readonly liveBuffer?: number;
   /** Whether answers are compressed for clients that accept gzip, as KurrentDB 25.1 and later do (default false). */
   readonly gzip?: boolean;
+  /** The largest size of an append, in bytes (default 1 MiB). */
+  readonly maxAppendBytes?: number;
+  /** The largest size of an event: the option `MaxAppendEventSize` of 24.10 and later (default: no limit). */
+  readonly maxEventBytes?: number;
+  /** Whether sizes include metadata and types, as on 24.10 and 25.0 (default: only the data, as on 23.10). */
+  readonly countsAll?: boolean;
 }
 
 /** The state that a node has reported last. A frozen (paused) node reports nothing. */
@@ -166,12 +172,14 @@ export class EventStore extends EventStoreNode {
     super(port, args);
   }
 
-  static async start({ file, port = 0, lingerMs, liveBuffer, gzip }: EventStoreOptions = {}): Promise<EventStore> {
+  static async start({ file, port = 0, ...options }: EventStoreOptions = {}): Promise<EventStore> {
     const directory = file === undefined ? mkdtempSync(join(tmpdir(), 'event-store-')) : undefined;
     const args = ['--file', file ?? join(directory ?? '', 'events.jsonl')];
-    if (lingerMs !== undefined) args.push('--linger-ms', String(lingerMs));
-    if (liveBuffer !== undefined) args.push('--live-buffer', String(liveBuffer));
-    if (gzip) args.push('--gzip');
+    for (const [name, value] of Object.entries(options)) {
+      if (value === undefined || value === false) continue;
+      args.push(`--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+      if (value !== true) args.push(String(value));
+    }
     const store = new EventStore(port, args, () => {
       if (directory !== undefined) rmSync(directory, { recursive: true });
     });

@@ -38,6 +38,11 @@ const { values: options } = parseArgs({
     'stale-ms': { type: 'string', default: '500' },
     /** Whether answers are compressed for clients that accept gzip, as KurrentDB 25.1 and later do. */
     gzip: { type: 'boolean', default: false },
+    'max-append-bytes': { type: 'string', default: '1048576' },
+    /** The largest size of an event: the option MaxAppendEventSize of 24.10 and later. */
+    'max-event-bytes': { type: 'string', default: 'Infinity' },
+    /** Whether sizes include metadata and types, as on 24.10 and 25.0. */
+    'counts-all': { type: 'boolean', default: false },
   },
 });
 
@@ -50,6 +55,9 @@ const node = new Node(log, store, new Ballot(`${options.file}.epoch`), peers, {
   heartbeatMs: Number(options['heartbeat-ms']),
   electionMs: Number(options['election-ms']),
   staleMs: Number(options['stale-ms']),
+  maxAppendBytes: Number(options['max-append-bytes']),
+  maxEventBytes: Number(options['max-event-bytes']),
+  countsAll: options['counts-all'],
 });
 
 const server = new GrpcServer({ compresses: options.gzip });

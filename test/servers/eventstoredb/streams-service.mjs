@@ -10,7 +10,7 @@ import {
   batchTimedOut,
   batchTooLarge,
   deletedError,
-  MAX_APPEND_BYTES,
+  eventTooLargeError,
   nameOf,
   removed,
   tooLargeError,
@@ -36,8 +36,6 @@ const proposed = (message) => {
   return event;
 };
 
-const isTooLarge = (events) => events.reduce((sum, { data }) => sum + data.length, 0) > MAX_APPEND_BYTES;
-
 const revisionOf = (text) => {
   if (BigInt(text) > 2n ** 63n - 1n) throw new StatusError(code.internal, 'Failed to deserialize request.');
   return Number(text);
@@ -58,6 +56,10 @@ const streamOf = (options) => {
 
 /** Returns the handlers of the gRPC service Streams for a node. */
 export const streamsService = (node) => {
+  const { maxAppendBytes, maxEventBytes, countsAll } = node.settings;
+  const sizeOf = ({ type, data, metadata }) => data.length + (countsAll ? metadata.length + 2 * type.length : 0);
+  const isTooLarge = (events) => events.reduce((sum, event) => sum + sizeOf(event), 0) > maxAppendBytes;
+
   const append = async (call) => {
     node.admit(call);
     let options;
@@ -68,7 +70,9 @@ export const streamsService = (node) => {
     }
     const stream = streamOf(options);
     const expected = expectedOf(options, options.getRevision());
-    if (isTooLarge(events)) throw tooLargeError();
+    if (isTooLarge(events)) throw tooLargeError(maxAppendBytes);
+    const tooLarge = events.find((event) => sizeOf(event) > maxEventBytes);
+    if (tooLarge) throw eventTooLargeError(tooLarge.id, sizeOf(tooLarge), maxEventBytes);
     const outcome = await node.append(stream, expected, events, () => !call.isOpen);
     if (outcome.kind === 'deleted') throw deletedError(stream);
     if (outcome.kind === 'conflict') return call.send(appendConflict(expected, outcome.actual));
@@ -96,7 +100,7 @@ export const streamsService = (node) => {
       setTimeout(() => void call.send(batchTimedOut(correlationId, stream)), SECOND_ANSWER_AFTER_MS).unref();
       return;
     }
-    if (isTooLarge(events)) return call.send(batchTooLarge(correlationId, stream));
+    if (isTooLarge(events)) return call.send(batchTooLarge(correlationId, stream, maxAppendBytes));
     if (!node.isReady) return refuse('Server Is Not Ready');
     const deadline = options.getDeadline().toDate().getTime();
     let isTimedOut = false;

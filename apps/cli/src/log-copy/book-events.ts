@@ -1,4 +1,4 @@
-import { type EventLog, eventsToNow, isSealMarker, MAX_APPEND_BYTES } from '#event-log';
+import { type EventLog, eventsToNow, isSealMarker, MAX_APPEND_BYTES, sizeOf } from '#event-log';
 import type { Position, RecordedEvent } from '#events';
 
 /** Maximum number of events in one append. */
@@ -24,7 +24,8 @@ export async function* runsOf(
   let run: [RecordedEvent, ...RecordedEvent[]] | undefined;
   let bytes = 0;
   for await (const event of events) {
-    const size = sizeOf(event);
+    const { type, data, metadata } = event;
+    const size = sizeOf({ type, data: JSON.stringify(data), metadata: JSON.stringify(metadata) });
     if (run?.[0].stream === event.stream && run.length < MAX_RUN && bytes + size <= MAX_APPEND_BYTES) {
       run.push(event);
       bytes += size;
@@ -36,6 +37,3 @@ export async function* runsOf(
   }
   if (run) yield run;
 }
-
-const sizeOf = ({ data, metadata }: RecordedEvent): number =>
-  Buffer.byteLength(JSON.stringify(data)) + Buffer.byteLength(JSON.stringify(metadata));

@@ -3,8 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type EventLog, identifyLog, isSealed, type LogBatch, sealLog, unsealLog } from '#event-log';
+import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type RecordedEvent, seal } from '#events';
+import { startEventStore } from '../../../../test/servers/eventstoredb/event-store.js';
 import { copyLog, type CopyPhase, CopyRefused } from './copy-log.js';
 
 const CLIENTS = 5;
@@ -30,8 +32,10 @@ afterEach(async () => {
 
 const streamOf = (client: number) => `consumerClient-cc_${String(client).padStart(22, '0')}`;
 
-async function renameTwice(log: EventLog, stream: string): Promise<void> {
-  const renames = ['Orders', 'Invoices'].map((name) => ({ type: 'ConsumerClientRenamed', data: { name } }) as const);
+const renameTwice = (log: EventLog, stream: string) => rename(log, stream, ['Orders', 'Invoices']);
+
+async function rename(log: EventLog, stream: string, names: readonly string[]): Promise<void> {
+  const renames = names.map((name) => ({ type: 'ConsumerClientRenamed', data: { name } }) as const);
   const ids = { commandId: randomUUID(), commandHash: '', correlationId: 'a-test', causationId: 'a-test' };
   const actor = { subject: 'a-test', roles: [], via: 'test' };
   await log.append(stream, 'none', seal(stream, undefined, renames, { ...ids, actor }, AT));
@@ -74,6 +78,22 @@ describe('copying a log', () => {
     const again: Progress[] = [];
     expect(await copy({ onProgress: (...step) => again.push(step) })).toMatchObject({ appended: 0 });
     expect(again[0]?.[0]).toBe('verifying');
+  });
+
+  it('makes smaller appends where the target was given a lower limit than ours', async () => {
+    await rename(
+      source,
+      streamOf(CLIENTS),
+      Array.from({ length: 40 }, (_, name) => `Orders ${name}`),
+    );
+    const store = await startEventStore({ maxAppendBytes: 100 });
+    const small = openEventStoreDbLog({ url: store.url });
+    try {
+      expect(await copy({ target: small })).toMatchObject({ events: 41 + 2 * CLIENTS });
+    } finally {
+      await small.close();
+      await store.stop();
+    }
   });
 
   it.each([

@@ -1,5 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type EventLog, isSealed, readLogId, RevisionConflict, sealLog, sealOf, unsealLog } from '#event-log';
+import {
+  type EventLog,
+  EventTooLarge,
+  isSealed,
+  readLogId,
+  RevisionConflict,
+  sealLog,
+  sealOf,
+  unsealLog,
+} from '#event-log';
 import { type Position, type RecordedEvent, verifyChain } from '#events';
 import { bookEvents, runsOf } from './book-events.js';
 import { Tally } from './tally.js';
@@ -115,12 +124,20 @@ async function copyAfter(
   }
 }
 
-async function append(target: EventLog, run: readonly [RecordedEvent, ...RecordedEvent[]]): Promise<void> {
-  const [{ stream, revision }] = run;
+/** Appends the events in one append. A server may have been given a lower limit than ours: then they go in two parts. */
+async function append(target: EventLog, run: readonly RecordedEvent[]): Promise<void> {
+  const [first] = run;
+  if (!first) return;
+  const { stream, revision } = first;
   const events = run.map(({ eventId, type, data, metadata }) => ({ eventId, type, data, metadata }));
   try {
     await target.append(stream, revision === 0n ? 'none' : revision - 1n, events);
   } catch (error) {
+    if (error instanceof EventTooLarge && run.length > 1) {
+      const middle = Math.ceil(run.length / 2);
+      await append(target, run.slice(0, middle));
+      return append(target, run.slice(middle));
+    }
     if (!(error instanceof RevisionConflict)) throw error;
     throw new CopyRefused(`Something else writes to ${stream} of the target`, { cause: error });
   }
