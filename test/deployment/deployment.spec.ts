@@ -10,6 +10,8 @@ const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
 interface Service {
   readonly command?: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
+  readonly image?: string;
+  readonly user?: string;
   readonly restart?: string;
   readonly healthcheck?: object;
   readonly volumes?: readonly string[];
@@ -21,9 +23,11 @@ interface Compose {
   readonly volumes: Readonly<Record<string, unknown>>;
 }
 
-const compose = (file: string) => parse(read(file), { merge: true }) as Compose;
+// `!override` is a tag of Docker Compose, of which the parser would warn.
+const compose = (file: string) => parse(read(file), { merge: true, logLevel: 'error' }) as Compose;
 const single = compose('docker-compose.yml');
 const cluster = compose('docker-compose.cluster.yml');
+const kurrent = compose('docker-compose.kurrentdb.yml');
 const OURS = ['management', 'auth', 'projector'] as const;
 
 /** Returns the names of all environment variables that the configuration reads. */
@@ -75,6 +79,39 @@ describe.each([
 
   it('holds no secret', () => {
     expect(read(file)).not.toMatch(/[A-Za-z0-9+/]{43}=|password|:\/\/[^/\s]+@/i);
+  });
+});
+
+describe('the event store', () => {
+  const nodes = [single, cluster].flatMap(({ services }) =>
+    Object.entries(services).filter(([name]) => name.startsWith('eventstoredb')),
+  );
+
+  it('is a version that its maker supports', () => {
+    for (const [, { image = '' }] of nodes) expect(interpolated(image, {})).toMatch(/:24\.10\.\d+$/);
+    expect(interpolated(kurrent.services.eventstoredb?.image ?? '', {})).toMatch(/kurrentdb:26\.0$/);
+  });
+
+  it('has its log in the volume, whichever image is chosen', () => {
+    for (const [name, { environment, volumes = [] }] of nodes) {
+      const all = new Set([...volumes, ...(single.services[name]?.volumes ?? [])]);
+      const mounted = [...all].map((volume) => volume.split(':')[1]);
+      expect([name, ...mounted]).toEqual([name, '/var/lib/eventstore']);
+      expect([name, environment.KURRENTDB_DB]).toEqual([name, '/var/lib/eventstore']);
+    }
+  });
+
+  it('as KurrentDB has the same volume and settings under its names, and its user', () => {
+    const [before, after] = [single.services.eventstoredb, kurrent.services.eventstoredb];
+    const [volume, mounted] = after?.volumes?.[0]?.split(':') ?? [];
+    expect([volume]).toEqual(before?.volumes?.map((one) => one.split(':')[0]));
+    const { KURRENTDB_DB, ...settings } = after?.environment ?? {};
+    expect(KURRENTDB_DB).toBe(mounted);
+    const renamed = Object.entries(before?.environment ?? {})
+      .filter(([name]) => name.startsWith('EVENTSTORE_'))
+      .map(([name, value]) => [name.replace('EVENTSTORE_', 'KURRENTDB_'), value]);
+    expect(settings).toEqual(Object.fromEntries(renamed));
+    expect(after?.user).toBe('1001:1001');
   });
 });
 
