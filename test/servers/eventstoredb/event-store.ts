@@ -176,7 +176,7 @@ export class EventStore extends EventStoreNode {
     const directory = file === undefined ? mkdtempSync(join(tmpdir(), 'event-store-')) : undefined;
     const args = ['--file', file ?? join(directory ?? '', 'events.jsonl')];
     for (const [name, value] of Object.entries(options)) {
-      if (value === undefined || value === false) continue;
+      if (value === false) continue;
       args.push(`--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
       if (value !== true) args.push(String(value));
     }
