@@ -1,12 +1,14 @@
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { clearInterval, setInterval } from 'node:timers';
-import { readLogId } from '#event-log';
+import { CatchUpReader, readLogId } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
-import { Projector, readModels } from '#read-models';
+import { allProjections } from '#process-managers';
+import { Projector } from '#read-models';
 import { alternatingMedians } from './rounds.mjs';
 import { seedLog } from './seeding.mjs';
 
+const projections = allProjections.map(({ projection }) => projection);
 const buildOf = ({ name, version }) => `${name}_v${version}_1`;
 
 /** Number of documents per raw write: as many as a batch of events that a projector writes one by one. */
@@ -29,7 +31,7 @@ export async function measureCatchUp(bench, { clients, rounds, openStore, openRa
     const filled = await openStore();
     try {
       const memory = await largestMemory(() => catchUp(log, logId, filled));
-      const counts = await Promise.all(readModels.map((projection) => filled.count(buildOf(projection))));
+      const counts = await Promise.all(projections.map((projection) => filled.count(buildOf(projection))));
       const documents = counts.reduce((sum, count) => sum + count, 0);
       const seconds = await alternatingMedians(rounds, {
         catchUp: () => timed(openStore, (store) => catchUp(log, logId, store)),
@@ -62,7 +64,7 @@ async function secondsOfRawWrites(filled, openStore, openRaw) {
   const store = await openStore();
   try {
     let seconds = 0;
-    for (const projection of readModels) {
+    for (const projection of projections) {
       const build = buildOf(projection);
       const write = await openRaw({ store, build, projection });
       for await (const pages of pagesOf(filled, build)) {
@@ -107,10 +109,20 @@ async function timed(openStore, work) {
 
 async function catchUp(log, logId, store) {
   const stopping = new AbortController();
-  const projectors = readModels.map(
+  const catchUpReader = new CatchUpReader(log, projections.length);
+  const projectors = projections.map(
     (projection) =>
       new Projector({
-        ...{ log, logId, store, projection, build: buildOf(projection), isFresh: true, now: () => new Date() },
+        ...{
+          log,
+          logId,
+          catchUpReader,
+          store,
+          projection,
+          build: buildOf(projection),
+          isFresh: true,
+          now: () => new Date(),
+        },
         observer: { outageBegan() {}, outageEnded() {} },
       }),
   );
@@ -123,7 +135,7 @@ async function catchUp(log, logId, store) {
 
 async function requireComplete(log, store) {
   const end = await log.end();
-  for (const projection of readModels) {
+  for (const projection of projections) {
     const checkpoint = await store.checkpoint(buildOf(projection));
     if (checkpoint?.position !== end)
       throw new Error(`${projection.name} ended at ${checkpoint?.position}, not ${end}`);

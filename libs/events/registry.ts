@@ -101,7 +101,7 @@ export function upcast(recorded: RecordedEvent): UpcastEvent {
     (before, version) => version.upcast?.(before) ?? before,
     recorded.data,
   );
-  return { ...recorded, data } as UpcastEvent;
+  return (data === recorded.data ? recorded : { ...recorded, data }) as UpcastEvent;
 }
 
 /** The fields of an event that we need to find the event's registered version. */

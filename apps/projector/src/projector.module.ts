@@ -6,6 +6,7 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Counter, Gauge } from 'prom-client';
+import { CatchUpReader } from '#event-log';
 import { Degraded, LOGGER, type Logger, ReadinessChecks, Registry } from '#platform';
 import {
   allProjections,
@@ -80,10 +81,11 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
     if (signal.aborted) return;
     const { clock, seizeLeases: seizeLease } = this.dependencies;
     const { log, logId } = book;
+    const catchUpReader = new CatchUpReader(log, allProjections.length);
     this.readStore = readStore;
     this.followers = allProjections.map(({ projection, manager: makeManager }) => {
       const observer = this.observerOf(projection.name);
-      const options = { log, logId, store: readStore, projection, now: clock, observer, seizeLease };
+      const options = { log, logId, store: readStore, projection, now: clock, observer, seizeLease, catchUpReader };
       const manager = makeManager?.({ book, readStore, clock, observer: this.managerObserver });
       const served = new ServedProjection({ ...options, ...(manager && { manage: manager.manage }) });
       return { projection, served, manager };

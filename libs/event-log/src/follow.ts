@@ -13,7 +13,11 @@ export const isStreamOf = (prefixes: readonly StreamPrefix[], stream: string): b
 export type FollowedEvent = UpcastEvent & { readonly recorded: RecordedEvent };
 
 /** Converts a stored event to its current form. Throws `UnknownEvent`. */
-export const followed = (recorded: RecordedEvent): FollowedEvent => ({ ...upcast(recorded), recorded });
+export const followed = (recorded: RecordedEvent): FollowedEvent => {
+  // Much faster than spreading the event.
+  const { eventId, type, data, metadata, stream, revision, position } = upcast(recorded);
+  return { eventId, type, data, metadata, stream, revision, position, recorded } as FollowedEvent;
+};
 
 /**
  * How far a follower (a loop that reads the log) has come: the position and id of the last event that the follower has
@@ -62,6 +66,8 @@ export interface FollowOptions {
   readonly name: string;
   readonly log: EventLog;
   readonly logId: string;
+  /** Delivers the log's events (default: `log`). */
+  readonly source?: Pick<EventLog, 'subscribe'>;
   readonly checkpoints: CheckpointStore;
   /**
    * The prefixes of the streams that the follower applies (default: all streams). Events of other streams are skipped
@@ -146,7 +152,7 @@ const LONGEST_GATHERING_MS = 250;
 
 /** Carries out steps 1 to 4 of `follow`. Throws `CheckpointMoved` if `follow` has to continue with step 1. */
 async function followFromCheckpoint(options: FollowOptions, recovered: () => void): Promise<void> {
-  const { name, log, logId, checkpoints, apply, observer } = options;
+  const { name, log, logId, source = log, checkpoints, apply, observer } = options;
   const { batchSize = 1000, idleCheckMs = 1000, gatherMs = 20 } = options;
   await options.prepare?.();
   let checkpoint = await checkpoints.read();
@@ -154,7 +160,7 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
   const session = new AbortController();
   const signal = AbortSignal.any([options.signal, session.signal]);
   const after = checkpoint && { after: checkpoint.position };
-  const batches = log.subscribe({ ...after, signal, batchSize })[Symbol.asyncIterator]();
+  const batches = source.subscribe({ ...after, signal, batchSize })[Symbol.asyncIterator]();
   try {
     let next = batches.next();
     for (;;) {

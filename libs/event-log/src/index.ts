@@ -1,6 +1,7 @@
 export { serialiseAppend, type SerialisedEvent, sizeOf } from './append-checks.js';
 export { type BookOfRecord, type ConsumerClients, openBookOfRecord, type SigningKeys } from './book-of-record.js';
 export type { CallOptions } from './call-options.js';
+export { CatchUpReader } from './catch-up-reader.js';
 export type { CommandRequest, Executed } from './command-executor.js';
 export { isClockBehind, requireCommonClock } from './common-clock.js';
 export { type ConsistencyToken, formatConsistencyToken, parseConsistencyToken } from './consistency-token.js';

@@ -77,7 +77,6 @@ class SqliteReadStore implements ReadStore {
   private readonly writer: WriterThread;
   private reader: Connection | undefined;
   private closed = false;
-  private loads = 0;
 
   constructor(
     private readonly file: string,
@@ -148,7 +147,7 @@ class SqliteReadStore implements ReadStore {
 
   /** Sends the documents to the writer thread in parts, so that other code can run in between. */
   async load(build: BuildName, { writes, expected, next }: Load): Promise<boolean> {
-    const load = this.loads++;
+    const load = this.writer.newLoad();
     for (let from = 0; from < writes.length; from += DOCUMENTS_PER_PART) {
       const rows = rowsOf(writes.slice(from, from + DOCUMENTS_PER_PART));
       await this.request({ type: 'gather', load, rows });

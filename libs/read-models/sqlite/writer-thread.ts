@@ -17,6 +17,7 @@ export class WriterThread {
   private worker: Worker | undefined;
   private readonly waiting = new Map<number, Waiting>();
   private orders = 0;
+  private loads = 0;
 
   constructor(private readonly options: WriterOptions) {}
 
@@ -31,6 +32,11 @@ export class WriterThread {
       this.waiting.set(order, { resolve, reject });
       worker.postMessage({ order, request } satisfies Order);
     });
+  }
+
+  /** Returns a number for the requests `gather` and `load` of one load. */
+  newLoad(): number {
+    return this.loads++;
   }
 
   /** Resolves when all earlier requests are done and the thread has ended. */

@@ -1,9 +1,11 @@
+import { CatchUpReader, type EventLog } from '#event-log';
 import type { RecordedEvent } from '#events';
 import {
   type BuildName,
   type ClientDocument,
   type HistoryDocument,
   type Load,
+  type ManageBuild,
   type Projection,
   projections,
   Projector,
@@ -38,11 +40,16 @@ describe('filling a fresh build', () => {
   });
 
   /** Fills the build from a store that differs from the stage's store in these methods. */
-  const fill = async <Doc>(projection: Projection<Doc>, changed: Partial<ReadStore>, name = build): Promise<void> => {
+  const fill = async <Doc>(
+    projection: Projection<Doc>,
+    changed: Partial<ReadStore>,
+    name = build,
+    more: { catchUpReader?: CatchUpReader; manage?: ManageBuild } = {},
+  ): Promise<void> => {
     const stop = new AbortController();
     const store = Object.assign(Object.create(stage.store) as ReadStore, changed);
     const options = { ...stage.stores, store, projection, build: name, isFresh: true, batchSize, observer: silent };
-    const projector = new Projector(options);
+    const projector = new Projector({ ...options, ...more });
     const running = projector.run(stop.signal);
     await Promise.race([projector.caughtUp, running]);
     stop.abort();
@@ -78,6 +85,53 @@ describe('filling a fresh build', () => {
     await fill<HistoryDocument>(history, { read }, 'history_v1_1');
     expect(reads.length).toBeLessThanOrEqual(20);
     expect(await storedDocuments(stage.store, 'history_v1_1')).toEqual(plainFold(history, events));
+  });
+
+  it('tells a process manager to begin when everything is loaded, and not before', async () => {
+    const told: string[] = [];
+    const load = async (name: BuildName, given: Load) => {
+      told.push('load');
+      return stage.store.load(name, given);
+    };
+    const manage: ManageBuild = () => ({
+      written: () => told.push('written'),
+      caughtUp: () => told.push('caughtUp'),
+      ended: Promise.resolve(),
+    });
+    await fill(clients, { load }, build, { manage });
+    await expectPlainFold();
+    expect(told).toEqual([...Array<string>(Math.ceil(events.length / 20)).fill('load'), 'caughtUp']);
+  });
+
+  it('reads the log once for several builds, and stops only the build that an event does not fit', async () => {
+    const read: RecordedEvent[] = [];
+    async function* subscribe(options: Parameters<EventLog['subscribe']>[0]) {
+      for await (const batch of stage.log.subscribe(options)) {
+        read.push(...batch.events);
+        yield batch;
+      }
+    }
+    const catchUpReader = new CatchUpReader(Object.assign(Object.create(stage.log) as EventLog, { subscribe }), 3);
+    const bad = events[45];
+    const stopped: Projection<ClientDocument> = {
+      ...clients,
+      apply: (client, event, id) => {
+        if (event.eventId === bad?.eventId) throw new Error('does not fit');
+        return clients.apply(client, event, id);
+      },
+    };
+    const other: BuildName = `clients_v${clients.version}_${++builds}`;
+    const [failed] = await Promise.allSettled([
+      fill(stopped, {}, other, { catchUpReader }),
+      fill(clients, {}, build, { catchUpReader }),
+      fill(history, {}, 'history_v1_2', { catchUpReader }),
+    ]);
+    expect(failed).toMatchObject({ status: 'rejected', reason: { position: bad?.position } });
+    expect(await storedDocuments(stage.store, other)).toEqual(plainFold(clients, events.slice(0, 45)));
+    expect((await stage.store.checkpoint(other))?.position).toBe(events[44]?.position);
+    await expectPlainFold();
+    expect(await storedDocuments(stage.store, 'history_v1_2')).toEqual(plainFold(history, events));
+    expect(read).toEqual(events);
   });
 
   it('begins again at the stored checkpoint when the store refuses a load', async () => {

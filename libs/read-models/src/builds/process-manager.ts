@@ -9,13 +9,14 @@ import type { BuildName } from '../port.js';
 export interface ManagedBuild {
   /**
    * The projector calls this after the documents of a batch were written. MUST return at once. The same batch may come
-   * again. A batch never comes if another process has written it, or if it was written before the work began; then
-   * `caughtUp` comes after it. So a process manager MUST be able to find its work in the documents of the build.
+   * again. A batch never comes if another process has written it, if it was written before the work began, or if it
+   * filled a fresh build; then `caughtUp` comes after it. So a process manager MUST be able to find its work in the
+   * documents of the build.
    */
   written(events: readonly FollowedEvent[]): void;
   /**
    * The projector calls this when the build holds every event of the log: once after the start, and once after each
-   * interruption. MUST return at once.
+   * interruption. The build MAY have no lists before the first call. MUST return at once.
    */
   caughtUp(): void;
   /** Resolves when the work has ended, after its signal has aborted. MUST NOT reject. */

@@ -1,5 +1,6 @@
 import {
   applying,
+  type CatchUpReader,
   type Checkpoint,
   CheckpointMoved,
   type CheckpointStore,
@@ -54,13 +55,15 @@ export interface FeedOptions<Doc> extends ReadModelStores {
   readonly observer: OutageObserver;
   /** Maximum number of events in a batch (default 1000). */
   readonly batchSize?: number;
+  /** Reads the log for all fresh builds that are filled at the same time. By default, each build reads it by itself. */
+  readonly catchUpReader?: CatchUpReader;
 }
 
 export interface ProjectorOptions<Doc> extends FeedOptions<Doc> {
   readonly build: BuildName;
   /**
    * Whether no query reads the build yet (default: no). Such a build is filled by a `BuildLoader` until it has caught
-   * up. A projection with a process manager is always fed batch by batch, because the manager reads its lists meanwhile.
+   * up. Only then does the build have lists, and only then does a process manager begin its work.
    */
   readonly isFresh?: boolean;
   /** Gets every batch that this projector has written, so that the build can be checked afterwards. */
@@ -70,7 +73,7 @@ export interface ProjectorOptions<Doc> extends FeedOptions<Doc> {
 }
 
 /** What differs between filling a fresh build and feeding a build. */
-type LoopOptions = Pick<FollowOptions, 'signal' | 'checkpoints' | 'prepare' | 'apply'> &
+type LoopOptions = Pick<FollowOptions, 'signal' | 'source' | 'checkpoints' | 'prepare' | 'apply'> &
   Pick<FollowObserver, 'progressed'>;
 
 /**
@@ -111,7 +114,7 @@ export class Projector<Doc> {
     const session = new AbortController();
     this.managed = manage?.(build, AbortSignal.any([signal, session.signal]));
     try {
-      if (isFresh && manage === undefined) await this.load(signal);
+      if (isFresh) await this.load(signal);
       await this.follow({
         signal,
         checkpoints: checkpointOf(store, build),
@@ -140,7 +143,7 @@ export class Projector<Doc> {
    * everything before that event is stored, as for other builds.
    */
   private async load(signal: AbortSignal): Promise<void> {
-    const { store, projection, build, expected } = this.options;
+    const { store, projection, build, expected, catchUpReader } = this.options;
     const done = new AbortController();
     const loadOnce = async (recovered: () => void) => {
       const loader = new BuildLoader(store, projection, build);
@@ -148,6 +151,7 @@ export class Projector<Doc> {
       try {
         await this.follow({
           signal: AbortSignal.any([signal, atEnd.signal]),
+          ...(catchUpReader && { source: catchUpReader }),
           checkpoints: loader,
           prepare: () => loader.begin(),
           apply: async (events, checkpoint) => {
