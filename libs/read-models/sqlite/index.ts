@@ -273,10 +273,7 @@ class SqliteReadStore implements ReadStore {
 }
 
 const rowsOf = (writes: readonly DocumentWrite[]): DocumentRow[] =>
-  writes.map(({ id, expected, position, revision, doc }) => ({
-    ...{ id, expected, position, revision },
-    doc: JSON.stringify(doc),
-  }));
+  writes.map(({ id, expected, position, revision, doc }) => [id, expected, position, revision, JSON.stringify(doc)]);
 
 /** Returns only data, because the functions of a projection can't be sent to another thread. */
 function sentSchema(

@@ -6,14 +6,17 @@ export interface WriterOptions {
   readonly busyTimeoutMs: number;
 }
 
-/** A document that is to be written, in the form of the columns of its build's table. */
-export interface DocumentRow {
-  readonly id: string;
-  readonly expected: string | undefined;
-  readonly position: string;
-  readonly revision: bigint;
-  readonly doc: string;
-}
+/**
+ * A document that is to be written, in the form of the columns of its build's table. It is an array, because arrays are
+ * sent to another thread faster than objects.
+ */
+export type DocumentRow = readonly [
+  id: string,
+  expected: string | undefined,
+  position: string,
+  revision: bigint,
+  doc: string,
+];
 
 /** A request to the writer thread. */
 export type WriterRequest =

@@ -99,7 +99,7 @@ function fulfil(open: Connection, request: WriterRequest): string[] {
     case 'load':
       return loaded(open, request) ? [] : [request.build];
     case 'write':
-      return request.rows.filter((row) => !written(open, tableOf(request.build), row)).map((row) => row.id);
+      return missedOf(open, request.build, request.rows);
     case 'advance':
       return advanced(open, request.build, request.expected, request.next) ? [] : [request.build];
     case 'serve':
@@ -116,27 +116,31 @@ function fulfil(open: Connection, request: WriterRequest): string[] {
   }
 }
 
-const written = (open: Connection, table: string, { id, expected, position, revision, doc }: DocumentRow): boolean =>
-  (expected === undefined
-    ? open.run(
-        `INSERT INTO ${table} (id, position, revision, doc) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
-        ...[id, position, revision, doc],
-      )
-    : open.run(
-        `UPDATE ${table} SET position = ?, revision = ?, doc = ? WHERE id = ? AND position = ?`,
-        ...[position, revision, doc, id, expected],
-      )) === 1;
+/** Writes the documents, and returns the ids of those that could not be written. */
+function missedOf(open: Connection, build: BuildName, rows: readonly DocumentRow[]): string[] {
+  const table = tableOf(build);
+  const insert = `INSERT INTO ${table} (id, position, revision, doc) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`;
+  const update = `UPDATE ${table} SET position = ?, revision = ?, doc = ? WHERE id = ? AND position = ?`;
+  const missed: string[] = [];
+  for (const [id, expected, position, revision, doc] of rows) {
+    const changes =
+      expected === undefined
+        ? open.run(insert, id, position, revision, doc)
+        : open.run(update, position, revision, doc, id, expected);
+    if (changes === 0) missed.push(id);
+  }
+  return missed;
+}
 
 /**
  * Writes everything or nothing. The documents are sorted, so that documents that lie side by side in the file are
  * written one after the other.
  */
 function loaded(open: Connection, { load, documents, build, expected, next }: LoadRequest): boolean {
-  const rows = (gathered.get(load) ?? []).toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  const rows = (gathered.get(load) ?? []).toSorted(([a], [b]) => (a < b ? -1 : 1));
   if (rows.length !== documents) throw new Error('The thread that writes was restarted while documents were sent');
-  const table = tableOf(build);
   open.exec('SAVEPOINT load');
-  const isWritten = advanced(open, build, expected, next) && rows.every((row) => written(open, table, row));
+  const isWritten = advanced(open, build, expected, next) && missedOf(open, build, rows).length === 0;
   if (!isWritten) open.exec('ROLLBACK TO load');
   open.exec('RELEASE load');
   return isWritten;

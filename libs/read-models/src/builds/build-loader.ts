@@ -28,6 +28,12 @@ interface Entry<Doc> {
   weight: number;
 }
 
+/** An event, and the ids of the documents that it changes. */
+interface Change {
+  readonly event: FollowedEvent;
+  readonly ids: readonly string[];
+}
+
 /**
  * Fills a fresh build (one that no query reads yet) from the log, much faster than the ordinary way, which reads and
  * writes every document of every batch:
@@ -88,13 +94,15 @@ export class BuildLoader<Doc> implements CheckpointStore {
   /** Folds the events in memory. Throws `ProjectionStopped`, `CheckpointMoved`, `ReadStoreUnavailable`. */
   async apply(events: readonly FollowedEvent[]): Promise<void> {
     const { projection } = this;
-    const documents = events.map((event) => applying(projection.name, event, () => projection.documentsOf(event)));
-    await this.fetch(this.unknownOf(events, documents));
-    events.forEach((event, index) => {
-      const folded = applying(projection.name, event, () => (documents[index] ?? []).map((id) => this.fold(event, id)));
+    const changes = events
+      .map((event) => ({ event, ids: applying(projection.name, event, () => projection.documentsOf(event)) }))
+      .filter(({ ids }) => ids.length > 0);
+    await this.fetch(this.unknownOf(changes));
+    for (const { event, ids } of changes) {
+      const folded = applying(projection.name, event, () => ids.map((id) => this.fold(event, id)));
       // An event that changes several documents changes all of them or none.
       for (const [entry, document] of folded) this.keep(entry, document);
-    });
+    }
     this.events += events.length;
     this.batches += 1;
   }
@@ -194,22 +202,22 @@ export class BuildLoader<Doc> implements CheckpointStore {
   }
 
   /** Returns the ids of the documents that have to be read before the events can be folded. */
-  private unknownOf(events: readonly FollowedEvent[], documents: readonly (readonly string[])[]): string[] {
+  private unknownOf(changes: readonly Change[]): string[] {
+    if (this.hasLoaded && this.projection.isOneEventEach === true) return [];
     const unknown = new Set<string>();
     const begun = new Set<string>();
-    events.forEach((event, index) => {
-      for (const id of documents[index] ?? []) {
+    for (const { event, ids } of changes) {
+      for (const id of ids) {
         if (this.entries.has(id) || unknown.has(id) || begun.has(id)) continue;
         if (this.hasLoaded && this.isBegunBy(event, id)) begun.add(id);
         else unknown.add(id);
       }
-    });
+    }
     return [...unknown];
   }
 
   private isBegunBy(event: FollowedEvent, id: string): boolean {
     const { projection } = this;
-    if (projection.isOneEventEach === true) return true;
     return projection.streamOf !== undefined && event.revision === 0n && isOwnEvent(projection, event, id);
   }
 
@@ -237,6 +245,10 @@ export class BuildLoader<Doc> implements CheckpointStore {
 /** Returns roughly how much memory a document takes, as a number of small objects. */
 const weightOf = (stored: StoredDocument | undefined): number => {
   let weight = 1;
-  for (const value of Object.values(stored?.doc ?? {})) if (Array.isArray(value)) weight += value.length;
+  const doc = stored?.doc as Readonly<Record<string, unknown>> | undefined;
+  for (const field in doc) {
+    const value = doc[field];
+    if (Array.isArray(value)) weight += value.length;
+  }
   return weight;
 };
