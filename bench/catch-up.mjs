@@ -6,7 +6,7 @@ import { openSqliteEventLog } from '#event-log/sqlite';
 import { allProjections } from '#process-managers';
 import { Projector } from '#read-models';
 import { alternatingMedians } from './rounds.mjs';
-import { seedLog } from './seeding.mjs';
+import { seedLargeLog } from './seeding.mjs';
 
 const projections = allProjections.map(({ projection }) => projection);
 const buildOf = ({ name, version }) => `${name}_v${version}_1`;
@@ -24,7 +24,7 @@ const WRITES_AT_ONCE = 10;
  */
 export async function measureCatchUp(bench, { clients, rounds, openStore, openRaw }) {
   const file = join(bench.newFolder('projections'), 'event-log.db');
-  const events = await seedLog(file, (seeder) => seedMarketplace(seeder, clients));
+  const events = await seedLargeLog(file, (seeder) => seedMarketplace(seeder, clients));
   const log = await openSqliteEventLog({ file });
   try {
     const logId = await readLogId(log);

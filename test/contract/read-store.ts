@@ -631,6 +631,13 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
         expect(found.map(({ doc }) => doc.title)).toEqual(['theirs', 'theirs']);
       });
 
+      it('store no checkpoint if one of thousands of documents can’t be written', async () => {
+        await store.write(LOADED, [fresh('n7000', note('theirs'))]);
+        const writes = Array.from({ length: 5_432 }, (_, n) => fresh(`n${n + 2_000}`, note('ours')));
+        expect(await store.load(LOADED, { writes, expected: undefined, next: at(1) })).toBe(false);
+        expect(await store.checkpoint(LOADED)).toBeUndefined();
+      });
+
       it('go to exactly one of twenty racers', async () => {
         const connections = [store, await open()];
         const won = await Promise.all(

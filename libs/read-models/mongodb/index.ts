@@ -41,6 +41,8 @@ export interface MongoReadStoreOptions {
 const DEFAULT_DATABASE = 'consumer_clients';
 /** Number of documents of a load that are written by one call. */
 const DOCUMENTS_PER_PART = 1000;
+/** Number of calls of a load that are under way at once. */
+const PARTS_AT_ONCE = 4;
 /** A call that walks through a whole collection may take this many times as long as other calls. */
 const LONG_CALL_TIMES = 10;
 /**
@@ -150,14 +152,20 @@ class MongoReadStore implements ReadStore {
     });
   }
 
-  /** Writes the documents in the order of their ids, and in parts, so that no call takes long. */
+  /**
+   * Writes the documents in parts, so that no call takes long, and several parts at once, so that the server need not
+   * wait for the next part. Each part holds documents whose ids follow one another. If a part fails, the others of its
+   * round are awaited nevertheless.
+   */
   async load(build: BuildName, { writes, expected, next }: Load): Promise<boolean> {
     const found = await this.ask(() => this.registry.find(build));
     if (!found || !isSameCheckpoint(found.checkpoint, expected)) return false;
     const sorted = writes.toSorted((a, b) => (a.id < b.id ? -1 : 1));
-    for (let from = 0; from < sorted.length; from += DOCUMENTS_PER_PART) {
-      const missed = await this.write(build, sorted.slice(from, from + DOCUMENTS_PER_PART));
-      if (missed.length > 0) return false;
+    const parts = partsOf(sorted, DOCUMENTS_PER_PART);
+    for (const together of partsOf(parts, PARTS_AT_ONCE)) {
+      const results = await Promise.allSettled(together.map((part) => this.write(build, part)));
+      for (const result of results) if (result.status === 'rejected') throw result.reason;
+      if (results.some((result) => result.status === 'fulfilled' && result.value.length > 0)) return false;
     }
     return this.advance(build, expected, next);
   }
@@ -258,6 +266,9 @@ class MongoReadStore implements ReadStore {
     }
   }
 }
+
+const partsOf = <Item>(items: readonly Item[], size: number): Item[][] =>
+  Array.from({ length: Math.ceil(items.length / size) }, (_, part) => items.slice(part * size, (part + 1) * size));
 
 async function within<Answer>(timeoutMs: number, answer: Promise<Answer>): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;

@@ -20,7 +20,7 @@ export async function compareWithLog<Doc>(options: ComparisonOptions<Doc>): Prom
   const served = await store.served(projection.name, projection.version);
   if (served === undefined) throw new NotReady(projection.name);
   const build = await beginBuild(store, projection);
-  const fold = new BuildFeed({ ...options, isFresh: true }, build);
+  const fold = new BuildFeed({ ...options, isFresh: true, hasLists: false }, build);
   try {
     await fold.caughtUp();
     signal.throwIfAborted();

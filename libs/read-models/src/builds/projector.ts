@@ -66,6 +66,8 @@ export interface ProjectorOptions<Doc> extends FeedOptions<Doc> {
    * up. Only then does the build have lists, and only then does a process manager begin its work.
    */
   readonly isFresh?: boolean;
+  /** Whether anybody reads lists of the build (default: yes). If not, nothing is created that only lists need. */
+  readonly hasLists?: boolean;
   /** Gets every batch that this projector has written, so that the build can be checked afterwards. */
   readonly expected?: ExpectedDocuments<Doc>;
   /** Begins the work of the process manager that uses this projection. */
@@ -110,7 +112,7 @@ export class Projector<Doc> {
    * `stopped`.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { store, projection, build, manage, isFresh = false } = this.options;
+    const { store, build, manage, isFresh = false } = this.options;
     const session = new AbortController();
     this.managed = manage?.(build, AbortSignal.any([signal, session.signal]));
     try {
@@ -121,7 +123,7 @@ export class Projector<Doc> {
         prepare: () => {
           this.state = 'catching-up';
           this.wasInterrupted = true;
-          return store.prepare(build, projection);
+          return this.prepare();
         },
         apply: (events, checkpoint) => this.apply(events, checkpoint),
         progressed: (progress) => {
@@ -167,7 +169,7 @@ export class Projector<Doc> {
         });
         if (signal.aborted) return;
         await loader.finish();
-        await store.prepare(build, projection, signal);
+        await this.prepare(signal);
         recovered();
         done.abort();
       } catch (error) {
@@ -178,6 +180,11 @@ export class Projector<Doc> {
       }
     };
     await repeatUntilAborted(AbortSignal.any([signal, done.signal]), this.outages, loadOnce, { isOutage: isNotFinal });
+  }
+
+  private prepare(signal?: AbortSignal): Promise<void> {
+    const { store, projection, build, hasLists = true } = this.options;
+    return hasLists ? store.prepare(build, projection, signal) : store.prepareToLoad(build, projection);
   }
 
   private follow({ progressed, ...options }: LoopOptions): Promise<void> {
