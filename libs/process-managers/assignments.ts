@@ -17,7 +17,7 @@ export interface AssignmentDocument {
 }
 
 /** Records whether a subscription has ended, and how many clients it has. Its id is the subscription's id. */
-export interface HolderDocument {
+export interface SubscriptionDocument {
   readonly subscriptionId: SubscriptionId;
   readonly workspaceId: WorkspaceId;
   /** Number of clients that are assigned to the subscription. */
@@ -29,7 +29,7 @@ export interface HolderDocument {
 }
 
 /** Only the process manager reads these documents. Client ids and subscription ids contain no slash. */
-export type ModelDocument = AssignmentDocument | HolderDocument;
+export type ModelDocument = AssignmentDocument | SubscriptionDocument;
 
 const assignmentId = (clientId: ClientId, subscriptionId: SubscriptionId): string => `${clientId}/${subscriptionId}`;
 
@@ -80,27 +80,27 @@ const applyToAssignment = (event: FollowedEvent, id: string): AssignmentDocument
   assigned: event.type === 'ConsumerClientAssignedToSubscription',
 });
 
-function applyToHolder(holder: HolderDocument | undefined, event: FollowedEvent): HolderDocument {
+function applyToSubscription(before: SubscriptionDocument | undefined, event: FollowedEvent): SubscriptionDocument {
   if (event.type === 'SubscriptionRegistered') {
     const { subscriptionId, workspaceId } = event.data;
     return { subscriptionId, workspaceId, clients: 0 };
   }
-  if (!holder) throw new Error(`${event.type} of a subscription that is not registered`);
+  if (!before) throw new Error(`${event.type} of a subscription that is not registered`);
   switch (event.type) {
     case 'SubscriptionEnded': {
       const { eventId, metadata } = event;
-      return marked({ ...holder, end: { eventId, correlationId: metadata.correlationId } });
+      return withIsLeftOver({ ...before, end: { eventId, correlationId: metadata.correlationId } });
     }
     case 'ConsumerClientAssignedToSubscription':
-      return marked({ ...holder, clients: holder.clients + 1 });
+      return withIsLeftOver({ ...before, clients: before.clients + 1 });
     default:
-      return marked({ ...holder, clients: holder.clients - 1 });
+      return withIsLeftOver({ ...before, clients: before.clients - 1 });
   }
 }
 
 /** Sets `isLeftOver` according to the other fields. */
-const marked = ({ isLeftOver: _, ...holder }: HolderDocument): HolderDocument =>
-  holder.end && holder.clients > 0 ? { ...holder, isLeftOver: true } : holder;
+const withIsLeftOver = ({ isLeftOver: _, ...document }: SubscriptionDocument): SubscriptionDocument =>
+  document.end && document.clients > 0 ? { ...document, isLeftOver: true } : document;
 
 /** The model of the process manager `SubscriptionEnds`: who is assigned to which subscription, and which have ended. */
 export const assignments: Projection<ModelDocument> = {
@@ -114,7 +114,9 @@ export const assignments: Projection<ModelDocument> = {
   documentsOf,
   streamOf: (id) => (isAssignmentId(id) ? consumerClient.stream(partsOf(id).clientId) : subscription.stream(id)),
   apply: (document, event, id) =>
-    isAssignmentId(id) ? applyToAssignment(event, id) : applyToHolder(document as HolderDocument | undefined, event),
+    isAssignmentId(id)
+      ? applyToAssignment(event, id)
+      : applyToSubscription(document as SubscriptionDocument | undefined, event),
   // The number of assignments falls, too, and a count of documents that change meanwhile may miss one. The check of the
   // first build would refuse a right build.
   count: 'NOT_COUNTED',

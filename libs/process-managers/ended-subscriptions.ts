@@ -1,15 +1,15 @@
 import type { SubscriptionId } from '#domain';
-import { type FollowedEvent, OpenOutages, repeatUntilAborted } from '#event-log';
+import { type CallOptions, type FollowedEvent, OpenOutages, repeatUntilAborted } from '#event-log';
 import type { BuildName, ManagedBuild } from '#read-models';
 import { isAssignmentId, partsOf } from './assignments.js';
-import { Bell } from './bell.js';
+import { type FailedWorkOptions, FailedWorkQueue, type Failure } from './failed-work-queue.js';
 import { forEachConcurrently } from './for-each-concurrently.js';
-import { type EndedHolder, type LeftOverClient, LeftOverClients } from './left-over-clients.js';
+import { type EndedSubscription, type LeftOverClient, LeftOverClients } from './left-over-clients.js';
 import type { FailedWork, ProcessManagerDependencies, ProcessManagerStatus } from './process-manager.js';
-import { type Failure, PutAside, type PutAsideOptions } from './put-aside.js';
 import { Unassigner } from './unassigner.js';
+import { WakeUp } from './wake-up.js';
 
-export interface EndedSubscriptionsOptions extends PutAsideOptions {
+export interface EndedSubscriptionsOptions extends FailedWorkOptions {
   /** Number of clients that are unassigned at the same time (default 12). */
   readonly concurrency?: number;
 }
@@ -17,14 +17,19 @@ export interface EndedSubscriptionsOptions extends PutAsideOptions {
 const CONCURRENCY = 12;
 /** Work that is tried again may fail slowly. So it never takes the places of new work. */
 const RETRY_CONCURRENCY = 4;
-/** Number of pieces of failed work that are tried again in one round. */
-const RETRIES_PER_ROUND = 500;
+/**
+ * Number of pieces of failed work that are tried again in one round. Work that becomes due meanwhile waits for the end
+ * of the round.
+ */
+const RETRIES_PER_ROUND = 20;
+/** The longest time that the first attempt may take. A piece of work that needs longer is tried again by itself. */
+const FIRST_ATTEMPT: CallOptions = { deadlineMs: 1_000 };
 /** The largest number of subscriptions that wait to be looked up. If there are more, all are looked up. */
-const MAX_NEWS = 10_000;
-/** While more work than this is put aside, further failures are only counted. Otherwise they would flood the log file. */
+const MAX_TO_LOOK_UP = 10_000;
+/** While more work than this has failed, further failures are only counted. Otherwise they would flood the log file. */
 const MAX_REPORTED = 100;
 /** If the memory for failed work is full, the clients that it does not hold are tried again after this many ms. */
-const TRY_REST_EVERY_MS = 600_000;
+const RETRY_FORGOTTEN_EVERY_MS = 600_000;
 /** The longest wait of a loop that has nothing to do, in ms. */
 const IDLE_MS = 60_000;
 
@@ -32,6 +37,12 @@ interface Attempt {
   readonly work: () => Promise<unknown>;
   /** Reads the streams that `work` needs. */
   readonly reread: () => Promise<unknown>;
+}
+
+/** One pass over the subscriptions that are to be looked up. */
+interface Round {
+  hasFailed: boolean;
+  isInterrupted: boolean;
 }
 
 /**
@@ -46,25 +57,27 @@ interface Attempt {
  * 3. The documents alone decide nothing: before its clients are unassigned, the subscription's own stream is read.
  * 4. Several clients are unassigned at the same time. A command may be sent again, also by two processes at once. The
  *    second command changes nothing.
- * 5. If the command on one client fails, only this client is put aside. It is tried again after growing pauses, and all
- *    others go on. The same holds for a subscription whose stream can't be read.
- * 6. If the whole log or the read store fails, no client's attempts are counted. The round is repeated after a pause.
+ * 5. If the command on one client fails, this client goes to the queue of failed work. It is tried again after growing
+ *    pauses, and all others go on. The same holds for a subscription whose stream can't be read.
+ * 6. Many clients that each fail slowly delay no other subscription for long: the first attempt has a short deadline,
+ *    and after a failure, a round stops to let subscriptions go first that are to be looked up since.
+ * 7. If the whole log or the read store fails, no client's attempts are counted. The round is repeated after a pause.
  */
 export class EndedSubscriptions implements ManagedBuild {
   readonly ended: Promise<void>;
   private readonly clients: LeftOverClients;
   private readonly unassigner: Unassigner;
-  private readonly aside: PutAside;
+  private readonly failedWork: FailedWorkQueue;
   /** Subscriptions that are to be looked up. */
-  private news = new Set<SubscriptionId>();
+  private toLookUp = new Set<SubscriptionId>();
   private looksUpAll = false;
   private isCurrent = false;
-  private readonly newWork = new Bell();
-  private readonly newFailure = new Bell();
+  private readonly newWork = new WakeUp();
+  private readonly newFailure = new WakeUp();
   private failedAttempts = 0;
-  /** Whether a client has failed that `aside` does not hold, because `aside` was full. */
-  private hasRest = false;
-  private restTriedAt = performance.now();
+  /** Whether a client has failed that `failedWork` does not hold, because it was full. */
+  private hasForgotten = false;
+  private forgottenTriedAt = performance.now();
   private readonly outages: OpenOutages;
 
   constructor(
@@ -76,7 +89,7 @@ export class EndedSubscriptions implements ManagedBuild {
     const { book, readStore, clock } = dependencies;
     this.clients = new LeftOverClients(readStore, build);
     this.unassigner = new Unassigner(book, clock);
-    this.aside = new PutAside(options);
+    this.failedWork = new FailedWorkQueue(options);
     this.outages = new OpenOutages(dependencies.observer);
     const loops = [this.repeat(() => this.unassignRound()), this.repeat(() => this.retryRound())];
     this.ended = Promise.all(loops).then(() => undefined);
@@ -86,11 +99,11 @@ export class EndedSubscriptions implements ManagedBuild {
     if (!this.isCurrent) return;
     for (const { type, data } of events) {
       if (type === 'SubscriptionEnded' || type === 'ConsumerClientAssignedToSubscription') {
-        this.news.add(data.subscriptionId);
+        this.toLookUp.add(data.subscriptionId);
       }
     }
-    if (this.news.size > MAX_NEWS) this.lookUpAll();
-    if (this.news.size > 0) this.newWork.ring();
+    if (this.toLookUp.size > MAX_TO_LOOK_UP) this.lookUpAll();
+    if (this.toLookUp.size > 0) this.newWork.notify();
   }
 
   caughtUp(): void {
@@ -99,15 +112,20 @@ export class EndedSubscriptions implements ManagedBuild {
   }
 
   status(): ProcessManagerStatus {
-    const { aside, failedAttempts } = this;
+    const { failedWork, failedAttempts } = this;
     const { error: outage } = this.outages;
-    return { failing: aside.size, failedAttempts, lasting: aside.lasting().map(named), ...(outage && { outage }) };
+    return {
+      failing: failedWork.size,
+      failedAttempts,
+      lasting: failedWork.lasting().map(named),
+      ...(outage && { outage }),
+    };
   }
 
   private lookUpAll(): void {
     this.looksUpAll = true;
-    this.news.clear();
-    this.newWork.ring();
+    this.toLookUp.clear();
+    this.newWork.notify();
   }
 
   /** Repeats a round until the signal aborts. An error that a round throws concerns all work, so it is an outage. */
@@ -121,41 +139,64 @@ export class EndedSubscriptions implements ManagedBuild {
   }
 
   private async unassignRound(): Promise<void> {
-    if (this.news.size === 0 && !this.looksUpAll) await this.newWork.wait(IDLE_MS, this.signal);
+    if (this.toLookUp.size === 0 && !this.looksUpAll) await this.newWork.wait(IDLE_MS, this.signal);
     if (this.signal.aborted) return;
-    const { news, looksUpAll } = this;
-    this.news = new Set();
+    const { toLookUp, looksUpAll } = this;
+    this.toLookUp = new Set();
     this.looksUpAll = false;
+    const round: Round = { hasFailed: false, isInterrupted: false };
+    let isComplete = false;
     try {
-      const holders = looksUpAll ? this.clients.holders() : this.clients.holdersOf([...news]);
-      await forEachConcurrently(this.newWorkOf(holders), this.options.concurrency ?? CONCURRENCY, async (client) => {
-        await this.attempt(client.id, {
-          work: () => this.unassigner.unassign(client),
-          reread: () => this.unassigner.read(client),
-        });
+      const work = this.workOf(this.clients.ended([...toLookUp], looksUpAll), round);
+      await forEachConcurrently(work, this.options.concurrency ?? CONCURRENCY, async (client) => {
+        const attempt = {
+          work: () => this.unassigner.unassign(client, FIRST_ATTEMPT),
+          reread: () => this.unassigner.read(client, FIRST_ATTEMPT),
+        };
+        if (!(await this.attempt(client.id, attempt))) round.hasFailed = true;
       });
-    } catch (error) {
-      for (const id of news) this.news.add(id);
-      this.looksUpAll ||= looksUpAll;
-      throw error;
+      isComplete = !round.isInterrupted;
+    } finally {
+      if (!isComplete) {
+        // The subscriptions that came up during the round go first.
+        for (const id of toLookUp) this.toLookUp.add(id);
+        this.looksUpAll ||= looksUpAll;
+      }
     }
   }
 
-  private async *newWorkOf(holders: AsyncIterable<EndedHolder>): AsyncGenerator<LeftOverClient> {
-    for await (const holder of holders) {
-      const { subscriptionId } = holder;
-      if (this.aside.has(subscriptionId) || !(await this.isEnded(subscriptionId))) continue;
-      for await (const client of this.clients.clientsOf(holder)) if (!this.aside.has(client.id)) yield client;
+  private async *workOf(subscriptions: AsyncIterable<EndedSubscription>, round: Round): AsyncGenerator<LeftOverClient> {
+    for await (const subscription of subscriptions) {
+      if (this.mustInterrupt(round)) return;
+      const { subscriptionId } = subscription;
+      if (this.failedWork.has(subscriptionId)) continue;
+      if (!(await this.isEnded(subscriptionId, FIRST_ATTEMPT))) {
+        round.hasFailed = true;
+        continue;
+      }
+      for await (const client of this.clients.clientsOf(subscription)) {
+        if (this.mustInterrupt(round)) return;
+        if (!this.failedWork.has(client.id)) yield client;
+      }
     }
+  }
+
+  /**
+   * Whether the round must stop to let other subscriptions go first. Each round that stops has added work to the queue
+   * of failed work, which the next round passes over. So the rounds come to an end.
+   */
+  private mustInterrupt(round: Round): boolean {
+    round.isInterrupted = round.hasFailed && this.toLookUp.size > 0 && !this.failedWork.isFull;
+    return round.isInterrupted;
   }
 
   private async retryRound(): Promise<void> {
-    await this.newFailure.wait(Math.min(this.aside.msUntilDue ?? IDLE_MS, IDLE_MS), this.signal);
+    await this.newFailure.wait(Math.min(this.failedWork.msUntilDue ?? IDLE_MS, IDLE_MS), this.signal);
     if (this.signal.aborted) return;
-    await forEachConcurrently(this.aside.due(RETRIES_PER_ROUND), RETRY_CONCURRENCY, (id) =>
+    await forEachConcurrently(this.failedWork.due(RETRIES_PER_ROUND), RETRY_CONCURRENCY, (id) =>
       isAssignmentId(id) ? this.retryClient(id) : this.retrySubscription(id),
     );
-    this.tryRestIfDue();
+    this.retryForgottenIfDue();
   }
 
   private async retryClient(id: string): Promise<void> {
@@ -164,7 +205,7 @@ export class EndedSubscriptions implements ManagedBuild {
       this.settle(id);
       return;
     }
-    const readSubscription = () => this.unassigner.requireEnded(client.holder.subscriptionId);
+    const readSubscription = () => this.unassigner.requireEnded(client.subscription.subscriptionId);
     await this.attempt(id, {
       work: () => readSubscription().then(() => this.unassigner.unassign(client)),
       reread: () => readSubscription().then(() => this.unassigner.read(client)),
@@ -172,32 +213,33 @@ export class EndedSubscriptions implements ManagedBuild {
   }
 
   private async retrySubscription(id: SubscriptionId): Promise<void> {
-    const holder = await this.clients.holder(id);
-    if (!holder?.isLeftOver) {
+    const subscription = await this.clients.subscription(id);
+    if (!subscription?.isLeftOver) {
       this.settle(id);
       return;
     }
-    if (await this.isEnded(id)) this.news.add(id);
-    this.newWork.ring();
+    if (await this.isEnded(id)) this.toLookUp.add(id);
+    this.newWork.notify();
   }
 
-  private tryRestIfDue(): void {
+  private retryForgottenIfDue(): void {
     const now = performance.now();
-    if (!this.hasRest || (this.aside.isFull && now - this.restTriedAt < TRY_REST_EVERY_MS)) return;
-    this.hasRest = false;
-    this.restTriedAt = now;
+    if (!this.hasForgotten || (this.failedWork.isFull && now - this.forgottenTriedAt < RETRY_FORGOTTEN_EVERY_MS))
+      return;
+    this.hasForgotten = false;
+    this.forgottenTriedAt = now;
     this.lookUpAll();
   }
 
-  /** Whether the subscription's own stream says that the subscription has ended. If not, it is put aside. */
-  private isEnded(id: SubscriptionId): Promise<boolean> {
-    const read = () => this.unassigner.requireEnded(id);
+  /** Whether the subscription's own stream says that the subscription has ended. If not, this counts as a failure. */
+  private isEnded(id: SubscriptionId, options?: CallOptions): Promise<boolean> {
+    const read = () => this.unassigner.requireEnded(id, options);
     return this.attempt(id, { work: read, reread: read });
   }
 
   /**
-   * Carries out one piece of work. Returns whether it succeeded. If it failed, it is put aside. Throws if the failure
-   * concerns the whole log.
+   * Carries out one piece of work. Returns whether it succeeded. If it failed, it goes to the queue of failed work. Throws if
+   * the failure concerns the whole log.
    */
   private async attempt(id: string, { work, reread }: Attempt): Promise<boolean> {
     this.signal.throwIfAborted();
@@ -207,7 +249,7 @@ export class EndedSubscriptions implements ManagedBuild {
     } catch (error) {
       if (this.signal.aborted) throw error;
       if (!(error instanceof Error) || (await this.unassigner.isOutage(error, begunAt, reread))) throw error;
-      this.putAside(id, error);
+      this.fail(id, error);
       return false;
     }
     this.settle(id);
@@ -215,16 +257,17 @@ export class EndedSubscriptions implements ManagedBuild {
   }
 
   private settle(id: string): void {
-    const failed = this.aside.settle(id);
+    const failed = this.failedWork.settle(id);
     if (failed) this.dependencies.observer.done(named(failed));
   }
 
-  private putAside(id: string, error: Error): void {
+  private fail(id: string, error: Error): void {
     this.failedAttempts += 1;
-    const failed = this.aside.failed(id, error);
-    this.hasRest ||= !failed;
-    if (failed?.attempts === 1 && this.aside.size <= MAX_REPORTED) this.dependencies.observer.putAside(named(failed));
-    this.newFailure.ring();
+    const failed = this.failedWork.failed(id, error);
+    this.hasForgotten ||= !failed;
+    if (failed?.attempts === 1 && this.failedWork.size <= MAX_REPORTED)
+      this.dependencies.observer.failed(named(failed));
+    this.newFailure.notify();
   }
 }
 

@@ -1,12 +1,12 @@
 import type { ClientId, SubscriptionId } from '#domain';
 import type { Revision } from '#events';
 import type { BuildName, ReadStore, StoredDocument } from '#read-models';
-import { type AssignmentDocument, type HolderDocument, type ModelDocument, partsOf } from './assignments.js';
+import { type AssignmentDocument, type ModelDocument, partsOf, type SubscriptionDocument } from './assignments.js';
 
 const PAGE = 500;
 
 /** A subscription that has ended. */
-export type EndedHolder = HolderDocument & Required<Pick<HolderDocument, 'end'>>;
+export type EndedSubscription = SubscriptionDocument & Required<Pick<SubscriptionDocument, 'end'>>;
 
 /** A client that is still assigned to a subscription that has ended. */
 export interface LeftOverClient {
@@ -15,7 +15,7 @@ export interface LeftOverClient {
   readonly clientId: ClientId;
   /** The revision of the assignment's event in the client's stream. */
   readonly revision: Revision;
-  readonly holder: EndedHolder;
+  readonly subscription: EndedSubscription;
 }
 
 /**
@@ -28,29 +28,36 @@ export class LeftOverClients {
     private readonly build: BuildName,
   ) {}
 
-  /** Yields every subscription that has ended and still has clients. */
-  async *holders(): AsyncGenerator<EndedHolder> {
-    const list = { equals: { isLeftOver: true }, sort: 'subscriptionId' } as const;
-    for await (const { doc } of this.list<HolderDocument>(list)) if (hasEnded(doc)) yield doc;
+  /**
+   * Yields those of the subscriptions that have ended. With `alsoOthers`, then yields every subscription that has ended
+   * and still has clients.
+   */
+  async *ended(ids: readonly SubscriptionId[], alsoOthers: boolean): AsyncGenerator<EndedSubscription> {
+    yield* this.endedAmong(ids);
+    if (alsoOthers) yield* this.allEnded();
   }
 
-  /** Yields those of the subscriptions that have ended. */
-  async *holdersOf(ids: readonly SubscriptionId[]): AsyncGenerator<EndedHolder> {
+  private async *allEnded(): AsyncGenerator<EndedSubscription> {
+    const list = { equals: { isLeftOver: true }, sort: 'subscriptionId' } as const;
+    for await (const { doc } of this.list<SubscriptionDocument>(list)) if (hasEnded(doc)) yield doc;
+  }
+
+  private async *endedAmong(ids: readonly SubscriptionId[]): AsyncGenerator<EndedSubscription> {
     for (let first = 0; first < ids.length; first += PAGE) {
-      const page = await this.store.read<HolderDocument>(this.build, ids.slice(first, first + PAGE));
+      const page = await this.store.read<SubscriptionDocument>(this.build, ids.slice(first, first + PAGE));
       for (const { doc } of page) if (hasEnded(doc)) yield doc;
     }
   }
 
-  async holder(id: SubscriptionId): Promise<HolderDocument | undefined> {
-    const [found] = await this.store.read<HolderDocument>(this.build, [id]);
+  async subscription(id: SubscriptionId): Promise<SubscriptionDocument | undefined> {
+    const [found] = await this.store.read<SubscriptionDocument>(this.build, [id]);
     return found?.doc;
   }
 
-  async *clientsOf(holder: EndedHolder): AsyncGenerator<LeftOverClient> {
-    const list = { equals: { subscriptionId: holder.subscriptionId, assigned: true }, sort: 'clientId' } as const;
+  async *clientsOf(subscription: EndedSubscription): AsyncGenerator<LeftOverClient> {
+    const list = { equals: { subscriptionId: subscription.subscriptionId, assigned: true }, sort: 'clientId' } as const;
     for await (const { id, revision, doc } of this.list<AssignmentDocument>(list)) {
-      yield { id, clientId: doc.clientId, revision, holder };
+      yield { id, clientId: doc.clientId, revision, subscription };
     }
   }
 
@@ -59,10 +66,10 @@ export class LeftOverClients {
     const { clientId, subscriptionId } = partsOf(id);
     const found = await this.store.read<ModelDocument>(this.build, [id, subscriptionId]);
     const assignment = found.find((document) => document.id === id) as StoredDocument<AssignmentDocument> | undefined;
-    const holder = found.find((document) => document.id === subscriptionId) as
-      StoredDocument<HolderDocument> | undefined;
-    if (!assignment?.doc.assigned || !holder || !hasEnded(holder.doc)) return undefined;
-    return { id, clientId, revision: assignment.revision, holder: holder.doc };
+    const subscription = found.find((document) => document.id === subscriptionId) as
+      StoredDocument<SubscriptionDocument> | undefined;
+    if (!assignment?.doc.assigned || !subscription || !hasEnded(subscription.doc)) return undefined;
+    return { id, clientId, revision: assignment.revision, subscription: subscription.doc };
   }
 
   private async *list<Doc>({
@@ -85,4 +92,4 @@ export class LeftOverClients {
   }
 }
 
-const hasEnded = (holder: HolderDocument): holder is EndedHolder => holder.end !== undefined;
+const hasEnded = (document: SubscriptionDocument): document is EndedSubscription => document.end !== undefined;

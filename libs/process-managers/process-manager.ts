@@ -22,7 +22,7 @@ export interface FailedWork {
 /** A caller passes this observer to log what happens to a process manager. */
 export interface ProcessManagerObserver extends OutageObserver {
   /** Work has failed for the first time, and is tried again. Not called while very much other work is failing, too. */
-  putAside(work: FailedWork): void;
+  failed(work: FailedWork): void;
   /** Work that had failed is done. */
   done(work: FailedWork): void;
 }

@@ -27,7 +27,7 @@ describe('the process manager of ended subscriptions', () => {
 
   /** A process that feeds the model and runs the process manager. */
   class Managed {
-    readonly putAside: FailedWork['ids'][] = [];
+    readonly failed: FailedWork['ids'][] = [];
     readonly done: FailedWork['ids'][] = [];
     outages = 0;
     readonly ends: SubscriptionEnds;
@@ -38,7 +38,7 @@ describe('the process manager of ended subscriptions', () => {
       const observer = {
         outageBegan: () => (this.outages += 1),
         outageEnded: () => undefined,
-        putAside: ({ ids }: FailedWork) => this.putAside.push(ids),
+        failed: ({ ids }: FailedWork) => this.failed.push(ids),
         done: ({ ids }: FailedWork) => this.done.push(ids),
       };
       const { store: readStore, now: clock } = stage;
@@ -139,7 +139,7 @@ describe('the process manager of ended subscriptions', () => {
     expect(first.lasting).toEqual([weather(3)]);
     expect(first.ends.status()).toMatchObject({ failing: 1 });
     expect(first.ends.status().failedAttempts).toBeGreaterThanOrEqual(10);
-    expect(first.putAside).toEqual([weather(3)]);
+    expect(first.failed).toEqual([weather(3)]);
     expect(first.outages).toBe(0);
     const [{ error } = { error: undefined }] = first.ends.status().lasting;
     expect(error).toEqual(new LogUnavailable(`Revision 0 of ${streamNamed(3)} is damaged in the file`));
@@ -185,7 +185,7 @@ describe('the process manager of ended subscriptions', () => {
     }
   });
 
-  it('puts a subscription aside whose own stream can’t be read, and goes on with others', async () => {
+  it('tries a subscription again whose own stream can’t be read, and goes on with others', async () => {
     await subscriptionWith('weather', 3);
     await stage.register('tides');
     await stage.assign(0, 'tides');
@@ -200,6 +200,33 @@ describe('the process manager of ended subscriptions', () => {
     await untilAssigned();
     await until(() => managed.ends.status().failing === 0);
   });
+
+  it('unassigns the client of another subscription promptly while many clients of one fail slowly', async () => {
+    const CROWD = 120;
+    await subscriptionWith('weather', CROWD);
+    await stage.register('tides');
+    await stage.create('good');
+    await stage.assign('good', 'tides');
+    const slow = new Set(Array.from({ length: CROWD }, (_, n) => streamNamed(n)));
+    let asked = 0;
+    const managed = new Managed(
+      await bookOn({
+        readStream: async (stream, options) => {
+          if (!slow.has(stream)) return stage.log.readStream(stream, options);
+          asked += 1;
+          await new Promise((resolve) => setTimeout(resolve, options?.deadlineMs));
+          throw new LogUnavailable(`${stream} did not come in time`);
+        },
+      }),
+    );
+    await end('weather');
+    await until(() => asked >= 12);
+    await end('tides');
+    await until(async () => !(await stillAssigned()).includes(`${clientNamed('good')}/tides`));
+    expect(managed.outages).toBe(0);
+    expect(managed.ends.status().failing).toBeLessThanOrEqual(3 * 12);
+    await until(() => managed.ends.status().failing > 3 * 12);
+  }, 40_000);
 
   it('undoes an assignment that came after the end, also if it came while no process manager ran', async () => {
     await subscriptionWith('weather', 2);
@@ -242,7 +269,7 @@ describe('the process manager of ended subscriptions', () => {
     await untilAssigned();
     await until(() => managed.ends.status().outage === undefined);
     expect(managed.ends.status()).toEqual({ failing: 0, failedAttempts: 0, lasting: [] });
-    expect(managed.putAside).toEqual([]);
+    expect(managed.failed).toEqual([]);
   });
 
   it('counts no attempt of a client while the log can be read but accepts nothing', async () => {

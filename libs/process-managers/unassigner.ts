@@ -1,5 +1,12 @@
 import type { SubscriptionId } from '#domain';
-import { type BookOfRecord, internalContext, readLogId, StoreUnavailable } from '#event-log';
+import {
+  type BookOfRecord,
+  type CallOptions,
+  canBeRead,
+  concernsOneStream,
+  internalContext,
+  StoreUnavailable,
+} from '#event-log';
 import { uuidV5 } from '#events';
 import type { LeftOverClient } from './left-over-clients.js';
 
@@ -17,8 +24,8 @@ export class Unassigner {
    * Reads the subscription's stream. Throws `Error` if the subscription has not ended, and what `CommandExecutor.read`
    * throws.
    */
-  async requireEnded(subscriptionId: SubscriptionId): Promise<void> {
-    const { state } = await this.book.subscriptions.read(subscriptionId);
+  async requireEnded(subscriptionId: SubscriptionId, options?: CallOptions): Promise<void> {
+    const { state } = await this.book.subscriptions.read(subscriptionId, options);
     if (state.status !== 'ENDED')
       throw new Error(`Subscription ${subscriptionId} is ${state.status} in its own stream`);
   }
@@ -27,8 +34,8 @@ export class Unassigner {
    * Unassigns the client. The command's id is computed from the end of the subscription and the client's assignment, so
    * a repetition sends the same command. Throws what `CommandExecutor.execute` throws.
    */
-  async unassign({ clientId, revision, holder }: LeftOverClient): Promise<void> {
-    const { workspaceId, subscriptionId, end } = holder;
+  async unassign({ clientId, revision, subscription }: LeftOverClient, options?: CallOptions): Promise<void> {
+    const { workspaceId, subscriptionId, end } = subscription;
     const at = this.now().toISOString();
     const reason = 'SUBSCRIPTION_ENDED';
     const command = { type: 'UnassignFromSubscription', workspaceId, subscriptionId, reason, at } as const;
@@ -37,7 +44,7 @@ export class Unassigner {
       commandId: uuidV5(`${clientId}/${revision}`, end.eventId),
       ...{ correlationId: end.correlationId, causationId: end.eventId },
     });
-    const { outcome } = await this.book.clients.execute(clientId, command, { context });
+    const { outcome } = await this.book.clients.execute(clientId, command, { context, ...options });
     if (outcome === 'changed') this.acceptedAt = performance.now();
   }
 
@@ -48,18 +55,12 @@ export class Unassigner {
    */
   async isOutage(error: unknown, begunAt: number, reread: () => Promise<unknown>): Promise<boolean> {
     if (!(error instanceof StoreUnavailable)) return false;
-    if (!(await succeeds(() => readLogId(this.book.log)))) return true;
-    return this.acceptedAt <= begunAt && (await succeeds(reread));
+    if (this.acceptedAt > begunAt) return !(await canBeRead(this.book.log));
+    return !(await concernsOneStream(this.book.log, reread));
   }
 
   /** Reads the client's stream. Throws what `CommandExecutor.read` throws. */
-  read({ clientId }: LeftOverClient): Promise<unknown> {
-    return this.book.clients.read(clientId);
+  read({ clientId }: LeftOverClient, options?: CallOptions): Promise<unknown> {
+    return this.book.clients.read(clientId, options);
   }
 }
-
-const succeeds = (call: () => Promise<unknown>): Promise<boolean> =>
-  call().then(
-    () => true,
-    () => false,
-  );

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { type ClientId, type Instant, isClientId, type WorkspaceId } from '#domain';
-import { type BookOfRecord, eventsToNow, readLogId, StoreUnavailable } from '#event-log';
+import { type BookOfRecord, concernsOneStream, eventsToNow, StoreUnavailable } from '#event-log';
 import { type CommandContext, upcast, uuidV5 } from '#events';
 import { systemClock } from '#platform';
 import { asError } from '#read-models';
@@ -77,7 +77,8 @@ async function endTokens(book: BookOfRecord, options: EndOptions): Promise<void>
       if (outcome === 'changed') ended += 1;
       if (outcome === 'repeated') repeated += 1;
     } catch (error) {
-      if (error instanceof StoreUnavailable && !(await concernsOnly(found.clientId, book))) throw error;
+      const reread = () => book.clients.read(found.clientId);
+      if (error instanceof StoreUnavailable && !(await concernsOneStream(book.log, reread))) throw error;
       failed += 1;
       if (failed <= MAX_NAMED) console.error(`${found.clientId} failed: ${asError(error).message}`);
     }
@@ -96,15 +97,6 @@ async function endTokens(book: BookOfRecord, options: EndOptions): Promise<void>
   console.log(`${clients} clients, ${ended} ended`);
   if (failed > 0) throw new Error(`The tokens of ${failed} clients are not ended: repeat it with --run ${run}`);
 }
-
-/** Whether the log works except for this client's stream, which can't be read. */
-const concernsOnly = async (clientId: ClientId, { log, clients }: BookOfRecord): Promise<boolean> => {
-  await readLogId(log);
-  return clients.read(clientId).then(
-    () => false,
-    () => true,
-  );
-};
 
 const RUN_NAMESPACE = '4f1c52de-6a0b-4d0e-8a43-0d6a3c6d1b57';
 

@@ -114,7 +114,7 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
     outageEnded: () => {
       this.logger.info('the process manager goes on');
     },
-    putAside: ({ ids, error: err }) => {
+    failed: ({ ids, error: err }) => {
       this.logger.warn({ err, ...ids }, 'work of the process manager failed and is tried again');
     },
     done: ({ ids, attempts }) => {

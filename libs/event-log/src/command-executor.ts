@@ -1,5 +1,6 @@
 import { type Aggregate, DomainError, type Instant } from '#domain';
 import { type CommandContext, type EventVersions, type LogEvent, type Revision, seal } from '#events';
+import type { CallOptions } from './call-options.js';
 import { requireCommonClock } from './common-clock.js';
 import { CommandIdReused, PreconditionFailed, RevisionConflict } from './errors.js';
 import { KeyedQueue } from './keyed-queue.js';
@@ -19,7 +20,7 @@ export interface Executed<State> extends Folded<State> {
 /**
  * A command's context (who sends the command, under which id), and the condition on which the command is carried out.
  */
-export interface CommandRequest {
+export interface CommandRequest extends CallOptions {
   readonly context: CommandContext;
   /**
    * The command is carried out only if the stream is still at this revision; otherwise `PreconditionFailed` is thrown
@@ -66,10 +67,10 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
 
   /**
    * Returns the current state of the stream. The state contains every event that was acknowledged before this call.
-   * Throws `LogUnavailable`, after `LOG_TIME_BUDGET_MS` at the latest.
+   * Throws `LogUnavailable`, at the deadline at the latest (default `LOG_TIME_BUDGET_MS`).
    */
-  read(id: Id): Promise<Folded<State>> {
-    return this.states.current(this.aggregate.stream(id), new TimeBudget());
+  read(id: Id, { deadlineMs }: CallOptions = {}): Promise<Folded<State>> {
+    return this.states.current(this.aggregate.stream(id), new TimeBudget(deadlineMs));
   }
 
   /**
@@ -82,7 +83,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
    * Throws the aggregate's `DomainError`, `CommandIdReused`, `PreconditionFailed`, `ClockApart`, `RevisionConflict` and
    * `LogUnavailable`. `RevisionConflict` means that in each of 10 attempts, another process wrote to the stream
    * first. `LogUnavailable` is also thrown if the wait in the queue and the command together take longer than
-   * `LOG_TIME_BUDGET_MS`. If `command` is a function, the time that it takes does not count. After `LogUnavailable` the
+   * the deadline (default `LOG_TIME_BUDGET_MS`). If `command` is a function, the time that it takes does not count. After `LogUnavailable` the
    * command may have been carried out. The caller may send the same command again.
    */
   execute(
@@ -91,7 +92,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     request: CommandRequest,
   ): Promise<Executed<State>> {
     const stream = this.aggregate.stream(id);
-    const budget = new TimeBudget();
+    const budget = new TimeBudget(request.deadlineMs);
     return this.queue.run(stream, async () => {
       if (request.isNew === true && typeof command !== 'function') {
         const changed = await this.changeRemembered(stream, command, request, budget);

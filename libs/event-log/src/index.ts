@@ -20,6 +20,7 @@ export {
   StoreUnavailable,
 } from './errors.js';
 export { eventsToNow } from './events-to-now.js';
+export { canBeRead, concernsOneStream } from './failing-stream.js';
 export {
   applying,
   type Checkpoint,

@@ -9,7 +9,11 @@ export const LOG_TIME_BUDGET_MS = 5_000;
  * time.
  */
 export class TimeBudget {
-  private endsAt = performance.now() + LOG_TIME_BUDGET_MS;
+  private endsAt: number;
+
+  constructor(private readonly milliseconds = LOG_TIME_BUDGET_MS) {
+    this.endsAt = performance.now() + milliseconds;
+  }
 
   /**
    * The deadline of the caller's next call to the log. Throws `LogUnavailable` if the budget is used up. The call MUST
@@ -17,7 +21,7 @@ export class TimeBudget {
    */
   get remaining(): Required<CallOptions> {
     const deadlineMs = Math.ceil(this.endsAt - performance.now());
-    if (deadlineMs <= 0) throw new LogUnavailable(`The event log did not get to it within ${LOG_TIME_BUDGET_MS} ms`);
+    if (deadlineMs <= 0) throw new LogUnavailable(`The event log did not get to it within ${this.milliseconds} ms`);
     return { deadlineMs };
   }
 

@@ -12,7 +12,7 @@ interface Entry extends Failure {
   readonly dueAt: number;
 }
 
-export interface PutAsideOptions {
+export interface FailedWorkOptions {
   /** The pause after the first failed attempt, in ms (default 50). Each further pause is twice as long. */
   readonly firstPauseMs?: number;
   /** The longest pause between two attempts, in ms (default 60,000). */
@@ -28,10 +28,10 @@ const LASTING_ATTEMPTS = 10;
  * Pieces of work that have failed. Each piece has its own pauses between attempts, so that it delays no other piece. The
  * memory is bounded: when it is full, further pieces are not remembered.
  */
-export class PutAside {
+export class FailedWorkQueue {
   private readonly entries = new Map<string, Entry>();
 
-  constructor(private readonly options: PutAsideOptions = {}) {}
+  constructor(private readonly options: FailedWorkOptions = {}) {}
 
   get size(): number {
     return this.entries.size;
@@ -72,7 +72,7 @@ export class PutAside {
     return due.slice(0, limit).map(({ id }) => id);
   }
 
-  /** Milliseconds until the next attempt of any work is due; `undefined` if no work is put aside. */
+  /** Milliseconds until the next attempt of any work is due; `undefined` if the queue is empty. */
   get msUntilDue(): number | undefined {
     if (this.entries.size === 0) return undefined;
     let earliest = Infinity;
