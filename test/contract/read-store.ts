@@ -519,19 +519,6 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
       expect(await store.count(BUILD)).toBe(ids.length);
     });
 
-    it('counts the documents whose fields have given values', async () => {
-      await store.write(BUILD, [
-        fresh('n1', { workspace: 'w', pinned: true, rank: 1 }),
-        fresh('n2', { workspace: 'w', pinned: false }),
-        fresh('n3', { workspace: 'other', pinned: true }),
-        fresh('n4', { workspace: 'w' }),
-      ]);
-      expect(await store.count(BUILD, { pinned: true })).toBe(2);
-      expect(await store.count(BUILD, { workspace: 'w', pinned: true })).toBe(1);
-      expect(await store.count(BUILD, { rank: 1 })).toBe(1);
-      expect(await store.count(BUILD, { workspace: 'none' })).toBe(0);
-    });
-
     describe('checkpoints', () => {
       const at = (place: number, logId = 'log-1'): Checkpoint => ({
         logId,

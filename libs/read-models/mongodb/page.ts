@@ -56,5 +56,5 @@ const behind = (field: string, order: 1 | -1, value: FieldValue, id: string): Fi
     : { [field]: { $lte: value }, $nor: [{ [field]: { $eq: value }, _id: { $gte: id } }] };
 
 /** Returns the filter for the documents whose fields have these values. */
-export const equalTo = (equals: Readonly<Record<string, FieldValue>>): Filter<StoredFields> =>
+const equalTo = (equals: Readonly<Record<string, FieldValue>>): Filter<StoredFields> =>
   Object.fromEntries(Object.entries(equals).map(([name, value]) => [checkedField(name), { $eq: value }]));

@@ -61,16 +61,6 @@ export function pageStatement(build: BuildName, query: PageQuery): { sql: string
   return { sql, params: [...params, limit] };
 }
 
-/** Returns the statement that counts the documents whose fields have these values. Each field is one of an index. */
-export function countStatement(
-  build: BuildName,
-  equals: Readonly<Record<string, FieldValue>>,
-): { sql: string; params: SqlValue[] } {
-  const conditions = Object.keys(equals).map((field) => ` AND ${keyColumn(field)} = ${FROM_JSON}`);
-  const sql = `SELECT count(*) AS documents FROM ${tableOf(build)} WHERE TRUE${conditions.join('')}`;
-  return { sql, params: Object.values(equals).map(json) };
-}
-
 /**
  * Returns whether `value` comes before `bound` in SQLite's order. In this order, numbers come before strings, and
  * strings are sorted by code point.

@@ -180,11 +180,8 @@ export interface ReadStore {
    * Returns one page of a list. MUST throw if the list has no index, and MUST NOT search through all documents instead.
    */
   find<Doc>(build: BuildName, query: PageQuery): Promise<StoredDocument<Doc>[]>;
-  /**
-   * Returns the number of documents whose fields have the values in `equals` (default: of all documents). MAY read every
-   * document.
-   */
-  count(build: BuildName, equals?: Readonly<Record<string, FieldValue>>): Promise<number>;
+  /** Returns the number of documents. MAY read every document. */
+  count(build: BuildName): Promise<number>;
   /**
    * Returns the next `limit` documents after `afterId`, in the order of their ids. This method is used to compare
    * builds.

@@ -26,7 +26,7 @@ export class ExpectedDocuments<Doc> {
   private batch: { readonly events: readonly FollowedEvent[]; readonly after: Checkpoint | undefined } | undefined;
   private reached: Checkpoint | undefined;
   private lastPosition: Position | undefined;
-  /** Number of documents that `DocumentCount` counts. */
+  /** Number of documents; 0 if the projection's documents are not counted. */
   count = 0;
 
   constructor(private readonly projection: Projection<Doc>) {}

@@ -7,7 +7,7 @@ import { ExpectedDocuments } from './expected-documents.js';
 import type { ReadModelStores } from './projector.js';
 
 export interface SpotCheck {
-  /** Number of documents in the build, of those that the projection's `DocumentCount` counts; 0 if none are counted. */
+  /** Number of documents in the build; 0 if the projection's documents are not counted. */
   readonly documents: number;
   /**
    * Number of documents that result from a fold of the log (all events applied in order). This is a range if events
@@ -80,7 +80,7 @@ export async function spotCheck<Doc>(options: SpotCheckOptions<Doc>): Promise<Sp
     });
   }
   const { count } = projection;
-  const documents = count === 'NOT_COUNTED' ? 0 : await store.count(build, count?.equals);
+  const documents = count === 'NOT_COUNTED' ? 0 : await store.count(build);
   const stored = new Map<string, StoredDocument<Doc>>();
   for (const ids of pagesOf([...expected.sampled.keys()])) {
     for (const document of await store.read<Doc>(build, ids)) stored.set(document.id, document);

@@ -1,6 +1,6 @@
 import type { FollowedEvent, StreamPrefix } from '#event-log';
 import type { Revision } from '#events';
-import type { CollectionSchema, FieldValue, StoredDocument } from '../port.js';
+import type { CollectionSchema, StoredDocument } from '../port.js';
 
 /** Folds the log into documents. A projection tells which documents an event changes, and how. */
 export interface Projection<Doc = unknown> extends CollectionSchema {
@@ -37,9 +37,7 @@ export interface Projection<Doc = unknown> extends CollectionSchema {
  * the documents.
  */
 export interface DocumentCount {
-  /** Only documents whose fields have these values are counted (default: all documents). */
-  readonly equals?: Readonly<Record<string, FieldValue>>;
-  /** Returns by how much the event changes the number of counted documents. */
+  /** Returns by how much the event changes the number of documents. */
   changeBy(event: FollowedEvent): number;
 }
 
@@ -70,7 +68,7 @@ export const isOwnEvent = ({ streamOf }: Pick<Projection, 'streamOf'>, event: Fo
   streamOf === undefined || event.stream === streamOf(id);
 
 /**
- * Returns by how much the event changes the number of the projection's counted documents (see `DocumentCount`). Always 0
+ * Returns by how much the event changes the number of the projection's documents (see `DocumentCount`). Always 0
  * if they are not counted.
  */
 export function changeOfCount(
