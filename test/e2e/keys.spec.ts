@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/api/login.js';
 import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf } from '../support/api/oauth.js';
 import { type NewClient, Portal } from '../support/api/portal.js';
 import { ProgramClock } from '../support/doubles/program-clock.js';
-import { eventsIn } from '../support/events/audit.js';
+import { eventsIn, withEventLog } from '../support/events/audit.js';
 import { Cli } from '../support/processes/cli.js';
 import { eventTypesOf } from '../support/processes/data-dir.js';
 import { Standalone } from '../support/processes/standalone.js';
@@ -197,6 +197,36 @@ describe('replacing the master key', () => {
     for (const node of nodes()) await node.stop();
     [here, there] = [await start(), await start()];
     expect(kidOf(token)).toBe(kidOf(await staticToken(there, await Portal.of(here).newClient('API_KEY'))));
+  });
+
+  test('goes on at events that the command line does not know, and says which these are', async () => {
+    await withEventLog(dataDir, async (log) => {
+      const stream = `consumerClient-${oauth.clientId}`;
+      const [last] = await log.readStream(stream, { direction: 'backwards', limit: 1 });
+      const [key] = await log.readStream('signingKeys', { direction: 'backwards', limit: 1 });
+      if (!last || !key) throw new Error('The log is empty');
+      const unknown = { ...last, type: 'ConsumerClientSuspended', data: { until: 'a secret time' } };
+      await log.append(stream, last.revision, [{ ...unknown, eventId: randomUUID() }]);
+      const shown = async () => {
+        const { code, lines, stderr } = await operate('master-key', 'usage');
+        return {
+          code,
+          lines: lines.map((line) => line.replace(/^\w+\s+/, '')),
+          stderr: stderr.split('\n').slice(0, -1),
+        };
+      };
+      expect(await shown()).toEqual({
+        code: 1,
+        lines: ['current   2 credentials  1 signing keys'],
+        stderr: ['Not understood: ConsumerClientSuspended version 1 (1 events)'],
+      });
+      const metadata = { ...key.metadata, schemaVersion: 99 };
+      await log.append('signingKeys', key.revision, [{ ...key, eventId: randomUUID(), metadata }]);
+      expect(await shown()).toMatchObject({
+        lines: ['current   2 credentials  ? signing keys'],
+        stderr: [expect.anything(), `Not understood: ${key.type} version 99 (1 events)`],
+      });
+    });
   });
 
   test('is refused if the former key is not given', async () => {

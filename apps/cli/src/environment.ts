@@ -4,14 +4,12 @@ import { MasterKeys } from '#credentials';
 import type { WorkspaceId } from '#domain';
 import {
   type BookOfRecord,
-  type EventLog,
-  eventsToNow,
   internalContext,
   openBookOfRecord,
   readLogId,
   requireCommonClock,
 } from '#event-log';
-import { type CommandContext, upcast, type UpcastEvent } from '#events';
+import type { CommandContext } from '#events';
 import { type Configuration, configurationFrom, systemClock } from '#platform';
 import { masterKeyPath, openEventLog, standaloneMasterKey } from '#stores';
 import { SigningKeyOperations, SigningKeyRing } from '#tokens';
@@ -60,14 +58,6 @@ export async function withSigningKeys<T>(
       }),
     );
   });
-}
-
-/**
- * Yields every event that was acknowledged before the call, upcast to the current version of its type. Throws
- * `LogUnavailable`, `UnknownEvent`.
- */
-export async function* wholeLog(log: EventLog): AsyncGenerator<UpcastEvent> {
-  for await (const event of eventsToNow(log)) yield upcast(event);
 }
 
 /**

@@ -1,10 +1,10 @@
 import { Command } from 'commander';
 import { masterKeyIdOf } from '#credentials';
 import type { Instant } from '#domain';
-import type { EventLog } from '#event-log';
-import type { UpcastEvent } from '#events';
+import { type BookOfRecord, type EventLog, eventsToNow } from '#event-log';
+import { UnknownEvent, upcast, type UpcastEvent } from '#events';
 import { configurationFrom, systemClock } from '#platform';
-import { masterKeysOf, subjectOption, wholeLog, withBook, withSigningKeys } from './environment.js';
+import { masterKeysOf, subjectOption, withBook, withSigningKeys } from './environment.js';
 
 /**
  * `master-key rotate` wraps (encrypts) the signing keys under the current master key. `master-key usage` counts the
@@ -27,18 +27,42 @@ export const masterKeyCommand = (): Command =>
         .description('count what needs each master key; one that nothing needs may be taken out of MASTER_KEY_PREVIOUS')
         .action(async () => {
           const { currentId } = masterKeysOf(configurationFrom(process.env));
-          const { credentials, keys } = await withBook(async ({ log, signingKeys }) => ({
-            credentials: await credentialsByMasterKey(log, systemClock().toISOString()),
-            keys: (await signingKeys.read()).state.keys.filter(({ status }) => status !== 'COMPROMISED'),
-          }));
-          const ids = new Set([currentId, ...credentials.keys(), ...keys.map(({ masterKeyId }) => masterKeyId)]);
+          const { credentials, keys, unknown } = await withBook(usageOfMasterKeys);
+          const ids = new Set([currentId, ...credentials.keys(), ...(keys?.keys() ?? [])]);
           for (const id of ids) {
-            const wrapped = keys.filter(({ masterKeyId }) => masterKeyId === id).length;
-            const role = id === currentId ? 'current' : 'previous';
-            console.log(`${id}  ${role.padEnd(8)}  ${credentials.get(id) ?? 0} credentials  ${wrapped} signing keys`);
+            const role = (id === currentId ? 'current' : 'previous').padEnd(8);
+            const wrapped = keys ? (keys.get(id) ?? 0) : '?';
+            console.log(`${id}  ${role}  ${credentials.get(id) ?? 0} credentials  ${wrapped} signing keys`);
           }
+          if (unknown.size === 0) return;
+          for (const [event, count] of unknown) console.error(`Not understood: ${event} (${count} events)`);
+          console.error(
+            'These events may need a master key, too. Ask the command line of the release that wrote them.',
+          );
+          process.exitCode = 1;
         }),
     );
+
+/** Numbers of credentials and signing keys, by the id of the master key that they need. */
+interface MasterKeyUsage {
+  readonly credentials: ReadonlyMap<string, number>;
+  /** `undefined` if the stream of signing keys has an unknown event. */
+  readonly keys: ReadonlyMap<string, number> | undefined;
+  /** How many events of each unknown type and version the log has. */
+  readonly unknown: ReadonlyMap<string, number>;
+}
+
+async function usageOfMasterKeys({ log, signingKeys }: BookOfRecord): Promise<MasterKeyUsage> {
+  const credentials = await credentialsByMasterKey(log, systemClock().toISOString());
+  const keys = await signingKeys.read().then(
+    ({ state }) => countBy(state.keys.filter(({ status }) => status !== 'COMPROMISED')),
+    (error: unknown) => {
+      if (error instanceof UnknownEvent) return undefined;
+      throw error;
+    },
+  );
+  return { ...credentials, keys };
+}
 
 interface KeyedCredential {
   readonly generation: number;
@@ -48,16 +72,31 @@ interface KeyedCredential {
 }
 
 /**
- * Counts the credentials that are valid at `at`. Each credential is counted under the id of the master key that it
- * needs. Reads the whole log.
+ * Counts the credentials that are valid at `at`. Reads the whole log. An event that this program does not know is
+ * counted in `unknown`, and otherwise skipped.
  */
-async function credentialsByMasterKey(log: EventLog, at: Instant): Promise<Map<string, number>> {
+async function credentialsByMasterKey(
+  log: EventLog,
+  at: Instant,
+): Promise<Pick<MasterKeyUsage, 'credentials' | 'unknown'>> {
   const credentials = new Map<string, readonly KeyedCredential[]>();
-  for await (const event of wholeLog(log)) apply(credentials, event);
-  const counts = new Map<string, number>();
-  for (const { masterKeyId, expiresAt } of [...credentials.values()].flat()) {
-    if (expiresAt === undefined || at < expiresAt) counts.set(masterKeyId, (counts.get(masterKeyId) ?? 0) + 1);
+  const unknown = new Map<string, number>();
+  for await (const recorded of eventsToNow(log)) {
+    try {
+      apply(credentials, upcast(recorded));
+    } catch (error) {
+      if (!(error instanceof UnknownEvent)) throw error;
+      const event = `${error.type} version ${error.schemaVersion}`;
+      unknown.set(event, (unknown.get(event) ?? 0) + 1);
+    }
   }
+  const valid = [...credentials.values()].flat().filter(({ expiresAt }) => expiresAt === undefined || at < expiresAt);
+  return { credentials: countBy(valid), unknown };
+}
+
+function countBy(items: readonly { readonly masterKeyId: string }[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { masterKeyId } of items) counts.set(masterKeyId, (counts.get(masterKeyId) ?? 0) + 1);
   return counts;
 }
 
