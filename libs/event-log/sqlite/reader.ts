@@ -90,13 +90,13 @@ export class Reader {
     this.opened = fileIdentityOf(file);
     this.db = openForReading(file);
     this.streamRows = {
-      forwards: new Rows(this.db, 'WHERE stream = ? AND revision >= ? ORDER BY revision'),
-      backwards: new Rows(this.db, 'WHERE stream = ? AND revision <= ? ORDER BY revision DESC'),
+      forwards: new Rows(this.db, { where: 'stream = ? AND revision >= ?', orderBy: 'revision', descending: false }),
+      backwards: new Rows(this.db, { where: 'stream = ? AND revision <= ?', orderBy: 'revision', descending: true }),
     };
     this.anyOfStream = this.db.prepare('SELECT 1 FROM events WHERE stream = ? AND revision >= ? LIMIT 1').raw();
     this.logRows = {
-      forwards: new Rows(this.db, 'WHERE position > ? ORDER BY position'),
-      backwards: new Rows(this.db, 'WHERE position < ? ORDER BY position DESC'),
+      forwards: new Rows(this.db, { where: 'position > ?', orderBy: 'position', descending: false }),
+      backwards: new Rows(this.db, { where: 'position < ?', orderBy: 'position', descending: true }),
     };
     this.eventRow = this.db.prepare(`SELECT ${COLUMNS} FROM events WHERE position = ?`).raw();
     this.lastRow = this.db.prepare('SELECT position FROM events ORDER BY position DESC LIMIT 1').raw();

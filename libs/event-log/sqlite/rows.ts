@@ -20,6 +20,13 @@ export interface RowPage<R> {
   readonly isLast: boolean;
 }
 
+export interface RowSelection {
+  /** The SQL condition, with parameters. */
+  readonly where: string;
+  readonly orderBy: 'position' | 'revision';
+  readonly descending: boolean;
+}
+
 /**
  * Reads rows, and never loads more bytes than asked for:
  *
@@ -28,14 +35,17 @@ export interface RowPage<R> {
  * 2. From the sizes follows how many rows fit.
  * 3. The second statement returns this many rows.
  *
- * Rows are never changed or deleted, so both statements see the same rows.
+ * Both statements must see the same rows. Rows are never changed or deleted, so this holds for rows in ascending order.
+ * In descending order a new row would come first, and push out the last one. So both statements then run in one
+ * transaction.
  */
 export class Rows {
   private readonly sizes;
   private readonly rows;
+  private readonly readConsistently;
 
-  /** `rest`: the conditions and the order of the rows. */
-  constructor(db: Database.Database, rest: string) {
+  constructor(db: Database.Database, { where, orderBy, descending }: RowSelection) {
+    const rest = `WHERE ${where} ORDER BY ${orderBy} ${descending ? 'DESC' : ''}`;
     this.sizes = db
       .prepare(
         `SELECT group_concat(size)
@@ -43,6 +53,8 @@ export class Rows {
       )
       .raw();
     this.rows = db.prepare(`SELECT ${COLUMNS} FROM events ${rest} LIMIT ?`).raw();
+    const select = (...call: Parameters<Rows['read']>) => this.select(...call);
+    this.readConsistently = descending ? db.transaction(select).deferred : select;
   }
 
   /**
@@ -50,6 +62,10 @@ export class Rows {
    * row is returned, unless there is none. `parameters` are those of the conditions.
    */
   read(parameters: readonly (string | bigint)[], limit: number, bytes: number): RowPage<Row> {
+    return this.readConsistently(parameters, limit, bytes);
+  }
+
+  private select(parameters: readonly (string | bigint)[], limit: number, bytes: number): RowPage<Row> {
     const [[sizes]] = this.sizes.all([...parameters, limit]) as [[string | null]];
     if (sizes === null) return { rows: [], isLast: limit > 0 };
     let found = 0;
