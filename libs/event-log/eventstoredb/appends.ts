@@ -37,8 +37,8 @@ export async function append(
       try {
         const { nextExpectedRevision, position } = await client.appendToStream(stream, events, options);
         // We refuse a response that comes after the deadline. The caller has given up by then, and the proof in the
-        // comment of `SealCheck` relies on this refusal.
-        if (deadline.isOver) throw deadline.exceeded();
+        // comment of `SealCheck` relies on this refusal. This process may have been suspended after that check.
+        if (deadline.isOverByAnyClock) throw deadline.exceeded();
         if (!position) throw new Error(`EventStoreDB did not say where it appended to ${stream}`);
         return { revision: nextExpectedRevision, position: toPosition(position) };
       } catch (error) {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { LogUnavailable } from '#event-log';
+import { LogUnavailable, type Moment, momentNow, msSince } from '#event-log';
 import { asPortError, isTransient } from './errors.js';
 
 /**
@@ -14,9 +14,13 @@ const TIMER_TOLERANCE_MS = 5;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 500;
 
-/** The moment at which a caller gives up, measured with the monotonic clock. */
+/**
+ * The moment at which a caller gives up, measured with the monotonic clock. `isOverByAnyClock` also looks at the wall
+ * clock, since the monotonic clock stands still while a virtual machine is suspended.
+ */
 export class Deadline {
   private readonly at: number;
+  private readonly begunAt: Moment = momentNow();
 
   constructor(private readonly milliseconds: number) {
     this.at = performance.now() + milliseconds;
@@ -33,6 +37,10 @@ export class Deadline {
 
   get isOver(): boolean {
     return this.remainingMs < TIMER_TOLERANCE_MS;
+  }
+
+  get isOverByAnyClock(): boolean {
+    return this.isOver || msSince(this.begunAt) >= this.milliseconds;
   }
 
   /** Whether the caller has less time left than an attempt may take. */
@@ -64,7 +72,8 @@ export class Deadline {
       try {
         return await attempt();
       } catch (error) {
-        if (!isTransient(error) || closing?.aborted === true || this.remainingMs <= pauseMs) throw asPortError(error);
+        const mayRepeat = isTransient(error) && this.remainingMs > pauseMs && !this.isOverByAnyClock;
+        if (!mayRepeat || closing?.aborted === true) throw asPortError(error);
       }
       await delay(pauseMs, undefined, closing && { signal: closing }).catch(() => undefined);
     }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EventStoreDBClient } from '@eventstore/db-client';
-import { identifyLog, LogIsSealed, sealLog } from '#event-log';
+import { identifyLog, LogIsSealed, LogUnavailable, sealLog } from '#event-log';
 import { EventStoreDbLog, openEventStoreDbLog } from '#event-log/eventstoredb';
 import { type EventStore, startEventStore } from '../../../test/servers/eventstoredb/event-store.js';
 import { suspendedFor } from '../../../test/support/doubles/suspension.js';
@@ -19,9 +19,13 @@ afterEach(async () => {
 const newStream = () => `consumerClient-cc_${randomUUID()}`;
 let clients = 0;
 
-/** Opens a log. For each read of stream `log`, `looks` contains the name of the connection that carried the read. */
+/**
+ * Opens a log. For each read of stream `log`, `looks` contains the name of the connection that carried the read. The
+ * next append is sent only after the step that was given to `beforeNextAppend`.
+ */
 const openLog = (fenceMaxAgeMs: number) => {
   const looks: string[] = [];
+  let before: (() => Promise<void>) | undefined;
   const log = new EventStoreDbLog({
     createClient: (purpose) => {
       const client = EventStoreDBClient.connectionString(`${store.url}&keepAliveInterval=${30_000 + clients++}`);
@@ -30,12 +34,19 @@ const openLog = (fenceMaxAgeMs: number) => {
         if (stream === 'log') looks.push(purpose);
         return readStream(stream, ...rest);
       });
+      const appendToStream = client.appendToStream.bind(client);
+      jest.spyOn(client, 'appendToStream').mockImplementation(async (...call) => {
+        const step = purpose === 'appends' ? before : undefined;
+        if (step) before = undefined;
+        await step?.();
+        return appendToStream(...call);
+      });
       return client;
     },
     credentials: { username: 'a', password: 'test' },
     fenceMaxAgeMs,
   });
-  return { log, looks };
+  return { log, looks, beforeNextAppend: (step: () => Promise<void>) => (before = step) };
 };
 
 describe('the check for a seal', () => {
@@ -67,6 +78,24 @@ describe('the check for a seal', () => {
     expect(looks).toHaveLength(3);
     await sealLog(others, { reason: 'Copied elsewhere', now: () => new Date() });
     await expect(log.append(newStream(), 'none', newEvents(1))).rejects.toThrow(LogIsSealed);
+    await Promise.all([log.close(), others.close()]);
+  });
+
+  it('acknowledges no append that was sent after a suspension which outlasted the holding of the seal', async () => {
+    const { log, looks, beforeNextAppend } = openLog(1_000);
+    const others = openEventStoreDbLog({ url: store.url });
+    await identifyLog(others, () => new Date());
+    await log.append(newStream(), 'none', newEvents(1));
+    beforeNextAppend(async () => {
+      await sealLog(others, { reason: 'Copied elsewhere', now: () => new Date() });
+      suspendedFor(log.sealHoldsAfterMs);
+    });
+    const stream = newStream();
+    const startedAt = performance.now();
+    await expect(log.append(stream, 'none', newEvents(1))).rejects.toThrow(LogUnavailable);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(looks).toHaveLength(1);
+    await expect(log.append(stream, 'none', newEvents(1))).rejects.toThrow(LogIsSealed);
     await Promise.all([log.close(), others.close()]);
   });
 

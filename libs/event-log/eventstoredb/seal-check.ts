@@ -26,7 +26,8 @@ interface Look {
  * 3. If the look was younger than M at C, then C < S + M. If the look was older, the look began after the append's
  *    caller arrived, so the caller arrived before S.
  * 4. Let D be the longest deadline of an append. In both cases, either the append is acknowledged before S + M + D, or
- *    the append is never acknowledged.
+ *    the append is never acknowledged. This also holds if the process is suspended between the check and the append,
+ *    because the deadline is compared with both clocks after the server's acknowledgement.
  * 5. So a strong read that begins at S + M + D or later finds every event that was ever acknowledged. If an append is
  *    written after that, its caller has already given up. The caller has to send the append again, and the new attempt
  *    is refused.

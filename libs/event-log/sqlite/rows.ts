@@ -42,7 +42,7 @@ export interface RowSelection {
 export class Rows {
   private readonly sizes;
   private readonly rows;
-  private readonly readConsistently;
+  private readonly select;
 
   constructor(db: Database.Database, { where, orderBy, descending }: RowSelection) {
     const rest = `WHERE ${where} ORDER BY ${orderBy} ${descending ? 'DESC' : ''}`;
@@ -53,8 +53,9 @@ export class Rows {
       )
       .raw();
     this.rows = db.prepare(`SELECT ${COLUMNS} FROM events ${rest} LIMIT ?`).raw();
-    const select = (...call: Parameters<Rows['read']>) => this.select(...call);
-    this.readConsistently = descending ? db.transaction(select).deferred : select;
+    const select: Rows['read'] = (...call) => this.bothStatements(...call);
+    const inTransaction = db.transaction(select);
+    this.select = descending ? (...call: Parameters<Rows['read']>) => inTransaction.deferred(...call) : select;
   }
 
   /**
@@ -62,10 +63,10 @@ export class Rows {
    * row is returned, unless there is none. `parameters` are those of the conditions.
    */
   read(parameters: readonly (string | bigint)[], limit: number, bytes: number): RowPage<Row> {
-    return this.readConsistently(parameters, limit, bytes);
+    return this.select(parameters, limit, bytes);
   }
 
-  private select(parameters: readonly (string | bigint)[], limit: number, bytes: number): RowPage<Row> {
+  private bothStatements(parameters: readonly (string | bigint)[], limit: number, bytes: number): RowPage<Row> {
     const [[sizes]] = this.sizes.all([...parameters, limit]) as [[string | null]];
     if (sizes === null) return { rows: [], isLast: limit > 0 };
     let found = 0;
