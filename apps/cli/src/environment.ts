@@ -2,13 +2,7 @@ import { existsSync } from 'node:fs';
 import { Option } from 'commander';
 import { MasterKeys } from '#credentials';
 import type { WorkspaceId } from '#domain';
-import {
-  type BookOfRecord,
-  internalContext,
-  openBookOfRecord,
-  readLogId,
-  requireCommonClock,
-} from '#event-log';
+import { type BookOfRecord, internalContext, openBookOfRecord, readLogId, requireCommonClock } from '#event-log';
 import type { CommandContext } from '#events';
 import { type Configuration, configurationFrom, systemClock } from '#platform';
 import { masterKeyPath, openEventLog, standaloneMasterKey } from '#stores';
