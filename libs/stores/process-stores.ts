@@ -1,4 +1,4 @@
-import { Gauge } from 'prom-client';
+import { Counter, Gauge } from 'prom-client';
 import type { MasterKeys } from '#credentials';
 import {
   type BookOfRecord,
@@ -6,6 +6,7 @@ import {
   isClockBehind,
   LogUnavailable,
   openBookOfRecord,
+  type OutageObserver,
   readLogId,
   requireCommonClock,
 } from '#event-log';
@@ -69,8 +70,16 @@ const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
     name: 'event log',
     open: async () => {
       const log = await openEventLog(configuration);
+      const snapshotObserver: OutageObserver = {
+        outageBegan: (err) => {
+          logger.warn({ err }, 'snapshots of long streams can’t be written');
+        },
+        outageEnded: () => {
+          logger.info('snapshots of long streams are written again');
+        },
+      };
       try {
-        return await withBook(await openBookOfRecord(log, clock, configuration.eventVersions));
+        return await withBook(await openBookOfRecord(log, clock, configuration.eventVersions, snapshotObserver));
       } catch (error) {
         await log.close();
         throw error;
@@ -83,6 +92,7 @@ const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
     },
     addMetrics: (registry, current) => {
       addClockMetric(registry, () => current()?.book.log.clockBehindMs ?? 0);
+      addSnapshotMetric(registry, () => current()?.book.snapshotWrites.failures ?? 0);
     },
     close: ({ book }) => book.log.close(),
     unavailable: () => new LogUnavailable('The event log has not been reached yet'),
@@ -117,5 +127,16 @@ const addClockMetric = (registry: Registry, clockBehindMs: () => number): Gauge 
     registers: [registry],
     collect() {
       this.set(clockBehindMs() / 1000);
+    },
+  });
+
+const addSnapshotMetric = (registry: Registry, failures: () => number): Counter =>
+  new Counter({
+    name: 'event_log_snapshot_failures_total',
+    help: 'Snapshots of long streams that could not be written',
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(failures());
     },
   });

@@ -1,4 +1,4 @@
-import { hash, randomUUID } from 'node:crypto';
+import { hash, randomBytes, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,19 +8,23 @@ import {
   type BookOfRecord,
   type EventLog,
   LogUnavailable,
+  MAX_APPEND_BYTES,
   openBookOfRecord,
   readLogId,
+  snapshotName,
   type SnapshotStore,
 } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { startEventStore } from '../servers/eventstoredb/event-store.js';
 import { eventually } from '../support/api/http.js';
-import { appendLongClient, contextOf } from '../support/events/long-client.js';
+import { appendClientWithTokens, appendLongClient, contextOf } from '../support/events/long-client.js';
 import { newEvents } from '../support/events/new-events.js';
 
 const AT = '2026-01-01T00:00:00.000Z';
 const EVENTS = 2_250;
+
+const nameOf = (stream: string): string => snapshotName(stream, consumerClient.stateVersion);
 
 const folder = mkdtempSync(join(tmpdir(), 'long-streams-'));
 let server: Promise<Awaited<ReturnType<typeof startEventStore>>> | undefined;
@@ -91,7 +95,8 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
     await (await openBook(log)).clients.read(clientId);
     // A snapshot is written about every 500 events.
     await eventually(
-      async () => Number(contentOf((await log.snapshots.read(stream)) ?? `${' '.repeat(64)}{"revision":"0"}`).revision),
+      async () =>
+        Number(contentOf((await log.snapshots.read(nameOf(stream))) ?? `${' '.repeat(64)}{"revision":"0"}`).revision),
       (revision) => revision > EVENTS - 1_000,
     );
   };
@@ -153,7 +158,7 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
     ['of another history', (text) => changed(text, { hash: 'f'.repeat(64) })],
   ])('is read from its events if the snapshot is %s', async (_what, damage) => {
     const { own, book, eventsRead } = await newProcess();
-    await own.snapshots.write(stream, damage((await own.snapshots.read(stream)) ?? ''));
+    await own.snapshots.write(nameOf(stream), damage((await own.snapshots.read(nameOf(stream))) ?? ''));
     expect(await book.clients.read(clientId)).toMatchObject({ state: { name: `Name ${EVENTS - 1}` } });
     expect(eventsRead()).toBeGreaterThanOrEqual(EVENTS);
   });
@@ -162,7 +167,7 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
     const other = newClientId();
     await appendLongClient(log, other, 200);
     const { own, book } = await newProcess();
-    await own.snapshots.write(consumerClient.stream(other), (await own.snapshots.read(stream)) ?? '');
+    await own.snapshots.write(nameOf(consumerClient.stream(other)), (await own.snapshots.read(nameOf(stream))) ?? '');
     expect(await book.clients.read(other)).toMatchObject({ revision: 199n, state: { clientId: other } });
   });
 
@@ -235,6 +240,88 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
     }
   });
 
+  it('has a snapshot for each version of its state, so that two releases may run side by side', async () => {
+    const next = consumerClient.stateVersion + 1;
+    const ofNextRelease = async () => {
+      const version = jest.replaceProperty(consumerClient, 'stateVersion', next);
+      const started = await newProcess();
+      version.restore();
+      return started;
+    };
+    await (await ofNextRelease()).book.clients.read(clientId);
+    await eventually(
+      () => log.snapshots.read(snapshotName(stream, next)),
+      (text) => text !== undefined && Number(contentOf(text).revision) > EVENTS - 1_000,
+    );
+    for (const { book, eventsRead } of [await newProcess(), await ofNextRelease()]) {
+      expect(await book.clients.read(clientId)).toMatchObject({ state: { name: `Name ${EVENTS - 1}` } });
+      expect(eventsRead()).toBeLessThan(1_200);
+    }
+  });
+
+  it.each([
+    ['can be compressed', () => 'x'.repeat(4_000)],
+    ['can’t be compressed', () => randomBytes(3_000).toString('base64')],
+  ])('has a snapshot even if the state is far larger than an append may be, and %s', async (_what, filler) => {
+    const keyed = newClientId();
+    const times = 600;
+    await appendClientWithTokens(log, keyed, times, filler);
+    await (await openBook(log)).clients.read(keyed);
+    await eventually(
+      () => log.snapshots.read(nameOf(consumerClient.stream(keyed))),
+      (text) => text !== undefined,
+    );
+    const own = await open();
+    const reads = jest.spyOn(own, 'readStream');
+    const { clients } = await openBook(own);
+    const { state } = await clients.read(keyed);
+    expect(JSON.stringify(state).length).toBeGreaterThan(2 * MAX_APPEND_BYTES);
+    expect(state).toEqual((await clients.read(keyed)).state);
+    const read = await Promise.all(
+      reads.mock.calls.map(async ([name], call) =>
+        name === consumerClient.stream(keyed) ? ((await reads.mock.results[call]?.value) as unknown[]).length : 0,
+      ),
+    );
+    expect(read.reduce((sum, events) => sum + events, 0)).toBeLessThan(300);
+  });
+
+  it('counts the snapshots that can’t be written, and reports this once until one is written again', async () => {
+    const { own } = await newProcess();
+    const told: string[] = [];
+    let isFull = true;
+    const write: SnapshotStore['write'] = (...call) =>
+      isFull ? Promise.reject(new Error('No space left')) : own.snapshots.write(...call);
+    const book = await openBookOfRecord(withSnapshots(own, { write }), () => new Date(AT), 'current', {
+      outageBegan: ({ message, cause }) => told.push(message, String(cause)),
+      outageEnded: () => told.push('over'),
+    });
+    const readNew = async () => {
+      const other = newClientId();
+      await appendLongClient(own, other, 600);
+      await book.clients.read(other);
+      return consumerClient.stream(other);
+    };
+    const first = await readNew();
+    await eventually(
+      () => Promise.resolve(book.snapshotWrites.failures),
+      (failures) => failures === 1,
+    );
+    await readNew();
+    await eventually(
+      () => Promise.resolve(book.snapshotWrites.failures),
+      (failures) => failures === 2,
+    );
+    expect(told).toEqual([`The snapshot of ${first} was not written`, 'Error: No space left']);
+    isFull = false;
+    await readNew();
+    await eventually(
+      () => Promise.resolve(told),
+      (now) => now.length > 2,
+    );
+    expect(told.slice(2)).toEqual(['over']);
+    expect(book.snapshotWrites.failures).toBe(2);
+  });
+
   it('has no snapshot among the events of the log', async () => {
     const [first] = await log.readStream(stream, { limit: 1 });
     await log.append(`other-${clientId}`, 'none', newEvents(1));
@@ -257,9 +344,9 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
       ...{ format: 1, stateVersion: consumerClient.stateVersion, logId: await readLogId(own), stream: lostStream },
       ...{ revision: '170', hash: 'f'.repeat(64), state: { status: 'REVOKED' }, runs: [], states: [] },
     };
-    await own.snapshots.write(lostStream, checked(later));
+    await own.snapshots.write(nameOf(lostStream), checked(later));
     expect(await book.clients.read(lost)).toMatchObject({ revision: 149n, state: { status: 'ACTIVE' } });
-    await own.snapshots.write(lostStream, checked({ ...later, revision: '149' }));
+    await own.snapshots.write(nameOf(lostStream), checked({ ...later, revision: '149' }));
     const other = await newProcess();
     expect(await other.book.clients.read(lost)).toMatchObject({ revision: 149n, state: { status: 'ACTIVE' } });
   });

@@ -18,8 +18,8 @@ export interface EventStoreDbSnapshotsOptions {
 }
 
 /**
- * Snapshots in streams of their own. Stream `snapshot-<stream>` keeps the newest snapshot only (`$maxCount` 1). Stream
- * `snapshotParts-<stream>` has one event for each part, and the event's revision is the number of the part. The names of
+ * Snapshots in streams of their own. Stream `snapshot-<name>` keeps the newest snapshot only (`$maxCount` 1). Stream
+ * `snapshotParts-<name>` has one event for each part, and the event's revision is the number of the part. The names of
  * these streams begin with no prefix of our streams, so reads of the log and subscriptions don't return their events.
  */
 export class EventStoreDbSnapshots implements SnapshotStore {
@@ -27,33 +27,33 @@ export class EventStoreDbSnapshots implements SnapshotStore {
 
   constructor(private readonly options: EventStoreDbSnapshotsOptions) {}
 
-  read(stream: string, options?: CallOptions): Promise<string | undefined> {
-    return this.readOne(newestOf(stream), 'end', options);
+  read(name: string, options?: CallOptions): Promise<string | undefined> {
+    return this.readOne(newestOf(name), 'end', options);
   }
 
-  async write(stream: string, snapshot: string): Promise<void> {
+  async write(name: string, snapshot: string): Promise<void> {
     const { credentials } = this.options;
-    const name = newestOf(stream);
+    const stream = newestOf(name);
     await this.send(async ({ client }, deadline) => {
       const options = { requiresLeader: true, credentials, deadline: deadline.attemptMs };
-      if (!this.keepsOne.has(name)) {
-        await client.setStreamMetadata(name, { maxCount: 1 }, options);
-        this.keepsOne.set(name, true);
+      if (!this.keepsOne.has(stream)) {
+        await client.setStreamMetadata(stream, { maxCount: 1 }, options);
+        this.keepsOne.set(stream, true);
       }
-      await client.appendToStream(name, jsonEvent({ type: 'Snapshot', data: { text: snapshot } }), options);
+      await client.appendToStream(stream, jsonEvent({ type: 'Snapshot', data: { text: snapshot } }), options);
     });
   }
 
-  readPart(stream: string, number: number, options?: CallOptions): Promise<string | undefined> {
-    return this.readOne(partsOf(stream), BigInt(number), options);
+  readPart(name: string, number: number, options?: CallOptions): Promise<string | undefined> {
+    return this.readOne(partsOf(name), BigInt(number), options);
   }
 
-  writeParts(stream: string, parts: readonly string[]): Promise<number> {
+  writeParts(name: string, parts: readonly string[]): Promise<number> {
     const { credentials } = this.options;
     const events = parts.map((text) => jsonEvent({ type: 'SnapshotPart', data: { text } }));
     return this.send(async ({ client }, deadline) => {
       const options = { requiresLeader: true, credentials, deadline: deadline.attemptMs };
-      const { nextExpectedRevision } = await client.appendToStream(partsOf(stream), events, options);
+      const { nextExpectedRevision } = await client.appendToStream(partsOf(name), events, options);
       return Number(nextExpectedRevision) - parts.length + 1;
     });
   }
@@ -68,7 +68,7 @@ export class EventStoreDbSnapshots implements SnapshotStore {
   }
 
   private async readOne(
-    name: string,
+    stream: string,
     fromRevision: bigint | 'end',
     options?: CallOptions,
   ): Promise<string | undefined> {
@@ -77,7 +77,7 @@ export class EventStoreDbSnapshots implements SnapshotStore {
     const direction = fromRevision === 'end' ? 'backwards' : 'forwards';
     const attempt = () =>
       this.options.reads.use(deadline, async ({ client }) => {
-        const read = client.readStream(name, { direction, fromRevision, maxCount: 1, requiresLeader: true });
+        const read = client.readStream(stream, { direction, fromRevision, maxCount: 1, requiresLeader: true });
         await readEach(read, deadline, ({ data }) => {
           text = (data as { readonly text?: string }).text;
           return true;
@@ -90,5 +90,5 @@ export class EventStoreDbSnapshots implements SnapshotStore {
   }
 }
 
-const newestOf = (stream: string): string => `snapshot-${stream}`;
-const partsOf = (stream: string): string => `snapshotParts-${stream}`;
+const newestOf = (name: string): string => `snapshot-${name}`;
+const partsOf = (name: string): string => `snapshotParts-${name}`;

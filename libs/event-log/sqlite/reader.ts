@@ -183,16 +183,16 @@ export class Reader {
     return this.all<[bigint]>(this.lastRow, [])[0]?.[0];
   }
 
-  /** Returns the stream's newest snapshot. */
-  snapshot(stream: string): string | undefined {
+  /** Returns the newest snapshot of this name. */
+  snapshot(name: string): string | undefined {
     const { newest } = this.snapshotRows ?? {};
-    return newest && this.ask(() => newest.all([stream]) as [string][])[0]?.[0];
+    return newest && this.ask(() => newest.all([name]) as [string][])[0]?.[0];
   }
 
-  /** Returns the part of the stream's snapshots that has this number. */
-  snapshotPart(stream: string, number: number): string | undefined {
+  /** Returns the part of this name that has this number. */
+  snapshotPart(name: string, number: number): string | undefined {
     const { part } = this.snapshotRows ?? {};
-    return part && this.ask(() => part.all([stream, number]) as [string][])[0]?.[0];
+    return part && this.ask(() => part.all([name, number]) as [string][])[0]?.[0];
   }
 
   /** `undefined` if the file has no tables of snapshots yet. The first snapshot makes them. */
@@ -201,8 +201,8 @@ export class Reader {
     const tables = this.db.prepare("SELECT name FROM sqlite_schema WHERE name = 'snapshot_parts'").raw();
     if (this.ask(() => tables.all([])).length === 0) return undefined;
     this.preparedSnapshotRows = {
-      newest: this.db.prepare('SELECT content FROM snapshots WHERE stream = ?').raw(),
-      part: this.db.prepare('SELECT content FROM snapshot_parts WHERE stream = ? AND number = ?').raw(),
+      newest: this.db.prepare('SELECT content FROM snapshots WHERE name = ?').raw(),
+      part: this.db.prepare('SELECT content FROM snapshot_parts WHERE name = ? AND number = ?').raw(),
     };
     return this.preparedSnapshotRows;
   }

@@ -10,14 +10,14 @@ const BUSY_MS = 100;
  */
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS snapshots (
-    stream  TEXT PRIMARY KEY,
+    name    TEXT PRIMARY KEY,
     content TEXT NOT NULL
   ) STRICT;
   CREATE TABLE IF NOT EXISTS snapshot_parts (
-    stream  TEXT    NOT NULL,
+    name    TEXT    NOT NULL,
     number  INTEGER NOT NULL,
     content TEXT    NOT NULL,
-    PRIMARY KEY (stream, number)
+    PRIMARY KEY (name, number)
   ) STRICT;
 `;
 
@@ -31,19 +31,19 @@ export class SnapshotWriter {
   constructor(private readonly file: string) {}
 
   /** Returns the number of the first part, or 0 if the write has no parts. Throws SQLite's errors. */
-  write({ stream, snapshot, parts }: SnapshotWrite): number {
+  write({ name, snapshot, parts }: SnapshotWrite): number {
     this.db ??= this.open();
     const { db } = this;
     return db
       .transaction(() => {
         if (snapshot !== undefined) {
-          db.prepare('INSERT OR REPLACE INTO snapshots VALUES (?, ?)').run([stream, snapshot]);
+          db.prepare('INSERT OR REPLACE INTO snapshots VALUES (?, ?)').run([name, snapshot]);
         }
-        const last = db.prepare('SELECT max(number) FROM snapshot_parts WHERE stream = ?').raw();
-        const [[highest] = [null]] = last.all([stream]) as [number | null][];
+        const last = db.prepare('SELECT max(number) FROM snapshot_parts WHERE name = ?').raw();
+        const [[highest] = [null]] = last.all([name]) as [number | null][];
         const first = (highest ?? -1) + 1;
         const insert = db.prepare('INSERT INTO snapshot_parts VALUES (?, ?, ?)');
-        parts.forEach((content, index) => insert.run([stream, first + index, content]));
+        parts.forEach((content, index) => insert.run([name, first + index, content]));
         return first;
       })
       .immediate();

@@ -2,7 +2,7 @@ import type { SnapshotStore } from '#event-log';
 import type { Reader } from './reader.js';
 import type { Writer } from './writer.js';
 
-/** Snapshots in two tables beside the events: the newest snapshot of each stream, and the parts. */
+/** Snapshots in two tables beside the events: the newest snapshot of each name, and the parts. */
 export class SqliteSnapshots implements SnapshotStore {
   constructor(
     private readonly writer: Writer,
@@ -10,20 +10,20 @@ export class SqliteSnapshots implements SnapshotStore {
   ) {}
 
   // eslint-disable-next-line @typescript-eslint/require-await -- the promise must reject with what is thrown here
-  async read(stream: string): Promise<string | undefined> {
-    return this.reader.snapshot(stream);
+  async read(name: string): Promise<string | undefined> {
+    return this.reader.snapshot(name);
   }
 
-  async write(stream: string, snapshot: string): Promise<void> {
-    await this.writer.writeSnapshot({ stream, snapshot, parts: [] });
+  async write(name: string, snapshot: string): Promise<void> {
+    await this.writer.writeSnapshot({ name, snapshot, parts: [] });
   }
 
   // eslint-disable-next-line @typescript-eslint/require-await -- the promise must reject with what is thrown here
-  async readPart(stream: string, number: number): Promise<string | undefined> {
-    return this.reader.snapshotPart(stream, number);
+  async readPart(name: string, number: number): Promise<string | undefined> {
+    return this.reader.snapshotPart(name, number);
   }
 
-  writeParts(stream: string, parts: readonly string[]): Promise<number> {
-    return this.writer.writeSnapshot({ stream, parts });
+  writeParts(name: string, parts: readonly string[]): Promise<number> {
+    return this.writer.writeSnapshot({ name, parts });
   }
 }

@@ -21,9 +21,9 @@ export type AppendOutcome =
   /** This append failed by itself. Nothing of it was written. */
   | { readonly kind: 'failed'; readonly reason: string };
 
-/** A change of the snapshots of one stream: a new snapshot, or parts that are added. */
+/** A change of the snapshots of one name: a new snapshot, or parts that are added. */
 export interface SnapshotWrite {
-  readonly stream: string;
+  readonly name: string;
   readonly snapshot?: string;
   readonly parts: readonly string[];
 }

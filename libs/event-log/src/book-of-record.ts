@@ -3,6 +3,8 @@ import type { EventVersions, LogEvent } from '#events';
 import { CommandExecutor } from './command-executor.js';
 import { identifyLog } from './log-id.js';
 import type { EventLog } from './port.js';
+import type { OutageObserver } from './retry.js';
+import { SnapshotWrites } from './snapshots/snapshot-writes.js';
 
 /** The type of the executor that carries out the commands of aggregate `A`. */
 type ExecutorOf<A> =
@@ -33,25 +35,31 @@ export interface BookOfRecord {
   readonly subscriptions: Subscriptions;
   readonly endpointUris: EndpointUris;
   readonly signingKeys: SigningKeys;
+  /** How the writing of snapshots of long streams goes. */
+  readonly snapshotWrites: Pick<SnapshotWrites, 'failures'>;
 }
 
 /**
  * Makes the book of record on a log. If the log has no id yet, the log gets a new id. `eventVersions`: the versions in
- * which events are written. Throws `LogUnavailable`.
+ * which events are written. `snapshotObserver` is told when snapshots of long streams can't be written any more. Throws
+ * `LogUnavailable`.
  */
 export async function openBookOfRecord(
   log: EventLog,
   now: () => Date,
   eventVersions: EventVersions = 'current',
+  snapshotObserver?: OutageObserver,
 ): Promise<BookOfRecord> {
   const logId = await identifyLog(log, now);
+  const snapshotWrites = new SnapshotWrites(snapshotObserver);
   return {
     log,
     logId,
     eventVersions,
-    clients: new CommandExecutor(log, logId, consumerClient, eventVersions),
-    subscriptions: new CommandExecutor(log, logId, subscription, eventVersions),
-    endpointUris: new CommandExecutor(log, logId, endpointUri, eventVersions),
-    signingKeys: new CommandExecutor(log, logId, signingKeys, eventVersions),
+    clients: new CommandExecutor(log, logId, consumerClient, eventVersions, snapshotWrites),
+    subscriptions: new CommandExecutor(log, logId, subscription, eventVersions, snapshotWrites),
+    endpointUris: new CommandExecutor(log, logId, endpointUri, eventVersions, snapshotWrites),
+    signingKeys: new CommandExecutor(log, logId, signingKeys, eventVersions, snapshotWrites),
+    snapshotWrites,
   };
 }

@@ -5,6 +5,7 @@ import { requireCommonClock } from './common-clock.js';
 import { CommandIdReused, PreconditionFailed, RevisionConflict } from './errors.js';
 import { KeyedQueue } from './keyed-queue.js';
 import type { EventLog } from './port.js';
+import { SnapshotWrites } from './snapshots/snapshot-writes.js';
 import type { DoneCommand } from './snapshots/stream-past.js';
 import { type Folded, type KnownStream, StreamStates } from './stream-states.js';
 import { TimeBudget } from './time-budget.js';
@@ -61,8 +62,9 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     logId: string,
     private readonly aggregate: Aggregate<Id, State, Command, Event>,
     private readonly eventVersions: EventVersions = 'current',
+    snapshotWrites = new SnapshotWrites(),
   ) {
-    this.states = new StreamStates(log, logId, aggregate);
+    this.states = new StreamStates(log, logId, aggregate, snapshotWrites);
   }
 
   /**

@@ -53,6 +53,7 @@ export {
 export { OpenOutages, type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
 export { isSealed, isSealMarker, sealLog, sealOf, unsealLog } from './seal.js';
 export type { SnapshotStore } from './snapshot-store.js';
+export { snapshotName } from './snapshots/snapshots.js';
 export { type Folded, foldEvent, type StreamState } from './stream-states.js';
 export { isOurStream, isSealedBy, LOG_STREAM, OUR_STREAM_PREFIXES, OUR_STREAMS, type StreamPrefix } from './streams.js';
 export { LOG_TIME_BUDGET_MS } from './time-budget.js';

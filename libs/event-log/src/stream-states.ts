@@ -3,6 +3,7 @@ import type { Aggregate, Instant } from '#domain';
 import { FIRST_HASH, type LogEvent, type Position, type RecordedEvent, type Revision, upcast } from '#events';
 import type { EventLog } from './port.js';
 import { IndexIncomplete } from './snapshots/command-index.js';
+import type { SnapshotWrites } from './snapshots/snapshot-writes.js';
 import { Snapshots } from './snapshots/snapshots.js';
 import { type DoneCommand, StreamPast } from './snapshots/stream-past.js';
 import type { TimeBudget } from './time-budget.js';
@@ -39,7 +40,7 @@ export interface KnownStream<State> extends Folded<State> {
 const MAX_SIZE = 200_000;
 
 /** Number of events that are read and folded before the result is remembered. */
-const PAGE_EVENTS = 1000;
+const PAGE_EVENTS = 500;
 /** Number of events of an unknown stream that are read first. Only a stream with as many events may have a snapshot. */
 const FIRST_PAGE_EVENTS = 100;
 
@@ -74,8 +75,9 @@ export class StreamStates<State, Event extends LogEvent> {
     private readonly log: EventLog,
     logId: string,
     private readonly aggregate: Pick<Aggregate<never, State, never, Event>, 'initial' | 'evolve' | 'stateVersion'>,
+    writes: SnapshotWrites,
   ) {
-    this.snapshots = new Snapshots({ log, logId, stateVersion: aggregate.stateVersion });
+    this.snapshots = new Snapshots({ log, logId, stateVersion: aggregate.stateVersion, writes });
   }
 
   /**

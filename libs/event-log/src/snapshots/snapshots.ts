@@ -3,9 +3,10 @@ import type { CallOptions } from '../call-options.js';
 import { LogUnavailable } from '../errors.js';
 import type { EventLog } from '../port.js';
 import type { TimeBudget } from '../time-budget.js';
-import { fromCheckedText, toCheckedText } from './checked-text.js';
 import { type Parts, revisionsOf, withCommands } from './command-index.js';
+import type { SnapshotWrites } from './snapshot-writes.js';
 import { decodeState, encodeState } from './state-json.js';
+import { fromStoredText, toStoredText } from './stored-text.js';
 import { type Coverage, type DoneCommand, type HashedState, StreamPast } from './stream-past.js';
 
 /** Number of events after which the next snapshot is written. */
@@ -51,13 +52,20 @@ export interface SnapshotsOptions {
   readonly log: EventLog;
   readonly logId: string;
   readonly stateVersion: number;
+  readonly writes: SnapshotWrites;
 }
+
+/**
+ * Returns the name under which the snapshots of a stream are stored. Processes of two releases may run side by side. If
+ * they have different forms or versions of the state, neither replaces the snapshots of the other.
+ */
+export const snapshotName = (stream: string, stateVersion: number): string => `v${FORMAT}.${stateVersion}-${stream}`;
 
 /**
  * Stores the states of long streams, so that a long stream need not be read from its beginning.
  *
  * 1. When a stream's state has 500 events that the newest snapshot lacks, a new snapshot is written in the background.
- *    A snapshot is a cache: if a write fails, the next one is tried 500 events later.
+ *    A snapshot is a cache: if a write fails, the next one is tried 500 events later (see `SnapshotWrites`).
  * 2. A snapshot consists of the state, the index of the stream's commands (see `Run`), and a list of earlier states. The
  *    earlier states are needed to answer a repeated command with the state that it left behind.
  * 3. A stored state is used only if it has the right format, checksum, version, log id and stream, and if the log's event
@@ -98,13 +106,14 @@ export class Snapshots<State> {
     revision: Revision,
     budget: TimeBudget,
   ): Promise<Restored<State> | undefined> {
+    const eventsFrom = (from: Revision) => this.read(stream, from, Number(revision - from) + 1, budget.remaining);
     const recent = past.recentState(revision);
-    const part = past.coverage.states.findLast(([at]) => BigInt(at) <= revision)?.[1];
-    const stored = recent
-      ? this.toStored(stream, recent)
-      : part !== undefined && this.checked(stream, await this.readPart(stream, part, budget.remaining));
-    if (!stored) return undefined;
-    return this.restored(stored, Number(revision - BigInt(stored.revision)) + 1, budget.remaining);
+    if (recent) return restored(this.toStored(stream, recent), await eventsFrom(recent.revision));
+    const [at, part] = past.coverage.states.findLast(([from]) => BigInt(from) <= revision) ?? [];
+    if (at === undefined || part === undefined) return undefined;
+    const text = this.options.log.snapshots.readPart(this.nameOf(stream), part, budget.remaining);
+    const [stored, events] = await Promise.all([this.checked(stream, text, budget.remaining), eventsFrom(BigInt(at))]);
+    return stored && restored(stored, events);
   }
 
   /**
@@ -142,9 +151,10 @@ export class Snapshots<State> {
     }
     past.attemptedAt = revision;
     this.writing.set(stream, undefined);
-    // A snapshot is a cache, so a failed write is not an error. The next attempt follows after some more events.
     void this.write(stream, { ...known, revision })
-      .catch(() => undefined)
+      .catch((error: unknown) => {
+        this.options.writes.noteFailure(stream, error);
+      })
       .finally(() => {
         const later = this.writing.get(stream);
         this.writing.delete(stream);
@@ -161,14 +171,15 @@ export class Snapshots<State> {
     const runs = await withCommands(parts, past.coverage.runs, added.commands);
     const states = [...past.coverage.states];
     for (const kept of added.states) {
-      const part = await parts.write([toCheckedText(this.toStored(stream, kept))]);
+      const part = await parts.write([await toStoredText(this.toStored(stream, kept), parts)]);
       states.push([Number(kept.revision), part]);
     }
     const newest = this.toStored(stream, { state: known.state, revision, hash: known.lastHash });
     const snapshot: StoredSnapshot = { ...newest, runs, states };
-    await this.options.log.snapshots.write(stream, toCheckedText(snapshot));
+    await this.options.log.snapshots.write(this.nameOf(stream), await toStoredText(snapshot, parts));
     past.cover({ revision, runs, states });
     this.distrusted.delete(stream);
+    this.options.writes.noteSuccess();
   }
 
   /** Continues from the stored snapshot, if another process has written a later one than we know. */
@@ -179,23 +190,24 @@ export class Snapshots<State> {
   }
 
   private async stored(stream: string, options?: CallOptions): Promise<StoredSnapshot | undefined> {
-    const text = await this.options.log.snapshots.read(stream, options).catch(() => undefined);
-    return this.checked(stream, text) as StoredSnapshot | undefined;
+    const text = this.options.log.snapshots.read(this.nameOf(stream), options);
+    return (await this.checked(stream, text, options)) as StoredSnapshot | undefined;
   }
 
-  private readPart(stream: string, part: number, options: CallOptions): Promise<string | undefined> {
-    return this.options.log.snapshots.readPart(stream, part, options).catch(() => undefined);
+  private nameOf(stream: string): string {
+    return snapshotName(stream, this.options.stateVersion);
   }
 
-  private partsOf(stream: string, budget?: TimeBudget): Parts {
+  private partsOf(stream: string, budget?: { readonly remaining: CallOptions }): Parts {
     const { snapshots } = this.options.log;
+    const name = this.nameOf(stream);
     return {
       read: (number) =>
-        snapshots.readPart(stream, number, budget?.remaining).catch((error: unknown) => {
+        snapshots.readPart(name, number, budget?.remaining).catch((error: unknown) => {
           if (error instanceof LogUnavailable) throw error;
           return undefined;
         }),
-      write: (parts) => snapshots.writeParts(stream, parts),
+      write: (parts) => snapshots.writeParts(name, parts),
     };
   }
 
@@ -210,9 +222,18 @@ export class Snapshots<State> {
     };
   }
 
-  /** Returns the content of the text, unless the text is damaged or belongs to another version, log or stream. */
-  private checked(stream: string, text: string | undefined): StoredState | undefined {
-    const stored = fromCheckedText(text) as StoredState | undefined;
+  /**
+   * Returns the content of the text. Returns `undefined` if the text can't be read, is damaged, or belongs to another
+   * version, log or stream.
+   */
+  private async checked(
+    stream: string,
+    text: Promise<string | undefined>,
+    remaining: CallOptions = {},
+  ): Promise<StoredState | undefined> {
+    const parts = this.partsOf(stream, { remaining });
+    const stored = (await text.then((read) => fromStoredText(read, parts)).catch(() => undefined)) as
+      StoredState | undefined;
     const { logId, stateVersion } = this.options;
     const isOurs = stored?.format === FORMAT && stored.stateVersion === stateVersion && stored.logId === logId;
     return isOurs && stored.stream === stream ? stored : undefined;
@@ -224,14 +245,19 @@ export class Snapshots<State> {
     limit: number,
     options?: CallOptions,
   ): Promise<Restored<State> | undefined> {
-    const [last, ...later] = await this.read(stored.stream, BigInt(stored.revision), limit, options);
-    if (last?.metadata.hash !== stored.hash) return undefined;
-    return { state: decodeState(stored.state) as State, last, later };
+    return restored(stored, await this.read(stored.stream, BigInt(stored.revision), limit, options));
   }
 
   private read(stream: string, from: Revision, limit: number, options?: CallOptions): Promise<RecordedEvent[]> {
     return this.options.log.readStream(stream, { from, limit, consistency: 'strong', ...options });
   }
+}
+
+/** Returns `undefined` if the first event is not the last event of the stored state. */
+function restored<State>(stored: StoredState, events: readonly RecordedEvent[]): Restored<State> | undefined {
+  const [last, ...later] = events;
+  if (last?.revision !== BigInt(stored.revision) || last.metadata.hash !== stored.hash) return undefined;
+  return { state: decodeState(stored.state) as State, last, later };
 }
 
 const coverageOf = ({ revision, runs, states }: StoredSnapshot): Coverage => ({

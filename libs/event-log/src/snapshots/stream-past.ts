@@ -26,7 +26,7 @@ export interface HashedState<State> {
 }
 
 /** Number of events between two states that are kept for answers to repeated commands. */
-const EVENTS_BETWEEN_STATES = 1000n;
+const EVENTS_BETWEEN_STATES = 500n;
 
 /**
  * What is known about a stream's earlier events, apart from its state. These facts are the same for all states of the
