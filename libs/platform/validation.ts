@@ -29,19 +29,14 @@ class StrictValidationPipe extends ValidationPipe {
   /**
    * Refuses inherited names such as `constructor`. Nest would silently drop `__proto__` and `prototype`, and
    * class-validator would accept all other inherited names as known fields.
+   *
+   * A parameter whose type is not one of our classes stays as it is, so that the parameter's own pipe can check it. Nest
+   * would convert a parameter of type `number` by `Number()`, which also accepts ` 0x1 ` and `1e3`.
    */
   override transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     const name = typeof value === 'object' && value !== null ? Object.keys(value).find(isPrototypeName) : undefined;
     if (name !== undefined) throw validationFailed({ field: name, message: `property ${name} should not exist` });
-    return super.transform(value, metadata);
-  }
-
-  /**
-   * Leaves parameters of type `number` as text, so that the parameter's own pipe can check the text. Nest would first
-   * convert the text by `Number()`, which also accepts ` 0x1 ` and `1e3`.
-   */
-  protected override transformPrimitive(value: unknown): unknown {
-    return value;
+    return this.toValidate(metadata) ? super.transform(value, metadata) : Promise.resolve(value);
   }
 }
 

@@ -16,6 +16,7 @@ import { isManagementScope, MANAGEMENT_SCOPES, type ManagementScope } from './ma
 /** An authenticated caller of the management API, and the caller's rights. */
 export interface ManagementPrincipal {
   readonly subject: string;
+  /** In alphabetical order. */
   readonly scopes: ReadonlySet<ManagementScope>;
   /** The workspace that the caller's token is bound to. Absent if the token is not bound to a workspace. */
   readonly workspaceId?: WorkspaceId;
@@ -62,7 +63,7 @@ type VerifiedClaims = JWTPayload & { readonly exp: number };
 
 const ADMINISTRATOR: ManagementPrincipal = {
   subject: 'administrator',
-  scopes: new Set(MANAGEMENT_SCOPES),
+  scopes: new Set(MANAGEMENT_SCOPES.toSorted()),
   anyWorkspace: true,
 };
 
@@ -162,7 +163,7 @@ const principalOf = ({ sub, scope = '', workspace_id: workspaceId }: JWTPayload)
   if (!sub || sub.length > MAX_SUBJECT_LENGTH) throw new InvalidManagementToken();
   if (typeof scope !== 'string') throw new InvalidManagementToken();
   if (workspaceId !== undefined && !isWorkspaceId(workspaceId)) throw new InvalidManagementToken();
-  const scopes = new Set(scope.split(' ').filter(isManagementScope));
+  const scopes = new Set(scope.split(' ').filter(isManagementScope).sort());
   const anyWorkspace = scopes.has('workspaces:any');
   return { subject: sub, scopes, anyWorkspace, ...(workspaceId !== undefined && { workspaceId }) };
 };

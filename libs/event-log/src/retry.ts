@@ -93,17 +93,12 @@ export const pause = (milliseconds: number, signal: AbortSignal): Promise<void> 
   delay(milliseconds, undefined, { signal }).catch(() => undefined);
 
 /** Returns whether the promise resolved or rejected within this time. */
-export async function settledWithin(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
-  const timer = new AbortController();
-  try {
-    return await Promise.race([
-      promise.then(
-        () => true,
-        () => true,
-      ),
-      delay(milliseconds, false, { signal: timer.signal }),
-    ]);
-  } finally {
-    timer.abort();
-  }
-}
+export const settledWithin = (promise: Promise<unknown>, milliseconds: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds, false);
+    const settled = () => {
+      clearTimeout(timer);
+      resolve(true);
+    };
+    promise.then(settled, settled);
+  });

@@ -49,7 +49,7 @@ export class ManagementGuard implements CanActivate {
     }
     const workspaceId = workspaceOf(principal, request.headers['x-workspace-id']);
     const at = this.dependencies.clock().toISOString();
-    request.caller = { subject: principal.subject, scopes: [...principal.scopes].sort(), workspaceId, at };
+    request.caller = { subject: principal.subject, scopes: [...principal.scopes], workspaceId, at };
     return true;
   }
 
