@@ -3,6 +3,7 @@ import { createGunzip, type Gunzip } from 'node:zlib';
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import {
   type EventLog,
+  eventsToNow,
   EventTooLarge,
   type LogBatch,
   LogUnavailable,
@@ -275,6 +276,43 @@ describe('a subscription', () => {
     expect(largest).toBeLessThanOrEqual(50);
     expect(cut.mock.calls.length).toBeGreaterThan(1);
     cut.mockRestore();
+  });
+
+  it('of a slow reader that the server does not cut off is not told that it has caught up while it is behind', async () => {
+    const patient = await startEventStore({ fallsBack: true });
+    const followed = openEventStoreDbLog({ url: patient.url });
+    try {
+      const [stream, written]: [string, string[]] = [newStream(), []];
+      const append = async (count: number) => {
+        const events = newEvents(count).map((event) => ({ ...event, data: { text: 'x'.repeat(2_000) } }));
+        await followed.append(stream, written.length === 0 ? 'none' : BigInt(written.length - 1), events);
+        written.push(...ids(events));
+      };
+      await append(1);
+      const seen: RecordedEvent[] = [];
+      const toldAt: number[] = [];
+      for await (const { events, caughtUp } of followed.subscribe({ signal: newestSignal(), batchSize: 50 })) {
+        seen.push(...events);
+        if (caughtUp) toldAt.push(seen.length);
+        if (caughtUp && written.length === 1) for (let round = 0; round < 10; round++) await append(300);
+        else if (caughtUp) break;
+      }
+      expect(ids(seen)).toEqual(written);
+      expect(toldAt).toEqual([1, 3_001]);
+    } finally {
+      await followed.close();
+      await patient.stop();
+    }
+  });
+
+  it('from a place that the log does not have (any more) is refused, because it would bring nothing', async () => {
+    const stream = newStream();
+    const { position } = await log.append(stream, 'none', newEvents(1));
+    const beyond = String(BigInt(position) + 1_000_000n).padStart(20, '0');
+    const following = log.subscribe({ after: beyond, signal: newestSignal() })[Symbol.asyncIterator]();
+    await expect(following.next()).rejects.toThrow(LogUnavailable);
+    await expect(eventsToNow(log, { after: beyond }).next()).rejects.toThrow(LogUnavailable);
+    for await (const { caughtUp } of log.subscribe({ after: position, signal: newestSignal() })) if (caughtUp) break;
   });
 
   it('that waits for its server ends when its signal aborts', async () => {

@@ -19,7 +19,7 @@ import { append } from './appends.js';
 import { Connection } from './connection.js';
 import { parseConnectionString, withOptions } from './connection-string.js';
 import { Deadline } from './deadline.js';
-import { readEnd, readLog, readStream } from './reads.js';
+import { lookAtEnd, readEnd, readLog, readStream } from './reads.js';
 import { MAX_SEAL_AGE_MS, SealCheck } from './seal-check.js';
 import { EventStoreDbSnapshots } from './snapshots.js';
 import { StrongReads } from './strong-reads.js';
@@ -198,7 +198,15 @@ export class EventStoreDbLog implements EventLog {
 
   subscribe(options: SubscribeOptions): AsyncIterable<LogBatch> {
     const { fences } = this.strongReads;
-    return follow(this.subscriptions, options, { fences, deadlineMs: this.deadlineMs, closing: this.closing.signal });
+    return follow(this.subscriptions, options, {
+      fences,
+      lookAtEnd: (after) => {
+        const deadline = this.accept();
+        const attempt = () => this.reads.use(deadline, (link) => lookAtEnd(link, after, deadline));
+        return deadline.retry(attempt, this.closing.signal);
+      },
+      ...{ deadlineMs: this.deadlineMs, closing: this.closing.signal },
+    });
   }
 
   /**

@@ -99,6 +99,41 @@ export async function readEnd(link: Link, deadline: Deadline): Promise<Position 
   return last?.position && toPosition(last.position);
 }
 
+/** What a look at the log's end has found. */
+export interface LogEnd {
+  /** The commit position of the log's last event, of any application; `undefined` if the log is empty. */
+  readonly end: bigint | undefined;
+  /** The commit position of the last event of our streams; `undefined` if none of ours comes after the given position. */
+  readonly lastOfOurs: bigint | undefined;
+}
+
+/** Numbers of events that a look at the log's end reads. The second read is made only if the first one is not enough. */
+const LOOKS = [32, 4_096] as const;
+
+/**
+ * Looks for the last event of our streams after the commit position `after`, on the leader. If other applications wrote
+ * so many events that none of ours was found among the last ones, their last event counts as one of ours. Throws
+ * `LogUnavailable`, and the errors of the driver.
+ */
+export async function lookAtEnd(link: Link, after: bigint, deadline: Deadline): Promise<LogEnd> {
+  let end: bigint | undefined;
+  for (const maxCount of LOOKS) {
+    const seen: { commit: bigint; isOurs: boolean }[] = [];
+    const backwards = { direction: 'backwards', fromPosition: 'end', maxCount, requiresLeader: true } as const;
+    await readEach(link.client.readAll(backwards), deadline, (event) => {
+      const one = { commit: event.position.commit, isOurs: isOurEvent(event) };
+      seen.push(one);
+      return one.commit > after && !one.isOurs;
+    });
+    end = seen[0]?.commit;
+    const last = seen.at(-1);
+    if (last === undefined || last.commit <= after) return { end, lastOfOurs: undefined };
+    if (last.isOurs) return { end, lastOfOurs: last.commit };
+    if (seen.length < maxCount) return { end, lastOfOurs: undefined };
+  }
+  return { end, lastOfOurs: end };
+}
+
 async function firstOf(link: Link, from: Pick<ReadAllOptions, 'direction' | 'fromPosition'>, deadline: Deadline) {
   const found: NonNullable<ResolvedEvent['event']>[] = [];
   await readEach(link.client.readAll({ ...from, maxCount: 1, requiresLeader: true }), deadline, (event) => {

@@ -6,7 +6,7 @@ import { Deadline } from './deadline.js';
 import { asPortError, isTooSlow, isTransient } from './errors.js';
 import type { Fences } from './fence.js';
 import { fromPosition } from './positions.js';
-import { isOurEvent, toRecordedEvent } from './reads.js';
+import { isOurEvent, type LogEnd, toRecordedEvent } from './reads.js';
 
 /**
  * The largest number of events that are fetched before the subscriber asks for them. All later events wait on the
@@ -20,12 +20,22 @@ const DEFAULT_BATCH_SIZE = 500;
  */
 const CHECKPOINT_INTERVAL = 32;
 
+/**
+ * Milliseconds between two looks at the log's end. A subscription that has not received an event which the look before
+ * has seen is behind.
+ */
+const LOOK_EVERY_MS = 2_000;
+/** The least number of milliseconds between two looks of a subscription that may be behind. */
+const LOOK_AGAIN_MS = 100;
+
 export interface FollowOptions {
   /**
    * The fences of this process (writes that prove that a connection reaches the leader). `marked` subscriptions receive
    * the fences as markers.
    */
   readonly fences: Fences;
+  /** Looks for the last event of our streams after this commit position. Throws `LogUnavailable`. */
+  readonly lookAtEnd: (after: bigint) => Promise<LogEnd>;
   readonly deadlineMs: number;
   readonly closing: AbortSignal;
 }
@@ -33,13 +43,15 @@ export interface FollowOptions {
 /**
  * Implements `EventLog.subscribe`. The subscription ends when `signal` aborts. The server ends a subscription whose
  * subscriber is too slow for live events. In this case a new subscription continues after the last event that the
- * subscriber took. Throws `LogUnavailable` if the server or the connection ends the subscription for another reason,
- * and if `closing` aborts.
+ * subscriber took. Servers from 24.10 on don't end such a subscription, and don't say that it is behind. So the first
+ * `caughtUp` of the server is believed, and from then on this process looks at the log's end itself. Throws
+ * `LogUnavailable` if the server or the connection ends the subscription for another reason, if the log ends before
+ * `after`, and if `closing` aborts.
  */
 export async function* follow(
   connection: Connection,
   { after, signal, batchSize = DEFAULT_BATCH_SIZE, marked = false }: SubscribeOptions,
-  { fences, deadlineMs, closing }: FollowOptions,
+  { fences, lookAtEnd, deadlineMs, closing }: FollowOptions,
 ): AsyncGenerator<LogBatch> {
   const isOver = () => signal.aborted;
   let readTo = after === undefined ? undefined : fromPosition(after);
@@ -47,7 +59,7 @@ export async function* follow(
   while (!isOver()) {
     const deadline = new Deadline(deadlineMs);
     const lease = await connection.lease(deadline);
-    const feed = new Feed(lease.link, readTo, marked ? fences : undefined, deadline, [signal, closing]);
+    const feed = new Feed(lease.link, readTo, marked ? fences : undefined, lookAtEnd, deadline, [signal, closing]);
     try {
       do {
         await feed.changed();
@@ -55,8 +67,8 @@ export async function* follow(
         if (closing.aborted) throw new LogUnavailable('The event log is closed');
         do {
           const { events, completeTo } = feed.take(batchSize);
-          const caughtUp = feed.isLive && feed.isEmpty;
-          if (events.length > 0 || completeTo !== undefined || (caughtUp && !saidCaughtUp)) {
+          const caughtUp = feed.hasCaughtUp;
+          if (events.length > 0 || completeTo !== undefined || caughtUp !== saidCaughtUp) {
             yield { events, caughtUp, ...(completeTo !== undefined && { completeTo }) };
             saidCaughtUp = caughtUp;
           }
@@ -80,8 +92,21 @@ export async function* follow(
 class Feed {
   /** The error with which the subscription ended. */
   failure: Error | undefined;
-  /** Whether the server has said that the subscription has received all events of the log. */
-  isLive = false;
+  /**
+   * Whether the subscription has received all events, according to the server's first `caughtUp` and to the looks at the
+   * log's end since then. `undefined` before the first `caughtUp`.
+   */
+  private isComplete: boolean | undefined;
+  /** Number of events that were taken since the buffer was empty. */
+  private takenTogether = 0;
+  /** The commit position of an event that a look has seen and that the subscriber has not taken yet. */
+  private missing: bigint | undefined;
+  /** No event of ours is between the last taken event and this commit position. */
+  private nothingTo = -1n;
+  private isLooking = false;
+  private lookedAt = -Infinity;
+  private hasEnded = false;
+  private nextLook: NodeJS.Timeout | undefined;
   private taken: Position | undefined;
   private checkpoint: Position | undefined;
   // The value is `true` at first, because a signal may have aborted before this object listened to the signal.
@@ -94,6 +119,7 @@ class Feed {
     link: Link,
     after: Position | undefined,
     private readonly markers: Fences | undefined,
+    private readonly lookAtEnd: FollowOptions['lookAtEnd'],
     deadline: Deadline,
     private readonly stops: readonly AbortSignal[],
   ) {
@@ -114,11 +140,7 @@ class Feed {
         clearTimeout(this.unconfirmed);
       })
       .on('caughtUp', () => {
-        this.isLive = true;
-        this.notice();
-      })
-      .on('fellBehind', () => {
-        this.isLive = false;
+        if (this.isComplete === undefined) void this.caughtUp(after);
       })
       .on('readable', this.notice)
       .on('error', this.fail)
@@ -129,6 +151,11 @@ class Feed {
       this.fail(deadline.exceeded());
     }, deadline.remainingMs);
     for (const stop of stops) stop.addEventListener('abort', this.notice);
+  }
+
+  /** Whether the log had no further events of ours when the last event was taken. */
+  get hasCaughtUp(): boolean {
+    return this.isComplete === true && this.isEmpty;
   }
 
   get isEmpty(): boolean {
@@ -162,15 +189,84 @@ class Feed {
       this.taken = resolved.event.position;
       if (isOurEvent(resolved.event)) events.push(toRecordedEvent(resolved.event));
       else completeTo = this.markers?.beganAt(resolved.event.id) ?? completeTo;
+      this.takenTogether += 1;
     }
+    if (this.isEmpty) this.noticeEmpty();
     return { events, ...(completeTo !== undefined && { completeTo }) };
   }
 
   async end(): Promise<void> {
     clearTimeout(this.unconfirmed);
+    clearTimeout(this.nextLook);
+    this.hasEnded = true;
     for (const stop of this.stops) stop.removeEventListener('abort', this.notice);
     await this.subscription.unsubscribe().catch(() => undefined);
     this.subscription.destroy();
+  }
+
+  /** The server has said for the first time that the subscription has received all events of the log. */
+  private async caughtUp(after: Position | undefined): Promise<void> {
+    // If nothing has come, the log may end before `after`. Newer servers then bring nothing for ever, without an error.
+    if (after !== undefined && this.taken === after && this.isEmpty) {
+      this.isLooking = true;
+      try {
+        const { end = -1n } = await this.lookAtEnd(after.commit);
+        if (end < after.commit) {
+          throw new LogUnavailable(`The log ends at ${end}, before the place ${after.commit} of a subscription`);
+        }
+      } catch (error) {
+        this.fail(asPortError(error));
+        return;
+      } finally {
+        this.isLooking = false;
+      }
+    }
+    this.isComplete = true;
+    // All events before the server's `caughtUp` are in the buffer, however many they are.
+    this.takenTogether = -Infinity;
+    this.lookIn(LOOK_EVERY_MS);
+    this.notice();
+  }
+
+  /** If the buffer was full, the server may hold back more events than it has sent. Then only a look can tell. */
+  private noticeEmpty(): void {
+    if (this.isComplete !== undefined && this.takenTogether >= BUFFERED_EVENTS) this.isComplete = false;
+    this.takenTogether = 0;
+    if (this.isComplete === false) this.lookIn(this.lookedAt + LOOK_AGAIN_MS - performance.now());
+  }
+
+  private lookIn(milliseconds: number): void {
+    if (this.hasEnded) return;
+    clearTimeout(this.nextLook);
+    this.nextLook = setTimeout(() => void this.look(), milliseconds);
+  }
+
+  /** Looks at the log's end, and finds out whether the subscription has received all events. */
+  private async look(): Promise<void> {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    this.lookedAt = performance.now();
+    const before = this.isComplete;
+    try {
+      const known = this.taken?.commit ?? -1n;
+      const { end = -1n, lastOfOurs = -1n } = await this.lookAtEnd(known > this.nothingTo ? known : this.nothingTo);
+      const taken = this.taken?.commit ?? -1n;
+      if (lastOfOurs <= taken) {
+        this.nothingTo = end;
+        this.missing = undefined;
+        this.isComplete = true;
+      } else {
+        if (this.missing !== undefined && taken < this.missing) this.isComplete = false;
+        this.missing ??= lastOfOurs;
+        if (taken >= this.missing) this.missing = lastOfOurs;
+      }
+    } catch {
+      // While the log can't be read, nothing new is known. If it is gone, the subscription fails, too.
+    } finally {
+      this.isLooking = false;
+      this.lookIn(LOOK_EVERY_MS);
+      if (this.isComplete !== before) this.notice();
+    }
   }
 
   private readonly notice = (): void => {

@@ -60,12 +60,15 @@ export interface SubscribeOptions {
 
 /**
  * A batch of events in the log's order. A batch MUST NOT be empty, unless it reports something by itself: it carries a
- * `completeTo`, or it tells the subscriber that the subscriber has just caught up (`caughtUp` is set, and was not set in
- * the batch before).
+ * `completeTo`, or its `caughtUp` differs from that of the batch before (the subscriber has just caught up, or has
+ * fallen behind).
  */
 export interface LogBatch {
   readonly events: readonly RecordedEvent[];
-  /** Whether the log had no further events when this batch was made. */
+  /**
+   * Whether the log had no further events when this batch was made, or at most 4 s before. Adapters MUST NOT set it for a
+   * subscriber that is too slow and has not received everything.
+   */
   readonly caughtUp: boolean;
   /**
    * This batch and the earlier batches contain every event that any node acknowledged before this moment. `completeTo`

@@ -18,6 +18,11 @@ export interface EventStoreOptions {
    * 1024).
    */
   readonly liveBuffer?: number;
+  /**
+   * Whether a slow live subscription goes back to reading from the log, and is told again and again that it has caught
+   * up, as on 24.10 and later (default: it is cut off, as on 23.10).
+   */
+  readonly fallsBack?: boolean;
   /** Whether answers are compressed for clients that accept gzip, as KurrentDB 25.1 and later do (default false). */
   readonly gzip?: boolean;
   /** The largest size of an append, in bytes (default 1 MiB). */

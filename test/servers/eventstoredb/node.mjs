@@ -57,7 +57,6 @@ export class Node {
     this.ballot = ballot;
     this.peers = peers;
     this.settings = settings;
-    this.liveBuffer = settings.liveBuffer;
     this.appends = new Appends(log, store);
     // This timeout is shorter than any follower's election timeout. So an isolated leader steps down before the other
     // nodes elect a new leader.

@@ -85,14 +85,15 @@ export const readAll = async (call, store, options) => {
 
 /**
  * Runs a subscription. Sends the records from index `next` on, and then each new record. A subscriber that has once
- * reached the log's end is cut off when more than `liveBuffer` records wait for it.
+ * reached the log's end is cut off when more than `liveBuffer` records wait for it. With `fallsBack`, it is never cut
+ * off, and is told that it has caught up whenever it has been sent what was there.
  */
-const follow = async (call, store, { records, next, select, filter, liveBuffer }) => {
+const follow = async (call, store, { records, next, select, filter, liveBuffer, fallsBack }) => {
   await call.send(confirmation(randomUUID()));
   let isLive = false;
   let isStuck = false;
   const cutIfTooSlow = () => {
-    if (!isLive || !isStuck || store.visible(records()) - next <= liveBuffer) return;
+    if (fallsBack || !isLive || !isStuck || store.visible(records()) - next <= liveBuffer) return;
     call.end(
       code.aborted,
       'Operation timed out: Consumer too slow to handle event while live. Client resubscription required.',
@@ -122,6 +123,7 @@ const follow = async (call, store, { records, next, select, filter, liveBuffer }
       }
       if (page.length > 0) {
         isStuck = true;
+        if (fallsBack && isLive) page.push(caughtUp());
         await call.send(...page);
         isStuck = false;
       } else if (isLive) {
@@ -137,7 +139,7 @@ const follow = async (call, store, { records, next, select, filter, liveBuffer }
 };
 
 /** Subscribes to the events of a stream that come after a revision. */
-export const subscribeToStream = (call, store, options, liveBuffer) => {
+export const subscribeToStream = (call, store, options, settings) => {
   const from = options.getStream();
   const name = nameOf(from.getStreamIdentifier());
   const { isTombstoned, firstRevision, lastRevision } = store.stream(name);
@@ -145,11 +147,11 @@ export const subscribeToStream = (call, store, options, liveBuffer) => {
   const start = from.hasStart() ? 0 : from.hasEnd() ? lastRevision + 1 : Number(from.getRevision()) + 1;
   const records = () => store.streams.get(name)?.records ?? [];
   const next = Math.min(Math.max(start, firstRevision), lastRevision + 1);
-  return follow(call, store, { records, next, select: ({ revision }) => revision >= start, liveBuffer });
+  return follow(call, store, { records, next, select: ({ revision }) => revision >= start, ...settings });
 };
 
 /** Subscribes to the events of all streams that come after a position. */
-export const subscribeToAll = (call, store, options, liveBuffer) => {
+export const subscribeToAll = (call, store, options, settings) => {
   const from = options.getAll();
   const filter = options.hasFilter() ? filterOf(options.getFilter()) : undefined;
   const place = from.hasPosition() ? positionOf(from.getPosition()) : { commit: -1, prepare: -1 };
@@ -162,6 +164,6 @@ export const subscribeToAll = (call, store, options, liveBuffer) => {
     next: Math.min(next, visible),
     select,
     filter,
-    liveBuffer,
+    ...settings,
   });
 };

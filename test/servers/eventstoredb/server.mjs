@@ -36,6 +36,8 @@ const { values: options } = parseArgs({
      * How long a replaced leader still answers reads from its old state after it has heard of the new leader, in ms.
      */
     'stale-ms': { type: 'string', default: '500' },
+    /** Whether a slow live subscription goes back to reading from the log, as on 24.10 and later, and is not cut off. */
+    'falls-back': { type: 'boolean', default: false },
     /** Whether answers are compressed for clients that accept gzip, as KurrentDB 25.1 and later do. */
     gzip: { type: 'boolean', default: false },
     'max-append-bytes': { type: 'string', default: '1048576' },
@@ -58,6 +60,7 @@ const node = new Node(log, store, new Ballot(`${options.file}.epoch`), peers, {
   maxAppendBytes: Number(options['max-append-bytes']),
   maxEventBytes: Number(options['max-event-bytes']),
   countsAll: options['counts-all'],
+  fallsBack: options['falls-back'],
 });
 
 const server = new GrpcServer({ compresses: options.gzip });

@@ -138,9 +138,9 @@ export const streamsService = (node) => {
   const read = async (call) => {
     node.admit(call);
     const options = (await call.request()).getOptions();
-    const { store, liveBuffer } = node;
+    const { store, settings } = node;
     if (!options.hasSubscription()) return (options.hasStream() ? readStream : readAll)(call, store, options);
-    return (options.hasStream() ? subscribeToStream : subscribeToAll)(call, store, options, liveBuffer);
+    return (options.hasStream() ? subscribeToStream : subscribeToAll)(call, store, options, settings);
   };
 
   /**
