@@ -23,7 +23,17 @@ import org.h2.mvstore.MVStore;
  * server is ready, and ends when the program's stdin ends.
  */
 public final class MongoServer {
-    public static void main(String[] args) throws Exception {
+    /** Ends the process if the start fails. The threads that it has started would otherwise keep the process alive. */
+    public static void main(String[] args) {
+        try {
+            run(args);
+        } catch (Throwable failure) {
+            failure.printStackTrace();
+            Runtime.getRuntime().halt(1);
+        }
+    }
+
+    private static void run(String[] args) throws Exception {
         var backend = new CodePointOrder(args.length > 1 ? args[1] : null);
         backend.version(new Version5());
         backend.saveEachSecond();
