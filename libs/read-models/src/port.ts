@@ -155,7 +155,8 @@ export interface ReadStore {
   /**
    * Makes `build` the served build, which queries read (compare-and-set). If the served build is not `from`, or if
    * `build` does not exist, MUST change nothing and return `false`. A store with MongoDB views then makes the schema's
-   * views show the served build of the projection's latest version.
+   * views show the served build of the projection's latest version. If that fails, `build` is served all the same, the
+   * error is thrown, and the next `prepare` of `build` makes up for it.
    */
   serve(schema: CollectionSchema, from: BuildName | undefined, build: BuildName): Promise<boolean>;
   /** Removes a build with its documents, checkpoint and lease, if the build exists. MUST throw for the served build. */

@@ -42,7 +42,8 @@ export interface RebuildReport {
  *    the new build with a fold of the log that was made beside it (`spotCheck`).
  * 3. Switch: make the new build the served one, unless another rebuild has switched meanwhile. Then call `onSwitched`.
  * 4. Feed both builds for `graceMs`, for queries that still read the replaced build.
- * 5. Drop the replaced build, and all builds that interrupted rebuilds have left.
+ * 5. Complete the switch if the store failed in the middle of it. Then drop the replaced build, and all builds that
+ *    interrupted rebuilds have left.
  *
  * No process manager works during a rebuild. The process that feeds the served build runs the process manager. After the
  * switch, that process finds the work that is left in the documents of the new build.
@@ -62,22 +63,43 @@ export async function rebuild<Doc>(options: RebuildOptions<Doc>): Promise<Rebuil
   let isSwitched = false;
   try {
     const report = { build, replaced, ...(await compareWhenCaughtUp({ ...options, expected }, fresh, old)) };
-    if (!(await store.serve(projection, replaced, build)) && (await store.served(name, version)) !== build) {
-      throw new RebuildOvertaken(name);
-    }
+    await switchTo(options, replaced, build);
     isSwitched = true;
     expected.close();
     onSwitched?.(report);
     await pause(graceMs, signal);
     await Promise.all([fresh.end(), old?.end()]);
-    if (!signal.aborted) await dropOlderThan(store, projection, build);
+    if (!signal.aborted) {
+      // If the switch was cut short, this completes it: no view may show a build that is dropped.
+      await store.prepare(build, projection);
+      await dropOlderThan(store, projection, build);
+    }
     return report;
   } catch (error) {
     await Promise.all([fresh.end(), old?.end()]);
     const served = await store.served(name, version);
     if (served !== build) await store.drop(build);
-    throw isSwitched || served === replaced ? error : new RebuildOvertaken(name);
+    throw isSwitched || served === replaced || served === build ? error : new RebuildOvertaken(name);
   }
+}
+
+/**
+ * Makes `build` the served build. Throws `RebuildOvertaken` if another rebuild has switched first. An error of the store
+ * is thrown only if the store has not switched: what else belongs to a switch may be completed later (see
+ * `ReadStore.serve`).
+ */
+async function switchTo<Doc>(
+  { store, projection }: RebuildOptions<Doc>,
+  replaced: BuildName | undefined,
+  build: BuildName,
+): Promise<void> {
+  const { name, version } = projection;
+  try {
+    if (await store.serve(projection, replaced, build)) return;
+  } catch (error) {
+    if ((await store.served(name, version)) !== build) throw error;
+  }
+  if ((await store.served(name, version)) !== build) throw new RebuildOvertaken(name);
 }
 
 async function compareWhenCaughtUp<Doc>(

@@ -226,7 +226,8 @@ export class ServedProjection<Doc> {
       const serve = async (recovered: () => void) => {
         const check = await spotCheck({ ...this.options, build, expected, signal: session });
         if (!isPassed(check)) throw new SpotCheckFailed(name, check);
-        await store.serve(projection, undefined, build);
+        // If a build is served already, perhaps by an attempt that failed halfway, this completes the switch.
+        if (!(await store.serve(projection, undefined, build))) await store.prepare(build, projection);
         expected.close();
         recovered();
         done.abort();
