@@ -55,7 +55,10 @@ export const pendingKeyedBook = (context: StoreContext, masterKeys: MasterKeys):
 export const pendingReadStore = ({ configuration, logger }: StoreContext): PendingReadStore =>
   new PendingStore({
     name: 'read store',
-    open: () => openReadStore(configuration),
+    open: () =>
+      openReadStore(configuration, (message) => {
+        logger.warn({ store: 'read store' }, message);
+      }),
     check: (store) => store.ping(),
     close: (store) => store.close(),
     unavailable: () => new ReadStoreUnavailable('The read store has not been reached yet'),

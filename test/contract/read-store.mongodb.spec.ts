@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Document, Int32, Long, MongoClient, MongoServerError } from 'mongodb';
 import { ProjectionStopped, RebuildNeeded } from '#event-log';
 import {
@@ -15,8 +16,15 @@ import {
   type ReadStore,
   ReadStoreUnavailable,
   rebuild,
+  ServedProjection,
 } from '#read-models';
-import { openMongoReadStore, pageFind, type StoredFields, validatorOf } from '#read-models/mongodb';
+import {
+  type MongoReadStoreOptions,
+  openMongoReadStore,
+  pageFind,
+  type StoredFields,
+  validatorOf,
+} from '#read-models/mongodb';
 import { clientNamed, plainFold, silent, Stage, storedDocuments, until, VERIFIER_MARK } from '../replay/stage.js';
 import {
   describeWithMongo,
@@ -292,6 +300,157 @@ describeWithMongo('MongoDB', () => {
       });
     });
 
+    describe('on a server that answers otherwise', () => {
+      let relay: MongoRelay;
+      let opened: ReadStore[];
+
+      beforeEach(async () => {
+        opened = [];
+        relay = await MongoRelay.start(mongo.url);
+      });
+      afterEach(async () => {
+        await Promise.all(opened.map((each) => each.close()));
+        await relay.close();
+      });
+
+      const open = async (options: Partial<MongoReadStoreOptions> = {}) => {
+        const each = await openMongoReadStore({ url: relay.url, database, ...options });
+        opened.push(each);
+        return each;
+      };
+      const changesForm = (sent: Document) => 'validator' in sent || 'viewOn' in sent || 'collMod' in sent;
+
+      it.each<[string, Document]>([
+        ['Azure DocumentDB', refusal(115, { codeName: 'CommandNotSupported' })],
+        ['another one on the same engine', refusal(9)],
+        ['FerretDB 1', refusal(238, { codeName: 'NotImplemented' })],
+        ['Amazon DocumentDB', refusal(303, { errmsg: 'Feature not supported: validator' })],
+        ['mongo-java-server', refusal(59, { codeName: 'CommandNotFound' })],
+      ])('works without validators and views, and warns once: %s', async (_, answer) => {
+        relay.answer((sent) => (changesForm(sent) ? answer : undefined));
+        const warnings: string[] = [];
+        const simple = await open({ onWarning: (message) => warnings.push(message) });
+        const builds = ['clients_v2_1', 'clients_v2_2'] as const;
+        for (const build of [...builds, ...builds]) await simple.prepare(build, clients);
+        expect(await simple.serve(clients, undefined, 'clients_v2_1')).toBe(true);
+        await simple.prepare('clients_v2_1', clients);
+        expect(await simple.write('clients_v2_1', [write('n1')])).toEqual([]);
+        expect(await simple.count('clients_v2_1')).toBe(1);
+        expect(warnings).toEqual([
+          expect.stringMatching(/^MongoDB has no validation here \(\w.*\): it stores documents without checking/),
+          expect.stringMatching(/^MongoDB has no views here/),
+        ]);
+      });
+
+      it.each([
+        [13, 'Unauthorized'],
+        [11602, 'InterruptedDueToReplStateChange'],
+      ])('does without nothing that is only refused now (%i %s)', async (code, codeName) => {
+        const warnings: string[] = [];
+        const refused = await open({ onWarning: (message) => warnings.push(message) });
+        relay.answer((sent) => (changesForm(sent) ? refusal(code, { codeName }) : undefined));
+        await expect(refused.prepare('clients_v2_1', clients)).rejects.toThrow(`MongoDB refused it: ${codeName}`);
+        expect(warnings).toEqual([]);
+      });
+
+      it.each([
+        ['', 'consumer_clients'],
+        ['/', 'consumer_clients'],
+        ['?appName=/x', 'consumer_clients'],
+        ['/?appName=/x', 'consumer_clients'],
+        ['/named', 'named'],
+        ['/na%2Dmed?appName=/x', 'na-med'],
+      ])('reads the database’s name from the connection string: %j', async (rest, name) => {
+        const { host } = new URL(relay.url);
+        const read = await openMongoReadStore({ url: `mongodb://${host}${rest}` });
+        await read.close();
+        expect(relay.sent()).toContain(fieldOf('$db', name));
+      });
+
+      it.each([
+        'promoteValues=false',
+        'promoteLongs=false&useBigInt64=false',
+        'useBigInt64=true',
+        'raw=true&bsonRegExp=true',
+        'promoteBuffers=true&ignoreUndefined=true&checkKeys=true&serializeFunctions=true',
+      ])('reads and writes the same values, whatever form the connection string asks for: %s', async (form) => {
+        const formed = await open({ url: `${relay.url}&${form}` });
+        const document = {
+          ...write('n1', { title: 't', rank: 1.5, large: 2 ** 40, nested: [{ $in: 1 }] }),
+          revision: 2n ** 53n,
+        };
+        await formed.prepare(BUILD, notes);
+        expect(await formed.write(BUILD, [document])).toEqual([]);
+        expect(await formed.write(BUILD, [document])).toEqual([]);
+        const { expected: _, ...stored } = document;
+        expect(await formed.read(BUILD, ['n1'])).toEqual([stored]);
+        expect(await formed.scan(BUILD, undefined, 5)).toEqual([stored]);
+        expect(await formed.count(BUILD)).toBe(1);
+        const at = { logId: 'log', position: '0001', eventId: 'e' };
+        expect(await formed.advance(BUILD, undefined, at)).toBe(true);
+        expect(await formed.checkpoint(BUILD)).toEqual(at);
+        const lease = { holder: 'a', turn: 1, ttlMs: 2_000 };
+        expect(await formed.setLease(BUILD, undefined, lease)).toBe(true);
+        expect(await formed.lease(BUILD)).toEqual(lease);
+        expect(await formed.builds('notes', 1)).toEqual([{ build: BUILD, checkpoint: at, served: false }]);
+      });
+
+      it('refuses a direct connection to a secondary, also one that was the primary before', async () => {
+        const secondary = {
+          ...{ ok: 1, ismaster: false, secondary: true, setName: 'rs0', hosts: ['127.0.0.1:9'] },
+          ...{ minWireVersion: 0, maxWireVersion: 13, maxBsonObjectSize: 16_777_216, maxWriteBatchSize: 100_000 },
+        };
+        const stepDown = () => {
+          relay.answer((sent) => ('ismaster' in sent || 'isMaster' in sent || 'hello' in sent ? secondary : undefined));
+        };
+        const url = `${relay.url}&heartbeatFrequencyMS=500`;
+        const direct = await open({ url });
+        stepDown();
+        const refusals = async () => {
+          const error: unknown = await direct.read(BUILD, []).catch((thrown: unknown) => thrown);
+          return error instanceof ReadStoreUnavailable && error.message.includes('directConnection');
+        };
+        await until(refusals);
+        await expect(open({ url })).rejects.toThrow('not the primary here (RSSecondary), and directConnection forbids');
+        relay.answer();
+        await until(async () => !(await refusals()));
+        expect(await direct.read(BUILD, [])).toEqual([]);
+      });
+
+      it(
+        'waits longer for a large call than for a small one',
+        async () => {
+          const timeoutMs = 500;
+          const slow = await open({ timeoutMs });
+          let delayMs = 2 * timeoutMs;
+          relay.answer(async (sent) => {
+            const isWrite = 'insert' in sent;
+            if (isWrite || sent.find === BUILD) await delay(delayMs);
+            return isWrite ? { ok: 1, n: (sent.documents as Document[]).length } : undefined;
+          });
+          const tooLate = `MongoDB does not answer within ${timeoutMs} ms`;
+          await expect(slow.write(BUILD, [write('small')])).rejects.toThrow(tooLate);
+          await expect(slow.read(BUILD, ['small'])).rejects.toThrow(tooLate);
+          const many = Array.from({ length: 2_000 }, (_, index) => write(`n${index}`));
+          expect(await slow.write(BUILD, many)).toEqual([]);
+          expect(
+            await slow.read(
+              BUILD,
+              many.map(({ id }) => id),
+            ),
+          ).toEqual([]);
+          expect(await slow.scan(BUILD, undefined, many.length)).toEqual([]);
+          const patient = await open({ timeoutMs: 3_000 });
+          delayMs = 3_500;
+          const large = Array.from({ length: 2 }, (_, index) =>
+            write(`large${index}`, { text: 'x'.repeat(10_000_000) }),
+          );
+          expect(await patient.write(BUILD, large)).toEqual([]);
+        },
+        START_MS,
+      );
+    });
+
     describe('with a drop that MongoDB carries out late', () => {
       let relay: MongoRelay;
       let slow: ReadStore;
@@ -403,6 +562,93 @@ describeWithMongo('MongoDB', () => {
         await expect(refused).rejects.toThrow('MongoDB refused it: DocumentValidationFailure');
       });
 
+      describe('when MongoDB refuses to change a view after the switch', () => {
+        let relay: MongoRelay;
+        let relayed: ReadStore;
+        /** The builds that the views were made to show, in the order of the commands that were not refused. */
+        let shown: [view: string, build: string][];
+        let refused: string;
+        let refusals: number;
+        let first: BuildName;
+        let replaced: BuildName | undefined;
+
+        beforeEach(async () => {
+          relay = await MongoRelay.start(mongo.url);
+          relayed = await openMongoReadStore({ url: relay.url, database });
+          first = await project(stage, store, clients);
+          shown = [];
+          replaced = undefined;
+          relay.answer((sent) => {
+            if (!('collMod' in sent && 'viewOn' in sent)) return undefined;
+            const view = sent.collMod as string;
+            if (sent.viewOn !== replaced && view === refused && refusals-- > 0) {
+              return refusal(24, { codeName: 'LockTimeout' });
+            }
+            shown.push([view, sent.viewOn as string]);
+            return { ok: 1 };
+          });
+        });
+        afterEach(async () => {
+          await relayed.close();
+          await relay.close();
+        });
+
+        const views = ['active_clients', 'revoked_clients'];
+        const serveFirst = async () => {
+          await store.serve(clients, undefined, first);
+          replaced = first;
+        };
+        const rebuildNow = () => {
+          const { signal } = new AbortController();
+          return rebuild({
+            ...stage.stores,
+            store: relayed,
+            projection: clients,
+            observer: silent,
+            signal,
+            graceMs: 0,
+          });
+        };
+        const buildNames = async () => (await store.builds('clients', 2)).map(({ build }) => build);
+
+        it.each(views)('a rebuild completes the switch and drops the replaced build: %s', async (view) => {
+          await serveFirst();
+          [refused, refusals] = [view, 1];
+          expect(await rebuildNow()).toMatchObject({ build: 'clients_v2_2', replaced: first });
+          expect(shown.slice(-2)).toEqual(views.map((view) => [view, 'clients_v2_2']));
+          expect(await buildNames()).toEqual(['clients_v2_2']);
+        });
+
+        it('a rebuild tells the refusal, keeps the build that the views show, and the next start completes it', async () => {
+          await serveFirst();
+          [refused, refusals] = ['revoked_clients', Infinity];
+          await expect(rebuildNow()).rejects.toThrow('MongoDB refused it: LockTimeout');
+          expect(await store.served('clients', 2)).toBe('clients_v2_2');
+          expect(await buildNames()).toEqual([first, 'clients_v2_2']);
+          refusals = 0;
+          await relayed.prepare('clients_v2_2', clients);
+          expect(shown.slice(-2)).toEqual(views.map((view) => [view, 'clients_v2_2']));
+        });
+
+        it('a first build is served, and its views are made', async () => {
+          [refused, refusals] = ['active_clients', 1];
+          const stop = new AbortController();
+          const options = {
+            ...stage.stores,
+            store: relayed,
+            projection: clients,
+            observer: { ...silent, stopped: () => undefined },
+            checkMs: 10,
+          };
+          const running = new ServedProjection(options).run(stop.signal);
+          await until(() => Promise.resolve(shown.length >= 2));
+          stop.abort();
+          await running;
+          expect(await store.served('clients', 2)).toBe(first);
+          expect(shown.slice(-2)).toEqual(views.map((view) => [view, first]));
+        });
+      });
+
       it('rebuilds beside the served build and switches; the views follow, if the server has views', async () => {
         const first = await project(stage, store, clients);
         await store.serve(clients, undefined, first);
@@ -448,6 +694,18 @@ describeWithOwnMongo('a MongoDB server that fails', () => {
     await stage.close();
     await mongo.stop();
     await rm(directory, { recursive: true });
+  });
+
+  it('keeps its port while it is down, and says soon that its port is taken', async () => {
+    const port = Number(new URL(mongo.url).port);
+    const [lowest, highest] = (await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8'))
+      .split(/\s+/)
+      .map(Number);
+    expect(port < (lowest ?? 0) || port > (highest ?? 0)).toBe(true);
+    // Once the server's own start limit is reached, the launcher would kill it and fail, too.
+    const began = performance.now();
+    await expect(startMongo({ port })).rejects.toThrow('MongoDB did not start');
+    expect(performance.now() - began).toBeLessThan(START_MS / 2);
   });
 
   it('is reported as ReadStoreUnavailable in time while it hangs, and is used again when it is back', async () => {

@@ -1,4 +1,4 @@
-import { BSON, type Collection, type Db } from 'mongodb';
+import { BSON, type BSONSerializeOptions, type Collection, type Db } from 'mongodb';
 import { type BuildName, parsedBuild, type StoredDocument } from '#read-models';
 
 /** A document in its stored form: its own fields, and the fields of the store (with a leading `_`). */
@@ -22,6 +22,20 @@ export const documentOf = <Doc>({ _id, _position, _revision, ...doc }: StoredFie
   revision: _revision,
   doc: doc as Doc,
 });
+
+/** BSON options that a connection string could set, at the values that this adapter expects. */
+export const PLAIN_VALUES = {
+  promoteValues: true,
+  promoteLongs: true,
+  promoteBuffers: false,
+  useBigInt64: false,
+  raw: false,
+  bsonRegExp: false,
+  checkKeys: false,
+  serializeFunctions: false,
+  ignoreUndefined: false,
+  enableUtf8Validation: true,
+} as const satisfies BSONSerializeOptions;
 
 /** BSON options: 64-bit integers are read as `bigint`, and `undefined` fields are not written. */
 const FORM = { useBigInt64: true, ignoreUndefined: true } as const;

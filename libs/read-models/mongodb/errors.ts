@@ -91,7 +91,7 @@ export const isOnlyMisses = (error: unknown): boolean =>
  * Describes what the server refused, without its messages, because they may quote documents. Leaves out the documents
  * that are stored already (see `isOnlyMisses`) if there are other failures.
  */
-function refusalOf(error: MongoServerError): string {
+export function refusalOf(error: MongoServerError): string {
   const failures = failuresOf(error);
   const grave = failures.filter(({ code }) => code !== ServerCode.DuplicateKey);
   return [...new Set((grave.length > 0 ? grave : failures).map(nameOf))].join(', ');
@@ -99,6 +99,25 @@ function refusalOf(error: MongoServerError): string {
 
 export const hasCode = (error: unknown, code: number): error is MongoServerError =>
   error instanceof MongoServerError && error.code === code;
+
+/** The codes with which servers say that they don't have a command or an option. */
+const UNSUPPORTED: ReadonlySet<unknown> = new Set([
+  ServerCode.FailedToParse,
+  ServerCode.CommandNotFound,
+  ServerCode.InvalidOptions,
+  ServerCode.CommandNotSupported,
+  ServerCode.NotImplemented,
+  ServerCode.IDLUnknownField,
+]);
+
+/**
+ * Returns whether the server does not have what the command asks for. Products that speak MongoDB's protocol answer with
+ * many different codes (FerretDB 1 with 238, Azure DocumentDB with 115 or 9, Amazon DocumentDB with 303), so what the
+ * message says counts, too.
+ */
+export const isUnsupported = (error: unknown): error is MongoServerError =>
+  error instanceof MongoServerError &&
+  (UNSUPPORTED.has(error.code) || /not (yet )?(supported|implemented)|unsupported|unrecognized/i.test(error.message));
 
 /**
  * Matches the codes of Node's socket errors. The driver passes such an error on unchanged when it writes to a

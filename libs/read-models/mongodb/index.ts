@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type AnyBulkWriteOperation, type Collection, type Db, MongoClient, ReadConcern } from 'mongodb';
+import { type AnyBulkWriteOperation, BSON, type Collection, type Db, MongoClient, ReadConcern } from 'mongodb';
 import { type Checkpoint, isSameCheckpoint } from '#event-log';
 import {
   type BuildInfo,
@@ -15,8 +15,9 @@ import {
   ReadStoreUnavailable,
   type StoredDocument,
 } from '#read-models';
-import { asStored, collectionOf, documentOf, fieldsOf, type StoredFields } from './documents.js';
+import { asStored, collectionOf, documentOf, fieldsOf, PLAIN_VALUES, type StoredFields } from './documents.js';
 import { asPortError, hasCode, isOnlyMisses, ServerCode } from './errors.js';
+import { Features } from './features.js';
 import { layOut, nextBuild } from './layout.js';
 import { pageFind } from './page.js';
 import { Registry } from './registry.js';
@@ -31,10 +32,12 @@ export interface MongoReadStoreOptions {
   /** Name of the database. Default: the database that `url` names, otherwise `consumer_clients`. */
   readonly database?: string;
   /**
-   * How long a call may take, in ms (default 5000). A call that makes indexes or counts documents may take ten times as
-   * long.
+   * How long a call may take, in ms (default 5000). A call with many or large documents may take longer, up to ten times
+   * as long, and so may a call that makes indexes or counts documents.
    */
   readonly timeoutMs?: number;
+  /** Is told, once each, what this server does not have and the service does without. */
+  readonly onWarning?: (message: string) => void;
 }
 
 const DEFAULT_DATABASE = 'consumer_clients';
@@ -44,6 +47,11 @@ const DOCUMENTS_PER_PART = 1000;
 const PARTS_AT_ONCE = 4;
 /** A call that walks through a whole collection may take this many times as long as other calls. */
 const LONG_CALL_TIMES = 10;
+/** For every so many documents, and for every so many bytes that are written, a call gets its time once more. */
+const DOCUMENTS_PER_TIMEOUT = 250;
+const BYTES_PER_TIMEOUT = 8 * 1024 * 1024;
+/** The kinds of server that read from the primary's data, as the driver names them. `Unknown`: it does not answer. */
+const PRIMARIES: ReadonlySet<string> = new Set(['Standalone', 'RSPrimary', 'Mongos', 'LoadBalancer', 'Unknown']);
 /**
  * The driver's events that tell of a lost connection. If the server was away, the driver emits at least one of these
  * events before the next call reaches the server.
@@ -71,22 +79,29 @@ class MongoReadStore implements ReadStore {
   private readonly client: MongoClient;
   private readonly database: Db;
   private readonly registry: Registry;
+  private readonly features: Features;
   private readonly timeoutMs: number;
   private readonly underway = new Set<Promise<unknown>>();
   private closed = false;
   private lostConnections = 0;
+  /** The kind of the server that a direct connection leads to; `undefined` if the driver looks for the primary. */
+  private directServer: string | undefined;
 
-  constructor({ url, database, timeoutMs = 5_000 }: MongoReadStoreOptions) {
+  constructor({ url, database, timeoutMs = 5_000, onWarning = () => undefined }: MongoReadStoreOptions) {
     this.timeoutMs = timeoutMs;
     this.client = clientOf(url, timeoutMs);
     for (const event of CONNECTION_LOSSES) this.client.on(event, () => this.lostConnections++);
-    // These options are set here and not on the client, because options in the URL would override the client's options.
-    this.database = this.client.db(database ?? databaseOf(url) ?? DEFAULT_DATABASE, {
+    if (this.client.options.directConnection) {
+      this.client.on('serverDescriptionChanged', ({ newDescription }) => (this.directServer = newDescription.type));
+    }
+    const named = namesDatabase(url) ? this.client.options.dbName : DEFAULT_DATABASE;
+    this.database = this.client.db(database ?? named, {
       readPreference: 'primary',
       readConcern: new ReadConcern('majority'),
       writeConcern: { w: 'majority', wtimeoutMS: timeoutMs },
     });
     this.registry = new Registry(this.database.collection('projections'));
+    this.features = new Features(this.database, onWarning);
   }
 
   get connectionEpoch(): number {
@@ -99,8 +114,8 @@ class MongoReadStore implements ReadStore {
       throw new TypeError(`${build} is not a build of ${schema.name} version ${schema.version}`);
     }
     await this.ask(async () => {
-      await layOut(this.database, this.registry, build, schema);
-      if ((await this.registry.served(name, version)) === build) await pointViews(this.database, this.registry, schema);
+      await layOut(this.features, this.registry, build, schema);
+      if ((await this.registry.served(name, version)) === build) await pointViews(this.features, this.registry, schema);
     }, this.timeoutMs * LONG_CALL_TIMES);
   }
 
@@ -124,7 +139,7 @@ class MongoReadStore implements ReadStore {
   serve(schema: CollectionSchema, from: BuildName | undefined, build: BuildName): Promise<boolean> {
     return this.ask(async () => {
       const served = await this.registry.serve(schema.name, schema.version, from, build);
-      if (served) await pointViews(this.database, this.registry, schema);
+      if (served) await pointViews(this.features, this.registry, schema);
       return served;
     });
   }
@@ -136,8 +151,10 @@ class MongoReadStore implements ReadStore {
   }
 
   async read<Doc>(build: BuildName, ids: readonly string[]): Promise<StoredDocument<Doc>[]> {
-    return this.documents<Doc>(build, (collection) =>
-      collection.find({ _id: { $in: ids } }, { batchSize: Math.max(1, ids.length) }).toArray(),
+    return this.documents<Doc>(
+      build,
+      (collection) => collection.find({ _id: { $in: ids } }, { batchSize: Math.max(1, ids.length) }).toArray(),
+      ids.length,
     );
   }
 
@@ -145,10 +162,12 @@ class MongoReadStore implements ReadStore {
   async write(build: BuildName, writes: readonly DocumentWrite[]): Promise<string[]> {
     const collection = collectionOf(this.database, build);
     if (writes.length === 0) return [];
+    const bytes = writes.reduce((sum, each) => sum + BSON.calculateObjectSize(fieldsOf(each)), 0);
+    const timeoutMs = this.timeoutFor(writes.length, bytes);
     return this.ask(async () => {
       await this.registry.expect(build);
-      return (await wroteAll(collection, writes)) ? [] : missedBy(collection, writes);
-    });
+      return (await wroteAll(collection, writes, timeoutMs)) ? [] : missedBy(collection, writes);
+    }, timeoutMs);
   }
 
   /**
@@ -193,8 +212,11 @@ class MongoReadStore implements ReadStore {
   }
 
   async scan<Doc>(build: BuildName, afterId: string | undefined, limit: number): Promise<StoredDocument<Doc>[]> {
-    return this.documents<Doc>(build, (collection) =>
-      collection.find({ _id: { $gt: afterId ?? '' } }, { sort: { _id: 1 }, limit, batchSize: limit }).toArray(),
+    return this.documents<Doc>(
+      build,
+      (collection) =>
+        collection.find({ _id: { $gt: afterId ?? '' } }, { sort: { _id: 1 }, limit, batchSize: limit }).toArray(),
+      limit,
     );
   }
 
@@ -242,13 +264,31 @@ class MongoReadStore implements ReadStore {
   private documents<Doc>(
     build: BuildName,
     find: (collection: Collection<StoredFields>) => Promise<StoredFields[]>,
+    count = 0,
   ): Promise<StoredDocument<Doc>[]> {
     const collection = collectionOf(this.database, build);
     return this.ask(async () => {
       const found = await find(collection);
       if (found.length === 0) await this.registry.expect(build);
       return found.map((fields) => documentOf<Doc>(fields));
-    });
+    }, this.timeoutFor(count));
+  }
+
+  /** How long a call with this many documents, and this many bytes to write, may take, in ms. */
+  private timeoutFor(documents: number, bytes = 0): number {
+    const times = 1 + Math.floor(documents / DOCUMENTS_PER_TIMEOUT + bytes / BYTES_PER_TIMEOUT);
+    return this.timeoutMs * Math.min(times, LONG_CALL_TIMES);
+  }
+
+  /**
+   * Discards what a direct connection has read from a secondary, which may be behind: the driver lets any server answer
+   * on such a connection. Its kind is known once it has answered.
+   */
+  private refuseSecondary(): void {
+    if (this.directServer === undefined || PRIMARIES.has(this.directServer)) return;
+    throw new ReadStoreUnavailable(
+      `MongoDB is not the primary here (${this.directServer}), and directConnection forbids to look for it`,
+    );
   }
 
   /** Runs `work` with a time limit and translates its errors. MongoDB may still carry out a call that took too long. */
@@ -257,7 +297,9 @@ class MongoReadStore implements ReadStore {
     const answer = within(timeoutMs, work());
     this.underway.add(answer);
     try {
-      return await answer;
+      const result = await answer;
+      this.refuseSecondary();
+      return result;
     } catch (error) {
       throw asPortError(error);
     } finally {
@@ -282,7 +324,10 @@ async function within<Answer>(timeoutMs: number, answer: Promise<Answer>): Promi
   }
 }
 
-/** Makes a client. The options below override the retries and timeouts that the URL sets. */
+/**
+ * Makes a client. The options below override those of the URL: retries, timeouts, and options that change the form of
+ * what is read or written.
+ */
 function clientOf(url: string, timeoutMs: number): MongoClient {
   try {
     return new MongoClient(url, {
@@ -293,13 +338,15 @@ function clientOf(url: string, timeoutMs: number): MongoClient {
       connectTimeoutMS: timeoutMs,
       waitQueueTimeoutMS: timeoutMs,
       socketTimeoutMS: timeoutMs * LONG_CALL_TIMES,
+      ...PLAIN_VALUES,
     });
   } catch {
     throw new TypeError('Not a connection string of MongoDB');
   }
 }
 
-const databaseOf = (url: string): string | undefined => /^[^:]+:\/\/[^/]+\/([^?]+)/.exec(url)?.[1];
+/** Returns whether the connection string names a database. Its user part may contain a slash, as in the driver. */
+const namesDatabase = (url: string): boolean => /^[^/]+:\/\/(?:[^:@]*(?::[^@]*)?@)?[^/?@]+\/[^?]/.test(url);
 
 function operationOf(write: DocumentWrite): AnyBulkWriteOperation<StoredFields> {
   const document = fieldsOf(write);
@@ -309,9 +356,14 @@ function operationOf(write: DocumentWrite): AnyBulkWriteOperation<StoredFields> 
 }
 
 /** Returns whether all documents were written. */
-async function wroteAll(collection: Collection<StoredFields>, writes: readonly DocumentWrite[]): Promise<boolean> {
+async function wroteAll(
+  collection: Collection<StoredFields>,
+  writes: readonly DocumentWrite[],
+  timeoutMs: number,
+): Promise<boolean> {
   try {
-    const result = await collection.bulkWrite(writes.map(operationOf), { ordered: false });
+    const writeConcern = { w: 'majority', wtimeoutMS: timeoutMs } as const;
+    const result = await collection.bulkWrite(writes.map(operationOf), { ordered: false, writeConcern });
     return result.insertedCount + result.matchedCount === writes.length;
   } catch (error) {
     if (isOnlyMisses(error)) return false;

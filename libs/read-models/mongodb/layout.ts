@@ -1,8 +1,9 @@
-import type { Db, Document, IndexDescription } from 'mongodb';
+import type { Db, IndexDescription } from 'mongodb';
 import { RebuildNeeded } from '#event-log';
 import { type BuildName, buildName, checkedField, type CollectionSchema, type ProjectionVersion } from '#read-models';
 import { collectionOf } from './documents.js';
 import { hasCode, ServerCode } from './errors.js';
+import type { Features } from './features.js';
 import { indexOf } from './page.js';
 import type { Registry } from './registry.js';
 import { validatorOf } from './validation.js';
@@ -12,16 +13,17 @@ import { validatorOf } from './validation.js';
  * a build of this name was dropped.
  */
 export async function layOut(
-  database: Db,
+  features: Features,
   registry: Registry,
   build: BuildName,
   schema: CollectionSchema,
 ): Promise<void> {
+  const { database } = features;
   await dropLeftovers(database, registry, schema);
   if ((await isLeftOver(database, registry, build)) || !(await registry.add(build))) {
     throw new RebuildNeeded(schema.name, `${build} was dropped`);
   }
-  await makeCollection(database, build, schema);
+  await makeCollection(features, build, schema);
   const indexes = indexesOf(schema);
   // MongoDB refuses a call that creates no index.
   if (indexes.length > 0) await collectionOf(database, build).createIndexes(indexes);
@@ -67,28 +69,16 @@ async function collectionNames(database: Db): Promise<ReadonlySet<string>> {
   return new Set(collections.map(({ name }) => name));
 }
 
-async function makeCollection(database: Db, build: BuildName, { document }: CollectionSchema): Promise<void> {
+/** Creates the collection with its validator; without it on a server that has no validators. */
+async function makeCollection(features: Features, build: BuildName, { document }: CollectionSchema): Promise<void> {
   const validator = document && validatorOf(document);
+  const { database } = features;
   try {
-    await database.createCollection(build, validator && { validator });
+    if (validator && (await features.use('validation', () => database.createCollection(build, { validator })))) return;
+    await database.createCollection(build);
   } catch (error) {
     if (!hasCode(error, ServerCode.NamespaceExists)) throw error;
-    if (validator) await changeWhereSupported(database, { collMod: build, validator });
-  }
-}
-
-/**
- * Runs the command. Does nothing on a server that speaks MongoDB's protocol but does not have the command (and so lacks
- * validation or MongoDB views).
- */
-export async function changeWhereSupported(
-  database: Db,
-  command: Document & { readonly collMod: string },
-): Promise<void> {
-  try {
-    await database.command(command);
-  } catch (error) {
-    if (!hasCode(error, ServerCode.CommandNotFound)) throw error;
+    if (validator) await features.use('validation', () => database.command({ collMod: build, validator }));
   }
 }
 

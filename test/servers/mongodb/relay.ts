@@ -76,11 +76,15 @@ export class MongoRelay {
   }
 
   private async relayMessages(socket: Socket, server: Socket): Promise<void> {
-    let rest: Buffer = Buffer.alloc(0);
+    const received: Buffer[] = [];
+    let missing = HEADER_BYTES;
     try {
       for await (const chunk of socket as AsyncIterable<Buffer>) {
         this.chunks.push(chunk);
-        rest = Buffer.concat([rest, chunk]);
+        received.push(chunk);
+        missing -= chunk.length;
+        if (missing > 0) continue;
+        let rest = Buffer.concat(received.splice(0));
         while (rest.length >= HEADER_BYTES && rest.length >= rest.readInt32LE(0)) {
           const message = rest.subarray(0, rest.readInt32LE(0));
           rest = rest.subarray(message.length);
@@ -88,6 +92,8 @@ export class MongoRelay {
           if (answer === undefined) server.write(message);
           else socket.write(messageOf(answer, message));
         }
+        missing = (rest.length < HEADER_BYTES ? HEADER_BYTES : rest.readInt32LE(0)) - rest.length;
+        received.push(rest);
       }
     } catch {
       // The connection has ended, or the responder has failed: then the driver sees a broken connection.
