@@ -168,7 +168,13 @@ export const newestCredential = (client: ActiveClient): Credential => {
  * generation is good until its overlap ends.
  */
 export const goodCredentials = (client: ActiveClient, at: Instant): readonly Credential[] =>
-  client.credentials.filter(({ expiresAt }) => expiresAt === undefined || at < expiresAt);
+  client.credentials.filter((credential) => isGood(credential, at));
+
+/** Whether this generation of the secret is good at `at`. */
+export const isGoodGeneration = (client: ActiveClient, generation: number, at: Instant): boolean =>
+  client.credentials.some((credential) => credential.generation === generation && isGood(credential, at));
+
+const isGood = ({ expiresAt }: Credential, at: Instant): boolean => expiresAt === undefined || at < expiresAt;
 
 const initial: ConsumerClientState = { status: 'NONE' };
 
@@ -470,7 +476,7 @@ const issueStaticToken = (state: ActiveClient, command: IssueStaticToken): Consu
   if (state.authenticationType !== 'API_KEY') {
     throw new DomainError('conflict', 'wrong_authentication_type', 'Only API_KEY clients have static tokens');
   }
-  if (!goodCredentials(state, at).some(({ generation }) => generation === token.generation)) {
+  if (!isGoodGeneration(state, token.generation, at)) {
     throw new DomainError('not_found', 'generation_not_found', 'This generation is not good any more', 'generation');
   }
   if (token.subscriptionId !== undefined && !state.subscriptions.has(token.subscriptionId)) {

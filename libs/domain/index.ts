@@ -13,6 +13,7 @@ export {
   type CreateClient,
   goodCredentials,
   isClientId,
+  isGoodGeneration,
   MAX_NAME_LENGTH,
   MAX_OVERLAP_SECONDS,
   MAX_REASON_LENGTH,
@@ -24,7 +25,7 @@ export {
 export { DomainError } from './domain-error.js';
 export { type EndpointUri, endpointUri, type EndpointUriEvent, isEndpointUri } from './endpoint-uri.js';
 export { Failure, type FailureKind } from './failure.js';
-export { fastestClock, type Instant, MAX_CLOCK_SKEW_SECONDS, secondsAfter } from './instant.js';
+export { fastestClock, type Instant, MAX_CLOCK_SKEW_SECONDS, millisecondsOf, secondsAfter } from './instant.js';
 export {
   compromisedKids,
   isPublishedTooLate,

@@ -1,6 +1,17 @@
 /** A moment in UTC in the format of `Date.toISOString()`. In this format, comparing two texts compares the moments. */
 export type Instant = string;
 
+let parsed = { at: '', milliseconds: NaN };
+
+/**
+ * Returns the moment in milliseconds since 1970. Many questions in a row concern the present moment, so the moment that
+ * was asked for last is parsed only once.
+ */
+export function millisecondsOf(at: Instant): number {
+  if (at !== parsed.at) parsed = { at, milliseconds: Date.parse(at) };
+  return parsed.milliseconds;
+}
+
 /** Returns `at` plus `seconds` as an `Instant`. */
 export const secondsAfter = (at: Instant, seconds: number): Instant =>
   new Date(Date.parse(at) + seconds * 1000).toISOString();

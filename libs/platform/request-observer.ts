@@ -1,4 +1,4 @@
-import { Histogram, type Registry } from 'prom-client';
+import type { Histogram, Registry } from 'prom-client';
 import type { Logger } from './logging.js';
 
 /** A request that has been answered. */
@@ -21,17 +21,78 @@ const QUIET_ROUTES = new Set(['/health/live', '/health/ready', '/metrics']);
  * each answer. The line contains no URL, header or body, because these may contain secrets.
  */
 export function requestObserver(registry: Registry, logger: Logger): RequestObserver {
-  const durations = new Histogram({
-    name: 'http_request_duration_seconds',
-    help: 'Time from the request to the end of its answer',
-    labelNames: ['method', 'route', 'status'] as const,
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers: [registry],
-  });
-  return ({ id, method, route, status, milliseconds }) => {
-    durations.observe({ method, route, status }, milliseconds / 1000);
+  const durations = new RequestDurations();
+  // The registry calls only `get`, although its type asks for one of the library's own classes.
+  registry.registerMetric(durations as unknown as Histogram);
+  return (answered) => {
+    durations.observe(answered);
+    const { id, method, route, status, milliseconds } = answered;
     const level = QUIET_ROUTES.has(route) ? 'debug' : 'info';
     if (!logger.isLevelEnabled(level)) return;
     logger[level]({ requestId: id, method, route, status, ms: Math.round(milliseconds) }, 'request');
   };
+}
+
+/** The answers with one combination of labels. */
+interface Series {
+  readonly labels: Readonly<Pick<AnsweredRequest, 'method' | 'route' | 'status'>>;
+  /** The number of answers in each bucket. The last element counts the answers that are slower than all buckets. */
+  readonly counts: number[];
+  seconds: number;
+}
+
+/** Upper bounds in seconds. */
+const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/**
+ * A histogram in the form that the registry reads. The library's own `Histogram` makes several objects and a text for
+ * each observation, which takes as long as a tenth of our work in a gateway check.
+ */
+class RequestDurations {
+  readonly name = 'http_request_duration_seconds';
+  readonly help = 'Time from the request to the end of its answer';
+  readonly type = 'histogram';
+  readonly aggregator = 'sum';
+  private readonly seriesByRoute = new Map<string, Series[]>();
+
+  observe({ method, route, status, milliseconds }: AnsweredRequest): void {
+    const series = this.seriesOf(method, route, status);
+    const seconds = milliseconds / 1000;
+    let bucket = 0;
+    while (seconds > (BUCKETS[bucket] ?? Infinity)) bucket += 1;
+    series.counts[bucket] = (series.counts[bucket] ?? 0) + 1;
+    series.seconds += seconds;
+  }
+
+  get() {
+    const { name, help, type, aggregator } = this;
+    const values = [...this.seriesByRoute.values()].flat().flatMap((series) => this.valuesOf(series));
+    return Promise.resolve({ name, help, type, aggregator, values });
+  }
+
+  private seriesOf(method: string, route: string, status: number): Series {
+    const ofRoute = this.seriesByRoute.get(route) ?? [];
+    for (const series of ofRoute) {
+      if (series.labels.status === status && series.labels.method === method) return series;
+    }
+    const counts = Array.from({ length: BUCKETS.length + 1 }, () => 0);
+    const series = { labels: { method, route, status }, counts, seconds: 0 };
+    ofRoute.push(series);
+    this.seriesByRoute.set(route, ofRoute);
+    return series;
+  }
+
+  /** A bucket of Prometheus counts the answers of all faster buckets, too. */
+  private valuesOf({ labels, counts, seconds }: Series) {
+    let sum = 0;
+    const buckets = counts.map((count, i) => {
+      sum += count;
+      return { metricName: `${this.name}_bucket`, labels: { le: BUCKETS[i] ?? '+Inf', ...labels }, value: sum };
+    });
+    return [
+      ...buckets,
+      { metricName: `${this.name}_sum`, labels, value: seconds },
+      { metricName: `${this.name}_count`, labels, value: sum },
+    ];
+  }
 }

@@ -1,4 +1,4 @@
-import type { ClientId, EndpointUri, Instant, SubscriptionId } from '#domain';
+import { type ClientId, type EndpointUri, type Instant, millisecondsOf, type SubscriptionId } from '#domain';
 import { canonicalJson } from '#events';
 import { encoded, signEncoded, type TokenSigner } from './jwt-signing.js';
 
@@ -109,7 +109,7 @@ export function accessTokenClaims(
 }
 
 /** Converts a time to whole seconds since 1970, rounded down. JWTs use this format (RFC 7519 §2). */
-export const epochSeconds = (at: Instant): number => Math.floor(Date.parse(at) / 1000);
+export const epochSeconds = (at: Instant): number => Math.floor(millisecondsOf(at) / 1000);
 
 export const instantOf = (seconds: number): Instant => new Date(seconds * 1000).toISOString();
 

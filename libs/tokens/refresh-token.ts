@@ -10,9 +10,10 @@ import type { MasterKeys, RandomBytes } from '#credentials';
 import {
   type ActiveClient,
   type ClientId,
-  goodCredentials,
   type Instant,
+  isGoodGeneration,
   MAX_CLOCK_SKEW_SECONDS,
+  millisecondsOf,
   type SubscriptionId,
 } from '#domain';
 import { epochSeconds, familyEnd, type RefreshFamily, type TokenGrant } from './access-token.js';
@@ -175,13 +176,13 @@ export function isRefreshable(
   subscriptionId: SubscriptionId | undefined,
   at: Instant,
 ): boolean {
-  const now = Date.parse(at) / 1000;
+  const now = millisecondsOf(at) / 1000;
   return (
     token.clientId === client.clientId &&
     token.subscriptionId === subscriptionId &&
     now < token.expiresAt &&
     token.issuedAt <= now + MAX_CLOCK_SKEW_SECONDS &&
-    goodCredentials(client, at).some(({ generation }) => generation === token.generation) &&
+    isGoodGeneration(client, token.generation, at) &&
     !isFamilyRevoked(client, token.family, token.tokenEpoch)
   );
 }

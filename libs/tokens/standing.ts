@@ -2,11 +2,12 @@ import {
   type ActiveClient,
   type Assignment,
   type ConsumerClientState,
-  goodCredentials,
   hasTokenRevocations,
   type Instant,
+  isGoodGeneration,
   isTokenRevoked,
   MAX_CLOCK_SKEW_SECONDS,
+  millisecondsOf,
   type SigningKeysState,
   type SubscriptionId,
   type SubscriptionState,
@@ -73,14 +74,12 @@ export function standingOf(
   { issuer, at }: { readonly issuer: string; readonly at: Instant },
 ): Standing {
   const refused = (refusal: TokenRefusal): Standing => ({ active: false, refusal });
-  const now = Date.parse(at) / 1000;
+  const now = millisecondsOf(at) / 1000;
   if (now >= claims.exp) return refused('EXPIRED');
   if (Math.max(claims.iat, claims.nbf ?? 0) > now + MAX_CLOCK_SKEW_SECONDS) return refused('NOT_YET_VALID');
   if (isCompromised(keys, kid)) return refused('SIGNING_KEY_COMPROMISED');
   if (client.status !== 'ACTIVE' || client.clientId !== claims.sub) return refused('CLIENT_NOT_ACTIVE');
-  if (!goodCredentials(client, at).some(({ generation }) => generation === claims.generation)) {
-    return refused('GENERATION_ENDED');
-  }
+  if (!isGoodGeneration(client, claims.generation, at)) return refused('GENERATION_ENDED');
   const ownRefusal =
     client.authenticationType === 'API_KEY'
       ? staticTokenRefusal(client, kid, claims, at)

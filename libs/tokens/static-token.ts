@@ -1,4 +1,4 @@
-import type { Instant, StaticTokenPeriod } from '#domain';
+import { type Instant, millisecondsOf, type StaticTokenPeriod } from '#domain';
 import { type AccessToken, accessTokenClaims, accessTokenHeader, type TokenGrant } from './access-token.js';
 import { signCompact, type TokenSigner } from './jwt-signing.js';
 
@@ -40,7 +40,7 @@ const signed = new WeakMap<StaticTokenPeriod, { readonly signer: TokenSigner; re
  * record names (`SigningKeyRing.signerOf`). Throws `TokenTooLarge`. Throws `Error` if `signer` is another key.
  */
 export function signStaticToken(period: StaticTokenPeriod, signer: TokenSigner, at: Instant): AccessToken {
-  const expiresIn = Math.ceil((Date.parse(period.expiresAt) - Date.parse(at)) / 1000);
+  const expiresIn = Math.ceil((Date.parse(period.expiresAt) - millisecondsOf(at)) / 1000);
   const known = signed.get(period);
   const token = known?.signer === signer ? known.token : signCompact(period.header, period.claims, signer);
   if (token !== known?.token) signed.set(period, { signer, token });

@@ -186,7 +186,7 @@ export class FastPath {
     const request = new FastRequest(raw, this.trustsProxy);
     const send = ({ status, headers, body = '' }: FastAnswer) => {
       const bytes = Buffer.byteLength(body);
-      const all = this.headers.concat('x-request-id', request.id);
+      const all = [...this.headers, 'x-request-id', request.id];
       // A 304 has no body and gets no `content-length`. RFC 9110 §8.6 would require the length of the 200 answer there.
       if (status !== 304) all.push('content-length', String(bytes));
       all.push(...headers);
