@@ -54,9 +54,9 @@ export async function rates(bench, stage) {
 
   await Promise.all([constant, signature, verification, oidc].map((server) => server.stop()));
   return [
-    ...besideBare('client_credentials login', 'one Ed25519 signature', loggedIn, ratioAtLeast(0.6)),
-    ...besideBare('API-key login', 'a constant', withKey, ratioAtLeast(0.6)),
-    ...besideBare('gateway check', 'a constant', checked, ratioAtLeast(0.6)),
+    ...besideBare('client_credentials login', 'one Ed25519 signature', loggedIn, ratioAtLeast(0.9)),
+    ...besideBare('API-key login', 'a constant', withKey, ratioAtLeast(0.8)),
+    ...besideBare('gateway check', 'a constant', checked, ratioAtLeast(1)),
     ...besideBare('introspection', 'one Ed25519 verification', introspected, ratioAtLeast(1)),
     ...besideOidcProvider('client_credentials logins', loggedIn),
     ...besideOidcProvider('introspections', introspected),

@@ -168,13 +168,13 @@ export const newestCredential = (client: ActiveClient): Credential => {
  * generation is good until its overlap ends.
  */
 export const goodCredentials = (client: ActiveClient, at: Instant): readonly Credential[] =>
-  client.credentials.filter((credential) => isGood(credential, at));
+  client.credentials.filter(({ expiresAt }) => expiresAt === undefined || at < expiresAt);
 
-/** Whether this generation of the secret is good at `at`. */
+/** Whether this generation of the secret is among `goodCredentials`. */
 export const isGoodGeneration = (client: ActiveClient, generation: number, at: Instant): boolean =>
-  client.credentials.some((credential) => credential.generation === generation && isGood(credential, at));
-
-const isGood = ({ expiresAt }: Credential, at: Instant): boolean => expiresAt === undefined || at < expiresAt;
+  client.credentials.some(
+    ({ generation: known, expiresAt }) => known === generation && (expiresAt === undefined || at < expiresAt),
+  );
 
 const initial: ConsumerClientState = { status: 'NONE' };
 

@@ -56,7 +56,11 @@ class RequestDurations {
   private readonly seriesByRoute = new Map<string, Series[]>();
 
   observe({ method, route, status, milliseconds }: AnsweredRequest): void {
-    const series = this.seriesOf(method, route, status);
+    let series: Series | undefined;
+    for (const known of this.seriesByRoute.get(route) ?? []) {
+      if (known.labels.status === status && known.labels.method === method) series = known;
+    }
+    series ??= this.start(method, route, status);
     const seconds = milliseconds / 1000;
     let bucket = 0;
     while (seconds > (BUCKETS[bucket] ?? Infinity)) bucket += 1;
@@ -70,15 +74,10 @@ class RequestDurations {
     return Promise.resolve({ name, help, type, aggregator, values });
   }
 
-  private seriesOf(method: string, route: string, status: number): Series {
-    const ofRoute = this.seriesByRoute.get(route) ?? [];
-    for (const series of ofRoute) {
-      if (series.labels.status === status && series.labels.method === method) return series;
-    }
+  private start(method: string, route: string, status: number): Series {
     const counts = Array.from({ length: BUCKETS.length + 1 }, () => 0);
     const series = { labels: { method, route, status }, counts, seconds: 0 };
-    ofRoute.push(series);
-    this.seriesByRoute.set(route, ofRoute);
+    this.seriesByRoute.set(route, [...(this.seriesByRoute.get(route) ?? []), series]);
     return series;
   }
 
