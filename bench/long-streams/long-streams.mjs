@@ -137,7 +137,7 @@ async function snapshotNear(log, stream, events) {
       ? inflateSync(Buffer.from(stored.slice(DEFLATED.length), 'base64')).toString()
       : stored;
     const revision = /"revision":"(\d+)"/.exec(text)?.[1] ?? 0;
-    if (Number(revision) > events - 1000) return;
+    if (Number(revision) > events - 501) return;
     await delay(20);
   }
 }
