@@ -60,7 +60,7 @@ export class ClientView {
   @ApiPropertyOptional({
     format: 'date-time',
     description:
-      'Latest login, refresh or call that a gateway let through; up to a minute behind, and not in the answers of commands. Absent if the client was never used',
+      'Latest login, refresh or call that a gateway let through; up to a minute behind (longer after an outage of the event log), and not in the answers of commands. Absent if the client was never used',
   })
   lastUsedAt?: string;
 

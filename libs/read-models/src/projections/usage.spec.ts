@@ -106,10 +106,11 @@ describe('when clients were last used', () => {
     };
     const at = (lastUsedAt: Instant) => ({ clientId: ONE, lastUsedAt, generations: [{ generation: 1, lastUsedAt }] });
 
-    it('is corrected by the next use', async () => {
-      const ahead = { last: hour(5), recordedAt: hour(5) };
-      expect(await fold(ahead)).toEqual(at(hour(5)));
-      expect(await fold(ahead, { last: hour(2), recordedAt: hour(3) })).toEqual(at(hour(2)));
+    it('is corrected by the next use if it was more than a day ahead', async () => {
+      const ahead = { last: hour(30), recordedAt: hour(30) };
+      expect(await fold(ahead)).toEqual(at(hour(30)));
+      expect(await fold(ahead, { last: hour(2), recordedAt: hour(5) })).toEqual(at(hour(2)));
+      expect(await fold(ahead, { last: hour(2), recordedAt: hour(6) })).toEqual(at(hour(30)));
     });
 
     it('is never later than the record of the use', async () => {
@@ -121,6 +122,16 @@ describe('when clients were last used', () => {
       expect(await fold(known, { last: hour(2), recordedAt: hour(5) })).toEqual(at(hour(4)));
       const behind = secondsAfter(hour(4), -5);
       expect(await fold(known, { last: behind, recordedAt: behind })).toEqual(at(hour(4)));
+    });
+
+    it.each([
+      ['a minute', 60],
+      ['a day', 86_400],
+    ])('is not set back by a record that is sent again, unchanged, after an outage of %s', async (_outage, seconds) => {
+      const [recordedAt, last] = [hour(4), secondsAfter(hour(4), -20)];
+      const sentAgain = { last, recordedAt };
+      const known = secondsAfter(recordedAt, seconds);
+      expect(await fold({ last: known, recordedAt: known }, sentAgain)).toEqual(at(known));
     });
   });
 
@@ -139,8 +150,8 @@ describe('when clients were last used', () => {
     await stage.project(usage);
     const written = write.mock.calls.flatMap(([build, writes]) => writes.map(({ id }) => [build, id]));
     expect(written).toEqual([
-      ['usage_v1_1', ONE],
-      ['usage_v1_1', TWO],
+      ['usage_v2_1', ONE],
+      ['usage_v2_1', TWO],
     ]);
   });
 });

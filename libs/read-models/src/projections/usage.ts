@@ -1,4 +1,4 @@
-import { type ClientId, fastestClock, type Instant } from '#domain';
+import { type ClientId, type Instant, secondsAfter } from '#domain';
 import type { FollowedEvent } from '#event-log';
 import type { UsageEntry, UsageRecorded } from '#events';
 import type { DocumentSchema } from '../document-schema.js';
@@ -12,7 +12,8 @@ export interface GenerationUsage {
 
 /**
  * When a client was last used. Only uses that succeeded count: a login, a refresh, or a call that the gateway check let
- * through. A client that was never used has no document. A use may be recorded up to a minute late.
+ * through. A client that was never used has no document. A use is recorded up to a minute late; later if the event log
+ * was unavailable.
  */
 export interface UsageDocument {
   readonly clientId: ClientId;
@@ -56,17 +57,25 @@ function usesOf(data: UsageRecorded['data']): ReadonlyMap<string, readonly Usage
   return uses;
 }
 
+/** Seconds. No record is expected to reach the log later than this: it waits while the log is unavailable. */
+const LATEST_RECORD_SECONDS = 86_400;
+
 /**
  * Returns when something was last used, after an event that was recorded at `recordedAt` tells of a use at `used`.
  *
- * The later time wins, not the later event: the events of several processes come up to a minute late, in any order. But
- * no use is later than its record. If one seems to be, the clock was ahead when it was counted, and the time of the
- * record is the closest known. If the known time is later than this record, by more than clocks may differ, the clock
- * was ahead at an earlier record, and the new use replaces it: otherwise the wrong time would stay until it has passed.
+ * The later time wins, not the later event: the events of several processes come in any order. Usually they come within
+ * a minute. But an event whose append failed is sent again unchanged, with the `recordedAt` of the first attempt, so it
+ * comes after an outage of the log, however long that was.
+ *
+ * No use is later than its record. If one seems to be, the clock was ahead when it was counted, and the time of the
+ * record is the closest known. If the known time is more than a day later than this record, the clock was ahead at an
+ * earlier record, and the new use replaces it: otherwise the wrong time would stay until it has passed. Within a day,
+ * the known time stays, because this record may be an older one that was sent again.
  */
 const latestUse = (known: Instant | undefined, used: Instant, recordedAt: Instant): Instant => {
   const last = used < recordedAt ? used : recordedAt;
-  return known === undefined || known < last || fastestClock(recordedAt) < known ? last : known;
+  const isWrong = (time: Instant) => secondsAfter(recordedAt, LATEST_RECORD_SECONDS) < time;
+  return known === undefined || known < last || isWrong(known) ? last : known;
 };
 
 const withUse = (usage: UsageDocument, { generation, last }: UsageEntry, recordedAt: Instant): UsageDocument => {
@@ -92,7 +101,7 @@ const apply = (usage: UsageDocument | undefined, event: FollowedEvent, id: strin
 /** One document per client that was used. The events of all auth processes are folded into it. */
 export const usage: ReadModel<UsageDocument> = {
   name: 'usage',
-  version: 1,
+  version: 2,
   streams: ['usage-'],
   indexes: [],
   document,
