@@ -3,12 +3,13 @@ import type { MasterKeys } from '#credentials';
 import {
   type BookOfRecord,
   type EventLog,
+  type HistoryMissing,
   isClockBehind,
   LogUnavailable,
   openBookOfRecord,
   type OutageObserver,
-  readLogId,
   requireCommonClock,
+  requireSameLog,
 } from '#event-log';
 import { type Clock, type Configuration, Degraded, type Logger, type Registry } from '#platform';
 import { type ReadStore, ReadStoreUnavailable } from '#read-models';
@@ -68,8 +69,9 @@ export const pendingReadStore = ({ configuration, logger }: StoreContext): Pendi
 const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
   { configuration, logger, clock }: StoreContext,
   withBook: (book: BookOfRecord) => Promise<Opened>,
-): PendingStore<Opened> =>
-  new PendingStore({
+): PendingStore<Opened> => {
+  const history = new HistoryCheck(logger);
+  return new PendingStore({
     name: 'event log',
     open: async () => {
       const log = await openEventLog(configuration);
@@ -89,18 +91,20 @@ const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
       }
     },
     check: async ({ book }) => {
-      await requireSameLog(book);
+      await history.requireWhole(book);
       requireCommonClock(book.log);
       requireClockNotBehind(book.log);
     },
     addMetrics: (registry, current) => {
       addClockMetric(registry, () => current()?.book.log.clockBehindMs ?? 0);
       addSnapshotMetric(registry, () => current()?.book.snapshotWrites.failures ?? 0);
+      addHistoryMetric(registry, () => current()?.book.log.missingHistory.all.length ?? 0);
     },
     close: ({ book }) => book.log.close(),
     unavailable: () => new LogUnavailable('The event log has not been reached yet'),
     logger,
   });
+};
 
 /**
  * Milliseconds after which the check of the log gives up. This is less than a readiness check may take, so that the
@@ -108,9 +112,44 @@ const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
  */
 const CHECK_DEADLINE_MS = 1_500;
 
-async function requireSameLog({ log, logId }: BookOfRecord): Promise<void> {
-  const actual = await readLogId(log, { deadlineMs: CHECK_DEADLINE_MS });
-  if (actual !== logId) throw new Error(`Event log ${logId} was exchanged for ${actual ?? 'an empty one'}`);
+/** The largest number of streams that one check reads again, to see whether their events are still missing. */
+const MAX_READ_AGAIN = 20;
+
+/** Checks for missing events. Logs each stream that lacks events once. */
+class HistoryCheck {
+  private readonly told = new Set<string>();
+
+  constructor(private readonly logger: Logger) {}
+
+  /**
+   * Throws `HistoryMissing` if the log was exchanged, or if a stream whose events were missing still lacks them. Throws
+   * `LogUnavailable`.
+   */
+  async requireWhole({ log, logId }: BookOfRecord): Promise<void> {
+    const options = { deadlineMs: CHECK_DEADLINE_MS };
+    try {
+      await requireSameLog(log, logId, options);
+      const again = log.missingHistory.all
+        .slice(0, MAX_READ_AGAIN)
+        .map(({ stream, first: from = 0n }) =>
+          log.readStream(stream, { from, limit: 1, consistency: 'strong', ...options }),
+        );
+      await Promise.all(again);
+    } finally {
+      this.tell(log.missingHistory.all);
+    }
+    const [still] = log.missingHistory.all;
+    if (still) throw still;
+    this.told.clear();
+  }
+
+  private tell(found: readonly HistoryMissing[]): void {
+    for (const err of found) {
+      if (this.told.has(err.stream)) continue;
+      this.told.add(err.stream);
+      this.logger.error({ err, stream: err.stream }, 'events are missing from the event log');
+    }
+  }
 }
 
 /**
@@ -122,6 +161,16 @@ function requireClockNotBehind(log: EventLog): void {
     throw new Degraded(`The clock is ${Math.round(log.clockBehindMs / 1000)} s behind the latest event of the log`);
   }
 }
+
+const addHistoryMetric = (registry: Registry, streams: () => number): Gauge =>
+  new Gauge({
+    name: 'event_log_streams_with_missing_events',
+    help: 'Number of streams that this process has read and whose events are missing',
+    registers: [registry],
+    collect() {
+      this.set(streams());
+    },
+  });
 
 const addClockMetric = (registry: Registry, clockBehindMs: () => number): Gauge =>
   new Gauge({

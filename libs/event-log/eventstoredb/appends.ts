@@ -1,10 +1,11 @@
 import { type AppendExpectedRevision, type Credentials, ErrorType, jsonEvent } from '@eventstore/db-client';
-import { type Appended, EventTooLarge, type ExpectedRevision, RevisionConflict } from '#event-log';
+import { type Appended, eventsMissing, EventTooLarge, type ExpectedRevision, RevisionConflict } from '#event-log';
 import type { NewEvent } from '#events';
 import type { Connection } from './connection.js';
 import type { Deadline } from './deadline.js';
 import { isTooLargeEvent, typeOf } from './errors.js';
 import { toPosition } from './positions.js';
+import { tombstoned } from './reads.js';
 
 /** An append whose stream, events and size `serialiseAppend` has checked. */
 export interface CheckedAppend {
@@ -39,6 +40,7 @@ export async function append(
         // We refuse a response that comes after the deadline. The caller has given up by then, and the proof in the
         // comment of `SealCheck` relies on this refusal. This process may have been suspended after that check.
         if (deadline.isOverByAnyClock) throw deadline.exceeded();
+        requireNewStream(stream, expected, newEvents.length, nextExpectedRevision);
         if (!position) throw new Error(`EventStoreDB did not say where it appended to ${stream}`);
         return { revision: nextExpectedRevision, position: toPosition(position) };
       } catch (error) {
@@ -53,10 +55,21 @@ const toExpectedRevision = (expected: ExpectedRevision): AppendExpectedRevision 
   return expected === 'none' ? 'no_stream' : 'stream_exists';
 };
 
+/**
+ * Throws `HistoryMissing` if an append expected no stream, and its events did not become the stream's first events. The
+ * stream was deleted then, and the server goes on with the revisions of the deleted events.
+ */
+function requireNewStream(stream: string, expected: ExpectedRevision, events: number, revision: bigint): void {
+  const first = revision + 1n - BigInt(events);
+  if (expected === 'none' && first !== 0n) throw eventsMissing(stream, 0n, first - 1n);
+}
+
 function refusalOf(error: unknown, stream: string, expected: ExpectedRevision, bytes: number): unknown {
   switch (typeOf(error)) {
     case ErrorType.WRONG_EXPECTED_VERSION:
       return new RevisionConflict(stream, expected, actualRevision(error));
+    case ErrorType.STREAM_DELETED:
+      return tombstoned(stream);
     case ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED:
       return new EventTooLarge(stream, bytes);
     default:

@@ -64,6 +64,9 @@ export const isTooSlow = (error: unknown): boolean => typeOf(error) === ErrorTyp
 export const isNoPlaceInLog = (error: unknown): boolean =>
   typeOf(error) === ErrorType.UNKNOWN && messageOf(error).includes('Unexpected ReadAllResult');
 
+/** Whether the stream was deleted for ever (tombstoned). */
+export const isTombstonedStream = (error: unknown): boolean => typeOf(error) === ErrorType.STREAM_DELETED;
+
 export const isMissingStream = (error: unknown): boolean => typeOf(error) === ErrorType.STREAM_NOT_FOUND;
 
 /**

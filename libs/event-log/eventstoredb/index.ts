@@ -10,6 +10,7 @@ import {
   type LogBatch,
   type LogReadOptions,
   LogUnavailable,
+  MissingHistory,
   serialiseAppend,
   type StreamReadOptions,
   type SubscribeOptions,
@@ -98,6 +99,7 @@ const DEFAULT_FENCE_MAX_AGE_MS = 2_000;
 /** The event log on EventStoreDB. The caller passes a function that creates the driver's clients. */
 export class EventStoreDbLog implements EventLog {
   readonly sealHoldsAfterMs: number;
+  readonly missingHistory = new MissingHistory();
   readonly snapshots: EventStoreDbSnapshots;
   private readonly appends: Connection;
   private readonly reads: Connection;
@@ -136,7 +138,10 @@ export class EventStoreDbLog implements EventLog {
     this.sealHoldsAfterMs = MAX_SEAL_AGE_MS + Math.max(deadlineMs, DEFAULT_DEADLINE_MS);
     const lastOfLogStream = { direction: 'backwards', limit: 1 } as const;
     this.sealCheck = new SealCheck(
-      () => this.strongReads.readStream(LOG_STREAM, lastOfLogStream, new Deadline(deadlineMs)),
+      () =>
+        this.missingHistory.reading(LOG_STREAM, lastOfLogStream, () =>
+          this.strongReads.readStream(LOG_STREAM, lastOfLogStream, new Deadline(deadlineMs)),
+        ),
       fenceMaxAgeMs,
     );
   }
@@ -171,11 +176,13 @@ export class EventStoreDbLog implements EventLog {
   async readStream(stream: string, options: StreamReadOptions = {}): Promise<RecordedEvent[]> {
     const deadline = this.accept(options);
     if (options.limit === 0) return [];
-    if (options.consistency === 'strong') {
-      return this.strongReads.readStream(stream, options, deadline, this.closing.signal);
-    }
-    const attempt = () => this.reads.use(deadline, (link) => readStream(link, stream, options, deadline));
-    return deadline.retry(attempt, this.closing.signal);
+    return this.missingHistory.reading(stream, options, () => {
+      if (options.consistency === 'strong') {
+        return this.strongReads.readStream(stream, options, deadline, this.closing.signal);
+      }
+      const attempt = () => this.reads.use(deadline, (link) => readStream(link, stream, options, deadline));
+      return deadline.retry(attempt, this.closing.signal);
+    });
   }
 
   async readAll(options: LogReadOptions = {}): Promise<RecordedEvent[]> {
@@ -234,8 +241,11 @@ export class EventStoreDbLog implements EventLog {
     deadline: Deadline,
   ): Promise<Appended> {
     const { bytes } = serialiseAppend(stream, expected, newEvents);
+    this.missingHistory.requireWhole(stream);
     if (stream !== LOG_STREAM) await this.sealCheck.requireUnsealed(deadline);
-    return append(this.appends, { stream, expected, newEvents, bytes }, this.credentials, deadline);
+    return this.missingHistory.noting(() =>
+      append(this.appends, { stream, expected, newEvents, bytes }, this.credentials, deadline),
+    );
   }
 
   private accept({ deadlineMs = this.deadlineMs }: CallOptions = {}): Deadline {

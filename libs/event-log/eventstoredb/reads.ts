@@ -6,18 +6,18 @@ import type {
   ResolvedEvent,
   StreamingRead,
 } from '@eventstore/db-client';
-import { ForeignEvent, isOurStream, type LogReadOptions, type StreamReadOptions } from '#event-log';
+import { ForeignEvent, HistoryMissing, isOurStream, type LogReadOptions, type StreamReadOptions } from '#event-log';
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from '#events';
 import type { Link } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { isMissingStream, isNoPlaceInLog } from './errors.js';
+import { isMissingStream, isNoPlaceInLog, isTombstonedStream } from './errors.js';
 import { fromPosition, toPosition } from './positions.js';
 
 const DEFAULT_READ_LIMIT = 500;
 
 /**
- * Reads a stream on the leader. Returns `[]` if the stream does not exist. Throws `LogUnavailable`, and the errors of
- * the driver.
+ * Reads a stream on the leader. Returns `[]` if the stream never existed. Throws `HistoryMissing` if the stream was
+ * deleted. Throws `LogUnavailable`, and the errors of the driver.
  */
 export async function readStream(
   link: Link,
@@ -35,9 +35,36 @@ export async function readStream(
       return true;
     });
   } catch (error) {
+    if (isTombstonedStream(error)) throw tombstoned(stream);
+    if (!isMissingStream(error)) throw error;
+    await requireNeverExisted(link, stream, deadline);
+    return [];
+  }
+  // The server has found the stream, and a read of a whole stream gave nothing.
+  const isOfAll = direction === 'forwards' ? (from ?? 0n) === 0n : from === undefined;
+  if (events.length === 0 && isOfAll) throw new HistoryMissing(stream, `all events of ${stream} are missing`);
+  return events;
+}
+
+export const tombstoned = (stream: string): HistoryMissing =>
+  new HistoryMissing(stream, `${stream} was tombstoned: all its events are missing`);
+
+/**
+ * Throws `HistoryMissing` if a stream that the server does not find was deleted. The stream's metadata, in a stream of
+ * its own, shows the deletion. This second read is sent for missing streams only.
+ */
+async function requireNeverExisted(link: Link, stream: string, deadline: Deadline): Promise<void> {
+  const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
+  try {
+    await readEach(link.client.readStream(`$$${stream}`, last), deadline, ({ data }) => {
+      if (typeof data === 'object' && '$tb' in data) {
+        throw new HistoryMissing(stream, `${stream} was deleted: all its events are missing`);
+      }
+      return true;
+    });
+  } catch (error) {
     if (!isMissingStream(error)) throw error;
   }
-  return events;
 }
 
 /**

@@ -59,9 +59,10 @@ const openLog = ({
       return appendToStream(stream, ...rest);
     });
     jest.spyOn(client, 'readStream').mockImplementation((stream, ...rest) => {
-      // Two kinds of reads are not recorded: reads of stream `log`, by which appends look for a seal, and reads of a
-      // fence, by which the clocks are compared.
-      if (stream !== 'log' && stream !== `fence-${processName}`) asked.push({ client: number, call: 'read' });
+      // Three kinds of reads are not recorded: reads of stream `log`, by which appends look for a seal, reads of a
+      // fence, by which the clocks are compared, and reads of metadata, which show that a missing stream never existed.
+      const isRecorded = stream !== 'log' && stream !== `fence-${processName}` && !stream.startsWith('$$');
+      if (isRecorded) asked.push({ client: number, call: 'read' });
       return readStream(stream, ...rest);
     });
     return client;

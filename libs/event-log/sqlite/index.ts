@@ -7,6 +7,7 @@ import {
   LogIsSealed,
   type LogReadOptions,
   LogUnavailable,
+  MissingHistory,
   momentNow,
   RevisionConflict,
   serialiseAppend,
@@ -68,6 +69,7 @@ class SqliteEventLog implements EventLog {
   readonly connectionEpoch = 0;
   /** The value is always 0, because all processes are on one machine and share its clock. */
   readonly clockSkewMs = 0;
+  readonly missingHistory = new MissingHistory();
   readonly snapshots: SqliteSnapshots;
   private readonly changes: Changes;
   private marks = 0;
@@ -93,6 +95,7 @@ class SqliteEventLog implements EventLog {
     { deadlineMs = this.deadlineMs }: CallOptions = {},
   ): Promise<Appended> {
     const { events, bytes } = serialiseAppend(stream, expected, newEvents);
+    this.missingHistory.requireWhole(stream);
     const withinMs = Math.min(deadlineMs, this.deadlineMs);
     const outcome = await this.writer.append({ stream, expected, events }, bytes, withinMs);
     if (outcome.kind === 'sealed') throw new LogIsSealed();
@@ -106,8 +109,12 @@ class SqliteEventLog implements EventLog {
     return { revision: outcome.revision, position: toPosition(outcome.position) };
   }
 
-  readStream(stream: string, options?: StreamReadOptions): Promise<RecordedEvent[]> {
-    return this.reader.readStream(stream, options);
+  readStream(stream: string, options: StreamReadOptions = {}): Promise<RecordedEvent[]> {
+    return this.missingHistory.reading(stream, options, async () => {
+      const events = await this.reader.readStream(stream, options);
+      if (events.length === 0 && (options.from ?? 0n) === 0n) this.reader.requireBeginning(stream);
+      return events;
+    });
   }
 
   async readAll({ after, direction = 'forwards', limit, deadlineMs }: LogReadOptions = {}): Promise<RecordedEvent[]> {

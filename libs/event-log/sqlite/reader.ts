@@ -1,7 +1,16 @@
 import { setImmediate as endOfTurn } from 'node:timers/promises';
 import type Database from 'libsql';
 import { LRUCache } from 'lru-cache';
-import { isOurStream, LogUnavailable, LONG_AGO, momentNow, msSince, type StreamReadOptions } from '#event-log';
+import {
+  HistoryMissing,
+  isOurStream,
+  LogUnavailable,
+  LONG_AGO,
+  momentNow,
+  msSince,
+  OUR_STREAMS,
+  type StreamReadOptions,
+} from '#event-log';
 import type { EventMetadata, JsonObject, RecordedEvent } from '#events';
 import { LARGEST, toPosition, toSqliteInteger } from './positions.js';
 import { type LogRow, RecentRows } from './recent-rows.js';
@@ -27,6 +36,9 @@ const IDENTIFY_EVERY_MS = 10;
 
 /** Number of streams whose end is remembered. All remembered ends together take some 15 MB. */
 const REMEMBERED_ENDS = 100_000;
+
+/** Number of rows at the log's beginning in which a missing beginning of `log` or `signingKeys` is looked for. */
+const BEGINNING_ROWS = 1_000;
 
 /** Where a stream ended when it was last read. */
 interface StreamEnd {
@@ -72,6 +84,7 @@ export class Reader {
    * of the old result.
    */
   private readonly anyOfStream;
+  private readonly firstPositions;
   private readonly logRows;
   private readonly eventRow;
   private readonly lastRow;
@@ -94,6 +107,8 @@ export class Reader {
       backwards: new Rows(this.db, { where: 'stream = ? AND revision <= ?', orderBy: 'revision', descending: true }),
     };
     this.anyOfStream = this.db.prepare('SELECT 1 FROM events WHERE stream = ? AND revision >= ? LIMIT 1').raw();
+    const first = `SELECT position FROM events ORDER BY position LIMIT ${BEGINNING_ROWS}`;
+    this.firstPositions = this.db.prepare(`SELECT count(*), max(position) FROM (${first})`).raw();
     this.logRows = {
       forwards: new Rows(this.db, { where: 'position > ?', orderBy: 'position', descending: false }),
       backwards: new Rows(this.db, { where: 'position < ?', orderBy: 'position', descending: true }),
@@ -170,6 +185,16 @@ export class Reader {
       return this.version();
     });
     return this.looking;
+  }
+
+  /**
+   * Throws `HistoryMissing` if this stream, of which no event was found, belongs to the beginning of every log, and
+   * rows are missing there. The writer gives positions without gaps, so a gap shows that rows were deleted.
+   */
+  requireBeginning(stream: string): void {
+    if (!(OUR_STREAMS as readonly string[]).includes(stream)) return;
+    const [found] = this.all<[rows: bigint, last: bigint | null]>(this.firstPositions, []);
+    if (found && found[0] !== (found[1] ?? 0n)) throw new HistoryMissing(stream, `all events of ${stream} are missing`);
   }
 
   /** Returns the event at exactly this position; `undefined` if no event of our streams is there. */

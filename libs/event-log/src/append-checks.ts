@@ -1,6 +1,7 @@
 import type { NewEvent } from '#events';
 import { EventTooLarge } from './errors.js';
-import { type ExpectedRevision, MAX_APPEND_BYTES } from './port.js';
+import type { ExpectedRevision } from './expected-revision.js';
+import { MAX_APPEND_BYTES } from './port.js';
 
 /**
  * An event in the form in which a store receives events. `data` and `metadata` are JSON texts. The event id is in lower

@@ -261,6 +261,9 @@ describe('a node whose log comes back restored to an older state', () => {
       get snapshots() {
         return current().snapshots;
       },
+      get missingHistory() {
+        return current().missingHistory;
+      },
       append: (...call) => current().append(...call),
       readStream: (...call) => current().readStream(...call),
       readAll: (...call) => current().readAll(...call),

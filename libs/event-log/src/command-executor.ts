@@ -110,6 +110,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
           return await this.decideAndAppend(stream, known, decided, request, budget);
         } catch (error) {
           if (!(error instanceof RevisionConflict)) throw error;
+          await this.states.requireKnownEvents(stream, known, error, budget);
           if (attempt === MAX_ATTEMPTS) throw error;
         }
       }

@@ -1,6 +1,6 @@
 import { Failure } from '#domain';
 import type { Position, RecordedEvent, Revision } from '#events';
-import type { ExpectedRevision } from './port.js';
+import type { ExpectedRevision } from './expected-revision.js';
 
 /** Thrown by an append if the stream does not end at the revision that the append expected. */
 export class RevisionConflict extends Failure {
@@ -76,6 +76,26 @@ export class EventTooLarge extends Failure {
     readonly bytes: number,
   ) {
     super(`An append of ${bytes} bytes to ${stream} is too large`);
+  }
+}
+
+/**
+ * Thrown if the log no longer has events that it has had: a stream was cut, deleted or tombstoned, or the log was
+ * exchanged. The message names the stream and what is missing. Nothing may be written over the missing events.
+ */
+export class HistoryMissing extends Failure {
+  override readonly name = 'HistoryMissing';
+  readonly kind = 'unavailable';
+  readonly code = 'history_missing';
+  readonly detail = 'Events are missing from the event log; an operator must act';
+
+  constructor(
+    readonly stream: string,
+    what: string,
+    /** The revision of the first missing event; `undefined` if the whole log was exchanged. */
+    readonly first: Revision | undefined = 0n,
+  ) {
+    super(what);
   }
 }
 

@@ -31,6 +31,10 @@ class Connection implements EventLog {
     this.cut = new AbortController();
   }
 
+  get missingHistory() {
+    return this.connected().missingHistory;
+  }
+
   get snapshots() {
     return this.connected().snapshots;
   }

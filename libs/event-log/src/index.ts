@@ -10,6 +10,7 @@ export {
   ClockApart,
   EventTooLarge,
   ForeignEvent,
+  HistoryMissing,
   LogIsSealed,
   LogRefused,
   LogUnavailable,
@@ -20,6 +21,7 @@ export {
   StoreUnavailable,
 } from './errors.js';
 export { eventsToNow } from './events-to-now.js';
+export type { ExpectedRevision } from './expected-revision.js';
 export { canBeRead, concernsOneStream } from './failing-stream.js';
 export {
   applying,
@@ -38,12 +40,12 @@ export {
 } from './follow.js';
 export { internalContext } from './internal-context.js';
 export { KeyedQueue } from './keyed-queue.js';
-export { identifyLog, readLogId } from './log-id.js';
+export { identifyLog, readLogId, requireSameLog } from './log-id.js';
+export { eventsMissing, MissingHistory } from './missing-history.js';
 export { LONG_AGO, type Moment, momentNow, msSince } from './moment.js';
 export {
   type Appended,
   type EventLog,
-  type ExpectedRevision,
   type LogBatch,
   type LogReadOptions,
   MAX_APPEND_BYTES,

@@ -1,13 +1,9 @@
 import type { NewEvent, Position, RecordedEvent, Revision } from '#events';
 import type { CallOptions } from './call-options.js';
+import type { ExpectedRevision } from './expected-revision.js';
+import type { MissingHistory } from './missing-history.js';
 import type { Moment } from './moment.js';
 import type { SnapshotStore } from './snapshot-store.js';
-
-/**
- * The condition of an append. `none`: the stream has no event. `exists`: the stream has at least one event. `Revision`:
- * the stream's last event has this revision. Every append MUST name a condition.
- */
-export type ExpectedRevision = 'none' | 'exists' | Revision;
 
 export interface Appended {
   /** `revision` and `position` are those of the append's last event. */
@@ -81,7 +77,7 @@ export interface LogBatch {
  * The append-only log of all events. The log has two adapters: SQLite (for one machine) and EventStoreDB. Both adapters
  * MUST pass the contract suite `test/contract/event-log.ts`. An adapter MUST NOT throw errors of its driver. An adapter
  * throws only `RevisionConflict`, `EventTooLarge`, `LogUnavailable` (`LogIsSealed` and `LogRefused` are subclasses),
- * `ForeignEvent`, and `TypeError` for a bug in the call. Whatever else a store refuses is `LogUnavailable`.
+ * `HistoryMissing`, `ForeignEvent`, and `TypeError` for a bug in the call. Whatever else a store refuses is `LogUnavailable`.
  */
 export interface EventLog {
   /**
@@ -106,6 +102,8 @@ export interface EventLog {
    * log learns of that time at its opening and at each append. The value is 0 if the log compares `clockSkewMs` instead.
    */
   readonly clockBehindMs: number;
+  /** The streams whose events are missing, as far as this process has met them. */
+  readonly missingHistory: MissingHistory;
   /** Snapshots of this log's streams. */
   readonly snapshots: SnapshotStore;
 
@@ -114,7 +112,8 @@ export interface EventLog {
    * The same append (same event ids in the same order, same expected revision) MAY be sent again. Every repetition MUST
    * return what the first append returned, even after other appends to the stream. Throws `RevisionConflict` if the
    * stream does not meet the condition `expected`. Throws `EventTooLarge` above `MAX_APPEND_BYTES`. Throws
-   * `LogIsSealed` while the log is sealed, except for stream `log`.
+   * `LogIsSealed` while the log is sealed, except for stream `log`. Throws `HistoryMissing` if events of the stream, or
+   * of stream `log`, are known to be missing, and if an append with `none` met a deleted stream.
    */
   append(
     stream: string,
@@ -124,7 +123,8 @@ export interface EventLog {
   ): Promise<Appended>;
 
   /**
-   * Reads a stream. Returns `[]` if the stream does not exist. Without `limit`, MUST return all events from `from` on.
+   * Reads a stream. Returns `[]` if the stream never existed. Without `limit`, MUST return all events from `from` on.
+   * Throws `HistoryMissing` if the events don't begin at `from` or have a gap, or if the stream was deleted.
    */
   readStream(stream: string, options?: StreamReadOptions): Promise<RecordedEvent[]>;
 

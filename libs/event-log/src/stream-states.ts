@@ -1,6 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { Aggregate, Instant } from '#domain';
 import { FIRST_HASH, type LogEvent, type Position, type RecordedEvent, type Revision, upcast } from '#events';
+import type { RevisionConflict } from './errors.js';
+import { requireSameLog } from './log-id.js';
+import { eventsMissing } from './missing-history.js';
 import type { EventLog } from './port.js';
 import { IndexIncomplete } from './snapshots/command-index.js';
 import type { SnapshotWrites } from './snapshots/snapshot-writes.js';
@@ -70,13 +73,16 @@ export class StreamStates<State, Event extends LogEvent> {
     sizeCalculation: ({ past }) => Math.min(1 + past.size, MAX_SIZE),
   });
   private readonly snapshots: Snapshots<State>;
+  /** The connection epoch in which the log was seen to be the same log. */
+  private sameLogEpoch: number;
 
   constructor(
     private readonly log: EventLog,
-    logId: string,
+    private readonly logId: string,
     private readonly aggregate: Pick<Aggregate<never, State, never, Event>, 'initial' | 'evolve' | 'stateVersion'>,
     writes: SnapshotWrites,
   ) {
+    this.sameLogEpoch = log.connectionEpoch;
     this.snapshots = new Snapshots({ log, logId, stateVersion: aggregate.stateVersion, writes });
   }
 
@@ -133,8 +139,9 @@ export class StreamStates<State, Event extends LogEvent> {
       const isUnknown = known.revision === undefined;
       const from = known.revision === undefined ? 0n : known.revision + 1n;
       const limit = isUnknown ? FIRST_PAGE_EVENTS : PAGE_EVENTS;
+      if (this.sameLogEpoch !== this.log.connectionEpoch) await this.requireSameLog(budget);
       const events = await this.log.readStream(stream, { from, limit, consistency: 'strong', ...budget.remaining });
-      if (!isUnknown && !this.isOfThisEpoch(known)) {
+      if (!this.isOfThisEpoch(known)) {
         known = start();
         continue;
       }
@@ -166,6 +173,24 @@ export class StreamStates<State, Event extends LogEvent> {
       : { state: this.aggregate.initial, revision: undefined };
     const { state } = events.reduce((before, event) => foldEvent(this.aggregate, before, event), start);
     return { state, revision, position: events.at(-1)?.position };
+  }
+
+  /**
+   * Throws `HistoryMissing` if an append met a stream that ends before the events that we know. Throws
+   * `LogUnavailable`.
+   */
+  async requireKnownEvents(
+    stream: string,
+    { revision }: KnownStream<State>,
+    { actual = -1n }: RevisionConflict,
+    budget: TimeBudget,
+  ): Promise<void> {
+    if (revision === undefined || actual >= revision) return;
+    const read = { from: revision, limit: 1, consistency: 'strong', ...budget.remaining } as const;
+    if ((await this.log.readStream(stream, read)).length > 0) return;
+    const error = eventsMissing(stream, actual + 1n, revision);
+    this.log.missingHistory.note(error);
+    throw error;
   }
 
   remembered(stream: string): KnownStream<State> | undefined {
@@ -214,6 +239,13 @@ export class StreamStates<State, Event extends LogEvent> {
     };
   }
 
+  /** After the connection was lost, the log may be another one. */
+  private async requireSameLog(budget: TimeBudget): Promise<void> {
+    const { connectionEpoch } = this.log;
+    await requireSameLog(this.log, this.logId, budget.remaining);
+    this.sameLogEpoch = connectionEpoch;
+  }
+
   private isOfThisEpoch({ connectionEpoch }: KnownStream<State>): boolean {
     return connectionEpoch === this.log.connectionEpoch;
   }
@@ -233,7 +265,7 @@ export class StreamStates<State, Event extends LogEvent> {
 
 /**
  * Adds the stream's next event to the state. Returns the unchanged state if the state already contains the event.
- * Throws an `Error` if an event in between is missing. Throws `UnknownEvent`.
+ * Throws `HistoryMissing` if an event in between is missing. Throws `UnknownEvent`.
  */
 export function foldEvent<State, Event extends LogEvent>(
   { evolve }: Pick<Aggregate<never, State, never, Event>, 'evolve'>,
@@ -243,7 +275,7 @@ export function foldEvent<State, Event extends LogEvent>(
   const next = (known.revision ?? -1n) + 1n;
   const { stream, revision } = recorded;
   if (revision < next) return known;
-  if (revision > next) throw new Error(`${stream} went from revision ${next - 1n} to ${revision}`);
+  if (revision > next) throw eventsMissing(stream, next, revision - 1n);
   // The cast to `Event` below is safe: `upcast` has checked the event's type, and a stream holds only events of its own
   // aggregate.
   const event: LogEvent = upcast(recorded);

@@ -17,6 +17,7 @@ const reading = (log: EventLog, readStream: ReadStream): EventLog => ({
     return log.clockBehindMs;
   },
   snapshots: log.snapshots,
+  missingHistory: log.missingHistory,
   append: (...call) => log.append(...call),
   readStream,
   readAll: (options) => log.readAll(options),

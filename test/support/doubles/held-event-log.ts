@@ -47,6 +47,10 @@ export class HeldEventLog implements EventLog {
     return this.log.sealHoldsAfterMs;
   }
 
+  get missingHistory() {
+    return this.log.missingHistory;
+  }
+
   get connectionEpoch(): number {
     return this.log.connectionEpoch;
   }

@@ -4,6 +4,7 @@ import {
   type BookOfRecord,
   type CallOptions,
   type EventLog,
+  HistoryMissing,
   internalContext,
   RevisionConflict,
   settledWithin,
@@ -157,7 +158,9 @@ export class UsageRecorder {
         this.end = { stream, link: { revision, hash }, at };
         this.sent = undefined;
       } catch (error) {
-        if (!(error instanceof RevisionConflict)) throw error;
+        const isRestored = error instanceof RevisionConflict;
+        const isCut = error instanceof HistoryMissing && error.stream === stream;
+        if (!isRestored && !isCut) throw error;
         this.repeatInNewStream(sent);
         if (after === undefined) throw error; // The name of this stream was new. We try again later.
       }
@@ -166,11 +169,11 @@ export class UsageRecorder {
 
   /**
    * No other process writes to our stream, so a conflict means that the log was restored to an older state. The log
-   * does not contain the sent event then, because it would have taken the append for a repetition. So the same counts
-   * are sent again, in a new stream.
+   * does not contain the sent event then, because it would have taken the append for a repetition. The log does not
+   * contain it either if the stream was cut or deleted before. So the same counts are sent again, in a new stream.
    */
   private repeatInNewStream({ part, stream }: SealedAppend): void {
-    this.logger.warn({ stream }, 'the event log was restored; the usage of clients goes to a new stream');
+    this.logger.warn({ stream }, 'the event log lost our stream of usage; the counts go to a new one');
     this.parts.unshift(part);
     this.sent = undefined;
     this.beginStream();

@@ -1,5 +1,5 @@
 import { DomainError } from '#domain';
-import { LogUnavailable, pause, RevisionConflict } from '#event-log';
+import { HistoryMissing, LogUnavailable, pause, RevisionConflict } from '#event-log';
 import type { Logger, ReadinessChecks } from '#platform';
 import type { AuthDependencies } from '../dependencies.js';
 
@@ -52,7 +52,10 @@ export class SigningKeySchedule {
 
 /**
  * Whether the error may be ignored. An error may be ignored if another process was faster, or if the log is
- * unavailable. The readiness check of the log reports an unavailable log.
+ * unavailable or lacks events. The readiness check of the log reports these two.
  */
 const isHarmless = (error: unknown): boolean =>
-  error instanceof LogUnavailable || error instanceof RevisionConflict || error instanceof DomainError;
+  error instanceof LogUnavailable ||
+  error instanceof HistoryMissing ||
+  error instanceof RevisionConflict ||
+  error instanceof DomainError;
