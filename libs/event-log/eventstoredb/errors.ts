@@ -12,8 +12,8 @@ const ANSWERS = new Set<unknown>([
 
 /** The gRPC code for an argument that the server does not take, whatever happens to the server later. */
 const INVALID_ARGUMENT = 3;
-/** The gRPC codes for: permission denied, and unauthenticated. */
-const REFUSED_ACCOUNT = new Set<unknown>([7, 16]);
+const PERMISSION_DENIED = 7;
+const UNAUTHENTICATED = 16;
 
 /**
  * Returns the driver's `type` of an error; `undefined` for an error without a type. We can't use `instanceof`,
@@ -25,9 +25,13 @@ const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** Whether the account lacks a right. */
+export const isDenied = (error: unknown): boolean =>
+  typeOf(error) === ErrorType.ACCESS_DENIED || codeOf(error) === PERMISSION_DENIED;
+
 /** Whether the server refused the account, or the account lacks a right. An operator can change this at any time. */
 const isRefusedAccount = (error: unknown): boolean =>
-  error instanceof LogRefused || typeOf(error) === ErrorType.ACCESS_DENIED || REFUSED_ACCOUNT.has(codeOf(error));
+  error instanceof LogRefused || isDenied(error) || codeOf(error) === UNAUTHENTICATED;
 
 /** Whether the server refuses what the call says. The same call is refused again. */
 const isInvalid = (error: unknown): boolean => codeOf(error) === INVALID_ARGUMENT;
@@ -47,8 +51,8 @@ const isOurOwn = (error: unknown): boolean =>
 
 /**
  * Whether the same call may succeed a moment later, on a new connection. This holds for every error except the server's
- * answers (`ANSWERS`), a call that the server finds invalid, the refusal of an account, and our own errors. We don't list the errors that pass, because such a
- * list is never complete.
+ * answers (`ANSWERS`), a call that the server finds invalid, the refusal of an account, and our own errors. We don't
+ * list the errors that pass, because such a list is never complete.
  */
 export const isTransient = (error: unknown): boolean =>
   !isOurOwn(error) &&

@@ -10,7 +10,7 @@ import { ForeignEvent, HistoryMissing, isOurStream, type LogReadOptions, type St
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from '#events';
 import type { Link } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { isMissingStream, isNoPlaceInLog, isTombstonedStream } from './errors.js';
+import { isDenied, isMissingStream, isNoPlaceInLog, isTombstonedStream } from './errors.js';
 import { fromPosition, toPosition } from './positions.js';
 
 const DEFAULT_READ_LIMIT = 500;
@@ -51,7 +51,8 @@ export const tombstoned = (stream: string): HistoryMissing =>
 
 /**
  * Throws `HistoryMissing` if a stream that the server does not find was deleted. The stream's metadata, in a stream of
- * its own, shows the deletion. This second read is sent for missing streams only.
+ * its own, shows the deletion. This second read is sent for missing streams only. An account without the right to read
+ * metadata (`$mr`) can't tell a deleted stream, so for that account the stream has never existed.
  */
 async function requireNeverExisted(link: Link, stream: string, deadline: Deadline): Promise<void> {
   const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
@@ -63,7 +64,7 @@ async function requireNeverExisted(link: Link, stream: string, deadline: Deadlin
       return true;
     });
   } catch (error) {
-    if (!isMissingStream(error)) throw error;
+    if (!isMissingStream(error) && !isDenied(error)) throw error;
   }
 }
 

@@ -192,7 +192,7 @@ describe('a stream that is too long to be read in one call', () => {
   /** More events than the cache holds commands of other streams. */
   const EVENTS = 201_000;
   const FIRST_PAGE_EVENTS = 100;
-  const PAGE_EVENTS = 1000;
+  const PAGE_EVENTS = 500;
 
   /** Returns a function that makes pages of a stream of renames. All renames are copies of one stored rename. */
   const longStream = async (book: BookOfRecord) => {
@@ -220,7 +220,7 @@ describe('a stream that is too long to be read in one call', () => {
     const readStream = jest
       .spyOn(book.log, 'readStream')
       .mockImplementation((_stream, { from = 0n, limit = Infinity } = {}) => {
-        if (++pages % 101 === 0) return Promise.reject(new LogUnavailable('Too slow'));
+        if (++pages % 201 === 0) return Promise.reject(new LogUnavailable('Too slow'));
         return Promise.resolve(page(from, limit));
       });
 
