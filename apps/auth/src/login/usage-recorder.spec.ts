@@ -188,6 +188,25 @@ describe('an auth process', () => {
     expect(await usesOf(ONE)).toBe(1);
   });
 
+  it('makes one attempt at a time, however often it is due while the log is away', async () => {
+    jest.useFakeTimers({
+      doNotFake: ['Date', 'performance', 'setTimeout', 'setImmediate', 'nextTick', 'queueMicrotask'],
+    });
+    const auth = new Process();
+    auth.seen(ONE);
+    jest.spyOn(auth.attempts, 'isFull', 'get').mockReturnValue(true);
+    fate = Array.from({ length: 100 }, () => 'refused');
+    const attempts = () => 100 - fate.length;
+    auth.recorder.start();
+    jest.advanceTimersByTime(10_000);
+    await auth.record();
+    expect(attempts()).toBe(2);
+    jest.advanceTimersByTime(10_000);
+    jest.useRealTimers();
+    await auth.recorder.stop();
+    expect(attempts()).toBe(5);
+  });
+
   it('waits 2 s at its stop, also for an append that was under way', async () => {
     const auth = new Process();
     auth.seen(ONE);

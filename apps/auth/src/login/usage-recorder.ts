@@ -71,9 +71,15 @@ export class UsageRecorder {
     this.recordedAt = dependencies.clock().getTime();
   }
 
+  /** Records when it is due, but never begins while the recording of an earlier tick is still under way. */
   start(): void {
+    let isUnderWay = false;
     this.timer = setInterval(() => {
-      if (this.isDue()) void this.record();
+      if (isUnderWay || !this.isDue()) return;
+      isUnderWay = true;
+      void this.record().then(() => {
+        isUnderWay = false;
+      });
     }, TICK_MS);
   }
 
