@@ -7,6 +7,7 @@ import { type ClientId, consumerClient } from '#domain';
 import {
   type BookOfRecord,
   type EventLog,
+  LOG_TIME_BUDGET_MS,
   LogUnavailable,
   MAX_APPEND_BYTES,
   openBookOfRecord,
@@ -61,6 +62,7 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
     await readAndWaitForSnapshot();
   });
   afterEach(async () => {
+    jest.restoreAllMocks();
     for (const one of opened) await one.close();
   });
 
@@ -85,7 +87,8 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
   };
 
   /** The snapshot's text is a checksum of 64 characters, and then JSON. */
-  const contentOf = (text: string) => JSON.parse(text.slice(64)) as { revision: string };
+  const contentOf = (text: string) =>
+    JSON.parse(text.slice(64)) as { revision: string; states: [revision: number, part: number][] };
   const checked = (content: object) => {
     const json = JSON.stringify(content);
     return hash('sha256', json) + json;
@@ -115,6 +118,12 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
       ...changed,
     };
     return Object.create(own, { snapshots: { value: snapshots } }) as EventLog;
+  };
+
+  /** From now on, time is later by this many milliseconds. */
+  const passTime = (milliseconds: number) => {
+    const now = performance.now.bind(performance);
+    jest.spyOn(performance, 'now').mockImplementation(() => now() + milliseconds);
   };
 
   it('is read from its snapshot, and can be renamed and revoked', async () => {
@@ -266,7 +275,7 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
     const keyed = newClientId();
     const times = 600;
     await appendClientWithTokens(log, keyed, times, filler);
-    await (await openBook(log)).clients.read(keyed);
+    const { state: folded } = await (await openBook(log)).clients.read(keyed);
     await eventually(
       () => log.snapshots.read(nameOf(consumerClient.stream(keyed))),
       (text) => text !== undefined,
@@ -276,13 +285,56 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
     const { clients } = await openBook(own);
     const { state } = await clients.read(keyed);
     expect(JSON.stringify(state).length).toBeGreaterThan(2 * MAX_APPEND_BYTES);
-    expect(state).toEqual((await clients.read(keyed)).state);
+    expect(state).toEqual(folded);
     const read = await Promise.all(
       reads.mock.calls.map(async ([name], call) =>
         name === consumerClient.stream(keyed) ? ((await reads.mock.results[call]?.value) as unknown[]).length : 0,
       ),
     );
     expect(read.reduce((sum, events) => sum + events, 0)).toBeLessThan(300);
+  });
+
+  it('shares the time of a read among the text of a snapshot and its parts', async () => {
+    const keyed = newClientId();
+    await appendClientWithTokens(log, keyed, 600, () => randomBytes(3_000).toString('base64'));
+    await (await openBook(log)).clients.read(keyed);
+    await eventually(
+      () => log.snapshots.read(nameOf(consumerClient.stream(keyed))),
+      (text) => text !== undefined,
+    );
+    const deadlines: number[] = [];
+    const book = await openBook(
+      withSnapshots(log, {
+        read: async (...call) => {
+          const text = await log.snapshots.read(...call);
+          passTime(3_000);
+          return text;
+        },
+        readPart: (...call) => {
+          deadlines.push(call[2]?.deadlineMs ?? Infinity);
+          return log.snapshots.readPart(...call);
+        },
+      }),
+    );
+    await book.clients.read(keyed);
+    expect(deadlines.length).toBeGreaterThan(1);
+    expect(Math.max(...deadlines)).toBeLessThanOrEqual(LOG_TIME_BUDGET_MS - 3_000);
+  });
+
+  it('leaves no failure unhandled if its time ends while an earlier state is read', async () => {
+    const { states } = contentOf((await log.snapshots.read(nameOf(stream))) ?? '');
+    const book = await openBook(
+      withSnapshots(log, {
+        readPart: (...call) => {
+          if (!states.some(([, part]) => part === call[1])) return log.snapshots.readPart(...call);
+          passTime(LOG_TIME_BUDGET_MS);
+          return Promise.reject(new LogUnavailable('Too late'));
+        },
+      }),
+    );
+    await expect(rename(book, 'Name 600', commandIds[600] ?? '')).rejects.toBeInstanceOf(LogUnavailable);
+    // Jest fails the test if a rejection is unhandled by then.
+    await new Promise(setImmediate);
   });
 
   it('counts the snapshots that can’t be written, and reports this once until one is written again', async () => {

@@ -91,7 +91,7 @@ export class Snapshots<State> {
     budget: TimeBudget,
   ): Promise<(Restored<State> & { readonly past: StreamPast<State> }) | undefined> {
     if (this.distrusted.has(stream)) return undefined;
-    const stored = await this.stored(stream, budget.remaining);
+    const stored = await this.stored(stream, budget);
     const restored = stored && (await this.restored(stored, limit, budget.remaining));
     return restored && { ...restored, past: new StreamPast<State>(coverageOf(stored)) };
   }
@@ -106,13 +106,15 @@ export class Snapshots<State> {
     revision: Revision,
     budget: TimeBudget,
   ): Promise<Restored<State> | undefined> {
-    const eventsFrom = (from: Revision) => this.read(stream, from, Number(revision - from) + 1, budget.remaining);
+    // Read only once: it may throw, which must not happen between the starts of two reads.
+    const { remaining } = budget;
+    const eventsFrom = (from: Revision) => this.read(stream, from, Number(revision - from) + 1, remaining);
     const recent = past.recentState(revision);
     if (recent) return restored(this.toStored(stream, recent), await eventsFrom(recent.revision));
     const [at, part] = past.coverage.states.findLast(([from]) => BigInt(from) <= revision) ?? [];
     if (at === undefined || part === undefined) return undefined;
-    const text = this.options.log.snapshots.readPart(this.nameOf(stream), part, budget.remaining);
-    const [stored, events] = await Promise.all([this.checked(stream, text, budget.remaining), eventsFrom(BigInt(at))]);
+    const text = this.options.log.snapshots.readPart(this.nameOf(stream), part, remaining);
+    const [stored, events] = await Promise.all([this.checked(stream, text, budget), eventsFrom(BigInt(at))]);
     return stored && restored(stored, events);
   }
 
@@ -189,24 +191,27 @@ export class Snapshots<State> {
     if (await this.restored(stored, 1)) past.cover(coverageOf(stored));
   }
 
-  private async stored(stream: string, options?: CallOptions): Promise<StoredSnapshot | undefined> {
-    const text = this.options.log.snapshots.read(this.nameOf(stream), options);
-    return (await this.checked(stream, text, options)) as StoredSnapshot | undefined;
+  private async stored(stream: string, budget?: TimeBudget): Promise<StoredSnapshot | undefined> {
+    const text = this.options.log.snapshots.read(this.nameOf(stream), budget?.remaining);
+    return (await this.checked(stream, text, budget)) as StoredSnapshot | undefined;
   }
 
   private nameOf(stream: string): string {
     return snapshotName(stream, this.options.stateVersion);
   }
 
-  private partsOf(stream: string, budget?: { readonly remaining: CallOptions }): Parts {
+  private partsOf(stream: string, budget?: TimeBudget): Parts {
     const { snapshots } = this.options.log;
     const name = this.nameOf(stream);
     return {
-      read: (number) =>
-        snapshots.readPart(name, number, budget?.remaining).catch((error: unknown) => {
+      read: async (number) => {
+        try {
+          return await snapshots.readPart(name, number, budget?.remaining);
+        } catch (error) {
           if (error instanceof LogUnavailable) throw error;
           return undefined;
-        }),
+        }
+      },
       write: (parts) => snapshots.writeParts(name, parts),
     };
   }
@@ -229,9 +234,9 @@ export class Snapshots<State> {
   private async checked(
     stream: string,
     text: Promise<string | undefined>,
-    remaining: CallOptions = {},
+    budget?: TimeBudget,
   ): Promise<StoredState | undefined> {
-    const parts = this.partsOf(stream, { remaining });
+    const parts = this.partsOf(stream, budget);
     const stored = (await text.then((read) => fromStoredText(read, parts)).catch(() => undefined)) as
       StoredState | undefined;
     const { logId, stateVersion } = this.options;
