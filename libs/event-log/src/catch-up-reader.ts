@@ -5,7 +5,7 @@ import { pause } from './retry.js';
 /** Number of batches that are kept for the followers that are behind the fastest follower of a pass. */
 const MOST_BATCHES = 4;
 /** The fastest follower of a pass waits at most this long for the slowest one, or for others to join, in ms. */
-const PATIENCE_MS = 1_000;
+const LONGEST_WAIT_MS = 1_000;
 
 /**
  * Reads the log for several followers (loops that read the log) that catch up at the same time. Followers that are at the
@@ -127,7 +127,7 @@ class Pass {
     try {
       if (this.isOver) return;
       if (this.kept.length === MOST_BATCHES) {
-        if (this.isOldestNeeded()) await pause(PATIENCE_MS, (this.waiting = new AbortController()).signal);
+        if (this.isOldestNeeded()) await pause(LONGEST_WAIT_MS, (this.waiting = new AbortController()).signal);
         this.kept.shift();
         this.starts.shift();
         this.firstKept += 1;

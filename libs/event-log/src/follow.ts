@@ -75,9 +75,9 @@ export interface FollowOptions {
    */
   readonly streams?: readonly StreamPrefix[];
   /**
-   * Carries out the effects of the events after `checkpoint`, in order; `[]` if all events were skipped. A second call with the same events MUST have no
-   * further effect. `apply` MUST handle each event inside `applying`, so that an error names the event. `apply` MAY
-   * throw `CheckpointMoved` if the stored checkpoint is not `checkpoint`.
+   * Carries out the effects of the events after `checkpoint`, in order; `[]` if all events were skipped. A second call
+   * with the same events MUST have no further effect. `apply` MUST handle each event inside `applying`, so that an error
+   * names the event. `apply` MAY throw `CheckpointMoved` if the stored checkpoint is not `checkpoint`.
    */
   readonly apply: (events: readonly FollowedEvent[], checkpoint: Checkpoint | undefined) => Promise<void>;
   /**
@@ -205,7 +205,10 @@ const prefetched = (batches: AsyncIterator<LogBatch>): Promise<IteratorResult<Lo
   return next;
 };
 
-/** Applies the batch's events of the follower's streams. If an event can't be applied, only the events before that event are applied. */
+/**
+ * Applies the batch's events of the follower's streams. If an event can't be applied, only the events before that event
+ * are applied.
+ */
 async function applyInOrder(
   options: Pick<FollowOptions, 'name' | 'streams'>,
   events: readonly RecordedEvent[],

@@ -63,7 +63,7 @@ export const ServerCode = {
 
 const NAMES: ReadonlyMap<unknown, string> = new Map(Object.entries(ServerCode).map(([name, code]) => [code, name]));
 
-/** Part of a server's answer that tells of a failure. A code without a name is one that `NAMES` may know. */
+/** Part of a server's answer that tells of a failure. If the server sends no name, `NAMES` may know it. */
 interface ServerFailure {
   readonly code?: number | string | undefined;
   readonly codeName?: string | undefined;

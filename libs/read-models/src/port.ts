@@ -199,8 +199,8 @@ export interface ReadStore {
   /** Returns the build's lease as it was last stored; `undefined` if no process holds the lease. */
   lease(build: BuildName): Promise<Lease | undefined>;
   /**
-   * Takes or renews the lease, or asks its holder (compare-and-set). Returns `false` if the build does not exist, or if the stored lease is
-   * not `expected`. Leases are compared by their holder and their turn (the counter of renewals).
+   * Takes or renews the lease, or asks its holder (compare-and-set). Returns `false` if the build does not exist, or if
+   * the stored lease is not `expected`. Leases are compared by their holder and their turn (the counter of renewals).
    */
   setLease(build: BuildName, expected: Lease | undefined, next: Lease): Promise<boolean>;
   /** Removes the lease if `holder` holds the lease. */
