@@ -200,7 +200,9 @@ describeWithMongo('MongoDB', () => {
       await store.drop(build);
       await client.db(database).collection(build).insertOne({ title: 'written late' });
       for (const begin of [store.prepare.bind(store), store.prepareToLoad.bind(store)]) {
-        await expect(begin(build, notes)).rejects.toThrow(RebuildNeeded);
+        const refused = begin(build, notes);
+        await expect(refused).rejects.toThrow(RebuildNeeded);
+        await expect(refused).rejects.toThrow('notes_v1_2 was dropped');
       }
       expect((await store.builds('notes', 1)).map((each) => each.build)).toEqual([BUILD]);
       expect(await store.nextBuild(notes)).toBe('notes_v1_3');
@@ -208,9 +210,39 @@ describeWithMongo('MongoDB', () => {
       expect((await collections()).toSorted()).toEqual([BUILD, 'notes_v1_3', 'projections']);
     });
 
+    it('keeps the build that an earlier release has begun under the name of a dropped build', async () => {
+      const build = 'notes_v1_2';
+      await store.serve(notes, undefined, BUILD);
+      await store.prepare(build, notes);
+      await store.drop(build);
+      // Earlier releases enter and remove builds without regard to the names of dropped builds.
+      const entry = client.db(database).collection<{ _id: string }>('projections');
+      await entry.updateOne({ _id: 'notes_v1' }, { $set: { [`builds.${build}`]: {} } });
+      await store.write(build, [write('n1')]);
+      expect(await store.serve(notes, BUILD, build)).toBe(true);
+      await entry.updateOne({ _id: 'notes_v1' }, { $unset: { [`builds.${BUILD}`]: '' } });
+
+      await store.prepare(build, notes);
+      expect(await store.count(build)).toBe(1);
+      await store.prepare(await store.nextBuild(notes), notes);
+      expect(await store.count(build)).toBe(1);
+    });
+
+    it('drops no leftover under the name that an earlier release would give to its next build', async () => {
+      await store.prepare('notes_v1_2', notes);
+      await store.drop('notes_v1_2');
+      await client.db(database).collection('notes_v1_2').insertOne({ title: 'written late' });
+      await store.prepare(BUILD, notes);
+      expect(await collections()).toContain('notes_v1_2');
+      await store.prepare('notes_v1_3', notes);
+      expect(await collections()).not.toContain('notes_v1_2');
+    });
+
     it('begins no build on documents that belong to none, and leaves them alone', async () => {
       await client.db(database).collection('notes_v1_2').insertOne({ title: 'restored in part' });
-      await expect(store.prepare('notes_v1_2', notes)).rejects.toThrow(RebuildNeeded);
+      const refused = store.prepare('notes_v1_2', notes);
+      await expect(refused).rejects.toThrow(RebuildNeeded);
+      await expect(refused).rejects.toThrow('notes_v1_2 is not registered, but its collection holds documents');
       expect(await store.nextBuild(notes)).toBe('notes_v1_3');
       expect(await collections()).toContain('notes_v1_2');
     });
@@ -493,7 +525,7 @@ describeWithMongo('MongoDB', () => {
           async () => {
             await store.drop('notes_v1_2');
             await client.db(database).collection('notes_v1_2').insertOne({ title: 'written late' });
-            await slow.prepare('notes_v1_2', notes);
+            await slow.prepare('notes_v1_3', notes);
           },
         ],
       ])('loses no document of the build that another process begins meanwhile: %s', async (_, dropLate) => {

@@ -10,7 +10,7 @@ import { validatorOf } from './validation.js';
 
 /**
  * Creates the build's registry entry, collection, validation and indexes, if they are missing. Throws `RebuildNeeded` if
- * a build of this name was dropped.
+ * a build of this name was dropped, or if its collection holds documents that never belonged to a build.
  */
 export async function layOut(
   features: Features,
@@ -19,10 +19,11 @@ export async function layOut(
   schema: CollectionSchema,
 ): Promise<void> {
   const { database } = features;
-  await dropLeftovers(database, registry, schema);
-  if ((await isLeftOver(database, registry, build)) || !(await registry.add(build))) {
-    throw new RebuildNeeded(schema.name, `${build} was dropped`);
+  if (await holdsForeignDocuments(database, registry, build)) {
+    throw new RebuildNeeded(schema.name, `${build} is not registered, but its collection holds documents`);
   }
+  if (!(await registry.add(build))) throw new RebuildNeeded(schema.name, `${build} was dropped`);
+  await dropLeftovers(database, registry, schema);
   await makeCollection(features, build, schema);
   const indexes = indexesOf(schema);
   // MongoDB refuses a call that creates no index.
@@ -34,21 +35,22 @@ export async function layOut(
  * it dropped the collection, or a write that was under way may have created the collection again.
  */
 async function dropLeftovers(database: Db, registry: Registry, { name, version }: CollectionSchema): Promise<void> {
-  const dropped = await registry.dropped(name, version);
-  if (dropped.length === 0) return;
+  const unused = await registry.unusedNames(name, version);
+  if (unused.length === 0) return;
   const present = await collectionNames(database);
-  for (const build of dropped) if (present.has(build)) await collectionOf(database, build).drop();
+  for (const build of unused) if (present.has(build)) await collectionOf(database, build).drop();
 }
 
 /**
- * Returns whether the collection holds documents that belong to no build, such as those of a database that was restored
- * in part.
+ * Returns whether the collection holds documents although no build of this name exists or has existed, as in a database
+ * that was restored in part.
  * The order of the two reads matters: first the documents, then the registry. A new build is entered in the registry
- * before its first document is written. So if documents exist and then no entry is found, the documents are left over.
+ * before its first document is written. So if documents exist and then the registry does not know the name, the
+ * documents belong to no build.
  */
-async function isLeftOver(database: Db, registry: Registry, build: BuildName): Promise<boolean> {
-  const leftover = await collectionOf(database, build).findOne({}, { projection: { _id: 1 } });
-  return leftover !== null && (await registry.find(build)) === undefined;
+async function holdsForeignDocuments(database: Db, registry: Registry, build: BuildName): Promise<boolean> {
+  const document = await collectionOf(database, build).findOne({}, { projection: { _id: 1 } });
+  return document !== null && !(await registry.knows(build));
 }
 
 /**

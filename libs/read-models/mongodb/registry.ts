@@ -21,8 +21,10 @@ export interface ProjectionEntry {
   readonly served?: BuildName;
   readonly builds: Readonly<Record<BuildName, BuildEntry>>;
   /**
-   * The names of all dropped builds. A name is never used again: MongoDB may carry out the drop of a collection, or a
-   * write to it, long after the caller has given up, and would then hit another build of the same name.
+   * The names of the dropped builds. This release gives none of them to a new build: MongoDB may carry out the drop of a
+   * collection, or a write to it, long after the caller has given up, and would then hit another build of the same name.
+   * Releases that do not know this field number a new build after the highest existing build, so a build that such a
+   * release has made may have a name that is listed here.
    */
   readonly dropped?: readonly BuildName[];
 }
@@ -84,6 +86,26 @@ export class Registry {
     return entry?.dropped ?? [];
   }
 
+  /** Returns whether a build of this name exists or was dropped. */
+  async knows(build: BuildName): Promise<boolean> {
+    const entry = await this.projections.findOne({ _id: entryIdOf(build) });
+    return entry !== null && (build in entry.builds || entry.dropped?.includes(build) === true);
+  }
+
+  /**
+   * Returns the names of dropped builds that no build has or will get, so that a collection of this name may be dropped.
+   * A name with an entry is left out, and so is a name with a higher number than all entries: an earlier release may
+   * begin a build of this name at any time (see `ProjectionEntry.dropped`).
+   * One condition remains, because no command of MongoDB checks the registry and drops a collection: before the drop is
+   * carried out, the builds with higher numbers must not all be dropped by an earlier release that then begins a build.
+   */
+  async unusedNames(name: string, version: number): Promise<readonly BuildName[]> {
+    const entry = await this.projections.findOne({ _id: idOf(name, version) });
+    if (!entry) return [];
+    const highest = Math.max(...Object.keys(entry.builds).map((build) => parsedBuild(build as BuildName).number));
+    return (entry.dropped ?? []).filter((build) => !(build in entry.builds) && parsedBuild(build).number < highest);
+  }
+
   /** Enters the build if it is missing. Returns `false` if a build of this name was dropped. */
   async add(build: BuildName): Promise<boolean> {
     const { name, version } = parsedBuild(build);
@@ -111,8 +133,8 @@ export class Registry {
   }
 
   /**
-   * Removes the build, so that no build can have its name again. Returns whether this call removed it; `false` if an
-   * earlier call had done so. Throws for the served build.
+   * Removes the build, and keeps its name, so that `add` refuses the name from now on. Returns whether this call removed
+   * the build; `false` if an earlier call had done so. Throws for the served build.
    */
   async remove(build: BuildName): Promise<boolean> {
     const { name, version } = parsedBuild(build);
