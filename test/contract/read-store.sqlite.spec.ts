@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import Database from 'libsql';
 import { type ReadStore, ReadStoreUnavailable } from '#read-models';
 import { openSqliteReadStore, pageStatement } from '#read-models/sqlite';
@@ -145,6 +146,30 @@ describe('the SQLite read store', () => {
     other.close();
     expect(await write('after')).toEqual([]);
     expect(await store.count(BUILD)).toBe(2);
+  });
+
+  it('keeps no documents of loads that failed while another process locked the file', async () => {
+    // The thread ends if it needs more memory than this.
+    const writer = new Worker(join(dirname(require.resolve('#read-models/sqlite')), 'writer.js'), {
+      workerData: { file: server.file, busyTimeoutMs: 1 },
+      resourceLimits: { maxOldGenerationSizeMb: 64 },
+    });
+    const rows = [['n1', undefined, '0001', 0n, 'x'.repeat(8 * 1024 * 1024)]];
+    const gather = async (load: number) => {
+      const answered = once(writer, 'message');
+      writer.postMessage({ order: load, request: { type: 'gather', load, rows } });
+      const [answer] = (await answered) as [unknown];
+      return answer;
+    };
+    const other = new Database(server.file);
+    other.exec('BEGIN IMMEDIATE');
+    for (let load = 0; load < 20; load++) {
+      expect(await gather(load)).toHaveProperty('error', expect.stringContaining('locked'));
+    }
+    other.exec('COMMIT');
+    other.close();
+    expect(await gather(20)).toEqual({ order: 20, misses: [] });
+    await writer.terminate();
   });
 
   it('opens a new file if the old one was removed', async () => {

@@ -75,7 +75,11 @@ function carryOut(orders: readonly Order[]): void {
     } catch (error) {
       closeConnection();
       const failed = current === undefined ? waiting : [current];
-      for (const { order } of failed) answer({ order, error: error instanceof Error ? error.message : String(error) });
+      for (const { order, request } of failed) {
+        // The sender gives up the load, so the request `load`, which would remove the documents, never comes.
+        if (request.type === 'gather') gathered.delete(request.load);
+        answer({ order, error: error instanceof Error ? error.message : String(error) });
+      }
       waiting = waiting.filter((order) => !failed.includes(order));
     }
   }

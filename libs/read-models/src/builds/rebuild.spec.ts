@@ -128,6 +128,28 @@ describe('the builds of a projection', () => {
     expect(await builds.served()).toBe('clients_v2_3');
   });
 
+  it('stay dropped when a later rebuild has dropped them before the earlier one has ended', async () => {
+    await stage.create('a');
+    await builds.serveNow();
+    let later: Promise<RebuildReport> | undefined;
+    let isSwitched = false;
+    const store = new Proxy(stage.store, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name);
+        if (typeof value !== 'function') return value;
+        if (name !== 'served' && name !== 'prepare') return value.bind(target) as unknown;
+        return async (...call: unknown[]) => {
+          if (isSwitched) await (later ??= builds.rebuild());
+          return value.apply(target, call) as unknown;
+        };
+      },
+    });
+    const earlier = builds.rebuild({ store, onSwitched: () => (isSwitched = true) });
+    expect(await earlier).toMatchObject({ build: 'clients_v2_2' });
+    expect(await later).toMatchObject({ build: 'clients_v2_3', replaced: 'clients_v2_2' });
+    expect(await builds.names()).toEqual(['clients_v2_3']);
+  });
+
   it('leave nothing behind when a rebuild is stopped before the switch', async () => {
     await stage.create('a');
     await builds.serveNow();

@@ -43,7 +43,7 @@ export interface RebuildReport {
  * 3. Switch: make the new build the served one, unless another rebuild has switched meanwhile. Then call `onSwitched`.
  * 4. Feed both builds for `graceMs`, for queries that still read the replaced build.
  * 5. Complete the switch if the store failed in the middle of it. Then drop the replaced build, and all builds that
- *    interrupted rebuilds have left.
+ *    interrupted rebuilds have left. Do nothing if a later rebuild has switched meanwhile.
  *
  * No process manager works during a rebuild. The process that feeds the served build runs the process manager. After the
  * switch, that process finds the work that is left in the documents of the new build.
@@ -69,7 +69,8 @@ export async function rebuild<Doc>(options: RebuildOptions<Doc>): Promise<Rebuil
     onSwitched?.(report);
     await pause(graceMs, signal);
     await Promise.all([fresh.end(), old?.end()]);
-    if (!signal.aborted) {
+    // If a later rebuild has switched meanwhile, that rebuild drops the older builds, and may have dropped this one.
+    if (!signal.aborted && (await store.served(name, version)) === build) {
       // If the switch was cut short, this completes it: no view may show a build that is dropped.
       await store.prepare(build, projection);
       await dropOlderThan(store, projection, build);

@@ -151,6 +151,25 @@ describe('the builds of a projection', () => {
     await builds.expectPlainFold('clients_v2_2');
   });
 
+  it('stay dropped when a rebuild has served another build first', async () => {
+    await stage.create('a');
+    let overtaking: ReturnType<typeof rebuild> | undefined;
+    const store = Object.create(stage.store, {
+      serve: {
+        value: async (...call: Parameters<ReadStore['serve']>) => {
+          await (overtaking ??= builds.rebuild());
+          return stage.store.serve(...call);
+        },
+      },
+    }) as ReadStore;
+    const served = new ServedProjection({
+      ...{ ...stage.stores, store, projection: clients, observer: silent, checkMs: 10 },
+    });
+    builds.running.push(served.run(builds.stop.signal));
+    await until(() => served.status()?.build === 'clients_v2_2');
+    expect(await builds.names()).toEqual(['clients_v2_2']);
+  });
+
   it('wait and report it while the store refuses a call for a lasting reason', async () => {
     await stage.create('a');
     const refused = new Error('MongoDB refused it: IndexKeySpecsConflict');

@@ -219,15 +219,17 @@ export class ServedProjection<Doc> {
    */
   private async serveFirst(build: BuildName, expected: ExpectedDocuments<Doc>, session: AbortSignal): Promise<void> {
     const { store, projection, observer } = this.options;
-    const { name } = projection;
+    const { name, version } = projection;
     const done = new AbortController();
     const outages = this.outages.ofLoop();
     try {
       const serve = async (recovered: () => void) => {
         const check = await spotCheck({ ...this.options, build, expected, signal: session });
         if (!isPassed(check)) throw new SpotCheckFailed(name, check);
-        // If a build is served already, perhaps by an attempt that failed halfway, this completes the switch.
-        if (!(await store.serve(projection, undefined, build))) await store.prepare(build, projection);
+        const isSwitched = await store.serve(projection, undefined, build);
+        // If the build is served already, perhaps by an attempt that failed halfway, this completes the switch. If
+        // another build is served, this one may have been dropped.
+        if (!isSwitched && (await store.served(name, version)) === build) await store.prepare(build, projection);
         expected.close();
         recovered();
         done.abort();
