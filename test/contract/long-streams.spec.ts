@@ -374,6 +374,43 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
     expect(book.snapshotWrites.failures).toBe(2);
   });
 
+  it('is reported once if only its own snapshots can’t be written', async () => {
+    const failing = newClientId();
+    const name = nameOf(consumerClient.stream(failing));
+    const told: string[] = [];
+    const write: SnapshotStore['write'] = (...call) =>
+      call[0] === name ? Promise.reject(new Error('Refused')) : log.snapshots.write(...call);
+    const book = await openBookOfRecord(withSnapshots(log, { write }), () => new Date(AT), 'current', {
+      outageBegan: ({ message }) => told.push(message),
+      outageEnded: () => told.push('over'),
+    });
+    const untilFailed = (times: number) =>
+      eventually(
+        () => Promise.resolve(book.snapshotWrites.failures),
+        (failures) => failures === times,
+      );
+    const readAnother = async () => {
+      const other = newClientId();
+      await appendLongClient(log, other, 600);
+      await book.clients.read(other);
+      await eventually(
+        () => log.snapshots.read(nameOf(consumerClient.stream(other))),
+        (text) => text !== undefined,
+      );
+    };
+    await appendLongClient(log, failing, 600);
+    await book.clients.read(failing);
+    await untilFailed(1);
+    await readAnother();
+    for (let n = 0; n < 500; n++) {
+      const command = { type: 'RenameClient', workspaceId: 'acme', name: `Again ${n}`, at: AT } as const;
+      await book.clients.execute(failing, command, { context: contextOf(), isNew: true });
+    }
+    await untilFailed(2);
+    await readAnother();
+    expect(told).toEqual([`The snapshot of ${consumerClient.stream(failing)} was not written`, 'over']);
+  });
+
   it('has no snapshot among the events of the log', async () => {
     const [first] = await log.readStream(stream, { limit: 1 });
     await log.append(`other-${clientId}`, 'none', newEvents(1));

@@ -1,5 +1,8 @@
 import type { OutageObserver } from '../retry.js';
 
+/** Number of failing streams that are remembered. */
+const MAX_STREAMS = 1_000;
+
 /**
  * Tells how the writing of snapshots goes. A snapshot is a cache, so a failed write fails no command. But while writes
  * fail, long streams become slower and slower to read. So the observer is told when writes begin to fail, and when a
@@ -8,6 +11,8 @@ import type { OutageObserver } from '../retry.js';
 export class SnapshotWrites {
   private failed = 0;
   private isFailing = false;
+  /** The streams whose last write failed, oldest first. */
+  private readonly streams = new Set<string>();
 
   constructor(private readonly observer?: OutageObserver) {}
 
@@ -16,7 +21,8 @@ export class SnapshotWrites {
     return this.failed;
   }
 
-  noteSuccess(): void {
+  noteSuccess(stream: string): void {
+    this.streams.delete(stream);
     if (!this.isFailing) return;
     this.isFailing = false;
     this.observer?.outageEnded();
@@ -24,8 +30,16 @@ export class SnapshotWrites {
 
   noteFailure(stream: string, cause: unknown): void {
     this.failed += 1;
-    if (this.isFailing) return;
+    const isTold = this.streams.has(stream);
+    this.remember(stream);
+    if (this.isFailing || isTold) return;
     this.isFailing = true;
     this.observer?.outageBegan(new Error(`The snapshot of ${stream} was not written`, { cause }));
+  }
+
+  private remember(stream: string): void {
+    this.streams.add(stream);
+    const [oldest] = this.streams;
+    if (oldest !== undefined && this.streams.size > MAX_STREAMS) this.streams.delete(oldest);
   }
 }

@@ -181,7 +181,7 @@ export class Snapshots<State> {
     await this.options.log.snapshots.write(this.nameOf(stream), await toStoredText(snapshot, parts));
     past.cover({ revision, runs, states });
     this.distrusted.delete(stream);
-    this.options.writes.noteSuccess();
+    this.options.writes.noteSuccess(stream);
   }
 
   /** Continues from the stored snapshot, if another process has written a later one than we know. */
