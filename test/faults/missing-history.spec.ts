@@ -8,6 +8,7 @@ import { openSqliteEventLog } from '#event-log/sqlite';
 import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
 import { type Answer, eventually, send } from '../support/api/http.js';
 import { oauthLogin } from '../support/api/login.js';
+import { basicOf, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
 import { type NewClient, Portal } from '../support/api/portal.js';
 import { Standalone } from '../support/processes/standalone.js';
 
@@ -161,6 +162,16 @@ describe('on EventStoreDB', () => {
       expect(await events()).toBe(written);
     },
   );
+
+  it('a warm process refuses only what needs signing keys while their stream is deleted', async () => {
+    const login = await oauthLogin(warm.url, client);
+    const revoked = await portal.newClient('OAUTH2');
+    await portal.revoke(revoked.clientId);
+    await operator.deleteStream('signingKeys');
+    expect((await oauthLogin(warm.url, client)).status).toBe(503);
+    expect((await oauthLogin(warm.url, revoked)).status).toBe(401);
+    expect((await revokeToken(warm.url, refreshTokenOf(login), basicOf(client))).status).toBe(200);
+  });
 
   it('commands stop where the stream about the log itself is cut', async () => {
     await operator.setStreamMetadata('log', { truncateBefore: 1 });

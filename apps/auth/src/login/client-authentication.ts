@@ -21,8 +21,11 @@ export interface AuthenticatedClient {
   /** The client's state. The state was read strongly (and so is not outdated) after the request had arrived. */
   readonly client: ActiveClient;
   readonly generation: number;
-  /** The state of the signing keys, which was read together with the client's state, and strongly, too. */
-  readonly keys: SigningKeysState;
+  /**
+   * The state of the signing keys. Its strong read began together with that of the client's state. Rejects with
+   * `LogUnavailable`, which concerns only those who need the keys.
+   */
+  readonly keys: Promise<SigningKeysState>;
 }
 
 /** Authenticates clients by id and secret, and counts the attempts that are refused. */
@@ -48,7 +51,11 @@ export class ClientAuthentication {
     const offered = isClientId(clientId) && verifier.offered(clientId, secret);
     if (!offered) throw this.madeUp(clientId, address());
     this.requireLeft(clientId);
-    const [{ state }, keys] = await Promise.all([book.clients.read(clientId), ring.state()]);
+    const reading = book.clients.read(clientId);
+    const keys = ring.state();
+    // Whoever needs the keys gets the error. If nobody does, it must not count as unhandled.
+    keys.catch(() => undefined);
+    const { state } = await reading;
     const at = now();
     const isCandidate =
       state.status === 'ACTIVE' && (authenticationType ?? state.authenticationType) === state.authenticationType;

@@ -6,7 +6,7 @@ import { UnrecordedUsage } from './unrecorded-usage.js';
 test('for a path that is no endpoint URI no stream is read', async () => {
   const read = jest.fn();
   const book = { log: { clockSkewMs: 0 }, endpointUris: { read } };
-  const [client, keys] = [{} as ActiveClient, {} as SigningKeysState];
+  const [client, keys] = [{} as ActiveClient, Promise.resolve({} as SigningKeysState)];
   const login = new Login({ book, now: () => '' } as unknown as AuthDependencies, new UnrecordedUsage());
   for (const path of ['x'.repeat(60_000), 'Weather', '..', '%2e%2e', 'weather%00']) {
     const refused = login.login({ client, generation: 1, keys }, undefined, path, 'request-1');

@@ -65,12 +65,13 @@ export class Login {
     };
     if (client.authenticationType === 'API_KEY') {
       const access =
-        this.repeatedStaticToken(client, grant, keys, at) ?? (await this.staticToken(client, grant, at, correlationId));
+        this.repeatedStaticToken(client, grant, await keys, at) ??
+        (await this.staticToken(client, grant, at, correlationId));
       this.count(grant, 'OK', at);
       return { access };
     }
     const familyGrant = this.familyGrant(grant, refreshToken, client, at);
-    const pair = this.tokenPair(familyGrant, keys, at);
+    const pair = this.tokenPair(familyGrant, await keys, at);
     this.count(familyGrant, 'OK', at);
     return pair;
   }

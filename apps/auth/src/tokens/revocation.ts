@@ -57,7 +57,7 @@ export class Revocation {
 
   private async accessToken(token: string, { client, keys }: AuthenticatedClient): Promise<Revocable | undefined> {
     const verified = await this.standing.verified(token, keys);
-    if (!verified || isCompromised(keys, verified.kid)) return undefined;
+    if (!verified || isCompromised(await keys, verified.kid)) return undefined;
     const { claims } = verified;
     const { sub: clientId, generation, jti: tokenId, token_epoch: epoch } = claims;
     const kind = client.authenticationType === 'API_KEY' ? 'STATIC_TOKEN' : 'ACCESS_TOKEN';

@@ -7,7 +7,7 @@ export interface StatesAtHand {
   readonly client?: ConsumerClientState | Promise<ConsumerClientState>;
   /** The subscription for which the token is used. If absent, the subscription that the token itself names is read. */
   readonly subscription?: SubscriptionState | Promise<SubscriptionState>;
-  readonly keys?: SigningKeysState;
+  readonly keys?: SigningKeysState | Promise<SigningKeysState>;
 }
 
 /**
@@ -36,8 +36,8 @@ export class TokenStanding {
    * Returns the token's claims if the token's form and signature are valid. Checks nothing else. Throws
    * `LogUnavailable`.
    */
-  async verified(token: string, keys?: SigningKeysState): Promise<VerifiedToken | undefined> {
-    return this.recalled(token) ?? this.verifier.verify(token, keys ?? (await this.dependencies.ring.state()));
+  async verified(token: string, keys?: StatesAtHand['keys']): Promise<VerifiedToken | undefined> {
+    return this.recalled(token) ?? this.verifier.verify(token, await (keys ?? this.dependencies.ring.state()));
   }
 
   /** Judges whether a verified token is valid now. Throws `LogUnavailable`. */
