@@ -39,7 +39,7 @@ const nextRelease = () =>
       from: 'exports.consumerClientVersions = {',
       to: `function withNameBefore(ofVersion1) {
         class ConsumerClientRenamedV2 extends ofVersion1 {}
-        (0, class_validator_1.Allow)()(ConsumerClientRenamedV2.prototype, 'before');
+        (0, class_validator_1.IsString)()(ConsumerClientRenamedV2.prototype, 'before');
         return ConsumerClientRenamedV2;
       }
       exports.consumerClientVersions = {`,
