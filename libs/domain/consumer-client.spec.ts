@@ -17,6 +17,7 @@ import {
   MAX_SUBSCRIPTIONS,
   MAX_TOKEN_REVOCATIONS_PER_MINUTE,
   newestCredential,
+  type ReplacedTokens,
   type RevokedTokenKind,
   secondsAfter,
   type StaticTokenPeriod,
@@ -76,9 +77,9 @@ const unassigned = (subscriptionId: string, reason: UnassignmentReason = 'REQUES
   type: 'ConsumerClientUnassignedFromSubscription',
   data: { subscriptionId, reason },
 });
-const issued = (token: StaticTokenPeriod): ConsumerClientEvent => ({
+const issued = (token: StaticTokenPeriod, replacedTokens: ReplacedTokens = 'KEPT'): ConsumerClientEvent => ({
   type: 'ConsumerClientStaticTokenIssued',
-  data: token,
+  data: { ...token, replacedTokens },
 });
 /** The event that revokes a token. The token was issued 10 s before, and would have lasted `lifetime` more seconds. */
 const tokenRevoked = (
@@ -530,6 +531,16 @@ describe('issuing a static token', () => {
       'from 1000',
     ]);
     expect(MAX_STATIC_TOKENS).toBe(4);
+  });
+
+  it('ended the replaced tokens of its generation and scope, in older versions', () => {
+    const ours = staticToken('jti-2', { subscriptionId: 'sub-1' });
+    const past = [created('API_KEY'), assigned('sub-1'), issued(staticToken('jti-1', { seconds: 600 })), issued(ours)];
+    const next = staticToken('jti-3', { seconds: 10 });
+    expect(active(...past, issued(next, 'ENDED')).tokens.periods).toEqual([ours, next]);
+    given(...past, issued(next, 'ENDED'))
+      .when(revokeToken('STATIC_TOKEN', 'jti-1', 600, YEAR))
+      .thenNothing();
   });
 
   it('has a period for each generation', () => {

@@ -14,6 +14,7 @@ import {
   mayRevokeToken,
   recordEnd,
   recordRevocation,
+  type ReplacedTokens,
   type RevokedToken,
   startPeriod,
   type StaticTokenPeriod,
@@ -98,7 +99,7 @@ export type ConsumerClientEvent =
       type: 'ConsumerClientUnassignedFromSubscription';
       data: { subscriptionId: SubscriptionId; reason: UnassignmentReason };
     }
-  | { type: 'ConsumerClientStaticTokenIssued'; data: StaticTokenPeriod }
+  | { type: 'ConsumerClientStaticTokenIssued'; data: StaticTokenPeriod & { readonly replacedTokens: ReplacedTokens } }
   | { type: 'ConsumerClientTokenRevoked'; data: RevokedToken & { readonly revokedAt: Instant } }
   /** For emergencies: tokens are refused, even tokens of which we have no record. */
   | {
@@ -200,8 +201,10 @@ const evolve = (state: ConsumerClientState, event: ConsumerClientEvent): Consume
       subscriptions.delete(event.data.subscriptionId);
       return { ...state, subscriptions };
     }
-    case 'ConsumerClientStaticTokenIssued':
-      return { ...state, tokens: startPeriod(state.tokens, event.data) };
+    case 'ConsumerClientStaticTokenIssued': {
+      const { replacedTokens, ...period } = event.data;
+      return { ...state, tokens: startPeriod(state.tokens, period, replacedTokens) };
+    }
     case 'ConsumerClientTokenRevoked':
       return { ...state, tokens: recordRevocation(state.tokens, event.data) };
     case 'ConsumerClientTokensEnded':
@@ -484,7 +487,7 @@ const issueStaticToken = (state: ActiveClient, command: IssueStaticToken): Consu
   }
   const current = currentStaticToken(state.tokens, token.generation, token.subscriptionId, at);
   if (current && !compromisedKids.includes(current.kid)) return [];
-  return [{ type: 'ConsumerClientStaticTokenIssued', data: token }];
+  return [{ type: 'ConsumerClientStaticTokenIssued', data: { ...token, replacedTokens: 'KEPT' } }];
 };
 
 /**
@@ -537,6 +540,6 @@ export const consumerClient: Aggregate<ClientId, ConsumerClientState, ConsumerCl
   stream,
   initial,
   evolve,
-  stateVersion: 2,
+  stateVersion: 3,
   decide,
 };

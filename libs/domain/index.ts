@@ -60,6 +60,7 @@ export {
   MAX_REMEMBERED_REVOCATIONS,
   MAX_STATIC_TOKENS,
   MAX_TOKEN_REVOCATIONS_PER_MINUTE,
+  type ReplacedTokens,
   type RevokedToken,
   type RevokedTokenKind,
   type StaticTokenPeriod,

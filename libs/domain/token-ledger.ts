@@ -30,6 +30,12 @@ export interface StaticTokenPeriod {
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
+/**
+ * What a new static token does to the earlier ones of its generation and scope. `ENDED` is found only in the events of
+ * older versions of this software: these versions refused each replaced token from then on.
+ */
+export type ReplacedTokens = 'ENDED' | 'KEPT';
+
 export type RevokedTokenKind = 'ACCESS_TOKEN' | 'REFRESH_FAMILY' | 'STATIC_TOKEN';
 export interface RevokedToken {
   readonly kind: RevokedTokenKind;
@@ -78,8 +84,8 @@ interface PartialEnd {
 export interface TokenLedger {
   /**
    * For each generation of the client's secret and each scope (one subscription, or the plain `/login`): the static
-   * tokens that were not revoked or ended, in the order in which they were recorded. A token that was replaced stays
-   * here: perhaps it only seemed unusable, to a process whose clock was wrong.
+   * tokens that were not revoked or ended, in the order in which they were recorded. A token that was replaced and kept
+   * stays here: perhaps it only seemed unusable, to a process whose clock was wrong.
    */
   readonly periods: readonly StaticTokenPeriod[];
   /** The token epoch that tokens carry if they are issued now. */
@@ -113,16 +119,22 @@ export const emptyTokenLedger: TokenLedger = {
 // ---- changes
 
 /**
- * Adds a static token. If there are too many of its generation and scope, removes the one that expires first, apart
- * from the new one.
+ * Adds a static token. If the earlier ones of its generation and scope are kept and there are too many of them, removes
+ * the one that expires first, apart from the new one.
  */
-export const startPeriod = (ledger: TokenLedger, period: StaticTokenPeriod): TokenLedger => {
+export const startPeriod = (
+  ledger: TokenLedger,
+  period: StaticTokenPeriod,
+  replacedTokens: ReplacedTokens,
+): TokenLedger => {
   const { generation, subscriptionId } = period;
   const replaced = ledger.periods.filter((p) => p.generation === generation && p.subscriptionId === subscriptionId);
-  if (replaced.length < MAX_STATIC_TOKENS) return { ...ledger, periods: [...ledger.periods, period] };
-  const removed = replaced.reduce((first, p) => (p.expiresAt < first.expiresAt ? p : first));
-  return { ...ledger, periods: [...ledger.periods.filter((p) => p !== removed), period] };
+  const removed = replacedTokens === 'ENDED' ? replaced : firstToExpireIfFull(replaced);
+  return { ...ledger, periods: [...ledger.periods.filter((p) => !removed.includes(p)), period] };
 };
+
+const firstToExpireIfFull = (periods: readonly StaticTokenPeriod[]): StaticTokenPeriod[] =>
+  periods.length < MAX_STATIC_TOKENS ? [] : [periods.reduce((first, p) => (p.expiresAt < first.expiresAt ? p : first))];
 
 /**
  * Keeps the static tokens of these generations of the client's secret. Ends the static tokens of all other generations.

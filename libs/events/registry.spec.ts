@@ -39,7 +39,16 @@ const revoked: EventOf<'ConsumerClientRevoked'> = {
 };
 const issued: EventOf<'ConsumerClientStaticTokenIssued'> = {
   type: 'ConsumerClientStaticTokenIssued',
-  data: { generation: 1, jti: 'jti-1', kid: 'kid-1', issuedAt: at, expiresAt: at, header: {}, claims: {} },
+  data: {
+    generation: 1,
+    jti: 'jti-1',
+    kid: 'kid-1',
+    issuedAt: at,
+    expiresAt: at,
+    header: {},
+    claims: {},
+    replacedTokens: 'KEPT',
+  },
 };
 
 const entry: UsageEntry = {
@@ -86,7 +95,7 @@ describe('An event that is about to be written', () => {
     expect(validate(spoilt(created, { draftId: 'draft-1' }))).toBe(1);
     expect(validate(rotated)).toBe(2);
     expect(validate(revoked)).toBe(1);
-    expect(validate(issued)).toBe(1);
+    expect(validate(issued)).toBe(2);
     expect(validate(usage)).toBe(2);
     expect(validate(spoilt(usage, { entries: [], unknownClients: 3 }))).toBe(2);
     const { client, outcome, count, last } = entry;
@@ -118,6 +127,7 @@ describe('An event that is about to be written', () => {
     ['overlapSeconds', rotated, { overlapSeconds: 60 }],
     ['header', issued, { header: [] }],
     ['claims', issued, { claims: 'sub' }],
+    ['replacedTokens', issued, { replacedTokens: 'GONE' }],
     ['entries', usage, usageWith({ client: 'nobody' })],
     ['entries', usage, usageWith({ generation: 0 })],
     ['entries', usage, usageWith({ subscription: 'a b' })],
@@ -161,12 +171,20 @@ describe('In an upgrade, while a release runs that does not know the newest vers
     expect(hashOf({ ...written, stream, revision: 0n })).toBe(written.metadata.hash);
   });
 
+  it('is read as what the version before means: a new static token ends the ones that it replaces', () => {
+    const [written] = sealed(issued);
+    const { replacedTokens: _, ...data } = issued.data;
+    expect(written).toMatchObject({ data, metadata: { schemaVersion: 1 } });
+    if (!written) throw new Error('Nothing was sealed');
+    expect(upcast({ ...written, stream }).data).toEqual({ ...data, replacedTokens: 'ENDED' });
+  });
+
   it('is not written if the version before has nothing to say', () => {
     expect(sealed({ ...usage, data: { ...usage.data, entries: [{ ...entry, outcome: 'ENDED' }] } })).toEqual([]);
   });
 
   it('is written as always if the release before knows its newest version', () => {
-    for (const event of [created, rotated, issued]) {
+    for (const event of [created, rotated, revoked]) {
       expect(sealed(event)).toEqual(seal(stream, undefined, [event], context, at));
     }
   });

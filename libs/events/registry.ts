@@ -26,8 +26,8 @@ export type LogEvent =
   | LogUnsealed;
 export type LogEventType = LogEvent['type'];
 
-/** A recorded event whose data was converted to the current version of its type. The metadata is unchanged. */
-export type UpcastEvent = Omit<RecordedEvent, 'type' | 'data'> & LogEvent;
+/** A stored event whose data was converted to the current version of its type. The metadata is unchanged. */
+export type UpcastEvent<Event extends VersionedEvent = RecordedEvent> = Omit<Event, 'type' | 'data'> & LogEvent;
 
 const registry: VersionsOf<LogEvent> = {
   ...consumerClientVersions,
@@ -92,16 +92,17 @@ function requireValid(type: string, data: object, version: Version | undefined):
 }
 
 /**
- * Converts a recorded event to the current version of its type. The data is not validated again, because validation
+ * Converts a stored event to the current version of its type. The data is not validated again, because validation
  * would cost several times as much as reading. The data was validated when it was written, and the hash chain shows any
  * change since then. Throws `UnknownEvent`.
  */
-export function upcast(recorded: RecordedEvent): UpcastEvent {
-  const data = versionsFrom(recorded).reduce<object>(
+export function upcast<Event extends VersionedEvent>(stored: Event): UpcastEvent<Event> {
+  const data = versionsFrom(stored).reduce<object>(
     (before, version) => version.upcast?.(before) ?? before,
-    recorded.data,
+    stored.data,
   );
-  return (data === recorded.data ? recorded : { ...recorded, data }) as UpcastEvent;
+  const event: object = data === stored.data ? stored : { ...stored, data };
+  return event as UpcastEvent<Event>;
 }
 
 /** The fields of an event that we need to find the event's registered version. */

@@ -220,7 +220,7 @@ describe('a static token', () => {
   const period = (jti: string, issuedAt = START, of = grant) => staticTokenPeriod(of, signer, { issuedAt, jti });
   const issued = (data: ReturnType<typeof period>): ConsumerClientEvent => ({
     type: 'ConsumerClientStaticTokenIssued',
-    data,
+    data: { ...data, replacedTokens: 'KEPT' },
   });
   const tokenOf = (data: ReturnType<typeof period>): VerifiedToken => ({
     kid: data.kid,

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { consumerClient } from '#domain';
 import { GatewayDouble } from '../support/api/gateway.js';
 import { type Answer } from '../support/api/http.js';
 import { apiKeyLogin, type LoginAnswer, oauthLogin } from '../support/api/login.js';
@@ -8,6 +9,7 @@ import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf, revokeToken 
 import { type NewClient, Portal } from '../support/api/portal.js';
 import { ProgramClock } from '../support/doubles/program-clock.js';
 import { Cli } from '../support/processes/cli.js';
+import { eventTypesOf } from '../support/processes/data-dir.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 /** The clock of all processes. Each story sets it wrong for a moment, and then right again. */
@@ -169,6 +171,32 @@ test('a login with an API key while the clock is an hour behind spoils no earlie
   expect((await revokeToken(server.url, good, basicOf(clientOfKey(client.secret)))).status).toBe(200);
   expect(await gateway.ask({ token: good })).toBe('403 TOKEN_REVOKED');
   expect(await withClockAhead(-3600, () => isActive(client, good))).toBe(false);
+});
+
+test('a static token that the release before had replaced, and held to be revoked, is refused by this release', async () => {
+  const client = await portal.newClient('API_KEY');
+  await portal.assign(client.clientId, 'weather');
+  const gateway = new GatewayDouble(server);
+  // This process writes what the release before wrote, and so it refuses each token that it has replaced.
+  const before = await Standalone.startReady({ dataDir, env: { ...clock.env, EVENT_VERSIONS: 'previous' } });
+  try {
+    const loginThere = async () => tokenOf(await apiKeyLogin(before.url, client.secret));
+    const replaced = await withClockAhead(600, loginThere);
+    const token = await loginThere();
+    expect(token).not.toBe(replaced);
+    const caller = basicOf(clientOfKey(client.secret));
+    const isActiveThere = async () => (await introspect(before.url, replaced, caller)).body.active;
+    expect(await withClockAhead(601, isActiveThere)).toBe(false);
+    expect((await revokeToken(before.url, replaced, caller)).status).toBe(200);
+    const history = await eventTypesOf(dataDir, consumerClient.stream(client.clientId));
+    expect(history).not.toContain('ConsumerClientTokenRevoked');
+    expect(await withClockAhead(601, () => gateway.ask({ token: replaced }))).toBe('403 TOKEN_REVOKED');
+    expect(await withClockAhead(601, () => isActive(client, replaced))).toBe(false);
+    expect(await gateway.ask({ token })).toBe('200 GOOD');
+    expect(await keyLogin(client)).toBe(token);
+  } finally {
+    await before.stop();
+  }
 });
 
 test('thirty revocations while the clock is ahead block no later revocation', async () => {

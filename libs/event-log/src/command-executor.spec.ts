@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newClientId } from '#credentials';
-import { type ClientId, consumerClient, DomainError } from '#domain';
+import { type AuthenticationType, type ClientId, consumerClient, DomainError } from '#domain';
 import { type BookOfRecord, type CommandRequest, type EventLog, LogUnavailable, openBookOfRecord } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type RecordedEvent, verifyChain } from '#events';
@@ -48,8 +48,8 @@ const context = (commandId: string = randomUUID()) => ({
   actor: { subject: 'a-test', roles: [], via: 'test' },
   ...{ correlationId: randomUUID(), causationId: randomUUID() },
 });
-const create = ({ clients }: BookOfRecord) => {
-  const identity = { workspaceId: WORKSPACE, clientId, name: 'Orders', authenticationType: 'OAUTH2' } as const;
+const create = ({ clients }: BookOfRecord, authenticationType: AuthenticationType = 'OAUTH2') => {
+  const identity = { workspaceId: WORKSPACE, clientId, name: 'Orders', authenticationType };
   return clients.execute(
     clientId,
     { type: 'CreateClient', ...identity, verifier: VERIFIER, at: AT },
@@ -151,6 +151,22 @@ describe('two nodes on one log', () => {
     expect(await rename(here, 'Bills')).toMatchObject({ outcome: 'changed', revision: 4n });
     await requireWholeChain();
   });
+});
+
+it('a node that writes the versions of the release before has the same state as a node that reads them', async () => {
+  const here = await openBookOfRecord(await openLog(), () => new Date(AT), 'previous');
+  const there = await openBook(await openLog());
+  await create(here, 'API_KEY');
+  const issueAt = (jti: string, issuedAt: string) => {
+    const times = { issuedAt, expiresAt: '2027-01-01T00:00:00.000Z' };
+    const token = { generation: 1, jti, kid: 'key', ...times, header: {}, claims: {} };
+    const command = { type: 'IssueStaticToken', token, compromisedKids: [], at: AT } as const;
+    return here.clients.execute(clientId, command, { context: context(), isNew: true });
+  };
+  await issueAt('jti-1', '2026-01-01T00:10:00.000Z');
+  const { state } = await issueAt('jti-2', AT);
+  expect((await there.clients.read(clientId)).state).toEqual(state);
+  expect((await here.clients.read(clientId)).state).toEqual(state);
 });
 
 describe('a stream whose last event a wrong clock dated ten minutes too late', () => {

@@ -1,5 +1,5 @@
 import { type Aggregate, DomainError, type Instant } from '#domain';
-import { type CommandContext, type EventVersions, type LogEvent, type Revision, seal } from '#events';
+import { type CommandContext, type EventVersions, type LogEvent, type Revision, seal, upcast } from '#events';
 import type { CallOptions } from './call-options.js';
 import { requireCommonClock } from './common-clock.js';
 import { CommandIdReused, PreconditionFailed, RevisionConflict } from './errors.js';
@@ -156,7 +156,9 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     const occurredAt = command.at < known.lastOccurredAt ? known.lastOccurredAt : command.at;
     const sealed = seal(stream, last, events, context, occurredAt, this.eventVersions);
     const { revision, position } = await this.log.append(stream, known.revision ?? 'none', sealed, budget.remaining);
-    const changed = { state: events.reduce(this.aggregate.evolve, known.state), revision, position };
+    // Not the decided events, but the stored ones: an older version may mean something else (`EVENT_VERSIONS`).
+    const stored = sealed.map((event) => upcast({ ...event, stream }) as LogEvent as Event);
+    const changed = { state: stored.reduce(this.aggregate.evolve, known.state), revision, position };
     // The state is remembered only after a command with a new id. For any other id, the store may have taken the append
     // for a repetition of another process's append. The stored events then have other hashes than ours.
     if (isNew) {

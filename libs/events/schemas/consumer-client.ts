@@ -8,8 +8,10 @@ import {
   MAX_OVERLAP_SECONDS,
   MAX_REASON_LENGTH,
   MAX_SUBSCRIPTIONS,
+  type ReplacedTokens,
   type RevokedTokenKind,
   secondsAfter,
+  type StaticTokenPeriod,
   type UnassignmentReason,
 } from '#domain';
 import {
@@ -83,7 +85,8 @@ class ConsumerClientUnassignedFromSubscriptionV1 implements Data<'ConsumerClient
   @IsIn(['REQUESTED', 'SUBSCRIPTION_ENDED']) reason!: UnassignmentReason;
 }
 
-class ConsumerClientStaticTokenIssuedV1 implements Data<'ConsumerClientStaticTokenIssued'> {
+/** With version 1, the new token ended the earlier ones of its generation and scope. */
+class ConsumerClientStaticTokenIssuedV1 implements StaticTokenPeriod {
   @IsInt() @Min(1) generation!: number;
   @MayBeAbsent() @IsSubscriptionId() subscriptionId?: string;
   @IsOwnId() jti!: string;
@@ -93,6 +96,23 @@ class ConsumerClientStaticTokenIssuedV1 implements Data<'ConsumerClientStaticTok
   @IsObject() header!: Readonly<Record<string, unknown>>;
   @IsObject() claims!: Readonly<Record<string, unknown>>;
 }
+
+class ConsumerClientStaticTokenIssuedV2
+  extends ConsumerClientStaticTokenIssuedV1
+  implements Data<'ConsumerClientStaticTokenIssued'>
+{
+  @IsIn(['ENDED', 'KEPT']) replacedTokens!: ReplacedTokens;
+}
+
+const withReplacedTokensEnded = (period: StaticTokenPeriod): Data<'ConsumerClientStaticTokenIssued'> => ({
+  ...period,
+  replacedTokens: 'ENDED',
+});
+
+const withoutReplacedTokens = ({
+  replacedTokens: _,
+  ...period
+}: Data<'ConsumerClientStaticTokenIssued'>): StaticTokenPeriod => period;
 
 class ConsumerClientTokenRevokedV1 implements Data<'ConsumerClientTokenRevoked'> {
   @IsIn(['ACCESS_TOKEN', 'REFRESH_FAMILY', 'STATIC_TOKEN']) kind!: RevokedTokenKind;
@@ -123,7 +143,10 @@ export const consumerClientVersions: VersionsOf<ConsumerClientEvent> = {
   ConsumerClientCredentialRetired: [{ schema: ConsumerClientCredentialRetiredV1 }],
   ConsumerClientAssignedToSubscription: [{ schema: ConsumerClientAssignedToSubscriptionV1 }],
   ConsumerClientUnassignedFromSubscription: [{ schema: ConsumerClientUnassignedFromSubscriptionV1 }],
-  ConsumerClientStaticTokenIssued: [{ schema: ConsumerClientStaticTokenIssuedV1 }],
+  ConsumerClientStaticTokenIssued: [
+    { schema: ConsumerClientStaticTokenIssuedV1, upcast: withReplacedTokensEnded },
+    { schema: ConsumerClientStaticTokenIssuedV2, downcast: withoutReplacedTokens },
+  ],
   ConsumerClientTokenRevoked: [{ schema: ConsumerClientTokenRevokedV1 }],
   ConsumerClientTokensEnded: [{ schema: ConsumerClientTokensEndedV1 }],
   ConsumerClientRevoked: [{ schema: ConsumerClientRevokedV1 }],

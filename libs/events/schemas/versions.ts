@@ -10,8 +10,8 @@ export interface Version<Data extends object = object> {
   /**
    * Converts data of the current version to data of the version before. Present as long as the processes of a release
    * that does not know the current version may still run. Returns `undefined` if the version before has nothing to say
-   * about the event, which is then not written. Only an event that no aggregate folds may be left out like this; any
-   * other event must mean the same after it was converted and read back.
+   * about the event, which is then not written. Only an event that no aggregate folds may be left out like this. Any
+   * other event, converted and read back, must mean the same, or what the release before would have recorded.
    */
   downcast?(data: object): object | undefined;
 }

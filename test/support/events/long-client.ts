@@ -31,7 +31,12 @@ export const appendClientWithTokens = (log: EventLog, clientId: ClientId, events
     type: 'ConsumerClientStaticTokenIssued',
     data: {
       ...{ generation: 1, subscriptionId: `sub_${revision}`, jti: `jti-${revision}`, kid: 'key', issuedAt: AT },
-      ...{ expiresAt: AT.replace('2026', '2027'), header: { alg: 'EdDSA' }, claims: { filler: filler() } },
+      ...{
+        expiresAt: AT.replace('2026', '2027'),
+        header: { alg: 'EdDSA' },
+        claims: { filler: filler() },
+        replacedTokens: 'KEPT',
+      },
     },
   }));
 

@@ -16,6 +16,7 @@ const histories: [name: string, aggregate: AnyAggregate, types: string[]][] = [
       'ConsumerClientRenamed.v1',
       'ConsumerClientAssignedToSubscription.v1',
       'ConsumerClientStaticTokenIssued.v1',
+      'ConsumerClientStaticTokenIssued.v2',
       'ConsumerClientSecretRotated.v2',
       'ConsumerClientTokenRevoked.v1',
       'ConsumerClientTokensEnded.v1',
