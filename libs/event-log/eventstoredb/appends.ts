@@ -3,7 +3,7 @@ import { type Appended, eventsMissing, EventTooLarge, type ExpectedRevision, Rev
 import type { NewEvent } from '#events';
 import type { Connection } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { isTooLargeEvent, typeOf } from './errors.js';
+import { isInvalid, isTooLargeEvent, messageOf, typeOf } from './errors.js';
 import { toPosition } from './positions.js';
 import { tombstoned } from './reads.js';
 
@@ -73,7 +73,9 @@ function refusalOf(error: unknown, stream: string, expected: ExpectedRevision, b
     case ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED:
       return new EventTooLarge(stream, bytes);
     default:
-      return isTooLargeEvent(error) ? new EventTooLarge(stream, bytes) : error;
+      if (isTooLargeEvent(error)) return new EventTooLarge(stream, bytes);
+      if (!isInvalid(error)) return error;
+      return new TypeError(`EventStoreDB refused an append to ${stream}: ${messageOf(error)}`, { cause: error });
   }
 }
 

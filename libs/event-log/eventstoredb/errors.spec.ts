@@ -32,6 +32,10 @@ const FINAL = {
   'a place that is none': failure('Unexpected ReadAllResult: Error', { type: ErrorType.UNKNOWN, code: 2 }),
   'an argument that this version does not take': failure('3', { type: ErrorType.INVALID_ARGUMENT, code: 3 }),
   'an invalid call, of a type that the driver does not know': failure('3', { type: ErrorType.UNKNOWN, code: 3 }),
+  'a place that is none, on 24.10': failure('Trying to read from an invalid position', { code: 3 }),
+};
+
+const OUR_OWN = {
   'a mistake of ours': new TypeError('x is not a function'),
   'an append that is too large': new EventTooLarge('consumerClient-1', 2 ** 21),
 };
@@ -52,7 +56,13 @@ describe('an error of the driver', () => {
 
   it.each(Object.entries(FINAL))('will not pass: %s', (_, error) => {
     expect(isTransient(error)).toBe(false);
-    expect(asPortError(error)).not.toBeInstanceOf(LogUnavailable);
+    expect(asPortError(error)).toBeInstanceOf(LogUnavailable);
+    expect(asPortError(error).cause).toBe(error);
+  });
+
+  it.each(Object.entries(OUR_OWN))('is not: %s', (_, error) => {
+    expect(isTransient(error)).toBe(false);
+    expect(asPortError(error)).toBe(error);
   });
 
   it.each(Object.entries(REFUSED))('of a refused account is told at once, and named: %s', (_, error) => {

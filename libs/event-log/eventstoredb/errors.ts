@@ -23,7 +23,7 @@ export const typeOf = (error: unknown): unknown => (error instanceof Error && 't
 
 const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined);
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Whether the account lacks a right. */
 export const isDenied = (error: unknown): boolean =>
@@ -33,8 +33,8 @@ export const isDenied = (error: unknown): boolean =>
 const isRefusedAccount = (error: unknown): boolean =>
   error instanceof LogRefused || isDenied(error) || codeOf(error) === UNAUTHENTICATED;
 
-/** Whether the server refuses what the call says. The same call is refused again. */
-const isInvalid = (error: unknown): boolean => codeOf(error) === INVALID_ARGUMENT;
+/** Whether the server refuses what the call says. The same call is refused again, unless the log changes. */
+export const isInvalid = (error: unknown): boolean => codeOf(error) === INVALID_ARGUMENT;
 
 /** Whether one event of an append is larger than the server's option `MaxAppendEventSize`, which the driver does not know. */
 export const isTooLargeEvent = (error: unknown): boolean =>
@@ -73,17 +73,13 @@ export const isTombstonedStream = (error: unknown): boolean => typeOf(error) ===
 
 export const isMissingStream = (error: unknown): boolean => typeOf(error) === ErrorType.STREAM_NOT_FOUND;
 
-/**
- * Turns an error of the driver into an error for callers of `EventLog`: `LogUnavailable`, or an `Error` if a retry
- * would not help. Our own errors are returned unchanged.
- */
+/** Turns an error of the driver into `LogUnavailable` for callers of `EventLog`. Our own errors are returned unchanged. */
 export function asPortError(error: unknown): Error {
   if (error instanceof LogUnavailable || (error instanceof Error && isOurOwn(error))) return error;
   if (isRefusedAccount(error)) {
     const message = `EventStoreDB refuses the account in EVENTSTOREDB_URL: ${messageOf(error)}`;
     return new LogRefused(message, { cause: error });
   }
-  if (isTransient(error))
-    return new LogUnavailable(`EventStoreDB is not available: ${messageOf(error)}`, { cause: error });
-  return new Error(`EventStoreDB refused a call: ${messageOf(error)}`, { cause: error });
+  const what = isTransient(error) ? 'is not available' : 'refused a call';
+  return new LogUnavailable(`EventStoreDB ${what}: ${messageOf(error)}`, { cause: error });
 }

@@ -131,17 +131,19 @@ export async function readEnd(link: Link, deadline: Deadline): Promise<Position 
 export interface LogEnd {
   /** The commit position of the log's last event, of any application; `undefined` if the log is empty. */
   readonly end: bigint | undefined;
-  /** The commit position of the last event of our streams; `undefined` if none of ours comes after the given position. */
-  readonly lastOfOurs: bigint | undefined;
+  /**
+   * The commit position of the last event of our streams; `undefined` if none of ours comes after the given position.
+   * `'unknown'`: other applications wrote so many events that the look ended before it found one of ours.
+   */
+  readonly lastOfOurs: bigint | 'unknown' | undefined;
 }
 
 /** Numbers of events that a look at the log's end reads. The second read is made only if the first one is not enough. */
 const LOOKS = [32, 4_096] as const;
 
 /**
- * Looks for the last event of our streams after the commit position `after`, on the leader. If other applications wrote
- * so many events that none of ours was found among the last ones, their last event counts as one of ours. Throws
- * `LogUnavailable`, and the errors of the driver.
+ * Looks for the last event of our streams after the commit position `after`, on the leader. Throws `LogUnavailable`, and
+ * the errors of the driver.
  */
 export async function lookAtEnd(link: Link, after: bigint, deadline: Deadline): Promise<LogEnd> {
   let end: bigint | undefined;
@@ -159,7 +161,7 @@ export async function lookAtEnd(link: Link, after: bigint, deadline: Deadline): 
     if (last.isOurs) return { end, lastOfOurs: last.commit };
     if (seen.length < maxCount) return { end, lastOfOurs: undefined };
   }
-  return { end, lastOfOurs: end };
+  return { end, lastOfOurs: 'unknown' };
 }
 
 async function firstOf(link: Link, from: Pick<ReadAllOptions, 'direction' | 'fromPosition'>, deadline: Deadline) {

@@ -1,5 +1,12 @@
 import { type AllStreamResolvedEvent, type Position, streamNameFilter } from '@eventstore/db-client';
-import { type LogBatch, LogUnavailable, OUR_STREAM_PREFIXES, OUR_STREAMS, type SubscribeOptions } from '#event-log';
+import {
+  ForeignEvent,
+  type LogBatch,
+  LogUnavailable,
+  OUR_STREAM_PREFIXES,
+  OUR_STREAMS,
+  type SubscribeOptions,
+} from '#event-log';
 import type { RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
@@ -92,6 +99,10 @@ export async function* follow(
 class Feed {
   /** The error with which the subscription ended. */
   failure: Error | undefined;
+  /** The error of an event that can't be read. The events before it were taken. */
+  private unreadable: ForeignEvent | undefined;
+  /** Whether the server has said `caughtUp`. */
+  private hasBegun = false;
   /**
    * Whether the subscription has received all events, according to the server's first `caughtUp` and to the looks at the
    * log's end since then. `undefined` before the first `caughtUp`.
@@ -140,7 +151,8 @@ class Feed {
         clearTimeout(this.unconfirmed);
       })
       .on('caughtUp', () => {
-        if (this.isComplete === undefined) void this.caughtUp(after);
+        if (!this.hasBegun) void this.begin(after);
+        this.hasBegun = true;
       })
       .on('readable', this.notice)
       .on('error', this.fail)
@@ -159,13 +171,24 @@ class Feed {
   }
 
   get isEmpty(): boolean {
-    return this.subscription.readableLength === 0;
+    return this.subscription.readableLength === 0 && this.unreadable === undefined;
   }
 
   /** The position after which the next subscription begins. The position is valid only while the buffer is empty. */
   get readTo(): Position | undefined {
     const { taken, checkpoint } = this;
     return checkpoint && checkpoint.commit > (taken?.commit ?? -1n) ? checkpoint : taken;
+  }
+
+  /** All events of ours up to this commit position have been taken. */
+  private get receivedTo(): bigint {
+    const taken = this.taken?.commit ?? -1n;
+    const known = taken > this.nothingTo ? taken : this.nothingTo;
+    if (!this.checkpoint || !this.isEmpty) return known;
+    // A checkpoint between two events may have the commit position of the later one, which has not come yet.
+    const { commit, prepare } = this.checkpoint;
+    const searched = prepare < commit ? commit - 1n : commit;
+    return searched > known ? searched : known;
   }
 
   /** Resolves as soon as an event, an error or an abort has come since the last call of this method. */
@@ -177,18 +200,27 @@ class Feed {
   /**
    * Takes up to `limit` events of our streams out of the buffer. `completeTo` is set if a marker (an event that shows
    * how current the subscription is) was among the events. The newest marker proves that all events that were
-   * acknowledged before the moment `completeTo` have been received.
+   * acknowledged before the moment `completeTo` have been received. Before an event that can't be read, the batch ends,
+   * and the next call throws `ForeignEvent`.
    */
   take(limit: number): Pick<LogBatch, 'events' | 'completeTo'> {
+    if (this.unreadable) throw this.unreadable;
     const events: RecordedEvent[] = [];
     let completeTo: LogBatch['completeTo'];
     while (events.length < limit) {
       const resolved = this.subscription.read() as AllStreamResolvedEvent | null;
       if (resolved === null) break;
       if (!resolved.event) continue;
+      if (isOurEvent(resolved.event)) {
+        try {
+          events.push(toRecordedEvent(resolved.event));
+        } catch (error) {
+          if (!(error instanceof ForeignEvent) || events.length === 0) throw error;
+          this.unreadable = error;
+          break;
+        }
+      } else completeTo = this.markers?.beganAt(resolved.event.id) ?? completeTo;
       this.taken = resolved.event.position;
-      if (isOurEvent(resolved.event)) events.push(toRecordedEvent(resolved.event));
-      else completeTo = this.markers?.beganAt(resolved.event.id) ?? completeTo;
       this.takenTogether += 1;
     }
     if (this.isEmpty) this.noticeEmpty();
@@ -205,32 +237,34 @@ class Feed {
   }
 
   /** The server has said for the first time that the subscription has received all events of the log. */
-  private async caughtUp(after: Position | undefined): Promise<void> {
+  private async begin(after: Position | undefined): Promise<void> {
+    // All events before the server's `caughtUp` are in the buffer, however many they are.
+    this.takenTogether = -Infinity;
     // If nothing has come, the log may end before `after`. Newer servers then bring nothing for ever, without an error.
-    if (after !== undefined && this.taken === after && this.isEmpty) {
-      this.isLooking = true;
+    const hasNothing = () => this.taken === after && this.isEmpty;
+    if (after !== undefined && hasNothing()) {
       try {
         const { end = -1n } = await this.lookAtEnd(after.commit);
         if (end < after.commit) {
           throw new LogUnavailable(`The log ends at ${end}, before the place ${after.commit} of a subscription`);
         }
       } catch (error) {
-        this.fail(asPortError(error));
-        return;
-      } finally {
-        this.isLooking = false;
+        // If an event has come meanwhile, the subscription works, whatever the look has found.
+        if (hasNothing()) {
+          this.fail(asPortError(error));
+          return;
+        }
       }
     }
-    this.isComplete = true;
-    // All events before the server's `caughtUp` are in the buffer, however many they are.
-    this.takenTogether = -Infinity;
+    this.isComplete ??= true;
     this.lookIn(LOOK_EVERY_MS);
     this.notice();
   }
 
   /** If the buffer was full, the server may hold back more events than it has sent. Then only a look can tell. */
   private noticeEmpty(): void {
-    if (this.isComplete !== undefined && this.takenTogether >= BUFFERED_EVENTS) this.isComplete = false;
+    if (this.takenTogether === 0) return;
+    if (this.hasBegun && this.takenTogether >= BUFFERED_EVENTS) this.isComplete = false;
     this.takenTogether = 0;
     if (this.isComplete === false) this.lookIn(this.lookedAt + LOOK_AGAIN_MS - performance.now());
   }
@@ -246,26 +280,29 @@ class Feed {
     if (this.isLooking) return;
     this.isLooking = true;
     this.lookedAt = performance.now();
-    const before = this.isComplete;
     try {
-      const known = this.taken?.commit ?? -1n;
-      const { end = -1n, lastOfOurs = -1n } = await this.lookAtEnd(known > this.nothingTo ? known : this.nothingTo);
-      const taken = this.taken?.commit ?? -1n;
-      if (lastOfOurs <= taken) {
-        this.nothingTo = end;
-        this.missing = undefined;
-        this.isComplete = true;
-      } else {
-        if (this.missing !== undefined && taken < this.missing) this.isComplete = false;
-        this.missing ??= lastOfOurs;
-        if (taken >= this.missing) this.missing = lastOfOurs;
-      }
+      const { end = -1n, lastOfOurs = -1n } = await this.lookAtEnd(this.receivedTo);
+      this.judge(end, lastOfOurs);
     } catch {
       // While the log can't be read, nothing new is known. If it is gone, the subscription fails, too.
     } finally {
       this.isLooking = false;
       this.lookIn(LOOK_EVERY_MS);
-      if (this.isComplete !== before) this.notice();
+      this.notice();
+    }
+  }
+
+  /** Compares what a look has found with what the subscription has received by now. */
+  private judge(end: bigint, lastOfOurs: bigint | 'unknown'): void {
+    if (lastOfOurs === 'unknown') return;
+    const { receivedTo } = this;
+    if (lastOfOurs <= receivedTo) {
+      if (end > this.nothingTo) this.nothingTo = end;
+      this.missing = undefined;
+      this.isComplete = true;
+    } else {
+      if (this.missing !== undefined && receivedTo < this.missing) this.isComplete = false;
+      if (this.missing === undefined || receivedTo >= this.missing) this.missing = lastOfOurs;
     }
   }
 

@@ -73,6 +73,37 @@ describe('the file', () => {
     other.close();
   });
 
+  it('of an earlier version, with snapshots in another form, has snapshots again', async () => {
+    await withLog(() => Promise.resolve());
+    const earlier = new Database(file);
+    earlier.exec(`
+      CREATE TABLE snapshots (stream TEXT PRIMARY KEY, content TEXT NOT NULL) STRICT;
+      CREATE TABLE snapshot_parts (
+        stream TEXT NOT NULL, number INTEGER NOT NULL, content TEXT NOT NULL, PRIMARY KEY (stream, number)
+      ) STRICT;
+      INSERT INTO snapshots VALUES ('a', 'earlier');
+    `);
+    await withLog(async ({ snapshots }) => {
+      expect(await snapshots.read('a')).toBeUndefined();
+      await snapshots.write('a', 'new');
+      expect(await snapshots.writeParts('a', ['part'])).toBe(0);
+      expect([await snapshots.read('a'), await snapshots.readPart('a', 0)]).toEqual(['new', 'part']);
+    });
+    const tables = earlier.prepare("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'snapshot%'").raw().all([]);
+    expect(tables).toEqual([[0]]);
+    earlier.close();
+  });
+
+  it('with snapshots that can’t be read is unavailable to their readers', async () => {
+    await withLog(async ({ snapshots }) => {
+      const damaging = new Database(file);
+      damaging.exec('CREATE TABLE stream_snapshot_parts (number INTEGER) STRICT');
+      damaging.close();
+      await expect(snapshots.read('a')).rejects.toThrow(LogUnavailable);
+      await expect(snapshots.readPart('a', 0)).rejects.toThrow(LogUnavailable);
+    });
+  });
+
   it.each([
     ['a table of its own', 'CREATE TABLE notes (text TEXT)'],
     ['a name of its own', 'PRAGMA application_id = 7'],

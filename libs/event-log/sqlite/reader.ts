@@ -210,24 +210,22 @@ export class Reader {
 
   /** Returns the newest snapshot of this name. */
   snapshot(name: string): string | undefined {
-    const { newest } = this.snapshotRows ?? {};
-    return newest && this.ask(() => newest.all([name]) as [string][])[0]?.[0];
+    return this.ask(() => this.snapshotRows?.newest.all([name]) as [string][] | undefined)?.[0]?.[0];
   }
 
   /** Returns the part of this name that has this number. */
   snapshotPart(name: string, number: number): string | undefined {
-    const { part } = this.snapshotRows ?? {};
-    return part && this.ask(() => part.all([name, number]) as [string][])[0]?.[0];
+    return this.ask(() => this.snapshotRows?.part.all([name, number]) as [string][] | undefined)?.[0]?.[0];
   }
 
-  /** `undefined` if the file has no tables of snapshots yet. The first snapshot makes them. */
+  /** `undefined` if the file has no tables of snapshots yet. The first snapshot makes them. Throws SQLite's errors. */
   private get snapshotRows() {
     if (this.preparedSnapshotRows) return this.preparedSnapshotRows;
-    const tables = this.db.prepare("SELECT name FROM sqlite_schema WHERE name = 'snapshot_parts'").raw();
-    if (this.ask(() => tables.all([])).length === 0) return undefined;
+    const tables = this.db.prepare("SELECT name FROM sqlite_schema WHERE name = 'stream_snapshot_parts'").raw();
+    if (tables.all([]).length === 0) return undefined;
     this.preparedSnapshotRows = {
-      newest: this.db.prepare('SELECT content FROM snapshots WHERE name = ?').raw(),
-      part: this.db.prepare('SELECT content FROM snapshot_parts WHERE name = ? AND number = ?').raw(),
+      newest: this.db.prepare('SELECT content FROM stream_snapshots WHERE name = ?').raw(),
+      part: this.db.prepare('SELECT content FROM stream_snapshot_parts WHERE name = ? AND number = ?').raw(),
     };
     return this.preparedSnapshotRows;
   }

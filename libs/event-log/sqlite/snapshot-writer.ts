@@ -6,14 +6,17 @@ const BUSY_MS = 100;
 
 /**
  * The tables are made with the first snapshot, so a file without long streams does not have them. They are no part of
- * the book of record, and may be emptied at any time.
+ * the book of record, and may be emptied at any time. `snapshots` and `snapshot_parts` are tables of earlier versions,
+ * with other columns.
  */
 const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS snapshots (
+  DROP TABLE IF EXISTS snapshots;
+  DROP TABLE IF EXISTS snapshot_parts;
+  CREATE TABLE IF NOT EXISTS stream_snapshots (
     name    TEXT PRIMARY KEY,
     content TEXT NOT NULL
   ) STRICT;
-  CREATE TABLE IF NOT EXISTS snapshot_parts (
+  CREATE TABLE IF NOT EXISTS stream_snapshot_parts (
     name    TEXT    NOT NULL,
     number  INTEGER NOT NULL,
     content TEXT    NOT NULL,
@@ -37,12 +40,12 @@ export class SnapshotWriter {
     return db
       .transaction(() => {
         if (snapshot !== undefined) {
-          db.prepare('INSERT OR REPLACE INTO snapshots VALUES (?, ?)').run([name, snapshot]);
+          db.prepare('INSERT OR REPLACE INTO stream_snapshots VALUES (?, ?)').run([name, snapshot]);
         }
-        const last = db.prepare('SELECT max(number) FROM snapshot_parts WHERE name = ?').raw();
+        const last = db.prepare('SELECT max(number) FROM stream_snapshot_parts WHERE name = ?').raw();
         const [[highest] = [null]] = last.all([name]) as [number | null][];
         const first = (highest ?? -1) + 1;
-        const insert = db.prepare('INSERT INTO snapshot_parts VALUES (?, ?, ?)');
+        const insert = db.prepare('INSERT INTO stream_snapshot_parts VALUES (?, ?, ?)');
         parts.forEach((content, index) => insert.run([name, first + index, content]));
         return first;
       })

@@ -77,7 +77,8 @@ export interface LogBatch {
  * The append-only log of all events. The log has two adapters: SQLite (for one machine) and EventStoreDB. Both adapters
  * MUST pass the contract suite `test/contract/event-log.ts`. An adapter MUST NOT throw errors of its driver. An adapter
  * throws only `RevisionConflict`, `EventTooLarge`, `LogUnavailable` (`LogIsSealed` and `LogRefused` are subclasses),
- * `HistoryMissing`, `ForeignEvent`, and `TypeError` for a bug in the call. Whatever else a store refuses is `LogUnavailable`.
+ * `HistoryMissing`, `ForeignEvent`, and `TypeError` for a bug in the call, also for an append that the store finds
+ * invalid. Whatever else a store refuses is `LogUnavailable`.
  */
 export interface EventLog {
   /**

@@ -177,16 +177,16 @@ test('a leader cut off from the others stops serving before another is elected',
   const old = connect(former);
   const first = event();
   await old.appendToStream('account', first, strict);
-  former.isolate();
   const states: string[] = [];
   for (const node of cluster.nodes) {
     node.events.on('state', () => states.push(`${node === former ? 'former' : 'other'} ${node.state?.role}`));
   }
+  await former.isolate();
   const next = await cluster.leader(former);
   expect(states.indexOf('former candidate')).toBe(0);
   await expect(ids(old, 'account', { requiresLeader: true })).rejects.toEqual(failure('unavailable', 14));
   await connect(next).appendToStream('account', event(), strict);
-  former.reconnect();
+  await former.reconnect();
   expect(await untilDone(() => ids(old, 'account', { requiresLeader: true }))).toHaveLength(2);
 });
 

@@ -50,8 +50,8 @@ export interface Refusal {
   readonly trailers?: Readonly<Record<string, string>>;
 }
 
-/** `isHeeded` is the answer to each message that the process gets. */
-type Message = { readonly port: number } | { readonly isHeeded: true } | NodeState;
+/** `heeded` is the answer to the message with this id. */
+type Message = { readonly port: number } | { readonly heeded: number } | NodeState;
 
 /** A stand-in for an EventStoreDB node. The node runs as a process and listens on 127.0.0.1. */
 export class EventStoreNode {
@@ -64,6 +64,7 @@ export class EventStoreNode {
   private child: ChildProcess | undefined;
   private exited: Promise<number | null> = Promise.resolve(null);
   private isEndExpected = false;
+  private messages = 0;
 
   /** `args` are command-line arguments of server.mjs. */
   constructor(
@@ -97,7 +98,7 @@ export class EventStoreNode {
     const listening = new Promise<number>((resolve) => {
       child.on('message', (message: Message) => {
         if ('port' in message) resolve(message.port);
-        else if ('isHeeded' in message) this.events.emit('heeded');
+        else if ('heeded' in message) this.events.emit(`heeded ${message.heeded}`);
         else this.heed(message);
       });
     });
@@ -125,14 +126,14 @@ export class EventStoreNode {
     this.child?.kill('SIGCONT');
   }
 
-  /** Cuts the node off from the other nodes. Clients can still reach the node. */
-  isolate(): void {
-    this.child?.send({ isIsolated: true });
+  /** Cuts the node off from the other nodes. Clients can still reach the node. Resolves when the node is cut off. */
+  isolate(): Promise<void> {
+    return this.tell({ isIsolated: true });
   }
 
   /** Undoes `isolate`. */
-  reconnect(): void {
-    this.child?.send({ isIsolated: false });
+  reconnect(): Promise<void> {
+    return this.tell({ isIsolated: false });
   }
 
   /**
@@ -148,10 +149,17 @@ export class EventStoreNode {
     return this.tell({ refusal: null });
   }
 
+  /** Sends a message to the process. Resolves when the process has heeded it. Rejects if no process runs. */
   private async tell(message: object): Promise<void> {
-    const heeded = once(this.events, 'heeded');
-    this.child?.send(message);
-    await heeded;
+    const { child } = this;
+    if (!child?.connected) throw new Error('The event store does not run');
+    const id = (this.messages += 1);
+    const heeded = once(this.events, `heeded ${id}`);
+    child.send({ id, ...message });
+    const ended = this.exited.then(() => {
+      throw new Error('The event store ended before it heeded a message');
+    });
+    await Promise.race([heeded, ended]);
   }
 
   /** Ends the process by SIGTERM. Resolves with the exit code when the process has ended. */

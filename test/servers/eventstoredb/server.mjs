@@ -72,11 +72,11 @@ const port = await server.listen(Number(options.port));
 node.start({ host: HOST, port });
 if (peers.length === 0) await store.commits.next;
 
-process.on('message', ({ isIsolated, refusal }) => {
+process.on('message', ({ id, isIsolated, refusal }) => {
   if (isIsolated !== undefined) node.isolate(isIsolated);
   if (refusal === null) server.serveAgain();
   else if (refusal) server.refuse(StreamsService, refusal);
-  process.send({ isHeeded: true });
+  process.send({ heeded: id });
 });
 process.once('SIGTERM', async () => {
   server.refuseConnections();

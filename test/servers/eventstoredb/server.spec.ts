@@ -664,6 +664,11 @@ describeProcess('the process', () => {
     expect(acknowledged.filter((stream) => !found.has(stream))).toEqual([]);
   });
 
+  test('that is not running can’t be told anything', async () => {
+    await node.kill();
+    await expect(node.serveAgain()).rejects.toThrow('does not run');
+  });
+
   test('that is told to refuse ends every call and subscription with the status, until it is told otherwise', async () => {
     await connected.appendToStream('account', event(), unary);
     const subscription = connected.subscribeToAll();
