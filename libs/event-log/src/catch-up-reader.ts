@@ -4,7 +4,7 @@ import { pause } from './retry.js';
 
 /** Number of batches that are kept for the followers that are behind the fastest follower of a pass. */
 const MOST_BATCHES = 4;
-/** The fastest follower of a pass waits at most this long for the slowest one, or for others to join, in ms. */
+/** How long the fastest follower of a pass waits for the slowest one, or for others to join, in ms. */
 const LONGEST_WAIT_MS = 1_000;
 
 /**
@@ -17,10 +17,14 @@ const LONGEST_WAIT_MS = 1_000;
 export class CatchUpReader {
   private readonly passes = new Set<Pass>();
 
-  /** `followers`: how many followers usually begin at the same time. The first one waits a moment for the others. */
+  /**
+   * `followers`: how many followers usually begin at the same time. The first one waits a moment for the others.
+   * `longestWaitMs`: the longest wait for another follower (default 1000).
+   */
   constructor(
     private readonly log: EventLog,
     private readonly followers: number,
+    private readonly longestWaitMs = LONGEST_WAIT_MS,
   ) {}
 
   /** Like `EventLog.subscribe`. `marked` is not supported. */
@@ -46,7 +50,7 @@ export class CatchUpReader {
   /** Returns a pass that has a batch for a follower at this place; a new one if there is none. */
   private passAt({ after, batchSize }: Omit<SubscribeOptions, 'marked'>): Pass {
     for (const pass of this.passes) if (pass.batchSize === batchSize && pass.isOpenAt(after)) return pass;
-    const pass = new Pass(this.log, this.followers, after, batchSize);
+    const pass = new Pass(this.log, this.followers, this.longestWaitMs, after, batchSize);
     this.passes.add(pass);
     return pass;
   }
@@ -80,6 +84,7 @@ class Pass {
   constructor(
     private readonly log: EventLog,
     private readonly followers: number,
+    private readonly longestWaitMs: number,
     after: Position | undefined,
     readonly batchSize: number | undefined,
   ) {
@@ -127,7 +132,7 @@ class Pass {
     try {
       if (this.isOver) return;
       if (this.kept.length === MOST_BATCHES) {
-        if (this.isOldestNeeded()) await pause(LONGEST_WAIT_MS, (this.waiting = new AbortController()).signal);
+        if (this.isOldestNeeded()) await pause(this.longestWaitMs, (this.waiting = new AbortController()).signal);
         this.kept.shift();
         this.starts.shift();
         this.firstKept += 1;
