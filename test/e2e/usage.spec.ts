@@ -52,6 +52,9 @@ const nextMinute = async (seconds: number, uses: number) => {
   );
 };
 
+/** Returns the secret with another last character. */
+const wrong = (secret: string): string => `${secret.slice(0, -1)}${secret.endsWith('x') ? 'y' : 'x'}`;
+
 describe('when a client was last used', () => {
   test('is shown after a minute at most, with the client’s own revision', async () => {
     expect(await lastUsedAt()).toBeUndefined();
@@ -86,10 +89,10 @@ describe('when a client was last used', () => {
     expect((await portal.list({}, await portal.readNow())).body.items[0]?.credentials).toEqual(shown.credentials);
   });
 
-  test('is shown rightly again at the next use after the clock was two hours ahead', async () => {
-    clock.set(7_200);
+  test('is shown rightly again at the next use after the clock was more than a day ahead', async () => {
+    clock.set(90_000);
     await logIn(1);
-    await nextMinute(7_261, 1);
+    await nextMinute(90_061, 1);
     clock.set(0);
     await logIn(1);
     const after = new Date().toISOString();
@@ -100,7 +103,7 @@ describe('when a client was last used', () => {
   });
 
   test('is not changed by a refused login', async () => {
-    expect((await oauthLogin(server.url, { ...client, secret: `${client.secret.slice(0, -1)}x` })).status).toBe(401);
+    expect((await oauthLogin(server.url, { ...client, secret: wrong(client.secret) })).status).toBe(401);
     const keyed = await portal.newClient('API_KEY');
     expect((await apiKeyLogin(server.url, keyed.secret)).status).toBe(200);
     await server.stop();
@@ -139,7 +142,7 @@ describe('refused attempts', () => {
   test('are recorded with their reason, and made-up clients as a number only', async () => {
     const { clientId } = client;
     const refusals = [
-      { ...client, secret: `${client.secret.slice(0, -1)}x` },
+      { ...client, secret: wrong(client.secret) },
       { ...client, clientId: 'cc_0000000000000000000000' as const },
     ];
     for (const credentials of refusals) expect((await oauthLogin(server.url, credentials)).status).toBe(401);
