@@ -36,20 +36,23 @@ export class MissingHistory {
     try {
       return await call();
     } catch (error) {
-      if (error instanceof HistoryMissing) this.note(error);
+      this.noteIfMissing(error);
       throw error;
     }
   }
 
   /** Returns the events of a read. Throws `HistoryMissing` if the read lacks events. */
-  reading(stream: string, options: ReadRange, read: () => Promise<RecordedEvent[]>): Promise<RecordedEvent[]> {
-    return this.noting(async () => {
+  async reading(stream: string, options: ReadRange, read: () => Promise<RecordedEvent[]>): Promise<RecordedEvent[]> {
+    try {
       const events = await read();
       if (events.length === 0) return events;
       requireNoGap(stream, options, events);
       if (this.errors.size > 0) this.forgetIfFound(stream, events);
       return events;
-    });
+    } catch (error) {
+      this.noteIfMissing(error);
+      throw error;
+    }
   }
 
   note(error: HistoryMissing): void {
@@ -58,6 +61,10 @@ export class MissingHistory {
 
   forget(stream: string): void {
     this.errors.delete(stream);
+  }
+
+  private noteIfMissing(error: unknown): void {
+    if (error instanceof HistoryMissing) this.note(error);
   }
 
   private forgetIfFound(stream: string, events: readonly RecordedEvent[]): void {
