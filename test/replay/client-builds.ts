@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import {
   type BuildName,
   type ClientDocument,
@@ -9,6 +10,15 @@ import {
 import { clientNamed, plainFold, silent, Stage, storedDocuments, until } from './stage.js';
 
 const { clients } = projections;
+
+/**
+ * Makes a gate, which is closed until `open` is called. `passed` is a promise that resolves when the gate opens. A
+ * projector whose store waits for this promise before it stores a checkpoint waits at the gate after its first batch.
+ */
+export const gate = () => {
+  const opened = new EventEmitter();
+  return { passed: once(opened, 'open').then(() => undefined), open: () => opened.emit('open') };
+};
 
 /** Serves and rebuilds the projection `clients`, as projectors and operators do. A build is a copy of the documents. */
 export class ClientBuilds {

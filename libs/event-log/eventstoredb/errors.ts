@@ -36,7 +36,10 @@ const isRefusedAccount = (error: unknown): boolean =>
 /** Whether the server refuses what the call says. The same call is refused again, unless the log changes. */
 export const isInvalid = (error: unknown): boolean => codeOf(error) === INVALID_ARGUMENT;
 
-/** Whether one event of an append is larger than the server's option `MaxAppendEventSize`, which the driver does not know. */
+/**
+ * Whether one event of an append is larger than the server's option `MaxAppendEventSize`, which the driver does not
+ * know.
+ */
 export const isTooLargeEvent = (error: unknown): boolean =>
   isInvalid(error) && /Maximum Append Event Size/i.test(messageOf(error));
 
@@ -73,7 +76,9 @@ export const isTombstonedStream = (error: unknown): boolean => typeOf(error) ===
 
 export const isMissingStream = (error: unknown): boolean => typeOf(error) === ErrorType.STREAM_NOT_FOUND;
 
-/** Turns an error of the driver into `LogUnavailable` for callers of `EventLog`. Our own errors are returned unchanged. */
+/**
+ * Turns an error of the driver into `LogUnavailable` for callers of `EventLog`. Our own errors are returned unchanged.
+ */
 export function asPortError(error: unknown): Error {
   if (error instanceof LogUnavailable || (error instanceof Error && isOurOwn(error))) return error;
   if (isRefusedAccount(error)) {

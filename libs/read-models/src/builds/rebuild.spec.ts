@@ -1,4 +1,3 @@
-import { EventEmitter, once } from 'node:events';
 import {
   BuildsDiffer,
   projections,
@@ -7,7 +6,7 @@ import {
   RebuildOvertaken,
   type RebuildReport,
 } from '#read-models';
-import { ClientBuilds } from '../../../../test/replay/client-builds.js';
+import { ClientBuilds, gate } from '../../../../test/replay/client-builds.js';
 import { clientNamed, type Stage, until } from '../../../../test/replay/stage.js';
 
 const { clients } = projections;
@@ -21,15 +20,6 @@ describe('the builds of a projection', () => {
     ({ stage } = builds);
   });
   afterEach(() => builds.close());
-
-  /**
-   * Makes a gate, which is closed until `open` is called. `passed` is a promise that resolves when the gate opens. A
-   * projector whose store waits for this promise before it stores a checkpoint waits at the gate after its first batch.
-   */
-  const gate = () => {
-    const opened = new EventEmitter();
-    return { passed: once(opened, 'open').then(() => undefined), open: () => opened.emit('open') };
-  };
 
   it('are rebuilt and switched while events come and queries are answered', async () => {
     for (let n = 0; n < 20; n++) await stage.create(n);

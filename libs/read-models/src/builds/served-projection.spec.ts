@@ -1,4 +1,3 @@
-import { EventEmitter, once } from 'node:events';
 import { type EventLog, RebuildNeeded } from '#event-log';
 import {
   type BuildName,
@@ -13,7 +12,7 @@ import {
   SpotCheckFailed,
 } from '#read-models';
 import { openSqliteReadStore } from '#read-models/sqlite';
-import { ClientBuilds } from '../../../../test/replay/client-builds.js';
+import { ClientBuilds, gate } from '../../../../test/replay/client-builds.js';
 import { clientNamed, silent, type Stage, until } from '../../../../test/replay/stage.js';
 
 const { clients } = projections;
@@ -27,15 +26,6 @@ describe('the builds of a projection', () => {
     ({ stage } = builds);
   });
   afterEach(() => builds.close());
-
-  /**
-   * Makes a gate, which is closed until `open` is called. `passed` is a promise that resolves when the gate opens. A
-   * projector whose store waits for this promise before it stores a checkpoint waits at the gate after its first batch.
-   */
-  const gate = () => {
-    const opened = new EventEmitter();
-    return { passed: once(opened, 'open').then(() => undefined), open: () => opened.emit('open') };
-  };
 
   it('begin with one that is served once it has caught up, even if several processes start', async () => {
     for (let n = 0; n < 5; n++) await stage.create(n);
