@@ -36,6 +36,10 @@ export interface FencesOptions {
  * Milliseconds between two comparisons of the clocks. Clocks drift slowly, so a comparison every few seconds is enough.
  */
 const COMPARE_CLOCKS_EVERY_MS = 5_000;
+/** The part of `maxAgeMs` after which a fence is renewed. The rest is the time for the new fence to be acknowledged. */
+const RENEWED_AT = 0.75;
+/** For this many milliseconds after the last strong read, fences are renewed. */
+const RENEWED_FOR_MS = 10_000;
 
 /**
  * Strong reads (reads that are never outdated) use one link: a client on one unbroken connection. This class proves
@@ -49,7 +53,10 @@ const COMPARE_CLOCKS_EVERY_MS = 5_000;
  *    arrived. In the second case, a fence on the same link began less than `maxAgeMs` ago: the servers need longer than
  *    `maxAgeMs` to elect a new leader.
  * 4. Only one fence is appended at a time. All waiting callers share this fence.
- * 5. Subscriptions with the option `marked` receive the fences, too. For such a subscription, a fence is a marker: once
+ * 5. While strong reads are made, and for some seconds after the last one, the next fence is begun before the latest one
+ *    is too old. So these reads don't wait for a fence, which would cost them a second round trip. A `maxAgeMs` of 0
+ *    turns this off.
+ * 6. Subscriptions with the option `marked` receive the fences, too. For such a subscription, a fence is a marker: once
  *    the fence has arrived, the subscription has received all events that were acknowledged before the fence began.
  */
 export class Fences {
@@ -62,6 +69,9 @@ export class Fences {
   /** The minimum difference between the wall clock and the leader's clock, in ms, according to the last comparison. */
   clockSkewMs = 0;
   private clocksComparedAt = LONG_AGO;
+  private renewal: NodeJS.Timeout | undefined;
+  /** When a strong read last asked for a fence, in ms of the monotonic clock. */
+  private askedAt = -Infinity;
 
   constructor(private readonly options: FencesOptions) {
     this.stream = `fence-${options.processName}`;
@@ -72,7 +82,9 @@ export class Fences {
    * `LogUnavailable`, and the errors of the driver.
    */
   async fenceFor(arrivedAt: number, deadline: Deadline): Promise<Fence> {
+    this.askedAt = performance.now();
     while (!this.latest || !this.counts(this.latest, arrivedAt)) await this.appended(deadline);
+    this.renewInTime(this.latest);
     return this.latest;
   }
 
@@ -100,8 +112,33 @@ export class Fences {
   }
 
   private appended(deadline: Deadline): Promise<void> {
-    this.appending ??= this.append().finally(() => (this.appending = undefined));
-    return deadline.race(this.appending);
+    return deadline.race(this.appendShared());
+  }
+
+  private appendShared(): Promise<void> {
+    return (this.appending ??= this.append().finally(() => (this.appending = undefined)));
+  }
+
+  /** Carries out step 5 of `Fences`. */
+  private renewInTime({ beganAt }: Fence): void {
+    const { maxAgeMs } = this.options;
+    if (this.renewal || maxAgeMs === 0) return;
+    const renew = () => {
+      this.renewal = undefined;
+      if (performance.now() - this.askedAt < RENEWED_FOR_MS) void this.renewed();
+    };
+    this.renewal = setTimeout(renew, Math.max(0, RENEWED_AT * maxAgeMs - msSince(beganAt))).unref();
+  }
+
+  private async renewed(): Promise<void> {
+    try {
+      const isDue = !this.latest || msSince(this.latest.beganAt) >= RENEWED_AT * this.options.maxAgeMs;
+      if (isDue) await this.appendShared();
+    } catch {
+      // The next strong read appends a fence itself, and gets the error if there still is one.
+      return;
+    }
+    if (this.latest) this.renewInTime(this.latest);
   }
 
   private async append(): Promise<void> {

@@ -178,6 +178,7 @@ export class EventStoreDbLog implements EventLog {
     if (options.limit === 0) return [];
     return this.missingHistory.reading(stream, options, () => {
       if (options.consistency === 'strong') {
+        this.sealCheck.prepare();
         return this.strongReads.readStream(stream, options, deadline, this.closing.signal);
       }
       const attempt = () => this.reads.use(deadline, (link) => readStream(link, stream, options, deadline));

@@ -22,9 +22,25 @@ const DEFAULT_READ_LIMIT = 500;
 export async function readStream(
   link: Link,
   stream: string,
-  { from, direction = 'forwards', limit }: StreamReadOptions,
+  options: StreamReadOptions,
   deadline: Deadline,
 ): Promise<RecordedEvent[]> {
+  const events = await readFoundStream(link, stream, options, deadline);
+  if (events) return events;
+  await requireNeverExisted(link, stream, deadline);
+  return [];
+}
+
+/**
+ * Does the same as `readStream`, but returns `undefined` for a stream that the server does not find. Such a stream never
+ * existed, or was deleted.
+ */
+export async function readFoundStream(
+  link: Link,
+  stream: string,
+  { from, direction = 'forwards', limit }: StreamReadOptions,
+  deadline: Deadline,
+): Promise<RecordedEvent[] | undefined> {
   const fromRevision: ReadRevision = from ?? (direction === 'forwards' ? 'start' : 'end');
   const options: ReadStreamOptions = { direction, fromRevision, requiresLeader: true };
   const events: RecordedEvent[] = [];
@@ -36,9 +52,8 @@ export async function readStream(
     });
   } catch (error) {
     if (isTombstonedStream(error)) throw tombstoned(stream);
-    if (!isMissingStream(error)) throw error;
-    await requireNeverExisted(link, stream, deadline);
-    return [];
+    if (isMissingStream(error)) return undefined;
+    throw error;
   }
   // The server has found the stream, and a read of a whole stream gave nothing.
   const isOfAll = direction === 'forwards' ? (from ?? 0n) === 0n : from === undefined;
@@ -54,7 +69,7 @@ export const tombstoned = (stream: string): HistoryMissing =>
  * its own, shows the deletion. This second read is sent for missing streams only. An account without the right to read
  * metadata (`$mr`) can't tell a deleted stream, so for that account the stream has never existed.
  */
-async function requireNeverExisted(link: Link, stream: string, deadline: Deadline): Promise<void> {
+export async function requireNeverExisted(link: Link, stream: string, deadline: Deadline): Promise<void> {
   const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
   try {
     await readEach(link.client.readStream(`$$${stream}`, last), deadline, ({ data }) => {

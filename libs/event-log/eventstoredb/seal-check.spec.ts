@@ -61,6 +61,15 @@ describe('the check for a seal', () => {
     await log.close();
   });
 
+  it('begins together with a strong read, so that an append after this read does not wait for it', async () => {
+    const { log, looks } = openLog(1_000);
+    await log.readStream(newStream(), { consistency: 'strong' });
+    expect(looks).toEqual(['strong reads']);
+    await log.append(newStream(), 'none', newEvents(1));
+    expect(looks).toHaveLength(1);
+    await log.close();
+  });
+
   it('is repeated after a suspension of the virtual machine, during which the monotonic clock stands still', async () => {
     const { log, looks } = openLog(60_000);
     await log.append(newStream(), 'none', newEvents(1));

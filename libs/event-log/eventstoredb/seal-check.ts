@@ -7,6 +7,8 @@ import type { Deadline } from './deadline.js';
  * is sealed. This limit applies even if `fenceMaxAgeMs` is larger.
  */
 export const MAX_SEAL_AGE_MS = 4_000;
+/** The part of a look's longest age after which `prepare` begins another look. */
+const PREPARED_AT = 0.75;
 
 interface Look {
   /** The moment before the read was sent. */
@@ -49,14 +51,26 @@ export class SealCheck {
   async requireUnsealed(deadline: Deadline): Promise<void> {
     const arrivedAt = performance.now();
     while (!this.latest || !this.counts(this.latest, arrivedAt)) {
-      this.looking ??= this.look().finally(() => (this.looking = undefined));
-      await deadline.race(this.looking);
+      await deadline.race(this.lookShared());
     }
     if (this.latest.isSealed) throw new LogIsSealed();
   }
 
+  /**
+   * Begins a look if an append would soon have to wait for one. Every strong read calls this, because an append may
+   * follow the read. So the look and the read take one round trip together. Nothing waits for the look.
+   */
+  prepare(): void {
+    if (this.latest && msSince(this.latest.beganAt) < PREPARED_AT * this.maxAgeMs) return;
+    if (this.maxAgeMs > 0) this.lookShared().catch(() => undefined);
+  }
+
   private counts({ beganAt }: Look, arrivedAt: number): boolean {
     return beganAt.monotonic >= arrivedAt || msSince(beganAt) < this.maxAgeMs;
+  }
+
+  private lookShared(): Promise<void> {
+    return (this.looking ??= this.look().finally(() => (this.looking = undefined)));
   }
 
   private async look(): Promise<void> {

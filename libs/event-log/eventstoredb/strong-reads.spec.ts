@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EventStoreDBClient } from '@eventstore/db-client';
-import { ClockApart, type EventLog, isOurStream, requireCommonClock } from '#event-log';
+import { ClockApart, type EventLog, HistoryMissing, isOurStream, requireCommonClock } from '#event-log';
 import { type ConnectionPurpose, EventStoreDbLog, openEventStoreDbLog } from '#event-log/eventstoredb';
 import type { RecordedEvent } from '#events';
 import { type EventStore, startEventStore } from '../../../test/servers/eventstoredb/event-store.js';
@@ -39,7 +39,8 @@ const until = async (isSo: () => boolean) => {
 
 /**
  * Opens a log whose strong reads (reads that are never outdated) go through the proxy. All other calls bypass the
- * proxy. `asked` records the reads and fences that the log sends by the driver's clients for strong reads.
+ * proxy. `asked` records the reads and fences that the log sends by the driver's clients for strong reads, and
+ * `streamsRead` the names in all these reads.
  */
 const openLog = ({
   fenceMaxAgeMs = 60_000,
@@ -48,6 +49,7 @@ const openLog = ({
 } = {}) => {
   const processName = randomUUID();
   const asked: { client: number; call: 'fence' | 'read' }[] = [];
+  const streamsRead: string[] = [];
   let strongClients = 0;
   const createClient = (purpose: ConnectionPurpose) => {
     if (purpose !== 'strong reads') return clientTo(store.port);
@@ -59,6 +61,7 @@ const openLog = ({
       return appendToStream(stream, ...rest);
     });
     jest.spyOn(client, 'readStream').mockImplementation((stream, ...rest) => {
+      streamsRead.push(stream);
       // Three kinds of reads are not recorded: reads of stream `log`, by which appends look for a seal, reads of a
       // fence, by which the clocks are compared, and reads of metadata, which show that a missing stream never existed.
       const isRecorded = stream !== 'log' && stream !== `fence-${processName}` && !stream.startsWith('$$');
@@ -72,7 +75,7 @@ const openLog = ({
     wallClock: () => Date.now() + aheadMs(),
   });
   const count = (call: 'fence' | 'read') => asked.filter((one) => one.call === call).length;
-  return { log, asked, count, fenceStream: `fence-${processName}` };
+  return { log, asked, streamsRead, count, fenceStream: `fence-${processName}` };
 };
 
 const withLog = async (
@@ -116,9 +119,9 @@ const joiningRunningReads = (log: EventLog): Read => {
   };
 };
 
-describe('a fence', () => {
-  afterEach(() => jest.restoreAllMocks());
+afterEach(() => jest.restoreAllMocks());
 
+describe('a fence', () => {
   it('is too old after a suspension of the virtual machine, during which the monotonic clock stands still', async () => {
     let suspendedMs = 0;
     await withLog({ aheadMs: () => -suspendedMs }, async ({ log, count }) => {
@@ -144,6 +147,36 @@ describe('a strong read', () => {
   it('would be outdated if callers joined running reads', async () => {
     await withLog({}, async ({ log }) => {
       expect(await readWhileOneIsUnderWay(joiningRunningReads(log))).toEqual({ early: 1, late: [1, 1] });
+    });
+  });
+
+  it('does not wait until an equal read that was sent before has been answered', async () => {
+    await withLog({}, async ({ log, count }) => {
+      const stream = newStream();
+      await log.append(stream, 'none', newEvents(1));
+      await log.readStream(stream, strong);
+      proxy.hold();
+      const reads = [log.readStream(stream, strong), log.readStream(stream, strong)];
+      await until(() => count('read') === 3);
+      proxy.release();
+      expect((await Promise.all(reads)).map(({ length }) => length)).toEqual([1, 1]);
+    });
+  });
+
+  it('of a stream that is probably missing asks together with the read whether the stream was deleted', async () => {
+    await withLog({}, async ({ log, streamsRead }) => {
+      const [stream, found, deleted] = [newStream(), newStream(), newStream()];
+      const read = (name: string) => log.readStream(name, { ...strong, isProbablyMissing: true });
+      await log.append(found, 'none', newEvents(2));
+      await log.append(deleted, 'none', newEvents(2));
+      await clientTo(store.port).deleteStream(deleted);
+      proxy.hold();
+      const reading = read(stream);
+      await until(() => [stream, `$$${stream}`].every((name) => streamsRead.includes(name)));
+      proxy.release();
+      expect(await reading).toEqual([]);
+      expect(await read(found)).toHaveLength(2);
+      await expect(read(deleted)).rejects.toThrow(HistoryMissing);
     });
   });
 
@@ -180,8 +213,17 @@ describe('the fence', () => {
     });
   });
 
-  it('that is too old when the answer arrives does not count: another one is appended, and the stream is read again', async () => {
+  it('is renewed before it is too old, so that no later read waits for one', async () => {
     await withLog({ fenceMaxAgeMs: 400 }, async ({ log, count }) => {
+      await log.readStream(newStream(), strong);
+      await until(() => count('fence') === 3);
+      expect(count('read')).toBe(1);
+    });
+  });
+
+  it('that is too old when the answer arrives does not count: another one is appended, and the stream is read again', async () => {
+    let suspendedMs = 0;
+    await withLog({ aheadMs: () => -suspendedMs }, async ({ log, count }) => {
       const stream = newStream();
       await log.append(stream, 'none', newEvents(1));
       await log.readStream(stream, strong);
@@ -189,7 +231,8 @@ describe('the fence', () => {
       const reading = log.readStream(stream, strong);
       await proxy.waitForHeldAnswer();
       await others.append(stream, 0n, newEvents(1));
-      await delay(400);
+      suspendedMs = 60_000;
+      suspendedFor(suspendedMs);
       proxy.release();
       expect(await reading).toHaveLength(2);
       expect([count('fence'), count('read')]).toEqual([2, 3]);

@@ -3,7 +3,7 @@ import type { Position, RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
 import { Fences, type FencesOptions } from './fence.js';
-import { readEventAt, readLog, readStream } from './reads.js';
+import { readEventAt, readFoundStream, readLog, readStream, requireNeverExisted } from './reads.js';
 import { SharedReads } from './shared-reads.js';
 
 interface Answer {
@@ -40,13 +40,32 @@ export class StrongReads {
   /** Reads a stream. Throws `LogUnavailable`, and the errors of the driver. */
   readStream(
     stream: string,
-    { from, direction, limit }: StreamReadOptions,
+    { from, direction, limit, isProbablyMissing = false }: StreamReadOptions,
     deadline: Deadline,
     closing?: AbortSignal,
   ): Promise<RecordedEvent[]> {
     const place = { ...(from !== undefined && { from }), ...(direction && { direction }), ...(limit && { limit }) };
     const key = [stream, from, direction, limit].join('\n');
+    if (isProbablyMissing) return this.readMissing(key, stream, place, deadline, closing);
     return this.read(key, (link, sharedDeadline) => readStream(link, stream, place, sharedDeadline), deadline, closing);
+  }
+
+  /** Reads a stream that is probably missing. The check whether it was deleted begins together with the read. */
+  private async readMissing(
+    key: string,
+    stream: string,
+    place: StreamReadOptions,
+    deadline: Deadline,
+    closing?: AbortSignal,
+  ): Promise<RecordedEvent[]> {
+    const check: Send = (link, sharedDeadline) => requireNeverExisted(link, stream, sharedDeadline).then(() => []);
+    const checking = this.read(`${stream}\nwas deleted`, check, deadline, closing);
+    // If the stream is found after all, the check does not matter.
+    checking.catch(() => undefined);
+    const find: Send = async (link, sharedDeadline) =>
+      (await readFoundStream(link, stream, place, sharedDeadline)) ?? [];
+    const events = await this.read(`${key}\nif found`, find, deadline, closing);
+    return events.length > 0 ? events : checking;
   }
 
   /** Reads the events of our streams from the whole log. Throws `LogUnavailable`, and the errors of the driver. */

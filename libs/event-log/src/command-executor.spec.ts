@@ -48,13 +48,14 @@ const context = (commandId: string = randomUUID()) => ({
   actor: { subject: 'a-test', roles: [], via: 'test' },
   ...{ correlationId: randomUUID(), causationId: randomUUID() },
 });
-const create = ({ clients }: BookOfRecord, authenticationType: AuthenticationType = 'OAUTH2') => {
+const create = (
+  { clients }: BookOfRecord,
+  authenticationType: AuthenticationType = 'OAUTH2',
+  conditions: Conditions = {},
+) => {
   const identity = { workspaceId: WORKSPACE, clientId, name: 'Orders', authenticationType };
-  return clients.execute(
-    clientId,
-    { type: 'CreateClient', ...identity, verifier: VERIFIER, at: AT },
-    { context: context() },
-  );
+  const command = { type: 'CreateClient', ...identity, verifier: VERIFIER, at: AT } as const;
+  return clients.execute(clientId, command, { context: context(), ...conditions });
 };
 const renameAt = (
   { clients }: BookOfRecord,
@@ -100,6 +101,17 @@ describe('two nodes on one log', () => {
     const { revision, state } = await rename(here, 'Invoices');
     expect({ revision, state }).toMatchObject({ revision: 3n, state: { name: 'Invoices' } });
     expect(here.reads()).toBe(before);
+    await requireWholeChain();
+  });
+
+  it('need no read to begin a stream that the caller knows to be missing, but are refused if it exists', async () => {
+    clientId = newClientId();
+    const missing = { isNew: true, stream: 'missing' } as const;
+    const before = here.reads();
+    expect(await create(here.book, 'OAUTH2', missing)).toMatchObject({ outcome: 'changed', revision: 0n });
+    expect(here.reads()).toBe(before);
+    await rename(here, 'Invoices');
+    await expect(create(there.book, 'OAUTH2', missing)).rejects.toThrow(DomainError);
     await requireWholeChain();
   });
 
@@ -299,6 +311,14 @@ describe('a node whose log comes back restored to an older state', () => {
     await revokeAt(there);
     expect(await here.clients.read(clientId)).toMatchObject({ revision: 1n, state: { status: 'REVOKED' } });
     await expect(renameAt(here, 'Late')).rejects.toThrow(DomainError);
+  });
+
+  it('compares the log’s id before it begins a stream, even if the caller knows the stream to be missing', async () => {
+    restore();
+    const readStream = jest.spyOn(log, 'readStream');
+    clientId = newClientId();
+    await create(here, 'OAUTH2', { isNew: true, stream: 'missing' });
+    expect(readStream.mock.calls.map(([stream]) => stream)).toContain('log');
   });
 
   it('does so even if the log changes while it is being read', async () => {

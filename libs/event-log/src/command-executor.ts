@@ -7,7 +7,7 @@ import { KeyedQueue } from './keyed-queue.js';
 import type { EventLog } from './port.js';
 import { SnapshotWrites } from './snapshots/snapshot-writes.js';
 import type { DoneCommand } from './snapshots/stream-past.js';
-import { type Folded, type KnownStream, StreamStates } from './stream-states.js';
+import { type Folded, type KnownStream, type StreamHint, StreamStates } from './stream-states.js';
 import { TimeBudget } from './time-budget.js';
 
 export interface Executed<State> extends Folded<State> {
@@ -30,6 +30,12 @@ export interface CommandRequest extends CallOptions {
   readonly ifMatch?: Revision;
   /** Whether the command's id was made for this call. A command with a new id can't have been carried out before. */
   readonly isNew?: boolean;
+  /**
+   * What the caller knows about a stream that the command begins. `missing`: the stream's id was made for this call, or
+   * the caller has found no event by a strong read of its own; the command is then decided without another read.
+   * `probably missing`: the first read of the stream should also find out whether the stream was deleted.
+   */
+  readonly stream?: 'missing' | 'probably missing';
 }
 
 const MAX_ATTEMPTS = 10;
@@ -44,6 +50,9 @@ const MAX_ATTEMPTS = 10;
  *    changes nothing, the remembered state may be outdated, so the command is decided again from step 3 on. A command
  *    whose id may have been used before skips step 2, because the store could take the append for a repetition of an
  *    earlier append.
+ *    A stream that the caller knows to be missing is treated in the same way: the command is decided on the state
+ *    without events, and the append expects no stream. This also holds for ids that may have been used before: the
+ *    caller's own read has shown that the command was not carried out.
  * 3. If step 2 did not carry the command out, the stream is read by a strong read (a read that returns every event
  *    acknowledged before).
  * 4. If an event of the stream carries the command's id, the command was carried out before. The outcome is then
@@ -71,8 +80,16 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
    * Returns the current state of the stream. The state contains every event that was acknowledged before this call.
    * Throws `LogUnavailable`, at the deadline at the latest (default `LOG_TIME_BUDGET_MS`).
    */
-  read(id: Id, { deadlineMs }: CallOptions = {}): Promise<Folded<State>> {
-    return this.states.current(this.aggregate.stream(id), new TimeBudget(deadlineMs));
+  read(id: Id, { deadlineMs, ...hint }: CallOptions & StreamHint = {}): Promise<Folded<State>> {
+    return this.states.current(this.aggregate.stream(id), new TimeBudget(deadlineMs), hint);
+  }
+
+  /**
+   * Returns the state that this process remembers of the stream, or `undefined` if it remembers none. The state may be
+   * outdated. It tells what is worth reading, and MUST NOT decide anything.
+   */
+  remembered(id: Id): State | undefined {
+    return this.states.remembered(this.aggregate.stream(id))?.state;
   }
 
   /**
@@ -96,16 +113,20 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     const stream = this.aggregate.stream(id);
     const budget = new TimeBudget(request.deadlineMs);
     return this.queue.run(stream, async () => {
-      if (request.isNew === true && typeof command !== 'function') {
-        const changed = await this.changeRemembered(stream, command, request, budget);
+      const commandOn = async (state: State) =>
+        typeof command === 'function' ? budget.untimed(() => command(state)) : command;
+      const assumed = this.assumed(stream, request, typeof command === 'function');
+      if (assumed) {
+        const changed = await this.changeAssumed(stream, assumed, commandOn, request, budget);
         if (changed) return changed;
       }
       for (let attempt = 1; ; attempt++) {
         const { commandId } = request.context;
         const id = { commandId, isNew: request.isNew === true };
-        const { known, done } = await this.states.currentWith(stream, id, budget);
+        const hint = { isProbablyMissing: request.stream !== undefined };
+        const { known, done } = await this.states.currentWith(stream, id, budget, hint);
         if (done) return this.repeat(stream, known, done, request.context, budget);
-        const decided = typeof command === 'function' ? await budget.untimed(() => command(known.state)) : command;
+        const decided = await commandOn(known.state);
         try {
           return await this.decideAndAppend(stream, known, decided, request, budget);
         } catch (error) {
@@ -118,19 +139,32 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
   }
 
   /**
-   * Carries out step 2 of `CommandExecutor`: decides the command on the remembered state. Returns `undefined` if no
-   * state is remembered or the decision does not count.
+   * Returns the state on which step 2 of `CommandExecutor` decides the command. Returns `undefined` if step 2 is
+   * skipped: also for a command that has to be made from the state, unless the stream is missing.
    */
-  private async changeRemembered(
+  private assumed(
     stream: string,
-    command: Command,
+    { isNew = false, stream: known }: CommandRequest,
+    isMade: boolean,
+  ): KnownStream<State> | undefined {
+    if (known === 'missing') return this.states.empty();
+    return isNew && !isMade ? this.states.remembered(stream) : undefined;
+  }
+
+  /**
+   * Carries out step 2 of `CommandExecutor`: decides the command on an assumed state. Returns `undefined` if the
+   * decision does not count.
+   */
+  private async changeAssumed(
+    stream: string,
+    assumed: KnownStream<State>,
+    commandOn: (state: State) => Promise<Command>,
     request: CommandRequest,
     budget: TimeBudget,
   ): Promise<Executed<State> | undefined> {
-    const known = this.states.remembered(stream);
-    if (!known) return undefined;
     try {
-      const executed = await this.decideAndAppend(stream, known, command, request, budget);
+      const command = await commandOn(assumed.state);
+      const executed = await this.decideAndAppend(stream, assumed, command, request, budget);
       return executed.outcome === 'changed' ? executed : undefined;
     } catch (error) {
       if (error instanceof DomainError || error instanceof PreconditionFailed) return undefined;

@@ -23,6 +23,11 @@ export interface StreamReadOptions extends CallOptions {
    * makes a decision MUST use `strong`. `any` (default): the result MAY lag behind.
    */
   readonly consistency?: 'strong' | 'any';
+  /**
+   * A hint: the stream probably does not exist. An adapter that needs a second read to tell a missing stream from a
+   * deleted one MAY then begin both reads together.
+   */
+  readonly isProbablyMissing?: boolean;
 }
 
 export interface LogReadOptions extends CallOptions {

@@ -4,12 +4,15 @@ import { FIRST_HASH, type LogEvent, type Position, type RecordedEvent, type Revi
 import type { RevisionConflict } from './errors.js';
 import { requireSameLog } from './log-id.js';
 import { eventsMissing } from './missing-history.js';
-import type { EventLog } from './port.js';
+import type { EventLog, StreamReadOptions } from './port.js';
 import { IndexIncomplete } from './snapshots/command-index.js';
 import type { SnapshotWrites } from './snapshots/snapshot-writes.js';
 import { Snapshots } from './snapshots/snapshots.js';
 import { type DoneCommand, StreamPast } from './snapshots/stream-past.js';
 import type { TimeBudget } from './time-budget.js';
+
+/** What the caller of a read expects of the stream. */
+export type StreamHint = Pick<StreamReadOptions, 'isProbablyMissing'>;
 
 /** The state that results from a stream's events up to `revision`. */
 export interface StreamState<State> {
@@ -90,8 +93,8 @@ export class StreamStates<State, Event extends LogEvent> {
    * Returns the stream's current state, by a strong read (a read that returns every event acknowledged before). Throws
    * `LogUnavailable`.
    */
-  current(stream: string, budget: TimeBudget): Promise<KnownStream<State>> {
-    return this.readFrom(() => this.remembered(stream) ?? this.unknown(), stream, budget);
+  current(stream: string, budget: TimeBudget, hint?: StreamHint): Promise<KnownStream<State>> {
+    return this.readFrom(() => this.remembered(stream) ?? this.unknown(), stream, budget, { hint });
   }
 
   /**
@@ -102,8 +105,9 @@ export class StreamStates<State, Event extends LogEvent> {
     stream: string,
     { commandId, isNew }: { readonly commandId: string; readonly isNew: boolean },
     budget: TimeBudget,
+    hint?: StreamHint,
   ): Promise<{ readonly known: KnownStream<State>; readonly done: DoneCommand | undefined }> {
-    const known = await this.current(stream, budget);
+    const known = await this.current(stream, budget, hint);
     const recent = known.past.recentCommand(commandId);
     if (recent || isNew) return { known, done: recent };
     try {
@@ -119,10 +123,10 @@ export class StreamStates<State, Event extends LogEvent> {
     this.snapshots.distrust(stream);
     this.cache.delete(stream);
     let done: DoneCommand | undefined;
-    const look = ({ metadata, revision }: RecordedEvent) => {
+    const onEvent = ({ metadata, revision }: RecordedEvent) => {
       if (metadata.commandId === commandId) done = { hash: metadata.commandHash, revision };
     };
-    const known = await this.readFrom(() => this.unknown(), stream, budget, look);
+    const known = await this.readFrom(() => this.unknown(), stream, budget, { onEvent });
     return { known, done };
   }
 
@@ -131,7 +135,7 @@ export class StreamStates<State, Event extends LogEvent> {
     start: () => KnownStream<State>,
     stream: string,
     budget: TimeBudget,
-    onEvent?: (event: RecordedEvent) => void,
+    { onEvent, hint }: { readonly onEvent?: (event: RecordedEvent) => void; readonly hint?: StreamHint | undefined },
   ): Promise<KnownStream<State>> {
     let known = start();
     let mayHaveSnapshot = !onEvent;
@@ -140,7 +144,8 @@ export class StreamStates<State, Event extends LogEvent> {
       const from = known.revision === undefined ? 0n : known.revision + 1n;
       const limit = isUnknown ? FIRST_PAGE_EVENTS : PAGE_EVENTS;
       if (this.sameLogEpoch !== this.log.connectionEpoch) await this.requireSameLog(budget);
-      const events = await this.log.readStream(stream, { from, limit, consistency: 'strong', ...budget.remaining });
+      const page = { from, limit, consistency: 'strong', ...(isUnknown && hint) } as const;
+      const events = await this.log.readStream(stream, { ...page, ...budget.remaining });
       if (!this.isOfThisEpoch(known)) {
         known = start();
         continue;
@@ -196,6 +201,14 @@ export class StreamStates<State, Event extends LogEvent> {
   remembered(stream: string): KnownStream<State> | undefined {
     const known = this.cache.get(stream);
     return known && this.isOfThisEpoch(known) ? known : undefined;
+  }
+
+  /**
+   * Returns the state of a stream without events. Code that decides on this state MUST prove it, by an append that
+   * expects no stream. Returns `undefined` if the log may have been exchanged since the last read.
+   */
+  empty(): KnownStream<State> | undefined {
+    return this.sameLogEpoch === this.log.connectionEpoch ? this.unknown() : undefined;
   }
 
   remember(stream: string, known: KnownStream<State>): void {

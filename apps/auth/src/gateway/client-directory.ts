@@ -5,6 +5,7 @@ import {
   type EndpointUri,
   endpointUri,
   signingKeys,
+  type SigningKeysState,
   subscription,
   type SubscriptionState,
 } from '#domain';
@@ -128,6 +129,11 @@ export class ClientDirectory {
     if (claim.status === 'FREE') return { client, subscription: { status: 'UNREGISTERED' }, keys };
     const registered = this.subscriptions.get(claim.subscriptionId);
     return registered && { client, subscription: subscriptionAt(uri, registered), keys };
+  }
+
+  /** The state of the signing keys. Returns `undefined` if it has not been read yet, or may be outdated. */
+  keys(): SigningKeysState | undefined {
+    return this.isCurrent() ? this.signingKeys.get() : undefined;
   }
 
   /**

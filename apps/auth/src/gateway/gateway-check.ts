@@ -17,6 +17,7 @@ import {
   type VerifiedToken,
 } from '#tokens';
 import type { AuthDependencies } from '../dependencies.js';
+import { endpointOwner } from '../login/endpoint-owner.js';
 import { ownSubscription, type UnrecordedUsage } from '../login/unrecorded-usage.js';
 import type { TokenStanding } from '../tokens/token-standing.js';
 import { type ClientDirectory, subscriptionAt } from './client-directory.js';
@@ -104,7 +105,7 @@ export class GatewayCheck {
 
   private async checkAnew(token: string, uri: EndpointUri): Promise<CheckAnswer> {
     const { directory } = this;
-    const verified = await this.standing.verified(token);
+    const verified = await this.verified(token);
     if (!verified) {
       this.attempts.countUnknown();
       return { code: 'NOT_A_TOKEN' };
@@ -117,6 +118,15 @@ export class GatewayCheck {
     const [client, subscription] = [this.clientOf(sub), this.subscriptionOf(uri)];
     const standing = await this.standing.of(verified, { client, subscription });
     return this.answerOf(standing, verified, uri, at, { client: await client, subscription: await subscription });
+  }
+
+  /**
+   * Verifies the token by the signing keys in the directory. If they don't verify it, a key may be very new, and the
+   * keys are read from the log. (Whether a key has been compromised is judged by the token's standing.)
+   */
+  private async verified(token: string): Promise<VerifiedToken | undefined> {
+    const keys = this.directory.keys();
+    return (keys && (await this.standing.verified(token, keys))) ?? this.standing.verified(token);
   }
 
   /**
@@ -170,9 +180,7 @@ export class GatewayCheck {
 
   /** Finds the subscription that owns the endpoint URI. Uses strong reads of the log, which are never outdated. */
   private async subscriptionOf(uri: EndpointUri): Promise<SubscriptionState> {
-    const { endpointUris, subscriptions } = this.dependencies.book;
-    const { state: claim } = await endpointUris.read(uri);
-    if (claim.status === 'FREE') return { status: 'UNREGISTERED' };
-    return subscriptionAt(uri, (await subscriptions.read(claim.subscriptionId)).state);
+    const owner = await endpointOwner(this.dependencies.book, uri);
+    return owner ? subscriptionAt(uri, owner.subscription) : { status: 'UNREGISTERED' };
   }
 }

@@ -15,7 +15,7 @@ import { type OAuthEndpoint, oauthHandler, refuseOtherMethods } from './oauth-ro
 
 /** The parts that the handlers of the routes need. */
 export interface RouteParts {
-  readonly dependencies: Pick<AuthDependencies, 'ring' | 'now' | 'issuer' | 'managementTokens'>;
+  readonly dependencies: Pick<AuthDependencies, 'book' | 'ring' | 'now' | 'issuer' | 'managementTokens'>;
   readonly logger: Logger;
   readonly limits: AuthenticationLimits;
   readonly authentication: ClientAuthentication;
@@ -34,8 +34,12 @@ export function authRoutes(parts: RouteParts): Route[] {
   const routes: Route[] = [
     { method: 'ANY', path: CHECK_PATH, handler: gatewayHandler({ check, logger }) },
     { method: 'ANY', path: `${CHECK_PATH}/*`, handler: gatewayHandler({ check, logger }) },
-    { method: 'POST', path: '/login', handler: oauth(loginEndpoint({ login, authentication })) },
-    { method: 'POST', path: '/:endpointUri/login', handler: oauth(loginAtEndpoint({ login, authentication })) },
+    { method: 'POST', path: '/login', handler: oauth(loginEndpoint({ dependencies, login, authentication })) },
+    {
+      method: 'POST',
+      path: '/:endpointUri/login',
+      handler: oauth(loginAtEndpoint({ dependencies, login, authentication })),
+    },
     {
       method: 'POST',
       path: '/oauth/introspect',

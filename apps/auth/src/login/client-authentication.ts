@@ -28,6 +28,16 @@ export interface AuthenticatedClient {
   readonly keys: Promise<SigningKeysState>;
 }
 
+export interface AuthenticationOptions {
+  /** The only type of client that may authenticate. If absent, both types may. */
+  readonly authenticationType?: AuthenticationType;
+  /**
+   * Is called when the client's state begins to be read. Reads that begin here take no round trip of their own. Not
+   * called for credentials that are refused without a read.
+   */
+  readonly alongside?: () => void;
+}
+
 /** Authenticates clients by id and secret, and counts the attempts that are refused. */
 export class ClientAuthentication {
   constructor(
@@ -37,15 +47,15 @@ export class ClientAuthentication {
   ) {}
 
   /**
-   * Authenticates a client. If `authenticationType` is absent, API_KEY and OAUTH2 clients may both authenticate. An
-   * unknown client, a revoked client, a client of the wrong type and a wrong secret all get the same answer after the
-   * same work. The headers of a successful answer state how much of the client's limit is left.
+   * Authenticates a client. An unknown client, a revoked client, a client of the wrong type and a wrong secret all get
+   * the same answer after the same work. The headers of a successful answer state how much of the client's limit is
+   * left.
    * Throws `OAuthError`, `VerificationBusy`, `LogUnavailable`.
    */
   async authenticate(
     { clientId, secret }: PresentedCredentials,
     { address, answerHeaders }: Pick<OAuthRequest, 'address' | 'answerHeaders'>,
-    authenticationType?: AuthenticationType,
+    { authenticationType, alongside }: AuthenticationOptions = {},
   ): Promise<AuthenticatedClient> {
     const { book, ring, verifier, now } = this.dependencies;
     const offered = isClientId(clientId) && verifier.offered(clientId, secret);
@@ -55,6 +65,7 @@ export class ClientAuthentication {
     const keys = ring.state();
     // Whoever needs the keys gets the error. If nobody does, it must not count as unhandled.
     keys.catch(() => undefined);
+    alongside?.();
     const { state } = await reading;
     const at = now();
     const isCandidate =

@@ -1,4 +1,5 @@
 import type { AuthenticationType } from '#domain';
+import type { AuthDependencies } from '../dependencies.js';
 import { invalidRequest, OAuthError } from '../http/oauth-error.js';
 import type { OAuthEndpoint, OAuthRequest } from '../http/oauth-route.js';
 import { type Parameters, required } from '../http/parameters.js';
@@ -9,10 +10,12 @@ import {
   oauthCredentialsIn,
   type PresentedCredentials,
 } from './client-authentication.js';
+import { RequestedEndpoint } from './endpoint-owner.js';
 import type { IssuedTokens, Login } from './login.js';
 
 /** The parts that the token endpoints (RFC 6749 §3.2) need. */
 interface LoginParts {
+  readonly dependencies: Pick<AuthDependencies, 'book'>;
   readonly login: Login;
   readonly authentication: ClientAuthentication;
 }
@@ -27,18 +30,23 @@ export const loginEndpoint =
 export const loginAtEndpoint =
   (parts: LoginParts): OAuthEndpoint =>
   (request) =>
-    tokenAnswer(request, request.path.split('/', 2)[1], parts);
+    tokenAnswer(request, new RequestedEndpoint(parts.dependencies.book, request.path.split('/', 2)[1] ?? ''), parts);
 
 /** Returns the body of a successful answer, as in RFC 6749 §5.1. */
 async function tokenAnswer(
   request: OAuthRequest,
-  endpointUri: string | undefined,
+  endpoint: RequestedEndpoint | undefined,
   { login, authentication }: LoginParts,
 ): Promise<string> {
   const { parameters, authorization, id } = request;
   const { credentials, authenticationType, refreshToken: presented } = loginRequest(parameters, authorization);
-  const authenticated = await authentication.authenticate(credentials, request, authenticationType);
-  return tokensAsJson(await login.login(authenticated, presented, endpointUri, id));
+  const authenticated = await authentication.authenticate(credentials, request, {
+    authenticationType,
+    alongside: () => {
+      endpoint?.begin();
+    },
+  });
+  return tokensAsJson(await login.login(authenticated, presented, endpoint, id));
 }
 
 /**

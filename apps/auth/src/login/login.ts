@@ -6,7 +6,6 @@ import {
   currentStaticToken,
   DomainError,
   type Instant,
-  isEndpointUri,
   type SigningKeysState,
   type SubscriptionState,
 } from '#domain';
@@ -26,6 +25,7 @@ import {
 import type { AuthDependencies } from '../dependencies.js';
 import { invalidClient, invalidGrant, type OAuthError, unauthorizedClient } from '../http/oauth-error.js';
 import type { AuthenticatedClient } from './client-authentication.js';
+import type { RequestedEndpoint } from './endpoint-owner.js';
 import { ownSubscription, type UnrecordedUsage } from './unrecorded-usage.js';
 
 export interface IssuedTokens {
@@ -51,11 +51,11 @@ export class Login {
   async login(
     { client, generation, keys }: AuthenticatedClient,
     refreshToken: string | undefined,
-    endpointUri: string | undefined,
+    requested: RequestedEndpoint | undefined,
     correlationId: string,
   ): Promise<IssuedTokens> {
     requireCommonClock(this.dependencies.book.log);
-    const endpoint = endpointUri === undefined ? undefined : await this.endpointOf(client, generation, endpointUri);
+    const endpoint = requested && (await this.assignmentTo(requested, client, generation));
     const at = this.dependencies.now();
     const grant: TokenGrant = {
       issuer: this.dependencies.issuer,
@@ -64,9 +64,7 @@ export class Login {
       ...(endpoint && { endpoint }),
     };
     if (client.authenticationType === 'API_KEY') {
-      const access =
-        this.repeatedStaticToken(client, grant, await keys, at) ??
-        (await this.staticToken(client, grant, at, correlationId));
+      const access = await this.staticToken(client, grant, await keys, at, correlationId);
       this.count(grant, 'OK', at);
       return { access };
     }
@@ -108,7 +106,11 @@ export class Login {
    * Returns the client's assignment to the live subscription that owns the endpoint URI. Throws `OAuthError` if the
    * client has no such assignment.
    */
-  private async endpointOf(client: ActiveClient, generation: number, uri: string): Promise<Assignment> {
+  private async assignmentTo(
+    endpoint: RequestedEndpoint,
+    client: ActiveClient,
+    generation: number,
+  ): Promise<Assignment> {
     const refused = (outcome: UsageOutcome, subscription?: SubscriptionState) => {
       this.attempts.count(
         client.clientId,
@@ -119,15 +121,12 @@ export class Login {
       );
       return unauthorizedClient();
     };
-    // `uri` comes from the request and is untrusted. Only a valid endpoint URI may become part of a stream name.
-    if (!isEndpointUri(uri)) throw refused('NOT_ASSIGNED');
-    const { endpointUris, subscriptions } = this.dependencies.book;
-    const { state: claim } = await endpointUris.read(uri);
-    if (claim.status === 'FREE') throw refused('NOT_ASSIGNED');
-    const { state: subscription } = await subscriptions.read(claim.subscriptionId);
-    const assignment = client.subscriptions.get(claim.subscriptionId);
+    const owner = await endpoint.owner();
+    if (!owner) throw refused('NOT_ASSIGNED');
+    const { subscriptionId, subscription } = owner;
+    const assignment = client.subscriptions.get(subscriptionId);
     if (subscription.status === 'ENDED') throw refused('ENDED', subscription);
-    if (subscription.status !== 'LIVE' || subscription.endpointUri !== uri || !assignment) {
+    if (subscription.status !== 'LIVE' || subscription.endpointUri !== endpoint.uri || !assignment) {
       throw refused('NOT_ASSIGNED', subscription);
     }
     return assignment;
@@ -141,38 +140,28 @@ export class Login {
 
   /**
    * Returns the client's current static token. The log holds the token's period (all of the token except the
-   * signature), so the token is signed again. Returns `undefined` if there is no period, or if its key must not sign
-   * according to `keys`. The key may sign all the same, because `keys` may be older than the client's state.
-   */
-  private repeatedStaticToken(
-    client: ActiveClient,
-    { generation, endpoint }: TokenGrant,
-    keys: SigningKeysState,
-    at: Instant,
-  ): AccessToken | undefined {
-    const period = currentStaticToken(client.tokens, generation, endpoint?.subscriptionId, at);
-    const signer = period && this.dependencies.ring.usableSigner(keys, period.kid);
-    return signer && signStaticToken(period, signer, at);
-  }
-
-  /**
-   * Does the same as `repeatedStaticToken` with the signing keys as they are now. If there is no usable period, a new
-   * period is recorded before its token is issued.
+   * signature), so the token is signed again. If there is no usable period, a new period is recorded before its token is
+   * issued.
    */
   private async staticToken(
     client: ActiveClient,
     grant: TokenGrant,
+    keys: SigningKeysState,
     at: Instant,
     correlationId: string,
   ): Promise<AccessToken> {
+    const { generation, endpoint } = grant;
     const { ring } = this.dependencies;
-    const keys = await ring.state();
-    const repeated = this.repeatedStaticToken(client, grant, keys, at);
-    if (repeated) return repeated;
-    const period = await this.startPeriod(client, grant, keys, at, correlationId);
-    // Another node may have recorded this period for a signing key that is newer than `keys`, so the keys are read
-    // again.
-    return signStaticToken(period, ring.signerOf(await ring.state(), period.kid), at);
+    const current = currentStaticToken(client.tokens, generation, endpoint?.subscriptionId, at);
+    // `keys` may be older than the client's state, and so may lack the key of the current period.
+    const isOutdated = current && !ring.usableSigner(keys, current.kid);
+    const newKeys = isOutdated ? await ring.state() : keys;
+    const signer = current && ring.usableSigner(newKeys, current.kid);
+    if (signer) return signStaticToken(current, signer, at);
+    const period = await this.startPeriod(client, grant, newKeys, at, correlationId);
+    // Another node may have recorded this period for a signing key that is newer than `newKeys`.
+    const periodSigner = ring.usableSigner(newKeys, period.kid) ?? ring.signerOf(await ring.state(), period.kid);
+    return signStaticToken(period, periodSigner, at);
   }
 
   private async startPeriod(
@@ -187,7 +176,7 @@ export class Login {
     const context = internalContext({ via: 'login', subject: clientId, workspaceId, correlationId });
     try {
       const command = { type: 'IssueStaticToken', token, compromisedKids: compromisedKids(keys), at } as const;
-      const { state } = await book.clients.execute(clientId, command, { context });
+      const { state } = await book.clients.execute(clientId, command, { context, isNew: true });
       const started =
         state.status === 'ACTIVE' && currentStaticToken(state.tokens, grant.generation, token.subscriptionId, at);
       if (!started) throw this.refusedPeriod(grant, 'REVOKED', at);

@@ -1,4 +1,4 @@
-import type { ActiveClient, WorkspaceId } from '#domain';
+import type { ActiveClient, SubscriptionId, SubscriptionState, WorkspaceId } from '#domain';
 import {
   type AccessTokenClaims,
   InvalidManagementToken,
@@ -56,15 +56,43 @@ export class Introspection {
   ) {}
 
   /**
-   * Returns the same answer for an invalid token as for a token that the caller may not see. Throws `LogUnavailable`.
+   * Begins to read the subscription that a token names. Returns `undefined` if the token names none, or if an access
+   * token was not verified before. An error concerns only those who await the result.
    */
-  async introspect(token: string, visibility: Visibility): Promise<IntrospectionAnswer> {
-    const refreshToken = this.dependencies.refreshTokens.open(token);
-    return refreshToken ? this.ofRefreshToken(refreshToken, visibility) : this.ofAccessToken(token, visibility);
+  beginSubscriptionOf(token: string): Promise<SubscriptionState> | undefined {
+    const { subscriptionId } = this.dependencies.refreshTokens.open(token) ?? {
+      subscriptionId: this.standing.recalled(token)?.claims.subscription_id,
+    };
+    if (subscriptionId === undefined) return undefined;
+    const reading = this.subscription(subscriptionId);
+    reading.catch(() => undefined);
+    return reading;
   }
 
-  private async ofAccessToken(token: string, visibility: Visibility): Promise<IntrospectionAnswer> {
-    const atHand = visibility.of === 'CLIENT' ? { client: visibility.client, keys: visibility.keys } : {};
+  /**
+   * Returns the same answer for an invalid token as for a token that the caller may not see. `subscription` is what
+   * `beginSubscriptionOf` returned, if it was called. Throws `LogUnavailable`.
+   */
+  async introspect(
+    token: string,
+    visibility: Visibility,
+    subscription?: Promise<SubscriptionState>,
+  ): Promise<IntrospectionAnswer> {
+    const refreshToken = this.dependencies.refreshTokens.open(token);
+    return refreshToken
+      ? this.ofRefreshToken(refreshToken, visibility, subscription)
+      : this.ofAccessToken(token, visibility, subscription);
+  }
+
+  private async ofAccessToken(
+    token: string,
+    visibility: Visibility,
+    subscription: Promise<SubscriptionState> | undefined,
+  ): Promise<IntrospectionAnswer> {
+    const atHand = {
+      ...(subscription && { subscription }),
+      ...(visibility.of === 'CLIENT' && { client: visibility.client, keys: visibility.keys }),
+    };
     const verified = await this.standing.verified(token, atHand.keys);
     if (!verified || isAnotherClients(verified.claims.sub, visibility)) return INACTIVE;
     const standing = await this.standing.of(verified, atHand);
@@ -78,15 +106,21 @@ export class Introspection {
     };
   }
 
-  private async ofRefreshToken(token: RefreshToken, visibility: Visibility): Promise<IntrospectionAnswer> {
+  private async ofRefreshToken(
+    token: RefreshToken,
+    visibility: Visibility,
+    subscriptionRead: Promise<SubscriptionState> | undefined,
+  ): Promise<IntrospectionAnswer> {
     const { book, issuer, now } = this.dependencies;
     const { clientId, generation, subscriptionId, issuedAt, expiresAt } = token;
     if (isAnotherClients(clientId, visibility)) return INACTIVE;
-    const client = visibility.of === 'CLIENT' ? visibility.client : (await book.clients.read(clientId)).state;
+    const [client, subscription] = await Promise.all([
+      visibility.of === 'CLIENT' ? visibility.client : book.clients.read(clientId).then(({ state }) => state),
+      subscriptionRead ?? (subscriptionId === undefined ? undefined : this.subscription(subscriptionId)),
+    ]);
     if (client.status !== 'ACTIVE' || !isVisible(client, visibility)) return INACTIVE;
     if (subscriptionId !== undefined) {
-      const { state: subscription } = await book.subscriptions.read(subscriptionId);
-      if (subscription.status !== 'LIVE' || !client.subscriptions.has(subscriptionId)) return INACTIVE;
+      if (subscription?.status !== 'LIVE' || !client.subscriptions.has(subscriptionId)) return INACTIVE;
     }
     if (!isRefreshable(token, client, subscriptionId, now())) return INACTIVE;
     return {
@@ -95,6 +129,10 @@ export class Introspection {
       ...(subscriptionId !== undefined && { subscription_id: subscriptionId }),
       workspace_id: client.workspaceId,
     };
+  }
+
+  private async subscription(id: SubscriptionId): Promise<SubscriptionState> {
+    return (await this.dependencies.book.subscriptions.read(id)).state;
   }
 }
 
@@ -119,12 +157,12 @@ export function introspectionEndpoint({
   limits,
   managementTokens,
 }: IntrospectionParts): OAuthEndpoint {
-  const visibilityOf = async (request: OAuthRequest): Promise<Visibility> => {
+  const visibilityOf = async (request: OAuthRequest, alongside: () => void): Promise<Visibility> => {
     const { parameters, authorization } = request;
     const [, bearer] = BEARER.exec(authorization ?? '') ?? [];
     if (bearer === undefined) {
       const credentials = presentedCredentials(parameters, authorization);
-      const { client, keys } = await authentication.authenticate(credentials, request);
+      const { client, keys } = await authentication.authenticate(credentials, request, { alongside });
       return { of: 'CLIENT', client, keys };
     }
     if ('client_secret' in parameters || 'api-key' in parameters) throw inOneWayOnly();
@@ -136,7 +174,12 @@ export function introspectionEndpoint({
   };
   return async (request) => {
     const token = required(request.parameters, 'token');
-    return JSON.stringify(await introspection.introspect(token, await visibilityOf(request)));
+    let subscription: Promise<SubscriptionState> | undefined;
+    const alongside = () => {
+      subscription = introspection.beginSubscriptionOf(token);
+    };
+    const visibility = await visibilityOf(request, alongside);
+    return JSON.stringify(await introspection.introspect(token, visibility, subscription));
   };
 }
 

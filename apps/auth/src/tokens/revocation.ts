@@ -74,7 +74,7 @@ export class Revocation {
     const { clientId, workspaceId } = client;
     const command = { type: 'RevokeToken', ...token, at } as const;
     const context = internalContext({ via: 'oauth/revoke', subject: clientId, workspaceId, correlationId });
-    await this.dependencies.book.clients.execute(clientId, command, { context });
+    await this.dependencies.book.clients.execute(clientId, command, { context, isNew: true });
   }
 }
 

@@ -16,7 +16,7 @@ export class AssignToSubscription extends Command<Executed<ConsumerClientState>>
 }
 
 /**
- * Reads the subscription's own stream just before the decision. If the subscription ends after this read, logins with
+ * Reads the subscription's own stream for each request. If the subscription ends after this read, logins with
  * the subscription are refused at once, and a process manager unassigns the client a little later.
  */
 @CommandHandler(AssignToSubscription)
@@ -26,12 +26,16 @@ export class AssignToSubscriptionHandler implements ICommandHandler<AssignToSubs
   async execute({ clientId, subscriptionId, request }: AssignToSubscription) {
     const { clients, subscriptions } = this.dependencies.book;
     const { workspaceId, at } = request.caller;
+    // The client's stream and the subscription's are read together. An error concerns only a command that is new.
+    const reading = subscriptions.read(subscriptionId);
+    reading.catch(() => undefined);
     const newCommand = async () => {
-      const { state: subscription } = await subscriptions.read(subscriptionId);
+      const { state: subscription } = await reading;
       return { type: 'AssignToSubscription', workspaceId, subscription, at } as const;
     };
-    // If a command is repeated, the event of its first execution is stored already, and `newCommand` is not called.
-    // Only a request with an `Idempotency-Key` (`isNew` is false) can be a repetition.
-    return clients.execute(clientId, request.isNew ? await newCommand() : newCommand, request);
+    // A request without an `Idempotency-Key` is decided on the client's remembered state, which needs no read. A repeated
+    // command is found in the client's stream, and `newCommand` is not called.
+    const needsNoRead = request.isNew === true && clients.remembered(clientId) !== undefined;
+    return clients.execute(clientId, needsNoRead ? await newCommand() : newCommand, request);
   }
 }

@@ -58,7 +58,7 @@ export class CreateClientHandler implements ICommandHandler<CreateClient> {
         requireFitting(draft, { workspaceId, actor: subject, purpose: 'CREATE', authenticationType }, at);
         return { type: 'CreateClient', clientId, workspaceId, name, authenticationType, verifier, draftId, at };
       },
-      request,
+      { ...request, stream: 'probably missing' },
     );
     return { executed };
   }
@@ -67,6 +67,8 @@ export class CreateClientHandler implements ICommandHandler<CreateClient> {
     const { workspaceId, at } = request.caller;
     const clientId = clientIdOfCommand(request.context.commandId);
     const command = { type: 'CreateClient', clientId, workspaceId, name, authenticationType, at } as const;
-    return executeWithNewCredential(this.dependencies, clientId, command, request);
+    // The id of a new command was made for this request, and so was the client's id.
+    const stream = request.isNew === true ? 'missing' : 'probably missing';
+    return executeWithNewCredential(this.dependencies, clientId, command, { ...request, stream });
   }
 }

@@ -3,9 +3,9 @@ import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiProperty } from '@nestjs/swagger';
 import { IsString, MaxLength } from 'class-validator';
-import { type EndpointUri, subscription, type SubscriptionId, type SubscriptionState } from '#domain';
+import { type EndpointUri, isEndpointUri, subscription, type SubscriptionId, type SubscriptionState } from '#domain';
 import { type Executed, KeyedQueue, PreconditionFailed } from '#event-log';
-import type { CommandContext } from '#events';
+import type { CommandContext, Revision } from '#events';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { HttpCommandRequest } from '../requests/command-request.js';
 
@@ -31,6 +31,9 @@ export class RegisterSubscription extends Command<Executed<SubscriptionState>> {
   }
 }
 
+/** New subscriptions and endpoint URIs are registered far more often than known ones. */
+const PROBABLY_MISSING = { isProbablyMissing: true } as const;
+
 interface Holder {
   readonly workspaceId: string;
   readonly subscriptionId: SubscriptionId;
@@ -41,6 +44,7 @@ interface Holder {
  * 1. The handler claims the endpoint URI. Nobody else can then claim this URI for a while, which is longer than a
  *    registration takes.
  * 2. The handler registers the subscription. From then on, the claim holds for ever.
+ * The streams of the subscription and of the endpoint URI are read together, before step 1.
  * If no registration has followed a claim, a later claim may take over the endpoint URI.
  */
 @CommandHandler(RegisterSubscription)
@@ -59,21 +63,40 @@ export class RegisterSubscriptionHandler implements ICommandHandler<RegisterSubs
 
   private async register({ subscriptionId, body, request }: RegisterSubscription) {
     const { subscriptions } = this.dependencies.book;
+    const { endpointUri } = body;
     const { context, caller, ifMatch } = request;
     const { workspaceId, at } = caller;
     const command = { type: 'RegisterSubscription', subscriptionId, ...body, workspaceId, at } as const;
-    const { state } = await subscriptions.read(subscriptionId);
-    if (state.status === 'UNREGISTERED') {
-      // `decide` throws here if the registration would be refused. A refused registration must not claim the endpoint
-      // URI.
-      subscription.decide(state, command);
-      if (ifMatch !== undefined) throw new PreconditionFailed(subscription.stream(subscriptionId));
-      await this.claim(body.endpointUri, { workspaceId, subscriptionId }, context);
-    }
-    return subscriptions.execute(subscriptionId, command, request);
+    const claiming = this.readClaim(endpointUri);
+    const { state } = await subscriptions.read(subscriptionId, PROBABLY_MISSING);
+    if (state.status !== 'UNREGISTERED') return subscriptions.execute(subscriptionId, command, request);
+    // `decide` throws here if the registration would be refused. A refused registration must not claim the endpoint URI.
+    subscription.decide(state, command);
+    if (ifMatch !== undefined) throw new PreconditionFailed(subscription.stream(subscriptionId));
+    await this.claim(endpointUri, { workspaceId, subscriptionId }, context, (await claiming) === undefined);
+    return subscriptions.execute(subscriptionId, command, { ...request, stream: 'missing' });
   }
 
-  private async claim(endpointUri: EndpointUri, holder: Holder, context: CommandContext): Promise<void> {
+  /**
+   * Reads the endpoint URI's claim, by a strong read. Returns the claim's revision, or `undefined` if there is no claim.
+   * An error concerns only those who await the result.
+   */
+  private readClaim(endpointUri: string): Promise<Revision | undefined> {
+    // Only a valid endpoint URI may become part of a stream name. `decide` refuses any other.
+    if (!isEndpointUri(endpointUri)) return Promise.resolve(undefined);
+    const reading = this.dependencies.book.endpointUris.read(endpointUri, PROBABLY_MISSING);
+    const claim = reading.then(({ revision }) => revision);
+    claim.catch(() => undefined);
+    return claim;
+  }
+
+  /** `isFree`: a strong read has just found no claim. */
+  private async claim(
+    endpointUri: EndpointUri,
+    holder: Holder,
+    context: CommandContext,
+    isFree: boolean,
+  ): Promise<void> {
     const { book, clock } = this.dependencies;
     await book.endpointUris.execute(
       endpointUri,
@@ -84,7 +107,7 @@ export class RegisterSubscriptionHandler implements ICommandHandler<RegisterSubs
         const at = clock().toISOString();
         return { type: 'ClaimEndpointUri', endpointUri, ...holder, commandId, holderIsRegistered, at };
       },
-      { context: claimContext(context) },
+      { context: claimContext(context), isNew: true, ...(isFree && { stream: 'missing' }) },
     );
   }
 

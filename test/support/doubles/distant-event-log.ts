@@ -1,0 +1,88 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { EventLog } from '#event-log';
+
+/** The calls that take a round trip to a server. */
+const CALLS: ReadonlySet<string | symbol> = new Set(['append', 'readStream', 'readAll', 'eventAt', 'end', 'mark']);
+/** Turns of the event loop in which code that has been answered makes its next calls. */
+const TURNS = 10;
+
+/** A real event log far away from the process that uses it. It counts the round trips that a request waits for. */
+export class DistantEventLog {
+  /** The log as the process sees it. Outside of `roundTrips`, it answers without delay. */
+  readonly log: EventLog;
+  private isFar = false;
+  private calls = 0;
+  private readonly executing = new Set<Promise<unknown>>();
+  private held: (() => void)[] = [];
+  private called: (() => void) | undefined;
+
+  constructor(near: EventLog) {
+    const send = (call: () => unknown) => this.send(call);
+    this.log = new Proxy(near, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        const call = value.bind(target) as (...args: readonly unknown[]) => unknown;
+        return CALLS.has(name) ? (...args: readonly unknown[]) => send(() => call(...args)) : call;
+      },
+    });
+  }
+
+  /**
+   * Carries out a request. The log executes each call at once, and holds the answers back until the request makes no
+   * further call without one of them. Then all answers arrive together, which is one round trip.
+   */
+  async roundTrips(request: () => Promise<unknown>): Promise<number> {
+    this.isFar = true;
+    const state = { isAnswered: false };
+    const answered = request().finally(() => {
+      state.isAnswered = true;
+      this.called?.();
+    });
+    answered.catch(() => undefined); // The caller gets the error below.
+    try {
+      for (let count = 0; ; count++) {
+        await this.untilHeld(state);
+        if (state.isAnswered) {
+          await answered;
+          return count;
+        }
+        this.release();
+      }
+    } finally {
+      this.isFar = false;
+      this.release();
+    }
+  }
+
+  private async send(call: () => unknown): Promise<unknown> {
+    if (!this.isFar) return call();
+    this.calls += 1;
+    this.called?.();
+    const executed = Promise.resolve().then(call);
+    const settled = executed.catch(() => undefined).finally(() => this.executing.delete(settled));
+    this.executing.add(settled);
+    await settled;
+    await new Promise<void>((resolve) => this.held.push(resolve));
+    return executed;
+  }
+
+  /** Resolves when all calls have been executed and no further call comes, or when the request is answered. */
+  private async untilHeld(state: { readonly isAnswered: boolean }): Promise<void> {
+    if (this.executing.size === 0 && this.held.length === 0 && !state.isAnswered) {
+      await new Promise<void>((resolve) => (this.called = resolve));
+    }
+    let before: number;
+    do {
+      before = this.calls;
+      await Promise.all(this.executing);
+      for (let left = TURNS; left > 0; left--) await turn();
+    } while (this.calls !== before && !state.isAnswered);
+  }
+
+  private release(): void {
+    const held = this.held;
+    this.held = [];
+    for (const answer of held) answer();
+  }
+}
