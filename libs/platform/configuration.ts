@@ -92,6 +92,8 @@ export interface Configuration {
    * `dataDir`.
    */
   readonly eventStoreDbUrl?: string;
+  /** Stands before the name of each of our streams in EventStoreDB. The log's adapter checks it. */
+  readonly eventStoreDbPrefix: string;
   /**
    * The URL may contain credentials, so it must never be logged. If absent, the read store is an SQLite file in
    * `dataDir`.
@@ -153,6 +155,7 @@ export function configurationFrom(env: Environment): Configuration {
     publicUrl,
     dataDir: resolve(text(env, 'DATA_DIR') ?? 'data'),
     ...(eventStoreDbUrl !== undefined && { eventStoreDbUrl }),
+    eventStoreDbPrefix: text(env, 'EVENTSTOREDB_PREFIX') ?? '',
     ...(mongoDbUrl !== undefined && { mongoDbUrl }),
     eventVersions: oneOf(env, 'EVENT_VERSIONS', EVENT_VERSIONS) ?? 'current',
     fenceMaxAgeMs: wholeNumber(env, 'FENCE_MAX_AGE_MS', MAX_FENCE_AGE_MS) ?? 2_000,

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EventLog } from '#event-log';
-import { type Configuration, prepareDataDir } from '#platform';
+import { type Configuration, ConfigurationError, prepareDataDir } from '#platform';
 import { refusedUrl } from './refused-url.js';
 
 /** Thrown when there is no event log yet and the caller did not ask to create one. */
@@ -15,18 +15,21 @@ export interface OpenEventLogOptions {
 }
 
 /**
- * Opens the event log that the configuration chooses. Loads the code of this adapter only. Throws `LogUnavailable`.
- * Throws `NoEventLog` if the file is missing and must not be created.
+ * Opens the event log that the configuration chooses. Loads the code of this adapter only. Throws `LogUnavailable`, and
+ * `ConfigurationError` for a bad connection string or prefix. Throws `NoEventLog` if the file is missing and must not be created.
  */
 export async function openEventLog(
-  { eventStoreDbUrl, fenceMaxAgeMs, dataDir }: Configuration,
+  { eventStoreDbUrl, eventStoreDbPrefix: prefix, fenceMaxAgeMs, dataDir }: Configuration,
   { create = true }: OpenEventLogOptions = {},
 ): Promise<EventLog> {
   if (eventStoreDbUrl !== undefined) {
-    const { openEventStoreDbLog } = await import('#event-log/eventstoredb');
+    const { InvalidPrefix, openEventStoreDbLog } = await import('#event-log/eventstoredb');
     try {
-      return openEventStoreDbLog({ url: eventStoreDbUrl, fenceMaxAgeMs });
+      return openEventStoreDbLog({ url: eventStoreDbUrl, prefix, fenceMaxAgeMs });
     } catch (error) {
+      if (error instanceof InvalidPrefix) {
+        throw new ConfigurationError('EVENTSTOREDB_PREFIX', `can't be used: ${error.message}`);
+      }
       throw refusedUrl('EVENTSTOREDB_URL', error);
     }
   }

@@ -343,6 +343,13 @@ describe('a single process', () => {
     expect(output).not.toContain('hunter2');
   });
 
+  it.each(['$ce-', 'production streams', 'usage-'])('does not start with EVENTSTOREDB_PREFIX %j', async (prefix) => {
+    const env = { EVENTSTOREDB_URL: 'esdb://127.0.0.1:1?tls=false', EVENTSTOREDB_PREFIX: prefix };
+    const { code, output } = await Program.runToEnd('projector', { env });
+    expect(code).toBe(1);
+    expect(output).toContain("EVENTSTOREDB_PREFIX can't be used: A prefix of stream names ");
+  });
+
   it('waits for missing production stores, and does not print their credentials', async () => {
     const projector = await Service.start('projector', {
       EVENTSTOREDB_URL: 'esdb://admin:hunter2@127.0.0.1:1?tls=false',

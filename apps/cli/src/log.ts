@@ -11,7 +11,9 @@ import { ProgressBar } from './progress-bar.js';
 
 interface CopyCommandOptions {
   readonly from: string;
+  readonly fromPrefix?: string;
   readonly to?: string;
+  readonly toPrefix?: string;
   readonly unseal?: true;
 }
 
@@ -31,19 +33,24 @@ export const logCommand = (): Command =>
           '--from <place>',
           'SQLite file, or connection string of EventStoreDB (esdb://… or kurrentdb://…)',
         )
+        .option('--from-prefix <prefix>', "EVENTSTOREDB_PREFIX of the source, if it isn't this environment's")
         .addOption(
           new Option('--to <place>', 'as --from: without events of ours, or begun by this copy').conflicts('unseal'),
         )
+        .addOption(new Option('--to-prefix <prefix>', 'as --from-prefix, for the target').conflicts('unseal'))
         .addOption(new Option('--unseal', 'copy nothing, and let the source be written to again'))
-        .action(async ({ from, to, unseal }: CopyCommandOptions, command: Command) => {
+        .action(async ({ from, to, unseal, ...prefixes }: CopyCommandOptions, command: Command) => {
           if (to === undefined && !unseal)
             command.error("error: name the target with '--to', or '--unseal' the source");
           const configuration = configurationFrom(process.env);
-          const { fenceMaxAgeMs } = configuration;
-          await withLog(openLogAt(from, { create: false, fenceMaxAgeMs }), async (source) => {
+          const { fenceMaxAgeMs, eventStoreDbPrefix } = configuration;
+          const { fromPrefix = eventStoreDbPrefix, toPrefix = eventStoreDbPrefix } = prefixes;
+          const opening = openLogAt(from, { create: false, prefix: fromPrefix, fenceMaxAgeMs });
+          await withLog(opening, async (source) => {
             if (to === undefined) return unsealed(source);
             await requireOwnMasterKeys(source, configuration);
-            await withLog(openLogAt(to, { create: true, fenceMaxAgeMs }), (target) => copied(source, target));
+            const openingTarget = openLogAt(to, { create: true, prefix: toPrefix, fenceMaxAgeMs });
+            await withLog(openingTarget, (target) => copied(source, target));
           });
         }),
     );
@@ -51,17 +58,19 @@ export const logCommand = (): Command =>
 interface LogPlaceOptions {
   /** Whether to create the SQLite file if the file does not exist. */
   readonly create: boolean;
+  /** The prefix of our streams on an EventStoreDB server. */
+  readonly prefix: string;
   readonly fenceMaxAgeMs: number;
 }
 
 /**
  * Opens the event log at `place`: an SQLite file, or the connection string of an EventStoreDB server. Throws
- * `LogUnavailable`.
+ * `LogUnavailable`, and `TypeError` for a bad connection string or prefix.
  */
-async function openLogAt(place: string, { create, fenceMaxAgeMs }: LogPlaceOptions): Promise<EventLog> {
+async function openLogAt(place: string, { create, prefix, fenceMaxAgeMs }: LogPlaceOptions): Promise<EventLog> {
   if (/^(esdb|kurrentdb|kurrent|kdb)(\+discover)?:\/\//.test(place)) {
     const { openEventStoreDbLog } = await import('#event-log/eventstoredb');
-    return openEventStoreDbLog({ url: place, fenceMaxAgeMs });
+    return openEventStoreDbLog({ url: place, prefix, fenceMaxAgeMs });
   }
   const file = resolve(place);
   if (create) prepareDataDir(dirname(file));

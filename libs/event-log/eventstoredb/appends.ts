@@ -33,10 +33,10 @@ export async function append(
   );
   const expectedRevision = toExpectedRevision(expected);
   const attempt = () =>
-    connection.use(deadline, async ({ client }) => {
+    connection.use(deadline, async ({ client, names }) => {
       const options = { expectedRevision, requiresLeader: true, credentials, deadline: deadline.attemptMs };
       try {
-        const { nextExpectedRevision, position } = await client.appendToStream(stream, events, options);
+        const { nextExpectedRevision, position } = await client.appendToStream(names.stored(stream), events, options);
         // We refuse a response that comes after the deadline. The caller has given up by then, and the proof in the
         // comment of `SealCheck` relies on this refusal. This process may have been suspended after that check.
         if (deadline.isOverByAnyClock) throw deadline.exceeded();

@@ -3,6 +3,7 @@ import { LogUnavailable } from '#event-log';
 import { Deadline } from './deadline.js';
 import { asPortError, isTransient } from './errors.js';
 import { Semaphore } from './semaphore.js';
+import type { StreamNames } from './stream-names.js';
 import { refuseCompression } from './uncompressed-answers.js';
 
 /**
@@ -44,6 +45,8 @@ export class Link {
 
   private constructor(
     readonly client: EventStoreDBClient,
+    /** The names that our streams have on this server. */
+    readonly names: StreamNames,
     private readonly channel: Channel,
   ) {
     channel.watchConnectivityState(READY, Infinity, () => {
@@ -52,14 +55,14 @@ export class Link {
   }
 
   /** Opens a link to the leader. Throws `LogUnavailable`. */
-  static async open(client: EventStoreDBClient): Promise<Link> {
+  static async open(client: EventStoreDBClient, names: StreamNames): Promise<Link> {
     const channel = channelOf(client);
     try {
       return await new Deadline(OPEN_MS).race(
         channel.then(async (opened) => {
           refuseCompression(opened);
           await untilReady(opened);
-          return new Link(client, opened);
+          return new Link(client, names, opened);
         }),
       );
     } catch (error) {
@@ -122,7 +125,10 @@ export class Connection {
    */
   losses = 0;
 
-  constructor(private readonly createClient: () => EventStoreDBClient) {}
+  constructor(
+    private readonly createClient: () => EventStoreDBClient,
+    readonly names: StreamNames,
+  ) {}
 
   /**
    * Runs a call on the link (a client on one unbroken connection). The call MUST end by the deadline. After a transient
@@ -176,7 +182,7 @@ export class Connection {
   }
 
   private open(): Promise<Link> {
-    this.opening ??= Link.open(this.createClient())
+    this.opening ??= Link.open(this.createClient(), this.names)
       .then((link) => {
         this.link = link;
         link.lost.addEventListener('abort', () => (this.losses += 1));

@@ -4,6 +4,7 @@ import { LONG_AGO, type Moment, momentNow, msSince } from '#event-log';
 import type { Connection, Link } from './connection.js';
 import { ATTEMPT_MS, Deadline } from './deadline.js';
 import { readEach } from './reads.js';
+import { FENCES } from './stream-names.js';
 
 /**
  * A fence is an append that a quorum of the servers has acknowledged. The fence proves that `link` led to the leader at
@@ -65,6 +66,7 @@ export class Fences {
   private keepsOne = false;
   /** When each fence began, by the fence's event id. A fence is recorded here even before the fence is acknowledged. */
   private readonly begun = new LRUCache<string, Moment>({ max: 64 });
+  /** The stream of this process's fences. */
   readonly stream: string;
   /** The minimum difference between the wall clock and the leader's clock, in ms, according to the last comparison. */
   clockSkewMs = 0;
@@ -74,7 +76,7 @@ export class Fences {
   private askedAt = -Infinity;
 
   constructor(private readonly options: FencesOptions) {
-    this.stream = `fence-${options.processName}`;
+    this.stream = FENCES + options.processName;
   }
 
   /**
@@ -146,20 +148,17 @@ export class Fences {
     const deadline = new Deadline(ATTEMPT_MS);
     const fence = async (link: Link): Promise<Fence> => {
       const options = { requiresLeader: true, credentials };
+      const stream = link.names.stored(this.stream);
       try {
         if (!this.keepsOne) {
-          await link.client.setStreamMetadata(
-            this.stream,
-            { maxCount: 1 },
-            { ...options, deadline: deadline.attemptMs },
-          );
+          await link.client.setStreamMetadata(stream, { maxCount: 1 }, { ...options, deadline: deadline.attemptMs });
           this.keepsOne = true;
         }
         const beganAt = momentNow();
         const sentAt = wallClock();
         const event = jsonEvent({ type: 'Fence', data: {} });
         this.begun.set(event.id, beganAt);
-        await link.client.appendToStream(this.stream, event, { ...options, deadline: deadline.attemptMs });
+        await link.client.appendToStream(stream, event, { ...options, deadline: deadline.attemptMs });
         await this.compareClocks(link, event.id, sentAt, wallClock());
         return { link, beganAt };
       } catch (error) {
@@ -179,7 +178,8 @@ export class Fences {
   private async compareClocks(link: Link, eventId: string, sentAt: number, answeredAt: number): Promise<void> {
     if (msSince(this.clocksComparedAt) < COMPARE_CLOCKS_EVERY_MS) return;
     const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
-    await readEach(link.client.readStream(this.stream, last), new Deadline(ATTEMPT_MS), ({ id, created }) => {
+    const read = link.client.readStream(link.names.stored(this.stream), last);
+    await readEach(read, new Deadline(ATTEMPT_MS), ({ id, created }) => {
       if (id === eventId) this.clockSkewMs = Math.max(0, sentAt - created.getTime(), created.getTime() - answeredAt);
       return true;
     });

@@ -23,8 +23,11 @@ import { Deadline } from './deadline.js';
 import { lookAtEnd, readEnd, readLog, readStream } from './reads.js';
 import { MAX_SEAL_AGE_MS, SealCheck } from './seal-check.js';
 import { EventStoreDbSnapshots } from './snapshots.js';
+import { InvalidPrefix, StreamNames } from './stream-names.js';
 import { StrongReads } from './strong-reads.js';
 import { follow } from './subscription.js';
+
+export { InvalidPrefix };
 
 /** The kinds of calls. Each kind has its own connection, so that no call waits behind calls of another kind. */
 export type ConnectionPurpose = 'appends' | 'strong reads' | 'reads' | 'subscriptions';
@@ -45,6 +48,11 @@ interface CommonOptions {
    * call.
    */
   readonly fenceMaxAgeMs?: number;
+  /**
+   * The prefix of this installation: it stands before the name of each of our streams on the server (default: no prefix).
+   * So several installations can share a server. `InvalidPrefix` says which prefixes are refused.
+   */
+  readonly prefix?: string;
   /** The name of this process, unique among all processes that use the server (default: a UUID). */
   readonly processName?: string;
   /** Returns the time in milliseconds since 1970 (default: the system's clock). */
@@ -62,7 +70,7 @@ export interface EventStoreDbLogOptions extends CommonOptions {
 
 /**
  * Opens the event log on EventStoreDB or KurrentDB, version 23.10 or newer. The log connects at the first call, and
- * again after each loss of the connection. Throws `TypeError` for a bad connection string.
+ * again after each loss of the connection. Throws `TypeError` for a bad connection string, and `InvalidPrefix`.
  */
 export function openEventStoreDbLog({ url: given, ...options }: EventStoreDbLogOptions): EventLog {
   const { url, credentials } = parseConnectionString(given);
@@ -118,7 +126,8 @@ export class EventStoreDbLog implements EventLog {
     const { processName = randomUUID(), fenceMaxAgeMs = DEFAULT_FENCE_MAX_AGE_MS } = options;
     // Every waiting call adds a listener to this signal. The 0 turns off Node's warning about many listeners.
     setMaxListeners(0, this.closing.signal);
-    const connectionFor = (purpose: ConnectionPurpose) => new Connection(() => createClient(purpose));
+    const names = new StreamNames(options.prefix ?? '');
+    const connectionFor = (purpose: ConnectionPurpose) => new Connection(() => createClient(purpose), names);
     this.appends = connectionFor('appends');
     this.reads = connectionFor('reads');
     this.subscriptions = connectionFor('subscriptions');

@@ -6,7 +6,7 @@ import type {
   ResolvedEvent,
   StreamingRead,
 } from '@eventstore/db-client';
-import { ForeignEvent, HistoryMissing, isOurStream, type LogReadOptions, type StreamReadOptions } from '#event-log';
+import { ForeignEvent, HistoryMissing, type LogReadOptions, type StreamReadOptions } from '#event-log';
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from '#events';
 import type { Link } from './connection.js';
 import type { Deadline } from './deadline.js';
@@ -45,9 +45,12 @@ export async function readFoundStream(
   const options: ReadStreamOptions = { direction, fromRevision, requiresLeader: true };
   const events: RecordedEvent[] = [];
   try {
-    const read = link.client.readStream(stream, limit === undefined ? options : { ...options, maxCount: limit });
+    const read = link.client.readStream(
+      link.names.stored(stream),
+      limit === undefined ? options : { ...options, maxCount: limit },
+    );
     await readEach(read, deadline, (event) => {
-      events.push(toRecordedEvent(event));
+      events.push(toRecordedEvent(event, stream));
       return true;
     });
   } catch (error) {
@@ -72,7 +75,7 @@ export const tombstoned = (stream: string): HistoryMissing =>
 export async function requireNeverExisted(link: Link, stream: string, deadline: Deadline): Promise<void> {
   const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
   try {
-    await readEach(link.client.readStream(`$$${stream}`, last), deadline, ({ data }) => {
+    await readEach(link.client.readStream(link.names.storedMetadata(stream), last), deadline, ({ data }) => {
       if (typeof data === 'object' && '$tb' in data) {
         throw new HistoryMissing(stream, `${stream} was deleted: all its events are missing`);
       }
@@ -100,10 +103,8 @@ export async function readLog(
   const readFrom = async (fromPosition: ReadPosition) => {
     const events: RecordedEvent[] = [];
     await readEach(link.client.readAll({ direction, fromPosition, requiresLeader: true }), deadline, (found) => {
-      if (isOurEvent(found)) {
-        const event = toRecordedEvent(found);
-        if (isAfter(event)) events.push(event);
-      }
+      const event = ourEvent(link, found);
+      if (event && isAfter(event)) events.push(event);
       return events.length < limit;
     });
     return events;
@@ -126,7 +127,8 @@ export async function readEventAt(link: Link, position: Position, deadline: Dead
   const at = fromPosition(position);
   try {
     const found = await firstOf(link, { direction: 'forwards', fromPosition: at }, deadline);
-    return found?.position?.commit === at.commit && isOurEvent(found) ? [toRecordedEvent(found)] : [];
+    const event = found?.position?.commit === at.commit ? ourEvent(link, found) : undefined;
+    return event ? [event] : [];
   } catch (error) {
     if (isNoPlaceInLog(error)) return [];
     throw error;
@@ -166,7 +168,7 @@ export async function lookAtEnd(link: Link, after: bigint, deadline: Deadline): 
     const seen: { commit: bigint; isOurs: boolean }[] = [];
     const backwards = { direction: 'backwards', fromPosition: 'end', maxCount, requiresLeader: true } as const;
     await readEach(link.client.readAll(backwards), deadline, (event) => {
-      const one = { commit: event.position.commit, isOurs: isOurEvent(event) };
+      const one = { commit: event.position.commit, isOurs: ourStreamOf(link, event) !== undefined };
       seen.push(one);
       return one.commit > after && !one.isOurs;
     });
@@ -222,26 +224,35 @@ export async function readEach<Event extends ResolvedEvent>(
   }
 }
 
-/**
- * Whether the event belongs to this application. The server writes events of its own into our streams: when somebody
- * deletes a stream for ever (a tombstone), the stream ends with a `$streamDeleted`. Readers of the whole log skip these
- * events, so that one deleted stream does not stop them. A read of the deleted stream itself fails.
- */
-export const isOurEvent = ({ streamId, type }: NonNullable<ResolvedEvent['event']>): boolean =>
-  isOurStream(streamId) && !type.startsWith('$');
+type ServerEvent = NonNullable<ResolvedEvent['event']>;
 
-/** Converts an event of the driver. Throws `ForeignEvent`. */
-export function toRecordedEvent(event: NonNullable<ResolvedEvent['event']>): RecordedEvent {
-  const { streamId, revision, id, type, data, metadata, isJson, position } = event;
+/**
+ * Returns the stream of ours to which the event belongs; `undefined` for an event of another application. The server
+ * writes events of its own into our streams: when somebody deletes a stream for ever (a tombstone), the stream ends with
+ * a `$streamDeleted`. Readers of the whole log skip these events, so that one deleted stream does not stop them. A read
+ * of the deleted stream itself fails.
+ */
+const ourStreamOf = ({ names }: Link, { streamId, type }: ServerEvent): string | undefined =>
+  type.startsWith('$') ? undefined : names.ours(streamId);
+
+/** Converts an event of the driver. Returns `undefined` for an event that is not ours. Throws `ForeignEvent`. */
+export function ourEvent(link: Link, event: ServerEvent): RecordedEvent | undefined {
+  const stream = ourStreamOf(link, event);
+  return stream === undefined ? undefined : toRecordedEvent(event, stream);
+}
+
+/** Converts an event of our stream `stream`. Throws `ForeignEvent`. */
+function toRecordedEvent(event: ServerEvent, stream: string): RecordedEvent {
+  const { revision, id, type, data, metadata, isJson, position } = event;
   if (!isJson || typeof metadata !== 'object' || position === undefined) {
-    throw new ForeignEvent(streamId, revision);
+    throw new ForeignEvent(stream, revision);
   }
   return {
     eventId: id,
     type,
     data: data as JsonObject,
     metadata: metadata as unknown as EventMetadata,
-    stream: streamId,
+    stream,
     revision,
     position: toPosition(position),
   };

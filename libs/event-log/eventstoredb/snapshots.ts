@@ -5,6 +5,7 @@ import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
 import { asPortError, isMissingStream } from './errors.js';
 import { readEach } from './reads.js';
+import { SNAPSHOT_PARTS, SNAPSHOTS } from './stream-names.js';
 
 /** Number of streams for which this process remembers that their snapshot stream keeps one event only. */
 const REMEMBERED_STREAMS = 10_000;
@@ -33,8 +34,8 @@ export class EventStoreDbSnapshots implements SnapshotStore {
 
   async write(name: string, snapshot: string): Promise<void> {
     const { credentials } = this.options;
-    const stream = newestOf(name);
-    await this.send(async ({ client }, deadline) => {
+    await this.send(async ({ client, names }, deadline) => {
+      const stream = names.stored(newestOf(name));
       const options = { requiresLeader: true, credentials, deadline: deadline.attemptMs };
       if (!this.keepsOne.has(stream)) {
         await client.setStreamMetadata(stream, { maxCount: 1 }, options);
@@ -51,9 +52,9 @@ export class EventStoreDbSnapshots implements SnapshotStore {
   writeParts(name: string, parts: readonly string[]): Promise<number> {
     const { credentials } = this.options;
     const events = parts.map((text) => jsonEvent({ type: 'SnapshotPart', data: { text } }));
-    return this.send(async ({ client }, deadline) => {
+    return this.send(async ({ client, names }, deadline) => {
       const options = { requiresLeader: true, credentials, deadline: deadline.attemptMs };
-      const { nextExpectedRevision } = await client.appendToStream(partsOf(name), events, options);
+      const { nextExpectedRevision } = await client.appendToStream(names.stored(partsOf(name)), events, options);
       return Number(nextExpectedRevision) - parts.length + 1;
     });
   }
@@ -76,8 +77,9 @@ export class EventStoreDbSnapshots implements SnapshotStore {
     let text: string | undefined;
     const direction = fromRevision === 'end' ? 'backwards' : 'forwards';
     const attempt = () =>
-      this.options.reads.use(deadline, async ({ client }) => {
-        const read = client.readStream(stream, { direction, fromRevision, maxCount: 1, requiresLeader: true });
+      this.options.reads.use(deadline, async ({ client, names }) => {
+        const last = { direction, fromRevision, maxCount: 1, requiresLeader: true } as const;
+        const read = client.readStream(names.stored(stream), last);
         await readEach(read, deadline, ({ data }) => {
           text = (data as { readonly text?: string }).text;
           return true;
@@ -90,5 +92,5 @@ export class EventStoreDbSnapshots implements SnapshotStore {
   }
 }
 
-const newestOf = (name: string): string => `snapshot-${name}`;
-const partsOf = (name: string): string => `snapshotParts-${name}`;
+const newestOf = (name: string): string => SNAPSHOTS + name;
+const partsOf = (name: string): string => SNAPSHOT_PARTS + name;

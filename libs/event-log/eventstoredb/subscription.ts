@@ -1,19 +1,12 @@
 import { type AllStreamResolvedEvent, type Position, streamNameFilter } from '@eventstore/db-client';
-import {
-  ForeignEvent,
-  type LogBatch,
-  LogUnavailable,
-  OUR_STREAM_PREFIXES,
-  OUR_STREAMS,
-  type SubscribeOptions,
-} from '#event-log';
+import { ForeignEvent, type LogBatch, LogUnavailable, type SubscribeOptions } from '#event-log';
 import type { RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
 import { asPortError, isTooSlow, isTransient } from './errors.js';
 import type { Fences } from './fence.js';
 import { fromPosition } from './positions.js';
-import { isOurEvent, type LogEnd, toRecordedEvent } from './reads.js';
+import { type LogEnd, ourEvent } from './reads.js';
 
 /**
  * The largest number of events that are fetched before the subscriber asks for them. All later events wait on the
@@ -127,7 +120,7 @@ class Feed {
   private readonly unconfirmed;
 
   constructor(
-    link: Link,
+    private readonly link: Link,
     after: Position | undefined,
     private readonly markers: Fences | undefined,
     private readonly lookAtEnd: FollowOptions['lookAtEnd'],
@@ -136,7 +129,7 @@ class Feed {
   ) {
     this.taken = after;
     const filter = streamNameFilter({
-      prefixes: [...OUR_STREAM_PREFIXES, ...OUR_STREAMS, ...(markers ? [markers.stream] : [])],
+      regex: link.names.pattern(...(markers ? [markers.stream] : [])),
       checkpointInterval: CHECKPOINT_INTERVAL,
       checkpointReached: (_, position) => {
         this.checkpoint = position;
@@ -211,15 +204,15 @@ class Feed {
       const resolved = this.subscription.read() as AllStreamResolvedEvent | null;
       if (resolved === null) break;
       if (!resolved.event) continue;
-      if (isOurEvent(resolved.event)) {
-        try {
-          events.push(toRecordedEvent(resolved.event));
-        } catch (error) {
-          if (!(error instanceof ForeignEvent) || events.length === 0) throw error;
-          this.unreadable = error;
-          break;
-        }
-      } else completeTo = this.markers?.beganAt(resolved.event.id) ?? completeTo;
+      try {
+        const event = ourEvent(this.link, resolved.event);
+        if (event) events.push(event);
+        else completeTo = this.markers?.beganAt(resolved.event.id) ?? completeTo;
+      } catch (error) {
+        if (!(error instanceof ForeignEvent) || events.length === 0) throw error;
+        this.unreadable = error;
+        break;
+      }
       this.taken = resolved.event.position;
       this.takenTogether += 1;
     }

@@ -11,6 +11,8 @@ export class TcpProxy {
   private readonly listeners = new Set<() => void>();
   private readonly clients = new Set<Socket>();
   private readonly upstreams = new Set<Socket>();
+  /** Number of bytes that the server has sent so far. */
+  bytesAnswered = 0;
 
   private constructor(
     private readonly server: Server,
@@ -27,6 +29,7 @@ export class TcpProxy {
       this.upstreams.add(upstream);
       upstream.on('close', () => this.upstreams.delete(upstream));
       upstream.on('data', (data) => {
+        this.bytesAnswered += data.length;
         if (!this.held) {
           client.write(data);
           return;
