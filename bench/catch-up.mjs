@@ -153,7 +153,7 @@ const GENERATION = 400;
  * Creates `count` clients and assigns each to two subscriptions. Some clients are then renamed, rotated, unassigned or
  * revoked. Returns the number of events.
  */
-async function seedMarketplace(seeder, count) {
+export async function seedMarketplace(seeder, count) {
   for (let index = 0; index < SUBSCRIPTIONS; index++) await seeder.registerSubscription(`weather-${index}`);
   for (let first = 0; first < count; first += GENERATION) {
     const numbers = Array.from({ length: Math.min(GENERATION, count - first) }, (_, index) => first + index);

@@ -63,6 +63,14 @@ export class MeasuredStandalone extends Standalone {
     return [...text.matchAll(new RegExp(`^${name}(?:{.*})? (.+)$`, 'gm'))].map(([, value]) => Number(value));
   }
 
+  /** Whether `/health/ready` answers that the process is ready. */
+  isReady() {
+    return sendOnce(this.url, httpRequest('GET', '/health/ready')).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /**
    * Waits until every read model is served and includes the event at `endPosition`. After that, the work of the
    * projections disturbs no measurement. Throws after `seconds`.
@@ -71,11 +79,8 @@ export class MeasuredStandalone extends Standalone {
     const giveUpAt = performance.now() + seconds * 1000;
     for (;;) {
       const positions = await this.metric('projection_position');
-      const isReady = await sendOnce(this.url, httpRequest('GET', '/health/ready')).then(
-        () => true,
-        () => false,
-      );
-      if (isReady && positions.every((position) => position >= Number(endPosition))) return;
+      const isFed = positions.length > 0 && positions.every((position) => position >= Number(endPosition));
+      if (isFed && (await this.isReady())) return;
       if (performance.now() > giveUpAt) throw new Error(`The read models stayed behind for ${seconds} s`);
       await delay(20);
     }

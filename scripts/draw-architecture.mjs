@@ -24,12 +24,12 @@ function imports() {
 
 /**
  * Returns a function that finds the room of a file. A room is an app, or a folder whose index file has a name in
- * package.json, such as `#event-log/sqlite`.
+ * package.json, such as `#event-log/sqlite`. A named file that is no index is a second entrance to its folder's room.
  */
 function roomFinder() {
   const named = Object.values(JSON.parse(readFileSync('package.json', 'utf8')).imports);
   const folders = named
-    .map(({ source }) => /^\.\/(.+?)(?:\/src)?\/index\.ts$/.exec(source)[1])
+    .flatMap(({ source }) => /^\.\/(.+?)(?:\/src)?\/index\.ts$/.exec(source)?.[1] ?? [])
     // An adapter's folder lies inside a library's folder, so the longer path must be tried first.
     .toSorted((one, other) => other.length - one.length);
   return (file) => folders.find((folder) => file.startsWith(`${folder}/`)) ?? /^(?:apps|libs)\/[^/]+/.exec(file)?.[0];

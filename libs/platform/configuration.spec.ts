@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { ConfigurationError, configurationFrom, type Environment } from '#platform';
+import { ConfigurationError, configurationFrom, type Environment, storeConfigurationOf } from '#platform';
 
 const KEY = Buffer.alloc(32, 7).toString('base64');
 const GATEWAY_SECRET = 'g'.repeat(43);
@@ -181,6 +181,18 @@ describe('the configuration', () => {
   it('allows plain HTTP beyond this machine only when told so', () => {
     expect(configurationFrom({ HOST: '0.0.0.0', ALLOW_HTTP: 'true' }).publicUrl).toBe('http://0.0.0.0:3000');
     expect(configurationFrom({ HOST: '::1' }).publicUrl).toBe('http://[::1]:3000');
+  });
+
+  it('has settings of the stores that contain neither keys nor secrets', () => {
+    const env = { EVENTSTOREDB_URL: 'esdb://log:2113', MONGODB_URL: 'mongodb://models', DATA_DIR: '/data' };
+    const secrets = {
+      ...{ MASTER_KEY: KEY, MASTER_KEY_PREVIOUS: Buffer.alloc(32, 8).toString('base64') },
+      GATEWAY_SECRET_FILE: file(GATEWAY_SECRET),
+    };
+    expect(storeConfigurationOf(configurationFrom({ ...env, ...secrets }))).toEqual({
+      ...{ eventStoreDbUrl: env.EVENTSTOREDB_URL, mongoDbUrl: env.MONGODB_URL, dataDir: '/data' },
+      ...{ eventStoreDbPrefix: '', fenceMaxAgeMs: 2_000, eventVersions: 'current' },
+    });
   });
 
   it('is what .env.example lists, no more and no less', () => {

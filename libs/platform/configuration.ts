@@ -132,6 +132,24 @@ export interface Configuration {
   readonly trustedProxies: readonly string[];
 }
 
+const STORE_SETTINGS = [
+  'dataDir',
+  'eventStoreDbUrl',
+  'eventStoreDbPrefix',
+  'mongoDbUrl',
+  'fenceMaxAgeMs',
+  'eventVersions',
+] as const;
+
+/** The settings that opening and using the stores needs. They contain no keys. */
+export type StoreConfiguration = Pick<Configuration, (typeof STORE_SETTINGS)[number]>;
+
+/** Returns the settings of the stores, and nothing else of the configuration. */
+export const storeConfigurationOf = (configuration: Configuration): StoreConfiguration =>
+  Object.fromEntries(
+    STORE_SETTINGS.map((setting) => [setting, configuration[setting]]),
+  ) as unknown as StoreConfiguration;
+
 /** The Nest injection token of the `Configuration`. */
 export const CONFIGURATION = Symbol('Configuration');
 

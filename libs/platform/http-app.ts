@@ -287,15 +287,29 @@ export class HttpApplication {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.once(signal, () => {
         this.parts.logger.info({ signal }, 'stopping');
-        this.close().then(
-          () => process.exit(0),
-          (err: unknown) => {
-            this.parts.logger.fatal({ err }, 'stopping failed');
-            process.exit(1);
-          },
-        );
+        this.closeAndExit(0);
       });
     }
+  }
+
+  /** When a dependency breaks, logs the reason, calls `close()`, and then exits with 1. */
+  closeWhenBroken(): void {
+    for (const { name, broken } of this.parts.dependencies) {
+      broken?.catch((err: unknown) => {
+        this.parts.logger.fatal({ err, dependency: name }, 'stopping, because a part of the process broke');
+        this.closeAndExit(1);
+      });
+    }
+  }
+
+  private closeAndExit(code: number): void {
+    this.close().then(
+      () => process.exit(code),
+      (err: unknown) => {
+        this.parts.logger.fatal({ err }, 'stopping failed');
+        process.exit(1);
+      },
+    );
   }
 
   private async drainAndClose(): Promise<void> {

@@ -1,5 +1,13 @@
 import type { LoggerService } from '@nestjs/common';
-import { destination, type DestinationStream, type Logger, pino, stdSerializers, stdTimeFunctions } from 'pino';
+import {
+  destination,
+  type DestinationStream,
+  type Logger,
+  pino,
+  stdSerializers,
+  stdTimeFunctions,
+  symbols,
+} from 'pino';
 import type { LogLevel } from './configuration.js';
 
 export type { Logger } from 'pino';
@@ -43,6 +51,12 @@ export const createLogger = (level: LogLevel, stream: DestinationStream = destin
     },
     stream,
   );
+
+/** Writes a line that a logger of another thread has made to the stream of this logger. */
+export const writeLine = (logger: Logger, line: string): void => {
+  const { [symbols.streamSym]: stream } = logger as unknown as { readonly [symbols.streamSym]: DestinationStream };
+  stream.write(line);
+};
 
 const withoutSecrets = (fields: object, depth: number): Record<string, unknown> => {
   const safe: Record<string, unknown> = {};

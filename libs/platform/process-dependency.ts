@@ -1,15 +1,20 @@
 import type { Registry } from 'prom-client';
 import type { ReadinessCheck } from './health.js';
 
-/** A store that a process needs. The process may start before the store is available. */
+/** A store, or a thread, that a process needs. The process may start before the store is available. */
 export interface ProcessDependency {
-  /** The name of the store in the answer of `/health/ready`. */
+  /** The name of the dependency in the answer of `/health/ready`. */
   readonly name: string;
   /**
    * Resolves when the store is open for the first time. Rejects if the store can't be opened and waiting would not
    * help.
    */
   readonly opened: Promise<unknown>;
+  /**
+   * Rejects with the reason when the dependency has broken and only a restart of the process helps. The process then
+   * stops, and exits with 1.
+   */
+  readonly broken?: Promise<never>;
   /** Rejects if the store is not open or does not respond. */
   readonly check: ReadinessCheck;
   /** Adds the store's metrics. Called before the store is open. */

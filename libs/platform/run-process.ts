@@ -52,5 +52,6 @@ async function start(compose: Compose, begun: ProcessDependency[]): Promise<void
   const url = await application.listen();
   onListening?.(url);
   await application.opened();
+  application.closeWhenBroken();
   onOpen?.(url);
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EventLog } from '#event-log';
-import { type Configuration, ConfigurationError, prepareDataDir } from '#platform';
+import { ConfigurationError, prepareDataDir, type StoreConfiguration } from '#platform/without-http';
 import { refusedUrl } from './refused-url.js';
 
 /** Thrown when there is no event log yet and the caller did not ask to create one. */
@@ -12,15 +12,20 @@ class NoEventLog extends Error {
 export interface OpenEventLogOptions {
   /** Whether a missing SQLite file is created (default true). */
   readonly create?: boolean;
+  /** See `SqliteEventLogOptions`. */
+  readonly isSecondary?: boolean;
+  /** See `SqliteEventLogOptions`. */
+  readonly changeCounter?: SharedArrayBuffer;
 }
 
 /**
  * Opens the event log that the configuration chooses. Loads the code of this adapter only. Throws `LogUnavailable`, and
- * `ConfigurationError` for a bad connection string or prefix. Throws `NoEventLog` if the file is missing and must not be created.
+ * `ConfigurationError` for a bad connection string or prefix. Throws `NoEventLog` if the file is missing and must not be
+ * created.
  */
 export async function openEventLog(
-  { eventStoreDbUrl, eventStoreDbPrefix: prefix, fenceMaxAgeMs, dataDir }: Configuration,
-  { create = true }: OpenEventLogOptions = {},
+  { eventStoreDbUrl, eventStoreDbPrefix: prefix, fenceMaxAgeMs, dataDir }: StoreConfiguration,
+  { create = true, isSecondary = false, changeCounter }: OpenEventLogOptions = {},
 ): Promise<EventLog> {
   if (eventStoreDbUrl !== undefined) {
     const { InvalidPrefix, openEventStoreDbLog } = await import('#event-log/eventstoredb');
@@ -38,5 +43,5 @@ export async function openEventLog(
     throw new NoEventLog(`There is no event log in ${dataDir}: start the service first`);
   prepareDataDir(dataDir);
   const { openSqliteEventLog } = await import('#event-log/sqlite');
-  return openSqliteEventLog({ file });
+  return openSqliteEventLog({ file, isSecondary, changeCounter });
 }

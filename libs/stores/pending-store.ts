@@ -1,5 +1,5 @@
 import { repeatUntilAborted } from '#event-log';
-import type { Logger, ProcessDependency, Registry } from '#platform';
+import type { Logger, ProcessDependency, Registry } from '#platform/without-http';
 
 export interface PendingStoreOptions<Store> {
   /** The store's name in readiness checks and log lines. */

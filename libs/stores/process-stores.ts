@@ -1,5 +1,3 @@
-import { Counter, Gauge } from 'prom-client';
-import type { MasterKeys } from '#credentials';
 import {
   type BookOfRecord,
   type EventLog,
@@ -11,47 +9,26 @@ import {
   requireCommonClock,
   requireSameLog,
 } from '#event-log';
-import { type Clock, type Configuration, Degraded, type Logger, type Registry } from '#platform';
+import { type Clock, Degraded, type Logger, type StoreConfiguration } from '#platform/without-http';
 import { type ReadStore, ReadStoreUnavailable } from '#read-models';
-import { SigningKeyRing } from '#tokens';
-import { openEventLog } from './event-log.js';
-import { PendingStore } from './pending-store.js';
+import { openEventLog, type OpenEventLogOptions } from './event-log.js';
+import { PendingStore, type PendingStoreOptions } from './pending-store.js';
 import { openReadStore } from './read-store.js';
 
 export interface StoreContext {
-  readonly configuration: Configuration;
+  readonly configuration: StoreConfiguration;
   readonly logger: Logger;
   readonly clock: Clock;
 }
 
-/**
- * The book of record (the event log's aggregates) and the signing keys of a process that has master keys. The master
- * keys were checked against the log.
- */
-export interface KeyedBook {
-  readonly book: BookOfRecord;
-  readonly ring: SigningKeyRing;
-}
-
 export type PendingBook = PendingStore<{ readonly book: BookOfRecord }>;
-export type PendingKeyedBook = PendingStore<KeyedBook>;
 export type PendingReadStore = PendingStore<ReadStore>;
 
-/** Opens the event log in the background, for a process without master keys. */
-export const pendingBook = (context: StoreContext): PendingBook =>
-  pendingLog(context, (book) => Promise.resolve({ book }));
-
-/**
- * Opens the event log and its signing keys in the background. `opened` rejects with `MasterKeyMismatch` if the master
- * keys do not belong to this log.
- */
-export const pendingKeyedBook = (context: StoreContext, masterKeys: MasterKeys): PendingKeyedBook =>
-  pendingLog(context, async (book) => {
-    const { configuration, clock } = context;
-    const ring = new SigningKeyRing(book.signingKeys, masterKeys, { alg: configuration.tokenAlg, now: clock });
-    await ring.start();
-    return { book, ring };
-  });
+export interface PendingLogOptions<Opened> extends OpenEventLogOptions {
+  /** Completes the opening. If it throws, the log is closed, and `PendingStore` decides as with any failed opening. */
+  readonly complete: (book: BookOfRecord) => Promise<Opened>;
+  readonly addMetrics?: PendingStoreOptions<Opened>['addMetrics'];
+}
 
 export const pendingReadStore = ({ configuration, logger }: StoreContext): PendingReadStore =>
   new PendingStore({
@@ -66,15 +43,16 @@ export const pendingReadStore = ({ configuration, logger }: StoreContext): Pendi
     logger,
   });
 
-const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
+/** Opens the event log in the background. */
+export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
   { configuration, logger, clock }: StoreContext,
-  withBook: (book: BookOfRecord) => Promise<Opened>,
+  { complete, addMetrics, ...options }: PendingLogOptions<Opened>,
 ): PendingStore<Opened> => {
   const history = new HistoryCheck(logger);
   return new PendingStore({
     name: 'event log',
     open: async () => {
-      const log = await openEventLog(configuration);
+      const log = await openEventLog(configuration, options);
       const snapshotObserver: OutageObserver = {
         outageBegan: (err) => {
           logger.warn({ err }, 'snapshots of long streams can’t be written');
@@ -84,7 +62,7 @@ const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
         },
       };
       try {
-        return await withBook(await openBookOfRecord(log, clock, configuration.eventVersions, snapshotObserver));
+        return await complete(await openBookOfRecord(log, clock, configuration.eventVersions, snapshotObserver));
       } catch (error) {
         await log.close();
         throw error;
@@ -95,11 +73,7 @@ const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
       requireCommonClock(book.log);
       requireClockNotBehind(book.log);
     },
-    addMetrics: (registry, current) => {
-      addClockMetric(registry, () => current()?.book.log.clockBehindMs ?? 0);
-      addSnapshotMetric(registry, () => current()?.book.snapshotWrites.failures ?? 0);
-      addHistoryMetric(registry, () => current()?.book.log.missingHistory.all.length ?? 0);
-    },
+    ...(addMetrics && { addMetrics }),
     close: ({ book }) => book.log.close(),
     unavailable: () => new LogUnavailable('The event log has not been reached yet'),
     logger,
@@ -161,34 +135,3 @@ function requireClockNotBehind(log: EventLog): void {
     throw new Degraded(`The clock is ${Math.round(log.clockBehindMs / 1000)} s behind the latest event of the log`);
   }
 }
-
-const addHistoryMetric = (registry: Registry, streams: () => number): Gauge =>
-  new Gauge({
-    name: 'event_log_streams_with_missing_events',
-    help: 'Number of streams that this process has read and whose events are missing',
-    registers: [registry],
-    collect() {
-      this.set(streams());
-    },
-  });
-
-const addClockMetric = (registry: Registry, clockBehindMs: () => number): Gauge =>
-  new Gauge({
-    name: 'event_log_clock_behind_seconds',
-    help: "How far this process's clock is behind the latest time that an event of the log carries",
-    registers: [registry],
-    collect() {
-      this.set(clockBehindMs() / 1000);
-    },
-  });
-
-const addSnapshotMetric = (registry: Registry, failures: () => number): Counter =>
-  new Counter({
-    name: 'event_log_snapshot_failures_total',
-    help: 'Snapshots of long streams that could not be written',
-    registers: [registry],
-    collect() {
-      this.reset();
-      this.inc(failures());
-    },
-  });

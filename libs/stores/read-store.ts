@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Configuration, prepareDataDir } from '#platform';
+import { prepareDataDir, type StoreConfiguration } from '#platform/without-http';
 import type { ReadStore } from '#read-models';
 import { refusedUrl } from './refused-url.js';
 
@@ -8,7 +8,7 @@ import { refusedUrl } from './refused-url.js';
  * each, what the store's server does not have. Throws `ReadStoreUnavailable`.
  */
 export async function openReadStore(
-  { mongoDbUrl, dataDir }: Configuration,
+  { mongoDbUrl, dataDir }: StoreConfiguration,
   onWarning?: (message: string) => void,
 ): Promise<ReadStore> {
   if (mongoDbUrl !== undefined) {

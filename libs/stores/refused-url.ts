@@ -1,4 +1,4 @@
-import { ConfigurationError } from '#platform';
+import { ConfigurationError } from '#platform/without-http';
 
 /**
  * Turns an adapter's error about a bad connection string into a `ConfigurationError` that names the environment

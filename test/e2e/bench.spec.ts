@@ -53,7 +53,7 @@ test('a quick benchmark measures every row, prints and saves them, and leaves th
   const report = JSON.parse(readFileSync(out, 'utf8')) as { suite: string; quick: boolean; rows: Row[] };
   expect(report).toMatchObject({ suite: 'core', quick: true, environment: { node: process.version } });
   const sections = new Set(report.rows.map(({ section }) => section));
-  expect(sections.size).toBe(5);
+  expect(sections.size).toBe(6);
   for (const { section, name, value, reference = 1 } of report.rows) {
     expect(stdout).toContain(section);
     expect(stdout).toContain(name);

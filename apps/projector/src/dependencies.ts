@@ -1,45 +1,61 @@
-import type { BookOfRecord } from '#event-log';
-import type { Clock } from '#platform';
+import type { Clock, Logger } from '#platform';
 import type { ReadStore } from '#read-models';
 import type { PendingBook, PendingReadStore } from '#stores';
+import { ProjectionRunner, type RunnerStatus } from './projection-runner.js';
 
-export interface ProjectorStores {
-  readonly book: BookOfRecord;
-  readonly readStore: ReadStore;
+/** The projections and process managers, on this thread or on another one. */
+export interface RunningProjections {
+  /** Begins the work as soon as the stores are open. */
+  start(): void;
+  /** Rejects if the thread that does the work does not answer. */
+  status(): Promise<RunnerStatus>;
+  /** Resolves when the process may close its stores. */
+  stop(): Promise<void>;
 }
 
-/** The stores and settings that the projector uses. The process that runs the projector opens and closes the stores. */
+/** What the projector module uses. The process that runs it opens and closes the stores. */
 export interface ProjectorDependencies {
-  /** Resolves when both stores are open. If the promise rejects, its error ends the process. */
-  readonly opened: () => Promise<ProjectorStores>;
-  readonly clock: Clock;
-  /**
-   * Whether the projector takes over the leases of other processes when the projector starts. A lease is the right to
-   * feed a build (a copy of a projection's documents). Use `true` for a process that usually runs alone.
-   */
-  readonly seizeLeases: boolean;
+  readonly projections: RunningProjections;
+  /** Throws `ReadStoreUnavailable` until the read store is open, so every use must read this property anew. */
+  readonly readStore: Pick<ReadStore, 'served'>;
 }
 
 /** NestJS injection token of `ProjectorDependencies`. */
 export const DEPENDENCIES = Symbol('ProjectorDependencies');
 
 export interface ProjectorParts {
-  readonly log: Pick<PendingBook, 'opened'>;
+  readonly projections: RunningProjections;
   readonly readStore: PendingReadStore;
-  readonly clock: Clock;
-  readonly seizeLeases?: boolean;
 }
 
-export const projectorDependencies = ({
-  log,
-  readStore,
-  clock,
-  seizeLeases = false,
-}: ProjectorParts): ProjectorDependencies => ({
-  opened: async () => {
-    const [{ book }, store] = await Promise.all([log.opened, readStore.opened]);
-    return { book, readStore: store };
+export const projectorDependencies = ({ projections, readStore }: ProjectorParts): ProjectorDependencies => ({
+  projections,
+  get readStore() {
+    return readStore.current;
   },
-  clock,
-  seizeLeases,
 });
+
+export interface OwnThreadParts {
+  readonly log: PendingBook;
+  readonly readStore: PendingReadStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Runs the projections on the calling thread, for a process that does nothing else. */
+export function projectionsOnThisThread({ log, readStore, clock, logger }: OwnThreadParts): RunningProjections {
+  const runner = new ProjectionRunner({ clock, logger, seizeLeases: false });
+  return {
+    start: () => {
+      // If a store can't be opened, other code ends the process with the error. Therefore the error is ignored here.
+      Promise.all([log.opened, readStore.opened]).then(
+        ([{ book }, store]) => {
+          runner.start({ book, readStore: store });
+        },
+        () => undefined,
+      );
+    },
+    status: () => Promise.resolve(runner.status()),
+    stop: () => runner.stop(),
+  };
+}

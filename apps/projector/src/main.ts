@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { runProcess, systemClock } from '#platform';
 import { pendingBook, pendingReadStore } from '#stores';
-import { projectorDependencies } from './dependencies.js';
+import { projectionsOnThisThread, projectorDependencies } from './dependencies.js';
 import { ProjectorModule } from './projector.module.js';
 
 runProcess((configuration, logger) => {
@@ -9,8 +9,9 @@ runProcess((configuration, logger) => {
   const context = { configuration, logger, clock };
   const log = pendingBook(context);
   const readStore = pendingReadStore(context);
+  const projections = projectionsOnThisThread({ log, readStore, clock, logger });
   return {
-    module: ProjectorModule.with(projectorDependencies({ log, readStore, clock })),
+    module: ProjectorModule.with(projectorDependencies({ projections, readStore })),
     dependencies: [log, readStore],
     onListening: (url) => {
       console.error(`Consumer Clients, projector: ${url}`);

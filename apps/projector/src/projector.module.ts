@@ -6,50 +6,25 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Counter, Gauge } from 'prom-client';
-import { CatchUpReader } from '#event-log';
-import { Degraded, LOGGER, type Logger, ReadinessChecks, Registry } from '#platform';
-import {
-  allProjections,
-  type FailedWork,
-  type ProcessManager,
-  type ProcessManagerObserver,
-  type ProcessManagerStatus,
-} from '#process-managers';
-import {
-  NotReady,
-  type Projection,
-  type ProjectionObserver,
-  type ProjectorStatus,
-  type ReadStore,
-  ServedProjection,
-} from '#read-models';
-import { DEPENDENCIES, type ProjectorDependencies, type ProjectorStores } from './dependencies.js';
+import { Degraded, ReadinessChecks, Registry } from '#platform';
+import { allProjections } from '#process-managers';
+import { NotReady, type Projection } from '#read-models';
+import { DEPENDENCIES, type ProjectorDependencies } from './dependencies.js';
+import { errorOf } from './plain-error.js';
+import type { ManagerStatus, ProjectionStatus } from './projection-runner.js';
 
-interface Follower {
-  readonly projection: Projection;
-  readonly served: ServedProjection<unknown>;
-  readonly manager: ProcessManager | undefined;
-}
+/** The statuses that metrics show while the projections do not answer. Outdated figures would look like good ones. */
+const UNKNOWN = { projections: [], managers: [] };
 
-/**
- * Builds the read models, and runs the process managers (code that reacts to events with commands). Each projection
- * follows the event log at its own pace.
- */
+/** Starts and stops the projections and process managers, and shows how they are getting on: readiness and metrics. */
 @Module({})
 export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly stopping = new AbortController();
-  private running: Promise<unknown> = Promise.resolve();
-  /** The list is empty until the stores are open. */
-  private followers: readonly Follower[] = [];
-  private readStore: ReadStore | undefined;
-
   static with(dependencies: ProjectorDependencies): DynamicModule {
     return { module: ProjectorModule, providers: [{ provide: DEPENDENCIES, useValue: dependencies }] };
   }
 
   constructor(
     @Inject(DEPENDENCIES) private readonly dependencies: ProjectorDependencies,
-    @Inject(LOGGER) private readonly logger: Logger,
     @Inject(ReadinessChecks) private readonly readiness: ReadinessChecks,
     @Inject(Registry) private readonly registry: Registry,
   ) {}
@@ -62,133 +37,83 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
     }
     this.readiness.add('process managers', () => this.requireManaged());
     this.measure();
-    // If the stores can't be opened, other code ends the process with the error. Therefore the error is ignored here.
-    this.dependencies.opened().then(
-      (stores) => {
-        this.follow(stores);
-      },
-      () => undefined,
-    );
+    this.dependencies.projections.start();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    this.stopping.abort();
-    await this.running;
+    await this.dependencies.projections.stop();
   }
-
-  private follow({ book, readStore }: ProjectorStores): void {
-    const { signal } = this.stopping;
-    if (signal.aborted) return;
-    const { clock, seizeLeases: seizeLease } = this.dependencies;
-    const { log, logId } = book;
-    const catchUpReader = new CatchUpReader(log, allProjections.length);
-    this.readStore = readStore;
-    this.followers = allProjections.map(({ projection, manager: makeManager }) => {
-      const observer = this.observerOf(projection.name);
-      const options = { log, logId, store: readStore, projection, now: clock, observer, seizeLease, catchUpReader };
-      const manager = makeManager?.({ book, readStore, clock, observer: this.managerObserver });
-      const served = new ServedProjection({ ...options, ...(manager && { manage: manager.manage }) });
-      return { projection, served, manager };
-    });
-    this.running = Promise.all(this.followers.map(({ served }) => served.run(signal)));
-  }
-
-  private observerOf(projection: string): ProjectionObserver {
-    return {
-      outageBegan: (err) => {
-        this.logger.warn({ err, projection }, 'the projection waits for a store');
-      },
-      outageEnded: () => {
-        this.logger.info({ projection }, 'the projection goes on');
-      },
-      stopped: (err) => {
-        this.logger.error({ err, projection }, 'the projection stopped');
-      },
-    };
-  }
-
-  private readonly managerObserver: ProcessManagerObserver = {
-    outageBegan: (err) => {
-      this.logger.warn({ err }, 'the process manager waits for a store');
-    },
-    outageEnded: () => {
-      this.logger.info('the process manager goes on');
-    },
-    failed: ({ ids, error: err }) => {
-      this.logger.warn({ err, ...ids }, 'work of the process manager failed and is tried again');
-    },
-    done: ({ ids, attempts }) => {
-      this.logger.info({ ...ids, attempts }, 'work of the process manager that had failed is done');
-    },
-  };
 
   /**
    * Throws until this code's version of the projection has a served build (a copy of its documents that queries read).
    * Also throws if the projection had to stop, and while it waits for a store.
    */
   private async requireServed({ name, version }: Projection): Promise<void> {
-    const served = this.followers.find(({ projection }) => projection.name === name)?.served;
-    if (served?.outage) throw served.outage;
-    const status = served?.status();
-    if (status?.state === 'stopped') throw status.error ?? new Error(`${name} stopped`);
-    if ((await this.readStore?.served(name, version)) === undefined) throw new NotReady(name);
+    const { projections } = await this.dependencies.projections.status();
+    const failure = projections.find((projection) => projection.name === name)?.failure;
+    if (failure) throw errorOf(failure);
+    if ((await this.dependencies.readStore.served(name, version)) === undefined) throw new NotReady(name);
   }
 
   /** Throws while a process manager waits for a store. Throws `Degraded` while work fails again and again. */
-  // eslint-disable-next-line @typescript-eslint/require-await -- the promise must reject with what is thrown here
   private async requireManaged(): Promise<void> {
-    for (const { manager } of this.followers) {
-      const { outage, lasting = [] } = manager?.status() ?? {};
-      if (outage) throw outage;
-      const [first] = lasting;
-      if (manager && first) throw new Degraded(describe(manager.name, lasting), { cause: first.error });
+    const { managers } = await this.dependencies.projections.status();
+    for (const { outage, degradation } of managers) {
+      if (outage) throw errorOf(outage);
+      if (degradation) {
+        const { message, cause } = errorOf(degradation);
+        throw new Degraded(message, { cause });
+      }
     }
   }
 
   private measure(): void {
-    const followers = () => this.followers;
-    const gauge = (name: string, help: string, value: (status: ProjectorStatus) => number | undefined) =>
+    const { registry } = this;
+    const status = () => this.dependencies.projections.status().catch(() => UNKNOWN);
+    const gauge = (name: string, help: string, value: (status: ProjectorOf) => number | undefined) =>
       new Gauge({
         name,
         help,
         labelNames: ['projection'],
-        registers: [this.registry],
-        collect() {
+        registers: [registry],
+        async collect() {
+          const { projections } = await status();
           // Without this call, the metrics of this process would keep the last values of a projection that another
           // process has taken over.
           this.reset();
-          for (const { projection, served } of followers()) {
-            const status = served.status();
-            const measured = status && value(status);
-            if (measured !== undefined) this.set({ projection: projection.name }, measured);
+          for (const { name: projection, projector } of projections) {
+            const measured = projector && value(projector);
+            if (measured !== undefined) this.set({ projection }, measured);
           }
         },
       });
-    const managers = () => this.followers.flatMap(({ manager }) => manager ?? []);
-    const managerGauge = (name: string, help: string, value: (status: ProcessManagerStatus) => number) =>
+    const managerGauge = (name: string, help: string, value: (status: ManagerStatus) => number) =>
       new Gauge({
         name,
         help,
         labelNames: ['manager'],
-        registers: [this.registry],
-        collect() {
-          for (const manager of managers()) this.set({ manager: manager.name }, value(manager.status()));
+        registers: [registry],
+        async collect() {
+          const { managers } = await status();
+          this.reset();
+          for (const manager of managers) this.set({ manager: manager.name }, value(manager));
         },
       });
     managerGauge('process_manager_failing', 'Pieces of work that have failed and are tried again', (s) => s.failing);
     managerGauge(
       'process_manager_failing_for_long',
       'Pieces of work that have failed ten times or more',
-      (s) => s.lasting.length,
+      (s) => s.failingForLong,
     );
     new Counter({
       name: 'process_manager_failed_attempts_total',
       help: 'Attempts at pieces of work that have failed',
       labelNames: ['manager'],
-      registers: [this.registry],
-      collect() {
+      registers: [registry],
+      async collect() {
+        const { managers } = await status();
         this.reset();
-        for (const manager of managers()) this.inc({ manager: manager.name }, manager.status().failedAttempts);
+        for (const { name: manager, failedAttempts } of managers) this.inc({ manager }, failedAttempts);
       },
     });
     gauge('projection_lag_seconds', 'Age of the oldest event that the projection lacks, at most', (s) => s.lagSeconds);
@@ -200,10 +125,4 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
   }
 }
 
-const MAX_NAMED = 5;
-
-const describe = (manager: string, failing: readonly FailedWork[]): string => {
-  const named = failing.slice(0, MAX_NAMED).map(({ ids }) => Object.values(ids).join(' of '));
-  const more = failing.length > MAX_NAMED ? ` and ${failing.length - MAX_NAMED} more` : '';
-  return `${manager} fails again and again for ${named.join(', ')}${more}`;
-};
+type ProjectorOf = NonNullable<ProjectionStatus['projector']>;

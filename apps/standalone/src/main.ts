@@ -1,3 +1,4 @@
+import './small-start.js';
 import 'reflect-metadata';
 import { type Configuration, runProcess, systemClock } from '#platform';
 import { pendingKeyedBook, pendingReadStore } from '#stores';
@@ -7,6 +8,8 @@ import { managementDependencies } from '../../management/src/dependencies.js';
 import { serveOpenApi } from '../../management/src/openapi.js';
 import { projectorDependencies } from '../../projector/src/dependencies.js';
 import { ownGatewaySecret, ownManagementTokens, ownMasterKeys } from './own-secrets.js';
+import { ProjectorThread } from './projector-thread.js';
+import { growAtWork } from './small-start.js';
 import { StandaloneModule } from './standalone.module.js';
 
 runProcess(async (configuration, logger) => {
@@ -14,8 +17,11 @@ runProcess(async (configuration, logger) => {
   const masterKeys = ownMasterKeys(configuration, logger);
   const tokens = await ownManagementTokens(configuration, masterKeys, clock);
   const context = { configuration, logger, clock };
-  const log = pendingKeyedBook(context, masterKeys);
+  const changeCounter = new SharedArrayBuffer(4);
+  const log = pendingKeyedBook(context, masterKeys, { changeCounter });
   const readStore = pendingReadStore(context);
+  const storesOpened = Promise.all([log.opened, readStore.opened]);
+  const projections = new ProjectorThread({ configuration, logger, storesOpened, changeCounter });
   return {
     module: StandaloneModule.with({
       management: managementDependencies({ log, readStore, masterKeys, tokens, clock, configuration }),
@@ -24,10 +30,11 @@ runProcess(async (configuration, logger) => {
         managementTokens: tokens,
         gatewaySecret: ownGatewaySecret(configuration),
       }),
-      projector: projectorDependencies({ log, readStore, clock, seizeLeases: true }),
+      projector: projectorDependencies({ projections, readStore }),
     }),
-    dependencies: [log, readStore],
+    dependencies: [log, readStore, projections],
     extend: serveOpenApi,
+    onListening: growAtWork,
     onOpen: (url) => {
       welcome(url, configuration);
     },

@@ -5,6 +5,8 @@ import type { Reader } from './reader.js';
  * that reads the log) waits. A check takes a few microseconds.
  */
 const POLL_MS = 5;
+/** A follower that waits for the counter looks at the log after this many ms in any case. */
+const LONGEST_WAIT_MS = 1_000;
 
 interface Waiter {
   /** The value of `Reader.version` before the waiting follower's last read, which found no further events. */
@@ -13,17 +15,26 @@ interface Waiter {
 }
 
 /**
- * Wakes waiting followers (loops that read the log) when the log has grown. An append of this process wakes the
+ * Wakes waiting followers (loops that read the log) when the log has grown. An append through this log wakes the
  * followers at once. To notice appends of other processes, this class polls the file.
+ *
+ * Two logs of one process may share a counter in memory. Then only the first log polls. It raises the counter when the
+ * log has grown, and the followers of the secondary log wait for that.
  */
 export class Changes {
   private readonly waiters = new Set<Waiter>();
   private timer: NodeJS.Timeout | undefined;
 
-  constructor(private readonly reader: Reader) {}
+  constructor(
+    private readonly reader: Reader,
+    private readonly counter: Int32Array<SharedArrayBuffer>,
+    private readonly isSecondary: boolean,
+  ) {}
 
   /** Resolves when the log may have changed since `version`, or when the signal aborts. Throws `LogUnavailable`. */
   async since(version: bigint, signal: AbortSignal): Promise<void> {
+    // The counter is read before the file's version: a change after the version was read raises the counter later.
+    const counted = Atomics.load(this.counter, 0);
     if (signal.aborted || this.reader.version() !== version) return;
     await new Promise<void>((resolve) => {
       const wake = () => {
@@ -34,9 +45,16 @@ export class Changes {
       };
       const waiter = { version, wake };
       signal.addEventListener('abort', wake);
-      if (this.waiters.size === 0) this.timer = setInterval(this.poll, POLL_MS);
+      if (this.waiters.size === 0 && !this.isSecondary) this.timer = setInterval(this.poll, POLL_MS);
       this.waiters.add(waiter);
+      if (this.isSecondary) this.wakeWhenRaised(counted, wake);
     });
+  }
+
+  /** Wakes all followers, also those of the process's other logs on this file. */
+  appended(): void {
+    this.raise();
+    this.wakeAll();
   }
 
   wakeAll(): void {
@@ -46,9 +64,22 @@ export class Changes {
   private readonly poll = (): void => {
     try {
       const version = this.reader.version();
-      for (const waiter of this.waiters) if (waiter.version !== version) waiter.wake();
+      const late = [...this.waiters].filter((waiter) => waiter.version !== version);
+      if (late.length > 0) this.raise();
+      for (const { wake } of late) wake();
     } catch {
       this.wakeAll(); // Each follower then gets this error from its own read.
     }
   };
+
+  private raise(): void {
+    Atomics.add(this.counter, 0, 1);
+    Atomics.notify(this.counter, 0);
+  }
+
+  private wakeWhenRaised(counted: number, wake: () => void): void {
+    const raised = Atomics.waitAsync(this.counter, 0, counted, LONGEST_WAIT_MS);
+    if (raised.async) void raised.value.then(wake);
+    else wake();
+  }
 }

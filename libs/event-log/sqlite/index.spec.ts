@@ -349,6 +349,37 @@ describe('trouble', () => {
   });
 });
 
+describe('a secondary log, for another thread of the process', () => {
+  it('learns of each append through the first log and by others without waiting, and appends itself', async () => {
+    const changeCounter = new SharedArrayBuffer(4);
+    const first = await openSqliteEventLog({ file, changeCounter });
+    const second = await openSqliteEventLog({ file, changeCounter, isSecondary: true });
+    const other = await openSqliteEventLog({ file });
+    const ending = new AbortController();
+    const batchesOf = (log: EventLog) => log.subscribe({ signal: ending.signal })[Symbol.asyncIterator]();
+    // The first log looks for what others have appended while one of its own followers waits.
+    const [ofFirst, ofSecond] = [batchesOf(first), batchesOf(second)];
+    for (const batches of [ofFirst, ofSecond]) await batches.next();
+
+    // Without the counter, each of these events would come a second late.
+    for (const stream of newStreams(20)) {
+      for (const writer of [first, other, second]) {
+        const next = Promise.all([ofFirst.next(), ofSecond.next()]);
+        await writer.append(`${stream}-${randomUUID()}`, 'none', newEvents(1));
+        await next;
+      }
+    }
+    expect(await second.readAll({ limit: Infinity })).toHaveLength(60);
+    ending.abort();
+    await Promise.all([ofFirst.return?.(), ofSecond.return?.()]);
+    for (const log of [first, second, other]) await log.close();
+  });
+
+  it('creates no file', async () => {
+    await expect(openSqliteEventLog({ file, isSecondary: true })).rejects.toBeInstanceOf(LogUnavailable);
+  });
+});
+
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 
 interface Step {

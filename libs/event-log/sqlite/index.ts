@@ -35,6 +35,14 @@ export interface SqliteEventLogOptions {
    * gets this deadline.
    */
   readonly deadlineMs?: number;
+  /**
+   * Whether another thread of this process has the same file open, with the same `changeCounter` (default false). Then
+   * this log saves memory and processor time: it starts the thread that writes only at the first append, and looks at
+   * the file only when the counter says so. The file must exist, and `clockBehindMs` is 0 until the first append.
+   */
+  readonly isSecondary?: boolean;
+  /** Four bytes that the logs of several threads on one file share. A log raises this counter when the file has grown. */
+  readonly changeCounter?: SharedArrayBuffer | undefined;
 }
 
 /**
@@ -43,11 +51,19 @@ export interface SqliteEventLogOptions {
  * separate thread writes the appends, and keeps the process alive until the log is closed. Throws `NotAnEventLog`,
  * `LogUnavailable`.
  */
-export async function openSqliteEventLog({ file, deadlineMs = 10_000 }: SqliteEventLogOptions): Promise<EventLog> {
+export async function openSqliteEventLog({
+  file,
+  deadlineMs = 10_000,
+  isSecondary = false,
+  changeCounter = new SharedArrayBuffer(4),
+}: SqliteEventLogOptions): Promise<EventLog> {
   const latestTime = new LatestEventTime();
-  const writer = await Writer.open({ file, busyMs: deadlineMs }, latestTime);
+  const options = { file, busyMs: deadlineMs };
+  const writer = isSecondary ? new Writer(options, latestTime) : await Writer.open(options, latestTime);
   try {
-    return new SqliteEventLog(writer, new Reader(file), latestTime, deadlineMs);
+    const reader = new Reader(file);
+    const changes = new Changes(reader, new Int32Array(changeCounter), isSecondary);
+    return new SqliteEventLog({ writer, reader, changes, latestTime, deadlineMs });
   } catch (cause) {
     await writer.close();
     throw new LogUnavailable(`${file} can't be read`, { cause });
@@ -62,6 +78,14 @@ const DEFAULT_BATCH_SIZE = 500;
  */
 const MAX_BATCH_BYTES = 4 * 1_048_576;
 
+interface SqliteEventLogParts {
+  readonly writer: Writer;
+  readonly reader: Reader;
+  readonly changes: Changes;
+  readonly latestTime: LatestEventTime;
+  readonly deadlineMs: number;
+}
+
 class SqliteEventLog implements EventLog {
   /** The value is 0, because the same transaction that writes also checks whether the log is sealed. */
   readonly sealHoldsAfterMs = 0;
@@ -71,16 +95,19 @@ class SqliteEventLog implements EventLog {
   readonly clockSkewMs = 0;
   readonly missingHistory = new MissingHistory();
   readonly snapshots: SqliteSnapshots;
+  private readonly writer: Writer;
+  private readonly reader: Reader;
   private readonly changes: Changes;
+  private readonly latestTime: LatestEventTime;
+  private readonly deadlineMs: number;
   private marks = 0;
 
-  constructor(
-    private readonly writer: Writer,
-    private readonly reader: Reader,
-    private readonly latestTime: LatestEventTime,
-    private readonly deadlineMs: number,
-  ) {
-    this.changes = new Changes(reader);
+  constructor({ writer, reader, changes, latestTime, deadlineMs }: SqliteEventLogParts) {
+    this.writer = writer;
+    this.reader = reader;
+    this.changes = changes;
+    this.latestTime = latestTime;
+    this.deadlineMs = deadlineMs;
     this.snapshots = new SqliteSnapshots(writer, reader);
   }
 
@@ -102,7 +129,7 @@ class SqliteEventLog implements EventLog {
     if (outcome.kind === 'conflict') throw new RevisionConflict(stream, expected, outcome.actual);
     if (outcome.kind === 'failed') throw new LogUnavailable(`The event log can't be written: ${outcome.reason}`);
     if (outcome.kind === 'written') {
-      this.changes.wakeAll();
+      this.changes.appended();
       // The events' own time may be raised to that of an event that another clock has dated.
       this.latestTime.note({ position: outcome.position, time: Date.now() });
     }

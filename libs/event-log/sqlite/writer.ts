@@ -35,7 +35,7 @@ interface PendingSnapshot {
 
 /**
  * Gathers the appends that arrive while the writer's thread is busy. When the thread is free, the thread gets the
- * gathered appends as one group. If the thread has died, a new thread is started for the next group. Between two groups
+ * gathered appends as one group. If there is no thread yet, or it has died, the next group starts one. Between two groups
  * the thread writes one snapshot, if snapshots are waiting.
  */
 export class Writer {
@@ -44,18 +44,22 @@ export class Writer {
   private working: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
-  private constructor(
-    private readonly options: WriterThreadOptions,
-    private readonly latestTime: LatestEventTime,
-    private thread: WriterThread,
-  ) {}
+  private thread: WriterThread | undefined;
 
   /**
-   * Starts the writer's thread, which opens the file. `latestTime` is told the times of the events that the thread finds
-   * in the file. Throws `NotAnEventLog`, `LogUnavailable`.
+   * Starts no thread: the first append does. `latestTime` is told the times of the events that the thread finds in the
+   * file.
    */
+  constructor(
+    private readonly options: WriterThreadOptions,
+    private readonly latestTime: LatestEventTime,
+  ) {}
+
+  /** Starts the writer's thread, which opens the file. Throws `NotAnEventLog`, `LogUnavailable`. */
   static async open(options: WriterThreadOptions, latestTime: LatestEventTime): Promise<Writer> {
-    return new Writer(options, latestTime, await WriterThread.open(options, latestTime));
+    const writer = new Writer(options, latestTime);
+    await writer.liveThread();
+    return writer;
   }
 
   /**
@@ -91,7 +95,7 @@ export class Writer {
 
   /** Waits until the accepted appends are written, then checkpoints the file and closes the file. */
   close(): Promise<void> {
-    this.closing ??= (this.working ?? Promise.resolve()).then(() => this.thread.close());
+    this.closing ??= (this.working ?? Promise.resolve()).then(() => this.thread?.close());
     return this.closing;
   }
 
@@ -128,7 +132,8 @@ export class Writer {
   }
 
   private async liveThread(): Promise<WriterThread> {
-    if (this.thread.hasEnded) this.thread = await WriterThread.open(this.options, this.latestTime);
+    if (this.thread?.hasEnded === false) return this.thread;
+    this.thread = await WriterThread.open(this.options, this.latestTime);
     return this.thread;
   }
 

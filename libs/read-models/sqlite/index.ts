@@ -15,10 +15,10 @@ import {
   ReadStoreUnavailable,
   type StoredDocument,
 } from '#read-models';
-import { Connection, type SqlValue } from './connection.js';
-import { tableOf } from './layout.js';
+import type { Connection, SqlValue } from './connection.js';
+import { openToRead, tableOf } from './layout.js';
 import { pageStatement } from './page.js';
-import type { DocumentRow, WriterRequest } from './writer-protocol.js';
+import type { DocumentRow, WriterOptions, WriterRequest } from './writer-protocol.js';
 import { WriterThread } from './writer-thread.js';
 
 export { pageStatement };
@@ -47,7 +47,7 @@ const CLOSED = 'The read store is closed';
  * notices this and opens the new file. Throws `ReadStoreUnavailable`, also if the file is not a read store.
  */
 export async function openSqliteReadStore({ file, busyTimeoutMs = 5_000 }: SqliteReadStoreOptions): Promise<ReadStore> {
-  const store = new SqliteReadStore(file, busyTimeoutMs);
+  const store = new SqliteReadStore({ file, busyTimeoutMs });
   try {
     await store.ping();
   } catch (error) {
@@ -70,18 +70,16 @@ interface CheckpointRow {
   readonly event_id: string | null;
 }
 
-/** Writes on a separate thread, and reads on the calling thread. */
+/** Writes on a separate thread, which the first write starts, and reads on the calling thread. */
 class SqliteReadStore implements ReadStore {
   readonly connectionEpoch = 0;
   private readonly writer: WriterThread;
   private reader: Connection | undefined;
+  private creating: Promise<void> | undefined;
   private closed = false;
 
-  constructor(
-    private readonly file: string,
-    busyTimeoutMs: number,
-  ) {
-    this.writer = new WriterThread({ file, busyTimeoutMs });
+  constructor(private readonly options: WriterOptions) {
+    this.writer = new WriterThread(options);
   }
 
   /**
@@ -219,7 +217,7 @@ class SqliteReadStore implements ReadStore {
     if (this.closed) return;
     this.closed = true;
     this.forgetReader();
-    await this.writer.close();
+    await Promise.allSettled([this.writer.close(), this.creating]);
   }
 
   private async documents<Doc>(sql: string, ...params: SqlValue[]): Promise<StoredDocument<Doc>[]> {
@@ -243,14 +241,21 @@ class SqliteReadStore implements ReadStore {
   }
 
   private async currentReader(): Promise<Connection> {
-    if (this.reader?.isCurrent() === true) return this.reader;
-    // The writer creates the file if it is missing, and refuses a file that is not a read store.
-    await this.request({ type: 'open' });
+    const reader = this.openedReader();
+    if (reader) return reader;
+    this.creating ??= create(this.options).finally(() => (this.creating = undefined));
+    await this.creating;
+    const created = this.openedReader();
+    if (!created) throw new ReadStoreUnavailable(`${this.options.file} can't be read`);
+    return created;
+  }
+
+  /** Returns `undefined` if the file is not a read store yet. */
+  private openedReader(): Connection | undefined {
     if (this.closed) throw new ReadStoreUnavailable(CLOSED);
     if (this.reader?.isCurrent() !== true) {
       this.forgetReader();
-      this.reader = new Connection(this.file, READ_BUSY_TIMEOUT_MS);
-      this.reader.exec('PRAGMA query_only = ON');
+      this.reader = openToRead(this.options.file, READ_BUSY_TIMEOUT_MS);
     }
     return this.reader;
   }
@@ -263,6 +268,19 @@ class SqliteReadStore implements ReadStore {
   private request(request: WriterRequest): Promise<readonly string[]> {
     if (this.closed) return Promise.reject(new ReadStoreUnavailable(CLOSED));
     return this.writer.request(request);
+  }
+}
+
+/**
+ * Creates the file, or throws `ReadStoreUnavailable` if it is not a read store. This takes a writer thread of its own,
+ * which ends at once: a process that only reads needs no such thread for long.
+ */
+async function create(options: WriterOptions): Promise<void> {
+  const writer = new WriterThread(options);
+  try {
+    await writer.request({ type: 'open' });
+  } finally {
+    await writer.close();
   }
 }
 

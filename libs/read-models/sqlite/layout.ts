@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import Database from 'libsql';
 import type { BuildName, CollectionSchema } from '#read-models';
 import { checkedField, parsedBuild } from '../src/names.js';
@@ -72,23 +73,57 @@ export function openToWrite(file: string, busyTimeoutMs: number): Connection {
   }
 }
 
+/**
+ * Opens the file for reading. Returns `undefined` if the file is not a read store in the layout that `openToWrite`
+ * makes, or can't be read.
+ */
+export function openToRead(file: string, busyTimeoutMs: number): Connection | undefined {
+  if (!existsSync(file)) return undefined;
+  let connection: Connection | undefined;
+  try {
+    connection = new Connection(file, busyTimeoutMs);
+    connection.exec('PRAGMA query_only = ON');
+    if (isLaidOut(connection)) return connection;
+  } catch {
+    // The caller opens the file for writing, which tells what is wrong with it.
+  }
+  connection?.close();
+  return undefined;
+}
+
+const isLaidOut = (connection: Connection): boolean => {
+  const { id, version } = headerOf(connection) ?? {};
+  return id === BigInt(APPLICATION_ID) && version === BigInt(LAYOUT_VERSION) && hasColumnAsked(connection);
+};
+
+const hasColumnAsked = (connection: Connection): boolean =>
+  connection.all(`SELECT 1 FROM pragma_table_info('leases') WHERE name = 'asked'`).length > 0;
+
 /** Files that earlier releases have made lack this column. Programs of these releases can still use the table. */
 function addColumnAsked(connection: Connection): void {
-  const [column] = connection.all(`SELECT name FROM pragma_table_info('leases') WHERE name = 'asked'`);
-  if (column === undefined) connection.exec('ALTER TABLE leases ADD COLUMN asked INTEGER NOT NULL DEFAULT 0');
+  if (!hasColumnAsked(connection)) connection.exec('ALTER TABLE leases ADD COLUMN asked INTEGER NOT NULL DEFAULT 0');
 }
 
 function refuseForeign(connection: Connection, file: string): void {
-  const [header] = connection.all<{ id: bigint; version: bigint; tables: bigint }>(
-    `SELECT a.application_id AS id, v.user_version AS version, (SELECT count(*) FROM sqlite_schema) AS tables
-     FROM pragma_application_id AS a, pragma_user_version AS v`,
-  );
+  const header = headerOf(connection);
   if (header === undefined || (header.id === 0n && header.tables === 0n)) return;
   if (header.id !== BigInt(APPLICATION_ID)) throw new Error(`${file} is not a read store`);
   if (header.version !== BigInt(LAYOUT_VERSION)) {
     throw new Error(`${file} has layout ${header.version.toString()}, this program knows ${LAYOUT_VERSION}`);
   }
 }
+
+interface Header {
+  readonly id: bigint;
+  readonly version: bigint;
+  readonly tables: bigint;
+}
+
+const headerOf = (connection: Connection): Header | undefined =>
+  connection.all<Header>(
+    `SELECT a.application_id AS id, v.user_version AS version, (SELECT count(*) FROM sqlite_schema) AS tables
+     FROM pragma_application_id AS a, pragma_user_version AS v`,
+  )[0];
 
 /**
  * Switches the file to WAL mode. If two processes switch a new file at the same time, SQLite reports an error instead

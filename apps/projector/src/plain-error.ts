@@ -1,0 +1,22 @@
+/**
+ * An error as plain data, which can be sent to another thread. Node would send an error of our classes without its name.
+ */
+export interface PlainError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly cause: PlainError | undefined;
+}
+
+export const plainError = (error: Error): PlainError => ({
+  name: error.name,
+  message: error.message,
+  stack: error.stack,
+  cause: error.cause instanceof Error ? plainError(error.cause) : undefined,
+});
+
+/** Makes an error of the data. It is of class `Error`, with the name, message and stack of the original error. */
+export function errorOf({ name, message, stack, cause }: PlainError): Error {
+  const error = new Error(message, { ...(cause && { cause: errorOf(cause) }) });
+  return Object.assign(error, { name, stack });
+}

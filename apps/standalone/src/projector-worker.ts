@@ -1,0 +1,71 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import type { BookOfRecord } from '#event-log';
+import { createLogger, systemClock } from '#platform/without-http';
+import { asError } from '#read-models';
+import { type PendingBook, pendingLog, type PendingReadStore, pendingReadStore } from '#stores/without-keys';
+import { plainError } from '../../projector/src/plain-error.js';
+import { ProjectionRunner } from '../../projector/src/projection-runner.js';
+import type { FromProjectorThread, ProjectorThreadData, ToProjectorThread } from './projector-protocol.js';
+
+// This file is the projector's thread. See `ProjectorThread`.
+
+if (!parentPort) throw new Error('The projector of the standalone runs on a thread of its own');
+const port = parentPort;
+const { changeCounter, ...configuration } = workerData as ProjectorThreadData;
+const tell = (message: FromProjectorThread) => {
+  port.postMessage(message);
+};
+const logger = createLogger(configuration.logLevel, {
+  write: (line) => {
+    tell({ kind: 'log', line });
+  },
+});
+const clock = systemClock;
+const runner = new ProjectionRunner({ clock, logger, seizeLeases: true });
+let stores: readonly [PendingBook, PendingReadStore] | undefined;
+
+/** Rejects, which ends the thread, if a store can't be opened and waiting would not help. */
+async function start(): Promise<void> {
+  // The main thread has opened the same stores before, and logs their outages.
+  const context = { configuration, logger: logger.child({}, { level: 'silent' }), clock };
+  const complete = (book: BookOfRecord) => Promise.resolve({ book });
+  const log = pendingLog(context, { complete, create: false, isSecondary: true, changeCounter });
+  const readStore = pendingReadStore(context);
+  stores = [log, readStore];
+  const [{ book }, store] = await Promise.all([log.opened, readStore.opened]);
+  runner.start({ book, readStore: store });
+  tell({ kind: 'started' });
+}
+
+async function check(): Promise<void> {
+  if (!stores) throw new Error('The projector waits until the stores are open');
+  for (const store of stores) await store.check();
+}
+
+async function stop(): Promise<void> {
+  await runner.stop();
+  await Promise.all((stores ?? []).map((store) => store.close()));
+  port.close();
+}
+
+port.on('message', (message: ToProjectorThread) => {
+  switch (message.kind) {
+    case 'start':
+      void start();
+      return;
+    case 'ask':
+      if (message.question === 'status') tell({ ...message, kind: 'answer', answer: runner.status() });
+      else
+        check().then(
+          () => {
+            tell({ ...message, kind: 'answer', answer: undefined });
+          },
+          (error: unknown) => {
+            tell({ ...message, kind: 'answer', answer: plainError(asError(error)) });
+          },
+        );
+      return;
+    case 'stop':
+      void stop();
+  }
+});

@@ -1,0 +1,41 @@
+import { Counter, Gauge } from 'prom-client';
+import type { BookOfRecord } from '#event-log';
+import type { Registry } from '#platform';
+
+/** Adds the metrics of the event log. `current` returns the log's book of record, or `undefined` until it is open. */
+export function addLogMetrics(registry: Registry, current: () => { readonly book: BookOfRecord } | undefined): void {
+  addClockMetric(registry, () => current()?.book.log.clockBehindMs ?? 0);
+  addSnapshotMetric(registry, () => current()?.book.snapshotWrites.failures ?? 0);
+  addHistoryMetric(registry, () => current()?.book.log.missingHistory.all.length ?? 0);
+}
+
+const addHistoryMetric = (registry: Registry, streams: () => number): Gauge =>
+  new Gauge({
+    name: 'event_log_streams_with_missing_events',
+    help: 'Number of streams that this process has read and whose events are missing',
+    registers: [registry],
+    collect() {
+      this.set(streams());
+    },
+  });
+
+const addClockMetric = (registry: Registry, clockBehindMs: () => number): Gauge =>
+  new Gauge({
+    name: 'event_log_clock_behind_seconds',
+    help: "How far this process's clock is behind the latest time that an event of the log carries",
+    registers: [registry],
+    collect() {
+      this.set(clockBehindMs() / 1000);
+    },
+  });
+
+const addSnapshotMetric = (registry: Registry, failures: () => number): Counter =>
+  new Counter({
+    name: 'event_log_snapshot_failures_total',
+    help: 'Snapshots of long streams that could not be written',
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(failures());
+    },
+  });

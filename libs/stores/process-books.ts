@@ -1,0 +1,44 @@
+import type { MasterKeys } from '#credentials';
+import type { BookOfRecord } from '#event-log';
+import type { Configuration } from '#platform';
+import { SigningKeyRing } from '#tokens';
+import type { OpenEventLogOptions } from './event-log.js';
+import { addLogMetrics } from './log-metrics.js';
+import type { PendingStore } from './pending-store.js';
+import { type PendingBook, pendingLog, type StoreContext } from './process-stores.js';
+
+/**
+ * The book of record (the event log's aggregates) and the signing keys of a process that has master keys. The master
+ * keys were checked against the log.
+ */
+export interface KeyedBook {
+  readonly book: BookOfRecord;
+  readonly ring: SigningKeyRing;
+}
+
+export type PendingKeyedBook = PendingStore<KeyedBook>;
+
+/** Opens the event log in the background, for a process without master keys. */
+export const pendingBook = (context: StoreContext): PendingBook =>
+  pendingLog(context, { complete: (book) => Promise.resolve({ book }), addMetrics: addLogMetrics });
+
+/**
+ * Opens the event log and its signing keys in the background. `opened` rejects with `MasterKeyMismatch` if the master
+ * keys do not belong to this log.
+ */
+export const pendingKeyedBook = (
+  context: StoreContext & { readonly configuration: Pick<Configuration, 'tokenAlg'> },
+  masterKeys: MasterKeys,
+  options?: Pick<OpenEventLogOptions, 'changeCounter'>,
+): PendingKeyedBook => {
+  const { configuration, clock } = context;
+  return pendingLog(context, {
+    complete: async (book) => {
+      const ring = new SigningKeyRing(book.signingKeys, masterKeys, { alg: configuration.tokenAlg, now: clock });
+      await ring.start();
+      return { book, ring };
+    },
+    addMetrics: addLogMetrics,
+    ...options,
+  });
+};
