@@ -17,8 +17,11 @@ const SCOPES = ['clients:write', 'clients:read', 'subscriptions:write', 'audit:r
  * in `dataDir`.
  */
 export class MeasuredStandalone extends Standalone {
-  /** Resolves when the process listens. `environment` is added to the environment of the process. */
-  static async start(dataDir, environment = {}) {
+  /**
+   * Resolves when the process listens. The process is stopped when the suite ends. `environment` is added to the
+   * environment of the process.
+   */
+  static async start(bench, dataDir, environment = {}) {
     // We make the master key here. The log may already have events, and then the service refuses to make a master key.
     standaloneMasterKey(dataDir);
     const server = await super.start({
@@ -34,6 +37,7 @@ export class MeasuredStandalone extends Standalone {
     const killed = () => server.child.kill('SIGKILL');
     process.once('exit', killed);
     server.child.once('exit', () => process.off('exit', killed));
+    bench.keep(server, 'standalone');
     return server;
   }
 

@@ -13,8 +13,8 @@ import { CALLERS, companion, Stage } from './stage.mjs';
 export async function onEventStoreDb(bench) {
   const { rounds, seconds } = bench.isQuick ? { rounds: 1, seconds: 0.1 } : { rounds: 5, seconds: 1.5 };
   bench.say('EventStoreDB');
-  const { url, name } = await eventStoreDb(bench);
-  const stage = await Stage.open(bench, { EVENTSTOREDB_URL: url });
+  const { url, name, environment } = await eventStoreDb(bench);
+  const stage = await Stage.open(bench, environment);
   const raw = await companion(bench, './auth/raw-reads.mjs', { url });
   const tokens = await stage.tokens();
   const repeating = (requests) => async () =>

@@ -67,8 +67,7 @@ export const accessToken = async (url, credential, path) =>
 
 /** Starts a standalone process (all apps in one) on the core that is reserved for measured servers. */
 export async function standalone(bench, dataDir, environment) {
-  const server = await MeasuredStandalone.start(dataDir, environment);
-  bench.atEnd(() => server.stop());
+  const server = await MeasuredStandalone.start(bench, dataDir, environment);
   giveOneCore(server.child);
   return server;
 }

@@ -95,8 +95,7 @@ class Stage {
     const dataDir = bench.newFolder('standalone');
     const file = join(dataDir, 'event-log.db');
     stage.clients = await seedLog(file, (seeder) => seedClients(seeder, clients));
-    stage.server = await MeasuredStandalone.start(dataDir);
-    bench.atEnd(() => stage.server.stop());
+    stage.server = await MeasuredStandalone.start(bench, dataDir);
     stage.serverLog = await openLog(bench, file);
     await stage.server.caughtUp((await appendedSince(stage.serverLog.log)).end);
 

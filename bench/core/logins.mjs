@@ -14,8 +14,7 @@ const CALLERS = 16;
 export async function logins(bench) {
   const { rounds, seconds } = bench.isQuick ? { rounds: 1, seconds: 0.1 } : { rounds: 5, seconds: 1.5 };
   bench.say('logins');
-  const server = await MeasuredStandalone.start(bench.newFolder('logins'));
-  bench.atEnd(() => server.stop());
+  const server = await MeasuredStandalone.start(bench, bench.newFolder('logins'));
   const bare = await Companion.start('./bare-routes.mjs', { work: 'signature' });
   bench.atEnd(() => bare.stop());
   const rows = [];

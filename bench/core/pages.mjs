@@ -61,8 +61,7 @@ async function startOn(bench, size) {
   const log = await openSqliteEventLog({ file });
   const { end } = await appendedSince(log);
   await log.close();
-  const server = await MeasuredStandalone.start(dataDir);
-  bench.atEnd(() => server.stop());
+  const server = await MeasuredStandalone.start(bench, dataDir);
   await server.caughtUp(end);
   return server;
 }

@@ -31,7 +31,7 @@ export async function start(bench) {
 async function startOnce(bench, idleMs) {
   const startedAt = performance.now();
   const secondsSinceStart = () => (performance.now() - startedAt) / 1000;
-  const server = await MeasuredStandalone.start(bench.newFolder('start'));
+  const server = await MeasuredStandalone.start(bench, bench.newFolder('start'));
   try {
     await sendOnce(server.url, httpRequest('GET', '/health/live'));
     const toFirstAnswer = secondsSinceStart();

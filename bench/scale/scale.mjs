@@ -123,8 +123,7 @@ async function requireSoundChain(log, stream) {
 /** Starts the standalone. Returns it when all read models are served, and the seconds until then. */
 async function started(bench, { dataDir, end: position }) {
   const startedAt = performance.now();
-  const server = await MeasuredStandalone.start(dataDir);
-  bench.atEnd(() => server.stop());
+  const server = await MeasuredStandalone.start(bench, dataDir);
   await server.caughtUp(position, LONGEST_BUILD_SECONDS);
   return { server, seconds: (performance.now() - startedAt) / 1000 };
 }

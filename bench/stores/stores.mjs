@@ -1,4 +1,5 @@
 import { commands } from './commands.mjs';
+import { distances } from './distances.mjs';
 import { projections } from './projections.mjs';
 import { eventStoreDb, mongoDb } from './servers.mjs';
 import { strongReads } from './strong-reads.mjs';
@@ -11,6 +12,6 @@ export async function stores(bench) {
   const log = await eventStoreDb(bench);
   const mongo = await mongoDb(bench);
   const rows = [];
-  for (const part of [strongReads, commands, projections]) rows.push(...(await part(bench, log, mongo)));
+  for (const part of [strongReads, commands, distances, projections]) rows.push(...(await part(bench, log, mongo)));
   return rows;
 }

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { EventStoreDBClient } from '@eventstore/db-client';
 import { EventStoreDbLog } from '#event-log/eventstoredb';
 import { atMost, row } from '../report.mjs';
+import { CALL_OPTIONS, renamed } from './renamed.mjs';
 
 const section = 'Strong reads of a stream’s end on EventStoreDB';
 const FENCE_MAX_AGE_MS = 2000;
@@ -12,7 +13,7 @@ const CALLERS = 16;
  * Counts how many calls our strong reads (reads that return every event acknowledged before) make to the EventStoreDB
  * driver.
  */
-export async function strongReads(bench, { url, name }) {
+export async function strongReads(bench, { url, name, environment: { EVENTSTOREDB_PREFIX: prefix } }) {
   const { seconds } = bench.isQuick ? { seconds: 0.3 } : { seconds: 10 };
   bench.say('strong reads');
   const counts = { reads: 0, appends: 0 };
@@ -24,10 +25,13 @@ export async function strongReads(bench, { url, name }) {
     );
     return purpose === 'strong reads' ? counting(client, counts) : client;
   };
-  const credentials = { username: 'bench', password: 'bench' };
-  const log = new EventStoreDbLog({ createClient, credentials, fenceMaxAgeMs: FENCE_MAX_AGE_MS });
+  const { credentials } = CALL_OPTIONS;
+  const log = new EventStoreDbLog({ createClient, credentials, prefix, fenceMaxAgeMs: FENCE_MAX_AGE_MS });
   try {
-    const streams = Array.from({ length: CALLERS }, () => `usage-bench-${randomUUID()}`);
+    const streams = Array.from({ length: CALLERS }, () => `consumerClient-bench-${randomUUID()}`);
+    const driver = createClient('appends');
+    for (const stream of streams) await driver.appendToStream(`${prefix}${stream}`, renamed(), CALL_OPTIONS);
+    await driver.dispose();
     const readAll = async () => {
       for (const stream of streams) await log.readStream(stream, { consistency: 'strong', limit: 1 });
     };
@@ -57,7 +61,8 @@ export async function strongReads(bench, { url, name }) {
       }),
       row({
         ...{ ...figures, name: 'fence appends, the whole process', unit: 'in 2 s', value: (counts.appends / took) * 2 },
-        target: atMost(1),
+        // A fence is renewed after three quarters of its greatest age, so that no read waits for it.
+        target: atMost(1.34),
       }),
     ];
   } finally {

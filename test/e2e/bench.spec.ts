@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { startEventStore } from '../servers/eventstoredb/event-store.js';
+import { startMongo } from '../servers/mongodb/launch.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 const ROOT = join(__dirname, '../..');
 const PUBLISHED = join(ROOT, 'docs/benchmarks.md');
@@ -27,9 +30,11 @@ afterAll(() => {
 });
 
 /** Runs `npm run bench -- …`. Resolves to the exit code and the output. */
-async function runBench(...options: string[]) {
-  bench = spawn(process.execPath, ['bench/main.mjs', ...options], {
-    ...{ cwd: ROOT, detached: true, stdio: ['ignore', 'pipe', 'pipe'] },
+const runBench = (...options: string[]) => run(['bench/main.mjs', ...options]);
+
+async function run(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  bench = spawn(process.execPath, args, {
+    ...{ cwd: ROOT, detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
   });
   const exited = once(bench, 'exit');
   const [stdout, stderr] = await Promise.all([printed(bench.stdout), printed(bench.stderr)]);
@@ -104,6 +109,46 @@ test('a warm login and a gateway check call no more functions than the limit, an
   expect(code).toBe(0);
   expect(leftovers()).toEqual([]);
 }, 120_000);
+
+test('the benchmark of the production stores measures every row, and can be run again on the same servers', async () => {
+  const [store, mongo] = await Promise.all([startEventStore(), startMongo()]);
+  const out = join(folder, 'stores.json');
+  try {
+    for (const time of ['first', 'second']) {
+      const args = ['bench/main.mjs', 'stores', '--quick', '--out', out];
+      const { stdout, stderr, code } = await run(args, { EVENTSTOREDB_URL: store.url, MONGODB_URL: mongo.url });
+      expect([time, code, stderr]).toEqual([time, 0, expect.stringContaining('… 20 ms away from EventStoreDB')]);
+      const { rows } = JSON.parse(readFileSync(out, 'utf8')) as { rows: Row[] };
+      expect(new Set(rows.map(({ section }) => section)).size).toBe(6);
+      for (const { name } of rows) expect(stdout).toContain(name);
+    }
+    expect(leftovers()).toEqual([]);
+  } finally {
+    await Promise.all([store.stop(), mongo.stop()]);
+  }
+}, 240_000);
+
+test('a suite fails when a program that it needs fails, and the error shows what the program printed', async () => {
+  const [dataDir, otherDataDir] = [join(folder, 'a log'), join(folder, 'another key')];
+  mkdirSync(otherDataDir);
+  const standalone = await Standalone.startReady({ dataDir });
+  await standalone.stop();
+  copyFileSync(join(dataDir, 'event-log.db'), join(otherDataDir, 'event-log.db'));
+  // The second service gets a master key of its own, which is not the key of the copied log.
+  const script = `
+    import { Bench } from './bench/bench.mjs';
+    import { MeasuredStandalone } from './bench/processes.mjs';
+    const bench = new Bench({ quick: true });
+    const suite = async () => {
+      await MeasuredStandalone.start(bench, process.env.OTHER_DATA_DIR);
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+    };
+    await bench.run(suite).finally(() => bench.end());
+  `;
+  const { code, stderr } = await run(['--input-type=module', '--eval', script], { OTHER_DATA_DIR: otherDataDir });
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/standalone ended with 1:[^]*MASTER_KEY/)]);
+  expect(leftovers()).toEqual([]);
+}, 60_000);
 
 test('an unknown suite is refused, and the message lists the known ones', async () => {
   const { code, stderr } = await runBench('speed');
