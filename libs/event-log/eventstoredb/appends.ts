@@ -7,6 +7,8 @@ import { isInvalid, isTooLargeEvent, messageOf, typeOf } from './errors.js';
 import { toPosition } from './positions.js';
 import { tombstoned } from './reads.js';
 
+const encoder = new TextEncoder();
+
 /** An append whose stream, events and size `serialiseAppend` has checked. */
 export interface CheckedAppend {
   readonly stream: string;
@@ -28,8 +30,9 @@ export async function append(
   credentials: Credentials,
   deadline: Deadline,
 ): Promise<Appended> {
+  // The driver sends bytes as they are. It would encode an object's JSON as base64, and decode it again.
   const events = newEvents.map(({ eventId, type, data, metadata }) =>
-    jsonEvent({ id: eventId.toLowerCase(), type, data, metadata }),
+    jsonEvent({ id: eventId.toLowerCase(), type, data, metadata: encoder.encode(JSON.stringify(metadata)) }),
   );
   const expectedRevision = toExpectedRevision(expected);
   const attempt = () =>
