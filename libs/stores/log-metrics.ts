@@ -1,23 +1,34 @@
 import { Counter, Gauge } from 'prom-client';
-import type { BookOfRecord } from '#event-log';
+import type { BookOfRecord, MissingHistory } from '#event-log';
 import type { Registry } from '#platform';
 
 /** Adds the metrics of the event log. `current` returns the log's book of record, or `undefined` until it is open. */
 export function addLogMetrics(registry: Registry, current: () => { readonly book: BookOfRecord } | undefined): void {
   addClockMetric(registry, () => current()?.book.log.clockBehindMs ?? 0);
   addSnapshotMetric(registry, () => current()?.book.snapshotWrites.failures ?? 0);
-  addHistoryMetric(registry, () => current()?.book.log.missingHistory.all.length ?? 0);
+  addHistoryMetrics(registry, () => current()?.book.log.missingHistory);
 }
 
-const addHistoryMetric = (registry: Registry, streams: () => number): Gauge =>
-  new Gauge({
-    name: 'event_log_streams_with_missing_events',
-    help: 'Number of streams that this process has read and whose events are missing',
-    registers: [registry],
-    collect() {
-      this.set(streams());
-    },
-  });
+function addHistoryMetrics(registry: Registry, history: () => MissingHistory | undefined): void {
+  const addGauge = (name: string, help: string, value: (known: MissingHistory) => number) =>
+    new Gauge({
+      ...{ name, help, registers: [registry] },
+      collect() {
+        const known = history();
+        this.set(known ? value(known) : 0);
+      },
+    });
+  addGauge(
+    'event_log_streams_with_missing_events',
+    'Number of streams that this process has read and whose events are missing',
+    ({ all }) => all.length,
+  );
+  addGauge(
+    'event_log_cut_streams',
+    'Number of streams from which EventStoreDB cuts events, now or later',
+    ({ cuts }) => cuts.length,
+  );
+}
 
 const addClockMetric = (registry: Registry, clockBehindMs: () => number): Gauge =>
   new Gauge({

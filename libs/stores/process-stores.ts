@@ -8,6 +8,7 @@ import {
   type OutageObserver,
   requireCommonClock,
   requireSameLog,
+  type StreamCut,
 } from '#event-log';
 import { type Clock, Degraded, type Logger, type StoreConfiguration } from '#platform/without-http';
 import { type ReadStore, ReadStoreUnavailable } from '#read-models';
@@ -49,6 +50,14 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
   { complete, addMetrics, ...options }: PendingLogOptions<Opened>,
 ): PendingStore<Opened> => {
   const history = new HistoryCheck(logger);
+  const cutObserver: OutageObserver = {
+    outageBegan: (err) => {
+      logger.warn({ err }, 'it can’t be noticed whether streams of the event log are cut');
+    },
+    outageEnded: () => {
+      logger.info('it is noticed again whether streams of the event log are cut');
+    },
+  };
   return new PendingStore({
     name: 'event log',
     open: async () => {
@@ -62,7 +71,11 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
         },
       };
       try {
-        return await complete(await openBookOfRecord(log, clock, configuration.eventVersions, snapshotObserver));
+        const book = await openBookOfRecord(log, clock, configuration.eventVersions, snapshotObserver);
+        const opened = await complete(book);
+        // The standalone's second thread need not watch: its first one does.
+        if (!options.isSecondary) void log.watchCuts(cutObserver);
+        return opened;
       } catch (error) {
         await log.close();
         throw error;
@@ -71,6 +84,7 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
     check: async ({ book }) => {
       await history.requireWhole(book);
       requireCommonClock(book.log);
+      requireNoCuts(book.log);
       requireClockNotBehind(book.log);
     },
     ...(addMetrics && { addMetrics }),
@@ -89,9 +103,10 @@ const CHECK_DEADLINE_MS = 1_500;
 /** The largest number of streams that one check reads again, to see whether their events are still missing. */
 const MAX_READ_AGAIN = 20;
 
-/** Checks for missing events. Logs each stream that lacks events once. */
+/** Checks for missing events. Logs once each stream that lacks events, and each way in which a stream is cut. */
 class HistoryCheck {
   private readonly told = new Set<string>();
+  private toldCuts: readonly StreamCut[] = [];
 
   constructor(private readonly logger: Logger) {}
 
@@ -101,18 +116,20 @@ class HistoryCheck {
    */
   async requireWhole({ log, logId }: BookOfRecord): Promise<void> {
     const options = { deadlineMs: CHECK_DEADLINE_MS };
+    const { missingHistory } = log;
+    this.tellCuts(missingHistory.cuts);
     try {
       await requireSameLog(log, logId, options);
-      const again = log.missingHistory.all
+      const missing = missingHistory.all.map(({ stream, first: from = 0n }) => ({ stream, from }));
+      const cut = missingHistory.cuts.map(({ stream }) => ({ stream, from: 0n }));
+      const again = [...missing, ...cut]
         .slice(0, MAX_READ_AGAIN)
-        .map(({ stream, first: from = 0n }) =>
-          log.readStream(stream, { from, limit: 1, consistency: 'strong', ...options }),
-        );
+        .map(({ stream, from }) => log.readStream(stream, { from, limit: 1, consistency: 'strong', ...options }));
       await Promise.all(again);
     } finally {
-      this.tell(log.missingHistory.all);
+      this.tell(missingHistory.all);
     }
-    const [still] = log.missingHistory.all;
+    const [still] = missingHistory.all;
     if (still) throw still;
     this.told.clear();
   }
@@ -124,6 +141,29 @@ class HistoryCheck {
       this.logger.error({ err, stream: err.stream }, 'events are missing from the event log');
     }
   }
+
+  private tellCuts(cuts: readonly StreamCut[]): void {
+    const told = new Set(this.toldCuts.map(sentenceOf));
+    for (const cut of cuts) {
+      if (told.has(sentenceOf(cut))) continue;
+      this.logger.error(cut, 'a stream of the event log is cut: its events will be lost at the next scavenge');
+    }
+    const stillCut = new Set(cuts.map(({ stream }) => stream));
+    for (const { stream } of this.toldCuts) {
+      if (!stillCut.has(stream)) this.logger.info({ stream }, 'a stream of the event log is no longer cut');
+    }
+    this.toldCuts = cuts;
+  }
+}
+
+const sentenceOf = ({ stream, how }: StreamCut): string => `${stream} ${how}`;
+
+/** Throws `Degraded` if streams are cut, but no events are missing yet. An operator can take it back in time. */
+function requireNoCuts({ missingHistory: { cuts } }: EventLog): void {
+  const [first] = cuts;
+  if (!first) return;
+  const more = cuts.length > 1 ? `, and ${cuts.length - 1} more streams are cut` : '';
+  throw new Degraded(`${sentenceOf(first)}: its events will be lost${more}`);
 }
 
 /**

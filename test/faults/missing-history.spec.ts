@@ -127,7 +127,7 @@ describe('on EventStoreDB', () => {
     async (how) => {
       await operator[how](streamOf(client));
       expect((await oauthLogin(warm.url, client)).status).toBe(503);
-      await expectTold(warm, streamOf(client));
+      await expectTold(warm, `${streamOf(client)} was`);
       const written = await events();
       await expectRefused(warm, client);
       const restarted = await restart();

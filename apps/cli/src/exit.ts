@@ -3,6 +3,9 @@ import { BuildsDiffer } from '#read-models';
 /** Exit code of a comparison that found different documents. */
 export const DOCUMENTS_DIFFER = 2;
 
+/** Exit code of a comparison that found no different documents, but a stream that is cut. */
+export const STREAMS_CUT = 3;
+
 export const exitCodeOf = (error: unknown): number => {
   if (error instanceof BuildsDiffer) return DOCUMENTS_DIFFER;
   return error instanceof Interrupted ? 130 : 1;

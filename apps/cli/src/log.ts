@@ -123,6 +123,9 @@ async function copied(source: EventLog, target: EventLog): Promise<void> {
         onProgress: (phase, done, soFar) => {
           bar.show(PHASES[phase], done, `${soFar} events`);
         },
+        onCut: ({ stream, how }) => {
+          console.error(`${stream} of the source ${how}: its events will be lost at the next scavenge there`);
+        },
       }),
     );
     bar.stop();

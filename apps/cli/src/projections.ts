@@ -4,7 +4,7 @@ import { type Configuration, configurationFrom, systemClock } from '#platform';
 import { allProjections, type FedProjection } from '#process-managers';
 import { type BuildInfo, compareWithLog, type FeedOptions, type ReadStore, rebuild } from '#read-models';
 import { openEventLog, openReadStore } from '#stores';
-import { DOCUMENTS_DIFFER, untilInterrupted } from './exit.js';
+import { DOCUMENTS_DIFFER, STREAMS_CUT, untilInterrupted } from './exit.js';
 import { ProgressBar } from './progress-bar.js';
 
 const NAMES = allProjections.map(({ projection }) => projection.name).join(', ');
@@ -20,7 +20,7 @@ export const projectionsCommand = (): Command =>
     .description(`the read models and the process manager’s own model: ${NAMES}`)
     .addHelpText(
       'after',
-      `\nEnds with 0 when all is well, ${DOCUMENTS_DIFFER} when documents differ, 1 when it failed.`,
+      `\nEnds with 0 when all is well, ${DOCUMENTS_DIFFER} when documents differ, ${STREAMS_CUT} when streams of the log are cut, 1 when it failed.`,
     )
     .addCommand(
       createCommand('list')
@@ -106,6 +106,9 @@ async function rebuilt(
 
 async function compared({ projection }: FedProjection): Promise<void> {
   await withStores(projection, async (feed, signal) => {
+    const cuts = await feed.log.findCuts();
+    for (const { stream, how } of cuts) console.error(`${stream} ${how}: its events will be lost at the next scavenge`);
+    if (cuts.length > 0) process.exitCode = STREAMS_CUT;
     const { documents, different, examples } = await compareWithLog({ ...feed, signal });
     console.log(`${projection.name}: ${documents} documents, ${different} differ from the log`);
     for (const id of examples) console.log(id);

@@ -1,7 +1,7 @@
 import { type AppendExpectedRevision, type Credentials, ErrorType, jsonEvent } from '@eventstore/db-client';
 import { type Appended, eventsMissing, EventTooLarge, type ExpectedRevision, RevisionConflict } from '#event-log';
 import type { NewEvent } from '#events';
-import type { Connection } from './connection.js';
+import type { Connection, Link } from './connection.js';
 import type { Deadline } from './deadline.js';
 import { isInvalid, isTooLargeEvent, messageOf, typeOf } from './errors.js';
 import { toPosition } from './positions.js';
@@ -22,13 +22,15 @@ export interface CheckedAppend {
  * Appends events on the leader. After a transient error, the append is sent again in exactly the same form until the
  * deadline, because the failed attempt may have been written. We use the driver's unary call (one call for each
  * append). Of the driver's calls for appends, only the unary call keeps its deadline and does not fail just because
- * other calls fail. Throws what `EventLog.append` throws.
+ * other calls fail. Before each attempt, `requireSameLog` checks that the link leads to the log that the append was
+ * decided on. Throws what `EventLog.append` throws.
  */
 export async function append(
   connection: Connection,
   { stream, expected, newEvents, bytes }: CheckedAppend,
   credentials: Credentials,
   deadline: Deadline,
+  requireSameLog: (link: Link) => Promise<void>,
 ): Promise<Appended> {
   // The driver sends bytes as they are. It would encode an object's JSON as base64, and decode it again.
   const events = newEvents.map(({ eventId, type, data, metadata }) =>
@@ -36,7 +38,9 @@ export async function append(
   );
   const expectedRevision = toExpectedRevision(expected);
   const attempt = () =>
-    connection.use(deadline, async ({ client, names }) => {
+    connection.use(deadline, async (link) => {
+      await requireSameLog(link);
+      const { client, names } = link;
       const options = { expectedRevision, requiresLeader: true, credentials, deadline: deadline.attemptMs };
       try {
         const { nextExpectedRevision, position } = await client.appendToStream(names.stored(stream), events, options);

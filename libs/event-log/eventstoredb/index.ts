@@ -11,18 +11,22 @@ import {
   type LogReadOptions,
   LogUnavailable,
   MissingHistory,
+  type OutageObserver,
   serialiseAppend,
+  type StreamCut,
   type StreamReadOptions,
   type SubscribeOptions,
 } from '#event-log';
 import type { NewEvent, Position, RecordedEvent } from '#events';
 import { append } from './appends.js';
-import { Connection } from './connection.js';
+import { Connection, type Link } from './connection.js';
 import { parseConnectionString, withOptions } from './connection-string.js';
 import { Deadline } from './deadline.js';
 import { lookAtEnd, readEnd, readLog, readStream } from './reads.js';
+import { SameLog } from './same-log.js';
 import { MAX_SEAL_AGE_MS, SealCheck } from './seal-check.js';
 import { EventStoreDbSnapshots } from './snapshots.js';
+import { StreamCuts } from './stream-cuts.js';
 import { InvalidPrefix, StreamNames } from './stream-names.js';
 import { StrongReads } from './strong-reads.js';
 import { follow } from './subscription.js';
@@ -115,6 +119,8 @@ export class EventStoreDbLog implements EventLog {
   private readonly strongConnection: Connection;
   private readonly strongReads: StrongReads;
   private readonly sealCheck: SealCheck;
+  private readonly sameLog = new SameLog();
+  private readonly streamCuts: StreamCuts;
   private readonly credentials: Credentials;
   private readonly deadlineMs: number;
   private readonly closing = new AbortController();
@@ -144,6 +150,8 @@ export class EventStoreDbLog implements EventLog {
       credentials,
       accept: (call) => this.accept(call),
     });
+    const { subscriptions: connection, snapshots, closing } = this;
+    this.streamCuts = new StreamCuts({ connection, snapshots, deadlineMs, closing: closing.signal });
     this.sealHoldsAfterMs = MAX_SEAL_AGE_MS + Math.max(deadlineMs, DEFAULT_DEADLINE_MS);
     const lastOfLogStream = { direction: 'backwards', limit: 1 } as const;
     this.sealCheck = new SealCheck(
@@ -185,7 +193,7 @@ export class EventStoreDbLog implements EventLog {
   async readStream(stream: string, options: StreamReadOptions = {}): Promise<RecordedEvent[]> {
     const deadline = this.accept(options);
     if (options.limit === 0) return [];
-    return this.missingHistory.reading(stream, options, () => {
+    const events = await this.missingHistory.reading(stream, options, () => {
       if (options.consistency === 'strong') {
         this.sealCheck.prepare();
         return this.strongReads.readStream(stream, options, deadline, this.closing.signal);
@@ -193,6 +201,8 @@ export class EventStoreDbLog implements EventLog {
       const attempt = () => this.reads.use(deadline, (link) => readStream(link, stream, options, deadline));
       return deadline.retry(attempt, this.closing.signal);
     });
+    if (stream === LOG_STREAM) this.sameLog.note(events);
+    return events;
   }
 
   async readAll(options: LogReadOptions = {}): Promise<RecordedEvent[]> {
@@ -235,13 +245,36 @@ export class EventStoreDbLog implements EventLog {
     await deadline.retry(() => this.strongReads.fences.mark(deadline), this.closing.signal);
   }
 
+  findCuts(): Promise<readonly StreamCut[]> {
+    this.accept();
+    return this.streamCuts.find();
+  }
+
+  watchCuts(observer: OutageObserver): Promise<void> {
+    return this.streamCuts.watch(observer, (cuts) => {
+      const known = new Map(this.missingHistory.cuts.map(({ stream, how }) => [stream, how]));
+      this.missingHistory.cuts = cuts;
+      void this.lookForEvents(cuts.filter(({ stream, how }) => known.get(stream) !== how));
+    });
+  }
+
   close(): Promise<void> {
     this.closing.abort();
-    this.closed ??= Promise.allSettled(this.accepted).then(() => {
+    this.closed ??= Promise.allSettled([...this.accepted, ...this.snapshots.underWay]).then(() => {
       const { appends, reads, strongConnection, subscriptions } = this;
       for (const connection of [appends, reads, strongConnection, subscriptions]) connection.close();
     });
     return this.closed;
+  }
+
+  /**
+   * Finds out whether the first events of these streams are missing. If so, `missingHistory` knows it from then on.
+   * Never rejects: the checks of readiness look again.
+   */
+  private async lookForEvents(streams: readonly StreamCut[]): Promise<void> {
+    for (const { stream } of streams) {
+      await this.readStream(stream, { limit: 1, consistency: 'strong' }).catch(() => undefined);
+    }
   }
 
   private async appendUnlessSealed(
@@ -253,8 +286,9 @@ export class EventStoreDbLog implements EventLog {
     const { bytes } = serialiseAppend(stream, expected, newEvents);
     this.missingHistory.requireWhole(stream);
     if (stream !== LOG_STREAM) await this.sealCheck.requireUnsealed(deadline);
+    const requireSameLog = (link: Link) => this.sameLog.require(link, deadline);
     return this.missingHistory.noting(() =>
-      append(this.appends, { stream, expected, newEvents, bytes }, this.credentials, deadline),
+      append(this.appends, { stream, expected, newEvents, bytes }, this.credentials, deadline, requireSameLog),
     );
   }
 

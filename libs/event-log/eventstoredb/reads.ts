@@ -12,6 +12,7 @@ import type { Link } from './connection.js';
 import type { Deadline } from './deadline.js';
 import { isDenied, isMissingStream, isNoPlaceInLog, isTombstonedStream } from './errors.js';
 import { fromPosition, toPosition } from './positions.js';
+import { howCut } from './stream-cuts.js';
 
 const DEFAULT_READ_LIMIT = 500;
 
@@ -68,17 +69,16 @@ export const tombstoned = (stream: string): HistoryMissing =>
   new HistoryMissing(stream, `${stream} was tombstoned: all its events are missing`);
 
 /**
- * Throws `HistoryMissing` if a stream that the server does not find was deleted. The stream's metadata, in a stream of
- * its own, shows the deletion. This second read is sent for missing streams only. An account without the right to read
+ * Throws `HistoryMissing` if a stream that the server does not find was cut. The stream's metadata, in a stream of its
+ * own, show it. This second read is sent for missing streams only. An account without the right to read
  * metadata (`$mr`) can't tell a deleted stream, so for that account the stream has never existed.
  */
 export async function requireNeverExisted(link: Link, stream: string, deadline: Deadline): Promise<void> {
   const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
   try {
     await readEach(link.client.readStream(link.names.storedMetadata(stream), last), deadline, ({ data }) => {
-      if (typeof data === 'object' && '$tb' in data) {
-        throw new HistoryMissing(stream, `${stream} was deleted: all its events are missing`);
-      }
+      const how = howCut(data);
+      if (how !== undefined) throw new HistoryMissing(stream, `${stream} ${how}: all its events are missing`);
       return true;
     });
   } catch (error) {

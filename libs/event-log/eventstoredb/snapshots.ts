@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import type { CallOptions, SnapshotStore } from '#event-log';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { asPortError, isMissingStream } from './errors.js';
+import { asPortError, isMissingStream, isTombstonedStream } from './errors.js';
 import { readEach } from './reads.js';
 import { SNAPSHOT_PARTS, SNAPSHOTS } from './stream-names.js';
 
@@ -25,6 +25,8 @@ export interface EventStoreDbSnapshotsOptions {
  */
 export class EventStoreDbSnapshots implements SnapshotStore {
   private readonly keepsOne = new LRUCache<string, true>({ max: REMEMBERED_STREAMS });
+  /** The writes that have begun and not ended. The log closes its connections after them. */
+  readonly underWay = new Set<Promise<unknown>>();
 
   constructor(private readonly options: EventStoreDbSnapshotsOptions) {}
 
@@ -63,9 +65,12 @@ export class EventStoreDbSnapshots implements SnapshotStore {
   private send<T>(call: (link: Link, deadline: Deadline) => Promise<T>): Promise<T> {
     const deadline = this.options.accept();
     const attempt = this.options.appends.use(deadline, (link) => call(link, deadline));
-    return attempt.catch((error: unknown) => {
-      throw asPortError(error);
-    });
+    this.underWay.add(attempt);
+    return attempt
+      .catch((error: unknown) => {
+        throw asPortError(error);
+      })
+      .finally(() => this.underWay.delete(attempt));
   }
 
   private async readOne(
@@ -80,11 +85,12 @@ export class EventStoreDbSnapshots implements SnapshotStore {
       this.options.reads.use(deadline, async ({ client, names }) => {
         const last = { direction, fromRevision, maxCount: 1, requiresLeader: true } as const;
         const read = client.readStream(names.stored(stream), last);
-        await readEach(read, deadline, ({ data }) => {
-          text = (data as { readonly text?: string }).text;
+        await readEach(read, deadline, ({ data, revision }) => {
+          // If somebody has cut the stream, the read begins with a later event.
+          if (fromRevision === 'end' || revision === fromRevision) text = (data as { readonly text?: string }).text;
           return true;
         }).catch((error: unknown) => {
-          if (!isMissingStream(error)) throw error;
+          if (!isMissingStream(error) && !isTombstonedStream(error)) throw error;
         });
       });
     await deadline.retry(attempt);

@@ -5,6 +5,9 @@ export const FENCES = 'fence-';
 export const SNAPSHOTS = 'snapshot-';
 export const SNAPSHOT_PARTS = 'snapshotParts-';
 
+/** The metadata of a stream are in a stream with the same name after this. */
+export const METADATA = '$$';
+
 const PREFIX = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** Each of our streams begins with one of these texts, or has one of the names in `OUR_STREAMS`. */
 const BEGINNINGS = [...OUR_STREAM_PREFIXES, FENCES, SNAPSHOTS, SNAPSHOT_PARTS];
@@ -46,7 +49,7 @@ export class StreamNames {
 
   /** Returns the name, on the server, of the stream that holds the metadata of our stream. */
   storedMetadata(stream: string): string {
-    return `$$${this.stored(stream)}`;
+    return METADATA + this.stored(stream);
   }
 
   /** Returns the name of our stream that has this name on the server; `undefined` if the stream is not ours. */
@@ -64,6 +67,11 @@ export class StreamNames {
   pattern(...others: readonly string[]): string {
     const whole = [...OUR_STREAMS, ...others].map(literally).join('|');
     return `^${literally(this.prefix)}(?:${OUR_STREAM_PREFIXES.map(literally).join('|')}|(?:${whole})$)`;
+  }
+
+  /** Returns a regular expression that matches the names, on the server, of the streams with our streams' metadata. */
+  metadataPattern(): string {
+    return `^${literally(METADATA)}${this.pattern().slice(1)}`;
   }
 }
 

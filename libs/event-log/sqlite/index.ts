@@ -189,6 +189,14 @@ class SqliteEventLog implements EventLog {
     return Promise.resolve();
   }
 
+  findCuts(): Promise<[]> {
+    return Promise.resolve([]);
+  }
+
+  watchCuts(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async close(): Promise<void> {
     await this.writer.close();
     this.reader.close();

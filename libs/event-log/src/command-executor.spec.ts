@@ -299,6 +299,8 @@ describe('a node whose log comes back restored to an older state', () => {
       end: () => current().end(),
       subscribe: (...call) => current().subscribe(...call),
       mark: () => current().mark(),
+      findCuts: () => current().findCuts(),
+      watchCuts: (...call) => current().watchCuts(...call),
       close: () => Promise.resolve(),
     };
     [here, there] = [await openBook(log), await openBook(backup)];

@@ -73,6 +73,14 @@ class Connection implements EventLog {
     return this.connected().mark();
   }
 
+  findCuts() {
+    return this.connected().findCuts();
+  }
+
+  watchCuts(...args: Parameters<EventLog['watchCuts']>) {
+    return this.connected().watchCuts(...args);
+  }
+
   private connected(): EventLog {
     if (this.log) return this.log;
     this.failures += 1;

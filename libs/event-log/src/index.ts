@@ -41,7 +41,7 @@ export {
 export { internalContext } from './internal-context.js';
 export { KeyedQueue } from './keyed-queue.js';
 export { identifyLog, readLogId, requireSameLog } from './log-id.js';
-export { eventsMissing, MissingHistory } from './missing-history.js';
+export { eventsMissing, MissingHistory, type StreamCut } from './missing-history.js';
 export { LONG_AGO, type Moment, momentNow, msSince } from './moment.js';
 export {
   type Appended,

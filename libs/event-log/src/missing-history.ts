@@ -5,6 +5,16 @@ import { LOG_STREAM } from './streams.js';
 /** Number of streams that are remembered. More streams are found again when they are read again. */
 const MAX_STREAMS = 1_000;
 
+/**
+ * A stream of ours from which the store cuts events, now or when it grows or gets older. The events may still be there
+ * for a while, but reads of the stream don't return them.
+ */
+export interface StreamCut {
+  readonly stream: string;
+  /** The predicate of a sentence about the stream, e.g. `has $maxCount 1` or `was tombstoned`. */
+  readonly how: string;
+}
+
 /** The part of a stream that a read asks for. See `StreamReadOptions`. */
 interface ReadRange {
   readonly from?: Revision;
@@ -18,6 +28,8 @@ interface ReadRange {
  */
 export class MissingHistory {
   private readonly errors = new Map<string, HistoryMissing>();
+  /** The streams that are cut, as far as `EventLog.watchCuts` has found them. Events of some may not be missing yet. */
+  cuts: readonly StreamCut[] = [];
 
   /** What is missing, one error for each stream. */
   get all(): readonly HistoryMissing[] {

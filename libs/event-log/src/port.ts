@@ -1,8 +1,9 @@
 import type { NewEvent, Position, RecordedEvent, Revision } from '#events';
 import type { CallOptions } from './call-options.js';
 import type { ExpectedRevision } from './expected-revision.js';
-import type { MissingHistory } from './missing-history.js';
+import type { MissingHistory, StreamCut } from './missing-history.js';
 import type { Moment } from './moment.js';
+import type { OutageObserver } from './retry.js';
 import type { SnapshotStore } from './snapshot-store.js';
 
 export interface Appended {
@@ -166,6 +167,19 @@ export interface EventLog {
    * process appends an event, and this event is the marker. Throws `LogUnavailable`.
    */
   mark(): Promise<void>;
+
+  /**
+   * Returns the streams of ours that are cut, whether events are missing already or not (see `StreamCut`). SQLite cuts
+   * no streams. Throws `LogUnavailable`.
+   */
+  findCuts(): Promise<readonly StreamCut[]>;
+
+  /**
+   * Keeps `missingHistory.cuts` current until the log is closed: a stream that is cut while this runs MUST be there
+   * within a second, and one that is not cut any more MUST be gone. If events of a newly cut stream are missing,
+   * `missingHistory` knows it, too. `observer` is told while the log can't be searched.
+   */
+  watchCuts(observer: OutageObserver): Promise<void>;
 
   close(): Promise<void>;
 }

@@ -50,8 +50,13 @@ export interface Refusal {
   readonly trailers?: Readonly<Record<string, string>>;
 }
 
-/** `heeded` is the answer to the message with this id. */
-type Message = { readonly port: number } | { readonly heeded: number } | NodeState;
+/** The answer to the message with the id `heeded`. */
+interface Heeded {
+  readonly heeded: number;
+  /** Number of reads of streams that the process has served. */
+  readonly streamReads: number;
+}
+type Message = { readonly port: number } | Heeded | NodeState;
 
 /** A stand-in for an EventStoreDB node. The node runs as a process and listens on 127.0.0.1. */
 export class EventStoreNode {
@@ -98,7 +103,7 @@ export class EventStoreNode {
     const listening = new Promise<number>((resolve) => {
       child.on('message', (message: Message) => {
         if ('port' in message) resolve(message.port);
-        else if ('heeded' in message) this.events.emit(`heeded ${message.heeded}`);
+        else if ('heeded' in message) this.events.emit(`heeded ${message.heeded}`, message);
         else this.heed(message);
       });
     });
@@ -127,39 +132,44 @@ export class EventStoreNode {
   }
 
   /** Cuts the node off from the other nodes. Clients can still reach the node. Resolves when the node is cut off. */
-  isolate(): Promise<void> {
-    return this.tell({ isIsolated: true });
+  async isolate(): Promise<void> {
+    await this.tell({ isIsolated: true });
   }
 
   /** Undoes `isolate`. */
-  reconnect(): Promise<void> {
-    return this.tell({ isIsolated: false });
+  async reconnect(): Promise<void> {
+    await this.tell({ isIsolated: false });
   }
 
   /**
    * From now on, the server ends every append, read and subscription with this status, also those that are open.
    * Resolves when the server refuses.
    */
-  refuse(refusal: Refusal): Promise<void> {
-    return this.tell({ refusal });
+  async refuse(refusal: Refusal): Promise<void> {
+    await this.tell({ refusal });
   }
 
   /** Undoes `refuse`. */
-  serveAgain(): Promise<void> {
-    return this.tell({ refusal: null });
+  async serveAgain(): Promise<void> {
+    await this.tell({ refusal: null });
+  }
+
+  /** Returns the number of reads of streams that the process has served. Subscriptions and reads of `$all` don't count. */
+  async streamReads(): Promise<number> {
+    return (await this.tell({})).streamReads;
   }
 
   /** Sends a message to the process. Resolves when the process has heeded it. Rejects if no process runs. */
-  private async tell(message: object): Promise<void> {
+  private async tell(message: object): Promise<Heeded> {
     const { child } = this;
     if (!child?.connected) throw new Error('The event store does not run');
     const id = (this.messages += 1);
-    const heeded = once(this.events, `heeded ${id}`);
+    const heeded = once(this.events, `heeded ${id}`).then(([answer]) => answer as Heeded);
     child.send({ id, ...message });
     const ended = this.exited.then(() => {
       throw new Error('The event store ended before it heeded a message');
     });
-    await Promise.race([heeded, ended]);
+    return Promise.race([heeded, ended]);
   }
 
   /** Ends the process by SIGTERM. Resolves with the exit code when the process has ended. */

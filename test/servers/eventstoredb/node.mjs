@@ -49,6 +49,8 @@ export class Node {
    */
   silentTicks = 0;
   isIsolated = false;
+  /** Number of reads of streams that were served. */
+  streamReads = 0;
 
   /** `peers` are the other nodes. `settings` are the options of server.mjs. */
   constructor(log, store, ballot, peers, settings) {

@@ -76,7 +76,7 @@ process.on('message', ({ id, isIsolated, refusal }) => {
   if (isIsolated !== undefined) node.isolate(isIsolated);
   if (refusal === null) server.serveAgain();
   else if (refusal) server.refuse(StreamsService, refusal);
-  process.send({ heeded: id });
+  process.send({ heeded: id, streamReads: node.streamReads });
 });
 process.once('SIGTERM', async () => {
   server.refuseConnections();

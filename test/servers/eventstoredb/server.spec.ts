@@ -24,6 +24,7 @@ import {
   streamNameFilter,
   type SubscribeToAllOptions,
 } from '@eventstore/db-client';
+import { eventually } from '../../support/api/http.js';
 import { type EventStore, startEventStore } from './event-store.js';
 
 /**
@@ -390,6 +391,21 @@ describe('reads of a stream', () => {
     expect(await revisions(stream, { direction: BACKWARDS, fromRevision: END })).toEqual([4n, 3n]);
     await client.setStreamMetadata(stream, { truncateBefore: 4 }, unary);
     expect(await revisions(stream)).toEqual([4n]);
+  });
+
+  test('$maxAge hides the events that are older', async () => {
+    const { stream } = await streamOf(2);
+    await client.setStreamMetadata(stream, { maxAge: 3_600 }, unary);
+    expect(await revisions(stream)).toEqual([0n, 1n]);
+    await client.setStreamMetadata(stream, { maxAge: 1 }, unary);
+    await eventually(
+      () => revisions(stream),
+      ({ length }) => length === 0,
+    );
+    await client.appendToStream(stream, event(), unary);
+    expect(await revisions(stream)).toEqual([2n]);
+    await client.setStreamMetadata(stream, {}, unary);
+    expect(await revisions(stream)).toEqual([0n, 1n, 2n]);
   });
 
   test('events come back as they were written', async () => {

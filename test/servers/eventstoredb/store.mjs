@@ -18,6 +18,12 @@ const settingsIn = (metadataEvent) => {
   }
 };
 
+/** Returns the number of leading records that are at least this many seconds old. */
+const firstYoungerThan = (seconds, records) => {
+  const expired = BigInt(Date.now() - seconds * 1_000) * 10_000n;
+  return countUpTo(records, ({ created }) => BigInt(created) <= expired);
+};
+
 /**
  * Holds the log's events by stream. The store holds all appended records, but readers see only the records that end at
  * or before `committed`. Emits `committed` synchronously when that position moves.
@@ -75,6 +81,7 @@ export class Store extends EventEmitter {
     const firstRevision = Math.max(
       settings.$tb ?? 0,
       settings.$maxCount === undefined ? 0 : lastRevision + 1 - settings.$maxCount,
+      settings.$maxAge === undefined ? 0 : firstYoungerThan(settings.$maxAge, records.slice(0, lastRevision + 1)),
     );
     return { records, isTombstoned, isSoftDeleted, firstRevision, lastRevision };
   }

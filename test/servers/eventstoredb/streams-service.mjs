@@ -139,6 +139,7 @@ export const streamsService = (node) => {
     node.admit(call);
     const options = (await call.request()).getOptions();
     const { store, settings } = node;
+    if (options.hasStream() && !options.hasSubscription()) node.streamReads += 1;
     if (!options.hasSubscription()) return (options.hasStream() ? readStream : readAll)(call, store, options);
     return (options.hasStream() ? subscribeToStream : subscribeToAll)(call, store, options, settings);
   };

@@ -25,6 +25,8 @@ const reading = (log: EventLog, readStream: ReadStream): EventLog => ({
   end: () => log.end(),
   subscribe: (options) => log.subscribe(options),
   mark: () => log.mark(),
+  findCuts: () => log.findCuts(),
+  watchCuts: (observer) => log.watchCuts(observer),
   close: () => log.close(),
 });
 

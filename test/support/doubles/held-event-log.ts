@@ -118,6 +118,14 @@ export class HeldEventLog implements EventLog {
     return this.log.mark();
   }
 
+  findCuts() {
+    return this.log.findCuts();
+  }
+
+  watchCuts(...args: Parameters<EventLog['watchCuts']>) {
+    return this.log.watchCuts(...args);
+  }
+
   close(): Promise<void> {
     return this.log.close();
   }

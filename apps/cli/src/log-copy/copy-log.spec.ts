@@ -2,12 +2,22 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type EventLog, identifyLog, isSealed, type LogBatch, sealLog, unsealLog } from '#event-log';
+import Database from 'libsql';
+import {
+  type EventLog,
+  eventsMissing,
+  identifyLog,
+  isSealed,
+  type LogBatch,
+  sealLog,
+  type StreamCut,
+  unsealLog,
+} from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type RecordedEvent, seal } from '#events';
 import { startEventStore } from '../../../../test/servers/eventstoredb/event-store.js';
-import { copyLog, type CopyPhase, CopyRefused } from './copy-log.js';
+import { copyLog, type CopyOptions, type CopyPhase, CopyRefused } from './copy-log.js';
 
 const CLIENTS = 5;
 const AT = '2026-03-01T10:00:00.000Z';
@@ -43,8 +53,16 @@ async function rename(log: EventLog, stream: string, names: readonly string[]): 
 
 type Progress = [phase: CopyPhase, done: number, events: number];
 
-const copy = (changes: Partial<{ target: EventLog; onProgress: (...progress: Progress) => void }> = {}) =>
-  copyLog({ source, target, now, signal: new AbortController().signal, onProgress: () => undefined, ...changes });
+const copy = (changes: Partial<Omit<CopyOptions, 'now' | 'signal'>> = {}) =>
+  copyLog({
+    source,
+    target,
+    now,
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+    onCut: () => undefined,
+    ...changes,
+  });
 
 /**
  * Returns a log that stores the events of the copy unchanged. When these events are read again, `change` alters some of
@@ -124,6 +142,55 @@ describe('copying a log', () => {
   it('fails if something else writes to the target', async () => {
     const written = disturbed(() => renameTwice(target, streamOf(CLIENTS - 1)));
     await expect(copy({ target: written })).rejects.toThrow(`writes to ${streamOf(CLIENTS - 1)} of the target`);
+  });
+
+  /** Deletes events from the source's file, as a scavenge deletes the events of a stream that is cut. */
+  const deleteFromSource = async (where: string) => {
+    await source.close();
+    const db = new Database(join(folder, 'source.db'));
+    db.exec(`DROP TRIGGER events_are_never_deleted; DELETE FROM events WHERE ${where}`);
+    db.close();
+    source = await openSqliteEventLog({ file: join(folder, 'source.db') });
+  };
+
+  it.each([
+    ['a first copy', () => Promise.resolve()],
+    ['a copy that is repeated', () => copy().then(() => unsealLog(source, { reason: 'Again', now }))],
+  ])('blames the source for the events that it lacks: %s', async (_, prepare) => {
+    await prepare();
+    await deleteFromSource(`stream = '${streamOf(3)}' AND revision = 0`);
+    await expect(copy()).rejects.toThrow(`The source is not complete: event 0 of ${streamOf(3)} is missing`);
+  });
+
+  it('blames the source for events that are missing in the middle of a stream', async () => {
+    await rename(source, streamOf(CLIENTS), ['One', 'Two', 'Three', 'Four']);
+    await deleteFromSource(`stream = '${streamOf(CLIENTS)}' AND revision IN (1, 2)`);
+    await expect(copy()).rejects.toThrow(`not complete: events 1 to 2 of ${streamOf(CLIENTS)} are missing`);
+  });
+
+  it('names the streams of the source that are cut, and fails if one has no event any more', async () => {
+    const kept = { stream: streamOf(3), how: 'has $maxCount 1' };
+    const gone = { stream: streamOf(CLIENTS), how: 'was tombstoned' };
+    const cut = (cuts: readonly StreamCut[]): EventLog => {
+      const readStream: EventLog['readStream'] = (stream, options) =>
+        stream === gone.stream ? Promise.reject(eventsMissing(stream, 0n, 1n)) : source.readStream(stream, options);
+      const findCuts = () => Promise.resolve(cuts);
+      return Object.assign(Object.create(source) as EventLog, { findCuts, readStream });
+    };
+    const named: StreamCut[] = [];
+    const onCut = (found: StreamCut) => named.push(found);
+    await expect(copy({ source: cut([kept, gone]), onCut })).rejects.toThrow(
+      `not complete: events 0 to 1 of ${gone.stream} are missing`,
+    );
+    expect(named).toEqual([kept, gone]);
+    expect(await copy({ source: cut([kept]) })).toMatchObject({ events: 1 + 2 * CLIENTS });
+  });
+
+  it('refuses a target that is cut, before it seals the source', async () => {
+    const findCuts = () => Promise.resolve([{ stream: streamOf(3), how: 'has $maxCount 1' }]);
+    const cut = Object.assign(Object.create(target) as EventLog, { findCuts });
+    await expect(copy({ target: cut })).rejects.toThrow(`The target would lose events: ${streamOf(3)} has $maxCount 1`);
+    expect(await isSealed(source)).toBe(false);
   });
 
   it.each([false, true])('fails if the source was unsealed meanwhile (and sealed again: %s)', async (again) => {

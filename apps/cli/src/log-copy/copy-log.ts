@@ -1,15 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   type EventLog,
+  eventsMissing,
   EventTooLarge,
+  HistoryMissing,
   isSealed,
+  LOG_STREAM,
   readLogId,
   RevisionConflict,
   sealLog,
   sealOf,
+  type StreamCut,
   unsealLog,
 } from '#event-log';
-import { type Position, type RecordedEvent, verifyChain } from '#events';
+import { type Position, type RecordedEvent, type Revision, verifyChain } from '#events';
 import { bookEvents, runsOf } from './book-events.js';
 import { Tally } from './tally.js';
 
@@ -28,6 +32,8 @@ export interface CopyOptions {
   readonly signal: AbortSignal;
   /** `done`: the completed share of this phase, from 0 to 1. `events`: the number of events in the target. */
   readonly onProgress: (phase: CopyPhase, done: number, events: number) => void;
+  /** Called for each stream of the source that is cut. The copy goes on as long as no events are missing. */
+  readonly onCut: (cut: StreamCut) => void;
 }
 
 export interface CopyReport {
@@ -42,18 +48,24 @@ const REASON = 'Copied to another store';
 /**
  * Copies the book of record: every event except seals (the closing events of a log that is being moved), in the whole
  * log's order. Each event keeps its id, type, data and metadata, so the hash chain stays the same.
- * 1. Verifies that the target is empty or holds the beginning of the source (from an earlier run).
+ * 1. Verifies that no stream of the target is cut, and that the target is empty or holds the beginning of the source
+ *    (from an earlier run).
  * 2. Seals the source, and waits until every append that began before the seal has ended. The source stays sealed.
  * 3. Appends the events that the target lacks.
  * 4. Reads the whole target again and compares every stream.
  *
- * Throws `CopyRefused`, `LogUnavailable`. If the signal aborts, throws the signal's reason (during the wait in step 2,
+ * Events that the source lacks are missing from the source, whatever the target holds: the error says so. Throws
+ * `CopyRefused`, `LogUnavailable`. If the signal aborts, throws the signal's reason (during the wait in step 2,
  * an `AbortError`). After any of these errors, the same copy can be started again.
  */
 export async function copyLog(options: CopyOptions): Promise<CopyReport> {
-  const { source, target, signal, onProgress } = options;
+  const { source, target, signal, onProgress, onCut } = options;
   if ((await readLogId(source)) === undefined) throw new CopyRefused('The source holds no event log of ours');
   if (await isSealed(target)) throw new CopyRefused('The target is sealed: unseal it first, if it is the right one');
+  const [cut] = await target.findCuts();
+  if (cut) throw new CopyRefused(`The target would lose events: ${cut.stream} ${cut.how}`);
+  const cuts = await source.findCuts();
+  cuts.forEach(onCut);
   const tally = new Tally();
   const verifiedTo = await verifyPrefix(options, tally);
   const seal = await sealSource(options);
@@ -61,6 +73,7 @@ export async function copyLog(options: CopyOptions): Promise<CopyReport> {
   await delay(source.sealHoldsAfterMs, undefined, { signal });
   const found = tally.eventCount;
   await copyAfter(verifiedTo, options, tally);
+  for (const { stream } of cuts) if (!tally.lastOf(stream)) await requireInSource(source, stream, 0n);
   await compare(options, tally);
   if ((await sealOf(source))?.eventId !== seal) {
     throw new CopyRefused('The source was unsealed meanwhile, and may have gone on: the two are different books');
@@ -84,6 +97,7 @@ async function verifyPrefix(
     const { value: original } = await originals.next();
     if (!original || !isCopy(copy, original)) {
       const { stream, revision } = copy;
+      await requireInSource(source, stream, revision);
       throw new CopyRefused(`The target holds another log than the source, from revision ${revision} of ${stream} on`);
     }
     tally.add(original);
@@ -92,6 +106,28 @@ async function verifyPrefix(
   }
   return verifiedTo;
 }
+
+/** Throws `CopyRefused` if the source has had an event of this revision, and has lost it. */
+async function requireInSource(source: EventLog, stream: string, revision: Revision): Promise<void> {
+  try {
+    await source.readStream(stream, { from: revision, limit: 1 });
+  } catch (error) {
+    throw error instanceof HistoryMissing ? incomplete(error) : error;
+  }
+}
+
+/** Throws `CopyRefused` if events are missing before or between these events of one stream. */
+function requireNoGap(run: readonly RecordedEvent[], tally: Tally): void {
+  for (const [index, { stream, revision }] of run.entries()) {
+    // Seals are not copied, so stream `log` has gaps.
+    if (stream === LOG_STREAM) return;
+    const next = (run[index - 1] ?? tally.lastOf(stream) ?? { revision: -1n }).revision + 1n;
+    if (revision > next) throw incomplete(eventsMissing(stream, next, revision - 1n));
+  }
+}
+
+const incomplete = (cause: HistoryMissing): CopyRefused =>
+  new CopyRefused(`The source is not complete: ${cause.message}`, { cause });
 
 const isCopy = (copy: RecordedEvent, original: RecordedEvent): boolean =>
   copy.eventId === original.eventId &&
@@ -118,6 +154,7 @@ async function copyAfter(
   const end = await source.end();
   for await (const run of runsOf(bookEvents(source, signal, after))) {
     signal.throwIfAborted();
+    requireNoGap(run, tally);
     await append(target, run);
     for (const event of run) tally.add(event);
     onProgress('copying', shareOf(run.at(-1)?.position, end), tally.eventCount);

@@ -5,8 +5,8 @@ const MAX_STREAMS = 1_000;
 
 /**
  * Tells how the writing of snapshots goes. A snapshot is a cache, so a failed write fails no command. But while writes
- * fail, long streams become slower and slower to read. So the observer is told when writes begin to fail, and when a
- * write has succeeded again.
+ * fail, long streams become slower and slower to read. So the observer is told when writes begin to fail, and when they
+ * succeed again.
  */
 export class SnapshotWrites {
   private failed = 0;
@@ -22,8 +22,10 @@ export class SnapshotWrites {
   }
 
   noteSuccess(stream: string): void {
-    this.streams.delete(stream);
-    if (!this.isFailing) return;
+    const hadFailed = this.streams.delete(stream);
+    // If a single stream fails, the reason may be that stream, and the success of another one says nothing about it.
+    const isOver = hadFailed || this.streams.size > 1;
+    if (!isOver || !this.isFailing) return;
     this.isFailing = false;
     this.observer?.outageEnded();
   }

@@ -1,0 +1,211 @@
+import { randomUUID } from 'node:crypto';
+import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
+import { type EventLog, HistoryMissing, identifyLog, type OutageObserver } from '#event-log';
+import { openEventStoreDbLog } from '#event-log/eventstoredb';
+import { type EventStore, startEventStore } from '../../../test/servers/eventstoredb/event-store.js';
+import { eventually } from '../../../test/support/api/http.js';
+import { newEvents } from '../../../test/support/events/new-events.js';
+
+let store: EventStore;
+let operator: EventStoreDBClient;
+let opened: EventLog[];
+let log: EventLog;
+let stream: string;
+
+beforeEach(async () => {
+  store = await startEventStore();
+  operator = EventStoreDBClient.connectionString(store.url);
+  opened = [];
+  log = newProcess();
+  stream = newStream();
+  await identifyLog(log, () => new Date());
+  await log.append(stream, 'none', newEvents(2));
+});
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await Promise.all(opened.map((each) => each.close()));
+  await operator.dispose();
+  await store.stop();
+});
+
+const newStream = () => `consumerClient-cc_${randomUUID()}`;
+const newProcess = () => {
+  const process = openEventStoreDbLog({ url: store.url });
+  opened.push(process);
+  return process;
+};
+
+interface Told {
+  readonly observer: OutageObserver;
+  readonly lines: string[];
+}
+const tellingTo = (lines: string[]): OutageObserver => ({
+  outageBegan: ({ message }) => lines.push(message),
+  outageEnded: () => lines.push('over'),
+});
+const watching = (process: EventLog): Told & { readonly ended: Promise<void> } => {
+  const lines: string[] = [];
+  const observer = tellingTo(lines);
+  return { observer, lines, ended: process.watchCuts(observer) };
+};
+const untilCuts = (process: EventLog, cuts: EventLog['missingHistory']['cuts']) =>
+  eventually(
+    () => Promise.resolve(process.missingHistory.cuts),
+    (found) => JSON.stringify(found) === JSON.stringify(cuts),
+    30,
+  );
+
+const takeBack = () => operator.setStreamMetadata(stream, {});
+/** Metadata that somebody has appended as an event. The server does not look at the event's type. */
+const appendMetadata = (of: string, type: string, data: object) =>
+  operator.appendToStream(`$$${of}`, jsonEvent({ type, data: data as Record<string, string> }));
+
+const byMetadata: [how: string, cut: () => Promise<unknown>][] = [
+  ['has $tb 1', () => operator.setStreamMetadata(stream, { truncateBefore: 1 })],
+  ['has $maxCount 1', () => operator.setStreamMetadata(stream, { maxCount: 1 })],
+  ['has $maxAge 31536000', () => operator.setStreamMetadata(stream, { maxAge: 31_536_000 })],
+  ['has $tb 1, $maxCount 5', () => operator.setStreamMetadata(stream, { truncateBefore: 1, maxCount: 5 })],
+  ['has $maxCount 1', () => appendMetadata(stream, 'Anything', { $maxCount: 1 })],
+  ['was deleted', () => operator.deleteStream(stream)],
+];
+
+describe('a stream that is cut', () => {
+  it.each(byMetadata)(
+    'by its metadata is found and noticed: it %s; and it is forgotten when taken back',
+    async (how, cut) => {
+      void watching(log);
+      await cut();
+      await untilCuts(log, [{ stream, how }]);
+      expect(await newProcess().findCuts()).toEqual([{ stream, how }]);
+      await takeBack();
+      await untilCuts(log, []);
+      expect(await newProcess().findCuts()).toEqual([]);
+    },
+  );
+
+  it('by a tombstone is found and noticed, whatever its metadata say later', async () => {
+    void watching(log);
+    await operator.tombstoneStream(stream);
+    const cuts = [{ stream, how: 'was tombstoned' }];
+    await untilCuts(log, cuts);
+    await takeBack();
+    const other = newStream();
+    await operator.setStreamMetadata(other, { maxCount: 3 });
+    await untilCuts(log, [...cuts, { stream: other, how: 'has $maxCount 3' }]);
+    expect(await newProcess().findCuts()).toHaveLength(2);
+  });
+
+  it('and lacks events is not appended to any more, by a process that knew it before', async () => {
+    void watching(log);
+    const [last] = await log.readStream(stream, { direction: 'backwards', limit: 1 });
+    await operator.setStreamMetadata(stream, { truncateBefore: 1 });
+    await eventually(
+      () => Promise.resolve(log.missingHistory.all),
+      (missing) => missing.length > 0,
+    );
+    await expect(log.append(stream, last?.revision ?? 0n, newEvents(1))).rejects.toThrow(HistoryMissing);
+    expect(log.missingHistory.all.map(({ message }) => message)).toEqual([`event 0 of ${stream} is missing`]);
+  });
+
+  it('concerns only the installation that owns it, whatever prefix its streams have', async () => {
+    const prefixed = openEventStoreDbLog({ url: store.url, prefix: 'staging-' });
+    opened.push(prefixed);
+    void watching(prefixed);
+    void watching(log);
+    await operator.setStreamMetadata(`staging-${stream}`, { maxCount: 1 });
+    await operator.appendToStream('staging-log', jsonEvent({ type: 'Anything', data: {} }));
+    await operator.tombstoneStream('staging-log');
+    await untilCuts(prefixed, [
+      { stream, how: 'has $maxCount 1' },
+      { stream: 'log', how: 'was tombstoned' },
+    ]);
+    await operator.setStreamMetadata(stream, { maxCount: 2 });
+    await untilCuts(log, [{ stream, how: 'has $maxCount 2' }]);
+  });
+
+  it('was cut before a process starts: the process notices it', async () => {
+    await operator.setStreamMetadata(stream, { maxCount: 1 });
+    void watching(log);
+    await untilCuts(log, [{ stream, how: 'has $maxCount 1' }]);
+  });
+});
+
+it('metadata and deletions that cut nothing of ours are not reported', async () => {
+  void watching(log);
+  await operator.setStreamMetadata(stream, { truncateBefore: 0, cacheControl: 5 });
+  await operator.appendToStream('logistics', jsonEvent({ type: 'Shipped', data: {} }));
+  await operator.setStreamMetadata('logistics', { maxCount: 1 });
+  await operator.appendToStream('shipments', jsonEvent({ type: 'Shipped', data: {} }));
+  await operator.tombstoneStream('shipments');
+  await log.snapshots.write('a-snapshot', 'a state');
+  await appendMetadata(newStream(), '$metadata', ['no object']);
+  const last = newStream();
+  await operator.setStreamMetadata(last, { maxCount: 7 });
+  await untilCuts(log, [{ stream: last, how: 'has $maxCount 7' }]);
+});
+
+describe('a search', () => {
+  const startPlaces = () => {
+    const subscribe = jest.spyOn(EventStoreDBClient.prototype, 'subscribeToAll');
+    return () => subscribe.mock.calls.map(([options]) => options?.fromPosition);
+  };
+  const noted = () =>
+    eventually(
+      () => log.snapshots.read('cut-streams'),
+      (text) => text !== undefined,
+    );
+
+  it('goes on from the notes of another process, and knows what that one has found', async () => {
+    void watching(log);
+    await operator.setStreamMetadata(stream, { maxCount: 1 });
+    await noted();
+    const begun = startPlaces();
+    const next = newProcess();
+    void watching(next);
+    await untilCuts(next, [{ stream, how: 'has $maxCount 1' }]);
+    // The log is too short for a position of the other search, which looks for tombstones.
+    expect(begun()).toEqual([{ commit: expect.any(BigInt) as bigint, prepare: expect.any(BigInt) as bigint }, 'start']);
+  });
+
+  it.each([
+    ['damaged', 'no notes at all'],
+    ['of another log', JSON.stringify({ searchedTo: ['3/3', ''], cuts: [] })],
+  ])('begins at the log’s start if the notes are %s', async (_, notes) => {
+    await operator.setStreamMetadata(stream, { maxCount: 1 });
+    await log.snapshots.write('cut-streams', notes);
+    void watching(log);
+    await untilCuts(log, [{ stream, how: 'has $maxCount 1' }]);
+  });
+
+  it('that the server refuses is told once, stops nothing else, and goes on once it is allowed', async () => {
+    const subscribe = jest.spyOn(EventStoreDBClient.prototype, 'subscribeToAll').mockImplementation(() => {
+      throw Object.assign(new Error('Access Denied'), { type: 'access-denied', code: 7 });
+    });
+    const { lines } = watching(log);
+    await eventually(
+      () => Promise.resolve(subscribe.mock.calls.length),
+      (calls) => calls >= 3,
+    );
+    await log.append(stream, 1n, newEvents(1));
+    expect(lines).toEqual([expect.stringContaining('Access Denied')]);
+    subscribe.mockRestore();
+    await operator.setStreamMetadata(stream, { maxCount: 9 });
+    await untilCuts(log, [{ stream, how: 'has $maxCount 9' }]);
+    expect(lines.slice(1)).toEqual(['over']);
+  });
+
+  it('goes on after the server was killed, and ends when the log is closed', async () => {
+    const { lines, ended } = watching(log);
+    await untilCuts(log, []);
+    await store.kill();
+    await eventually(
+      () => Promise.resolve(lines),
+      ({ length }) => length > 0,
+    );
+    await store.restart();
+    await operator.setStreamMetadata(stream, { maxCount: 1 });
+    await untilCuts(log, [{ stream, how: 'has $maxCount 1' }]);
+    await log.close();
+    await ended;
+  });
+});

@@ -1,0 +1,275 @@
+import {
+  type AllStreamResolvedEvent,
+  eventTypeFilter,
+  type Filter,
+  type Position,
+  streamNameFilter,
+} from '@eventstore/db-client';
+import {
+  LogUnavailable,
+  type OutageObserver,
+  repeatUntilAborted,
+  type SnapshotStore,
+  type StreamCut,
+} from '#event-log';
+import type { Connection, Link } from './connection.js';
+import { Deadline } from './deadline.js';
+import { asPortError, isTransient } from './errors.js';
+import { METADATA, type StreamNames } from './stream-names.js';
+
+/** The value of `$tb` (truncate before) in the metadata of a stream that was deleted and may be written to again. */
+const DELETED = 2 ** 63;
+const TOMBSTONED = 'was tombstoned';
+
+/** Returns how the metadata cut their stream (see `StreamCut.how`); `undefined` if they don't. */
+export function howCut(metadata: unknown): string | undefined {
+  if (typeof metadata !== 'object' || metadata === null) return undefined;
+  const { $tb, $maxCount, $maxAge } = metadata as Readonly<Record<string, unknown>>;
+  if (typeof $tb === 'number' && $tb >= DELETED) return 'was deleted';
+  const settings = Object.entries({ ...($tb !== 0 && { $tb }), $maxCount, $maxAge })
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => (typeof value === 'number' ? `${name} ${value}` : name));
+  return settings.length > 0 ? `has ${settings.join(', ')}` : undefined;
+}
+
+const TOMBSTONE = '$streamDeleted';
+
+type ServerEvent = NonNullable<AllStreamResolvedEvent['event']>;
+
+/** The streams of ours that are cut, according to the events so far. */
+class Cuts {
+  private readonly byStream: Map<string, string>;
+
+  constructor(known: readonly StreamCut[] = []) {
+    this.byStream = new Map(known.map(({ stream, how }) => [stream, how]));
+  }
+
+  get all(): StreamCut[] {
+    return [...this.byStream].map(([stream, how]) => ({ stream, how }));
+  }
+
+  /** Adds an event that a search has found. A tombstone is final, whatever the stream's metadata say. */
+  add(names: StreamNames, { streamId, type, data }: ServerEvent): void {
+    const isMetadata = streamId.startsWith(METADATA);
+    const stream = names.ours(isMetadata ? streamId.slice(METADATA.length) : streamId);
+    if (stream === undefined || this.byStream.get(stream) === TOMBSTONED) return;
+    const how = isMetadata ? howCut(data) : type === TOMBSTONE ? TOMBSTONED : undefined;
+    if (how !== undefined) this.byStream.set(stream, how);
+    else if (isMetadata) this.byStream.delete(stream);
+  }
+}
+
+/** How far each of the two searches has come; `undefined` before it knows a position. */
+type SearchedTo = readonly (Position | undefined)[];
+
+/** The server reports how far it has searched about every 1,024 records: it multiplies this option by 32. */
+const CHECKPOINT_INTERVAL = 32;
+const RECORDS_PER_CHECKPOINT = 32 * CHECKPOINT_INTERVAL;
+
+type CheckpointOptions = Pick<Filter, 'checkpointInterval' | 'checkpointReached'>;
+type FilterOf = (names: StreamNames, options: CheckpointOptions) => Filter;
+
+/** The metadata of our streams. The type of such an event may be anything. */
+const ofMetadata: FilterOf = (names, options) => streamNameFilter({ regex: names.metadataPattern(), ...options });
+
+/** The tombstones of all streams, also of other applications. They are in the streams themselves. */
+const ofTombstones: FilterOf = (_, options) => eventTypeFilter({ prefixes: [TOMBSTONE], ...options });
+
+/** A subscription to the events of the whole log that pass a filter. */
+class Search {
+  hasCaughtUp = false;
+  failure: Error | undefined;
+  private taken: Position | undefined;
+  private checkpoint: Position | undefined;
+  /** About how many records of the log were searched. */
+  records = 0;
+  private readonly subscription;
+
+  /** `notice` is called whenever there is something to take, and when the subscription has caught up or failed. */
+  constructor(
+    private readonly link: Link,
+    filterOf: FilterOf,
+    private readonly after: Position | undefined,
+    notice: () => void,
+  ) {
+    const filter = filterOf(link.names, {
+      checkpointInterval: CHECKPOINT_INTERVAL,
+      checkpointReached: (_, position) => {
+        this.checkpoint = position;
+        this.records += RECORDS_PER_CHECKPOINT;
+      },
+    });
+    const fail = (error: Error) => {
+      this.failure ??= error;
+      notice();
+    };
+    this.subscription = link.client
+      .subscribeToAll({ fromPosition: after ?? 'start', filter, requiresLeader: true })
+      .on('caughtUp', () => {
+        this.hasCaughtUp = true;
+        notice();
+      })
+      .on('readable', notice)
+      .on('error', fail)
+      .on('end', () => {
+        fail(new LogUnavailable('EventStoreDB ended a subscription'));
+      });
+  }
+
+  get searchedTo(): Position | undefined {
+    const { taken = this.after, checkpoint } = this;
+    return checkpoint && checkpoint.commit > (taken?.commit ?? -1n) ? checkpoint : taken;
+  }
+
+  /** Takes all events that have come. */
+  take(cuts: Cuts): void {
+    for (;;) {
+      const resolved = this.subscription.read() as AllStreamResolvedEvent | null;
+      if (resolved === null) return;
+      if (!resolved.event) continue;
+      cuts.add(this.link.names, resolved.event);
+      this.taken = resolved.event.position;
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.subscription.unsubscribe().catch(() => undefined);
+    this.subscription.destroy();
+  }
+}
+
+/**
+ * Adds to `cuts` what the log says after `after`. Yields how far the log was searched, and about how many records were
+ * searched for this: as soon as the log was searched to its end, and then after each change. Ends when the signal aborts.
+ * Throws `LogUnavailable`.
+ */
+async function* search(
+  connection: Connection,
+  cuts: Cuts,
+  { after = [], deadlineMs, signal }: { after?: SearchedTo | undefined; deadlineMs: number; signal: AbortSignal },
+): AsyncGenerator<{ readonly searchedTo: SearchedTo; readonly records: number }> {
+  const isOver = () => signal.aborted;
+  const lease = await connection.lease(new Deadline(deadlineMs));
+  const { link } = lease;
+  let wake = (): void => undefined;
+  let changed = Promise.resolve();
+  const notice = () => {
+    wake();
+  };
+  const searches = [ofMetadata, ofTombstones].map(
+    (filterOf, index) => new Search(link, filterOf, after[index], notice),
+  );
+  signal.addEventListener('abort', notice);
+  try {
+    for (;;) {
+      await changed;
+      // From here on, a further change wakes the next round.
+      changed = new Promise((resolve) => (wake = resolve));
+      if (isOver()) return;
+      for (const each of searches) each.take(cuts);
+      const [failure] = searches.flatMap((each) => each.failure ?? []);
+      if (failure) throw failure;
+      if (!searches.every(({ hasCaughtUp }) => hasCaughtUp)) continue;
+      const searchedTo = searches.map((each) => each.searchedTo);
+      yield { searchedTo, records: Math.max(...searches.map(({ records }) => records)) };
+    }
+  } catch (error) {
+    if (isTransient(error)) link.giveUp();
+    throw asPortError(error);
+  } finally {
+    signal.removeEventListener('abort', notice);
+    void Promise.all(searches.map((each) => each.end())).then(() => {
+      lease.release();
+    });
+  }
+}
+
+/** The name under which the notes are stored, next to the snapshots of streams. No snapshot has such a name. */
+const NOTES = 'cut-streams';
+/** Number of records that may be searched without a new note. About two seconds of the server's time. */
+const RECORDS_PER_NOTE = 100_000;
+
+/** What was found when the log had been searched up to these positions. */
+interface Notes {
+  readonly searchedTo: SearchedTo;
+  readonly cuts: readonly StreamCut[];
+}
+
+/** Positions are written as `commit/prepare`, an unknown one as an empty text. */
+const toText = ({ searchedTo, cuts }: Notes): string =>
+  JSON.stringify({ searchedTo: searchedTo.map((to) => (to ? `${to.commit}/${to.prepare}` : '')), cuts });
+
+/** Returns `undefined` for a text that holds no notes. */
+function fromText(text: string | undefined): Notes | undefined {
+  try {
+    const { searchedTo, cuts } = JSON.parse(text ?? '') as { searchedTo: string[]; cuts: StreamCut[] };
+    const positions = searchedTo.map((to) => {
+      const [commit = '', prepare = ''] = to.split('/');
+      return to === '' ? undefined : { commit: BigInt(commit), prepare: BigInt(prepare) };
+    });
+    return { searchedTo: positions, cuts };
+  } catch {
+    return undefined;
+  }
+}
+
+export interface StreamCutsOptions {
+  readonly connection: Connection;
+  /** Stores the notes. They may be lost: then the log is searched from its beginning. */
+  readonly snapshots: SnapshotStore;
+  readonly deadlineMs: number;
+  readonly closing: AbortSignal;
+}
+
+/**
+ * Finds the streams of ours that are cut: events are hidden by the stream's metadata, and are lost at the next scavenge,
+ * or the stream was deleted.
+ *
+ * 1. The metadata of a stream are events of stream `$$<stream>`, and a tombstone is an event of the stream itself. The
+ *    whole log (`$all`) contains both, so one filtered subscription for each finds them. It needs the right to read
+ *    `$all`, as all followers of the log do, and no right on the metadata.
+ * 2. The latest metadata count. Cuts are reported only when the log was searched to its end. So a cut that was taken
+ *    back long ago is not reported.
+ * 3. Searching a large log from its beginning takes the server minutes. So the result is noted in the store now and
+ *    then, and each search goes on from the latest note. A note belongs to its log: after a restore, it is as old as the
+ *    log is.
+ */
+export class StreamCuts {
+  /** Whether the last search from the notes failed before its end. The notes may be the reason. */
+  private distrustsNotes = false;
+
+  constructor(private readonly options: StreamCutsOptions) {}
+
+  /** Searches the whole log up to now. Throws `LogUnavailable`. */
+  async find(): Promise<StreamCut[]> {
+    const { connection, deadlineMs, closing: signal } = this.options;
+    const cuts = new Cuts();
+    for await (const _ of search(connection, cuts, { deadlineMs, signal })) return cuts.all;
+    throw new LogUnavailable('The event log is closed');
+  }
+
+  /** Searches the log until it is closed. `found` gets all cuts, at first and whenever they may have changed. */
+  watch(observer: OutageObserver, found: (cuts: readonly StreamCut[]) => void): Promise<void> {
+    const { connection, snapshots, deadlineMs, closing: signal } = this.options;
+    const isOutage = (error: unknown) => error instanceof Error;
+    const follow = async (recovered: () => void) => {
+      const notes = this.distrustsNotes ? undefined : fromText(await snapshots.read(NOTES));
+      this.distrustsNotes = notes !== undefined;
+      const after = notes?.searchedTo;
+      const cuts = new Cuts(notes?.cuts);
+      let noted = { records: 0, cuts: JSON.stringify(cuts.all) };
+      for await (const { searchedTo, records } of search(connection, cuts, { after, deadlineMs, signal })) {
+        this.distrustsNotes = false;
+        recovered();
+        found(cuts.all);
+        const now = { records, cuts: JSON.stringify(cuts.all) };
+        const isDue = now.records >= noted.records + RECORDS_PER_NOTE || now.cuts !== noted.cuts;
+        if (!isDue) continue;
+        noted = now;
+        // A note that can't be written costs the next search time, and nothing else.
+        await snapshots.write(NOTES, toText({ searchedTo, cuts: cuts.all })).catch(() => undefined);
+      }
+    };
+    return repeatUntilAborted(signal, observer, follow, { isOutage });
+  }
+}
