@@ -126,7 +126,7 @@ test('the benchmark of the production stores measures every row, and can be run 
   } finally {
     await Promise.all([store.stop(), mongo.stop()]);
   }
-}, 240_000);
+}, 600_000);
 
 test('a suite fails when a program that it needs fails, and the error shows what the program printed', async () => {
   const [dataDir, otherDataDir] = [join(folder, 'a log'), join(folder, 'another key')];
