@@ -262,6 +262,25 @@ describeWithMongo('MongoDB', () => {
       expect(sent).not.toMatch(/local|secondary|txnNumber/);
     });
 
+    it('reads and writes lists of any length, in messages that MongoDB takes', async () => {
+      const relay = await MongoRelay.start(mongo.url);
+      const relayed = await openMongoReadStore({ url: relay.url, database });
+      const many = Array.from({ length: 180_000 }, (_, index) => `${'i'.repeat(100)}${index}`);
+      const written = many.slice(0, 2_500);
+      try {
+        relay.forget();
+        const writes = written.map((id) => write(id));
+        expect(await relayed.write(BUILD, writes)).toEqual([]);
+        const found = await relayed.read(BUILD, many.toReversed());
+        expect(found.map(({ id }) => id).toSorted()).toEqual(written.toSorted());
+        expect(relay.largestMessage).toBeGreaterThan(0);
+        expect(relay.largestMessage).toBeLessThan(16 * 1024 * 1024);
+      } finally {
+        await relayed.close();
+        await relay.close();
+      }
+    }, 60_000);
+
     it('sends the schema with each collection, and points the views to a build when it is served, on any server', async () => {
       const relay = await MongoRelay.start(mongo.url);
       const relayed = await openMongoReadStore({ url: relay.url, database });

@@ -3,7 +3,7 @@ import { type Appended, eventsMissing, EventTooLarge, type ExpectedRevision, Rev
 import type { NewEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { isInvalid, isTooLargeEvent, messageOf, typeOf } from './errors.js';
+import { isInvalid, isTooLarge, messageOf, typeOf } from './errors.js';
 import { toPosition } from './positions.js';
 import { tombstoned } from './reads.js';
 
@@ -77,10 +77,8 @@ function refusalOf(error: unknown, stream: string, expected: ExpectedRevision, b
       return new RevisionConflict(stream, expected, actualRevision(error));
     case ErrorType.STREAM_DELETED:
       return tombstoned(stream);
-    case ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED:
-      return new EventTooLarge(stream, bytes);
     default:
-      if (isTooLargeEvent(error)) return new EventTooLarge(stream, bytes);
+      if (isTooLarge(error)) return new EventTooLarge(stream, bytes);
       if (!isInvalid(error)) return error;
       return new TypeError(`EventStoreDB refused an append to ${stream}: ${messageOf(error)}`, { cause: error });
   }

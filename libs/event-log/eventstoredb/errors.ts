@@ -37,11 +37,12 @@ const isRefusedAccount = (error: unknown): boolean =>
 export const isInvalid = (error: unknown): boolean => codeOf(error) === INVALID_ARGUMENT;
 
 /**
- * Whether one event of an append is larger than the server's option `MaxAppendEventSize`, which the driver does not
- * know.
+ * Whether an append is larger than the server takes, or one of its events is larger than the server's option
+ * `MaxAppendEventSize`, which the driver does not know.
  */
-export const isTooLargeEvent = (error: unknown): boolean =>
-  isInvalid(error) && /Maximum Append Event Size/i.test(messageOf(error));
+export const isTooLarge = (error: unknown): boolean =>
+  typeOf(error) === ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED ||
+  (isInvalid(error) && /Maximum Append Event Size/i.test(messageOf(error)));
 
 /** Whether the error comes from this program, and not from the server, the driver or the network. */
 const isOurOwn = (error: unknown): boolean =>

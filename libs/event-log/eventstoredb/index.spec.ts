@@ -418,6 +418,22 @@ describe('an append that the server finds too large or invalid', () => {
     }
   });
 
+  it('is split if it holds parts of a snapshot, which keep their numbers', async () => {
+    const small = await startEventStore({ maxAppendBytes: 10_000 });
+    const limited = openEventStoreDbLog({ url: small.url });
+    try {
+      const parts = Array.from({ length: 8 }, (_, number) => String(number).repeat(3_000));
+      expect(await limited.snapshots.writeParts('v1', parts.slice(0, 1))).toBe(0);
+      expect(await limited.snapshots.writeParts('v1', parts)).toBe(1);
+      for (const [number, part] of parts.entries())
+        expect(await limited.snapshots.readPart('v1', number + 1)).toBe(part);
+      await expect(limited.snapshots.writeParts('v1', ['x'.repeat(10_000)])).rejects.toThrow(LogUnavailable);
+    } finally {
+      await limited.close();
+      await small.stop();
+    }
+  });
+
   it('is never one that the log takes, also where the server counts metadata and types', async () => {
     const counting = await startEventStore({ countsAll: true });
     const limited = openEventStoreDbLog({ url: counting.url });

@@ -1,9 +1,9 @@
-import { type Credentials, jsonEvent } from '@eventstore/db-client';
+import { type AppendExpectedRevision, type Credentials, jsonEvent } from '@eventstore/db-client';
 import { LRUCache } from 'lru-cache';
 import type { CallOptions, SnapshotStore } from '#event-log';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { asPortError, isMissingStream, isTombstonedStream } from './errors.js';
+import { asPortError, isMissingStream, isTombstonedStream, isTooLarge } from './errors.js';
 import { readEach } from './reads.js';
 import { SNAPSHOT_PARTS, SNAPSHOTS } from './stream-names.js';
 
@@ -53,11 +53,24 @@ export class EventStoreDbSnapshots implements SnapshotStore {
 
   writeParts(name: string, parts: readonly string[]): Promise<number> {
     const { credentials } = this.options;
-    const events = parts.map((text) => jsonEvent({ type: 'SnapshotPart', data: { text } }));
     return this.send(async ({ client, names }, deadline) => {
-      const options = { requiresLeader: true, credentials, deadline: deadline.attemptMs };
-      const { nextExpectedRevision } = await client.appendToStream(names.stored(partsOf(name)), events, options);
-      return Number(nextExpectedRevision) - parts.length + 1;
+      const stream = names.stored(partsOf(name));
+      /**
+       * Appends the parts together. If they are too large for this server, appends them in two halves: the second one
+       * only if no other process has appended in between. Returns the number of the last part.
+       */
+      const append = async (some: readonly string[], expectedRevision: AppendExpectedRevision): Promise<bigint> => {
+        const events = some.map((text) => jsonEvent({ type: 'SnapshotPart', data: { text } }));
+        const options = { expectedRevision, requiresLeader: true, credentials, deadline: deadline.attemptMs };
+        try {
+          return (await client.appendToStream(stream, events, options)).nextExpectedRevision;
+        } catch (error) {
+          if (!isTooLarge(error) || some.length === 1) throw error;
+          const middle = Math.ceil(some.length / 2);
+          return append(some.slice(middle), await append(some.slice(0, middle), expectedRevision));
+        }
+      };
+      return Number(await append(parts, 'any')) - parts.length + 1;
     });
   }
 

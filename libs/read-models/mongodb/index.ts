@@ -20,6 +20,7 @@ import { asPortError, hasCode, isOnlyMisses, ServerCode } from './errors.js';
 import { Features } from './features.js';
 import { layOut, nextBuild } from './layout.js';
 import { pageFind } from './page.js';
+import { type Part, partsOf } from './parts.js';
 import { Registry } from './registry.js';
 import { validatorOf } from './validation.js';
 import { pointViews } from './views.js';
@@ -41,8 +42,6 @@ export interface MongoReadStoreOptions {
 }
 
 const DEFAULT_DATABASE = 'consumer_clients';
-/** Number of documents of a load that are written by one call. */
-const DOCUMENTS_PER_PART = 1000;
 /** Number of calls of a load that are under way at once. */
 const PARTS_AT_ONCE = 4;
 /** A call that walks through a whole collection may take this many times as long as other calls. */
@@ -151,23 +150,21 @@ class MongoReadStore implements ReadStore {
   }
 
   async read<Doc>(build: BuildName, ids: readonly string[]): Promise<StoredDocument<Doc>[]> {
-    return this.documents<Doc>(
-      build,
-      (collection) => collection.find({ _id: { $in: ids } }, { batchSize: Math.max(1, ids.length) }).toArray(),
-      ids.length,
-    );
+    const found: StoredDocument<Doc>[] = [];
+    for (const { items } of partsOf(ids, bytesOfId)) {
+      const options = { batchSize: Math.max(1, items.length) };
+      const find = (collection: Collection<StoredFields>) =>
+        collection.find({ _id: { $in: items } }, options).toArray();
+      found.push(...(await this.documents<Doc>(build, find, items.length)));
+    }
+    return found;
   }
 
   /** Inserts each new document. Replaces a stored document only if that document is at the expected position. */
   async write(build: BuildName, writes: readonly DocumentWrite[]): Promise<string[]> {
-    const collection = collectionOf(this.database, build);
-    if (writes.length === 0) return [];
-    const bytes = writes.reduce((sum, each) => sum + BSON.calculateObjectSize(fieldsOf(each)), 0);
-    const timeoutMs = this.timeoutFor(writes.length, bytes);
-    return this.ask(async () => {
-      await this.registry.expect(build);
-      return (await wroteAll(collection, writes, timeoutMs)) ? [] : missedBy(collection, writes);
-    }, timeoutMs);
+    const missed: string[] = [];
+    for (const part of partsOf(writes, bytesOfWrite)) missed.push(...(await this.writePart(build, part)));
+    return missed;
   }
 
   /**
@@ -179,9 +176,10 @@ class MongoReadStore implements ReadStore {
     const found = await this.ask(() => this.registry.find(build));
     if (!found || !isSameCheckpoint(found.checkpoint, expected)) return false;
     const sorted = writes.toSorted((a, b) => (a.id < b.id ? -1 : 1));
-    const parts = partsOf(sorted, DOCUMENTS_PER_PART);
-    for (const together of partsOf(parts, PARTS_AT_ONCE)) {
-      const results = await Promise.allSettled(together.map((part) => this.write(build, part)));
+    const parts = partsOf(sorted, bytesOfWrite);
+    for (let first = 0; first < parts.length; first += PARTS_AT_ONCE) {
+      const together = parts.slice(first, first + PARTS_AT_ONCE);
+      const results = await Promise.allSettled(together.map((part) => this.writePart(build, part)));
       for (const result of results) if (result.status === 'rejected') throw result.reason;
       if (results.some((result) => result.status === 'fulfilled' && result.value.length > 0)) return false;
     }
@@ -257,6 +255,17 @@ class MongoReadStore implements ReadStore {
     await this.client.close();
   }
 
+  /** Writes documents that one call can carry. Returns the ids of those that were not written. */
+  private async writePart(build: BuildName, { items: writes, bytes }: Part<DocumentWrite>): Promise<readonly string[]> {
+    if (writes.length === 0) return [];
+    const collection = collectionOf(this.database, build);
+    const timeoutMs = this.timeoutFor(writes.length, bytes);
+    return this.ask(async () => {
+      await this.registry.expect(build);
+      return (await wroteAll(collection, writes, timeoutMs)) ? [] : missedBy(collection, writes);
+    }, timeoutMs);
+  }
+
   /**
    * Returns the documents that `find` has found. MongoDB returns an empty result for a missing collection, too, so an
    * empty result is returned only if the build exists.
@@ -308,8 +317,8 @@ class MongoReadStore implements ReadStore {
   }
 }
 
-const partsOf = <Item>(items: readonly Item[], size: number): Item[][] =>
-  Array.from({ length: Math.ceil(items.length / size) }, (_, part) => items.slice(part * size, (part + 1) * size));
+const bytesOfId = (id: string): number => Buffer.byteLength(id);
+const bytesOfWrite = (write: DocumentWrite): number => BSON.calculateObjectSize(fieldsOf(write));
 
 async function within<Answer>(timeoutMs: number, answer: Promise<Answer>): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;

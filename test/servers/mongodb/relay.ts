@@ -23,6 +23,8 @@ export class MongoRelay {
   private readonly chunks: Buffer[] = [];
   private readonly sockets = new Set<Socket>();
   private responder: Responder = () => undefined;
+  /** The size, in bytes, of the largest message that the driver has sent since the last `forget`. */
+  largestMessage = 0;
 
   private constructor(
     private readonly relay: Server,
@@ -68,6 +70,7 @@ export class MongoRelay {
 
   forget(): void {
     this.chunks.length = 0;
+    this.largestMessage = 0;
   }
 
   async close(): Promise<void> {
@@ -88,6 +91,7 @@ export class MongoRelay {
         while (rest.length >= HEADER_BYTES && rest.length >= rest.readInt32LE(0)) {
           const message = rest.subarray(0, rest.readInt32LE(0));
           rest = rest.subarray(message.length);
+          this.largestMessage = Math.max(this.largestMessage, message.length);
           const answer = await this.responder(commandOf(message));
           if (answer === undefined) server.write(message);
           else socket.write(messageOf(answer, message));

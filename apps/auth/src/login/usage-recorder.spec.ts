@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ClientId } from '#domain';
 import { type EventLog, internalContext, LogUnavailable, openBookOfRecord, RevisionConflict } from '#event-log';
+import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type EventVersions, type RecordedEvent, upcast, verifyChain } from '#events';
 import { createLogger, type Logger } from '#platform';
+import { startEventStore } from '../../../../test/servers/eventstoredb/event-store.js';
 import { UnrecordedUsage } from './unrecorded-usage.js';
 import { UsageRecorder } from './usage-recorder.js';
 
@@ -259,6 +261,32 @@ describe('an auth process', () => {
     expect([await usesOf(ONE), await usesOf(TWO)]).toEqual([0, 1]);
     await auth.record();
     expect([await usesOf(ONE), await usesOf(TWO)]).toEqual([1, 1]);
+  });
+
+  it('loses no counts, and counts nothing twice, on a server that takes only small events', async () => {
+    const server = await startEventStore({ maxEventBytes: 20_000, countsAll: true });
+    try {
+      await log.close();
+      log = openEventStoreDbLog({ url: server.url });
+      const auth = new Process();
+      const clients = Array.from({ length: 500 }, (_, index): ClientId => `cc_${String(index).padStart(22, '0')}`);
+      for (const client of clients) auth.seen(client);
+      auth.attempts.countUnknown(7);
+      await auth.record();
+      auth.seen(ONE);
+      await auth.record();
+      const events = await log.readAll();
+      expect(events.length).toBeGreaterThan(4);
+      const [first] = events;
+      expect(await verifyChain(first?.stream ?? '', events)).toMatchObject({ whole: true });
+      const usages = usagesOf(events);
+      expect(usages.flatMap(({ entries }) => entries.map(({ client }) => client))).toEqual([...clients, ONE]);
+      expect(usages.reduce((sum, { unknownClients }) => sum + unknownClients, 0)).toBe(7);
+      expect(logger.error).not.toHaveBeenCalled();
+    } finally {
+      await log.close();
+      await server.stop();
+    }
   });
 
   it('writes in an upgrade what the release before can read, as long as it may run', async () => {

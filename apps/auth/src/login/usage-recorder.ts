@@ -4,6 +4,7 @@ import {
   type BookOfRecord,
   type CallOptions,
   type EventLog,
+  EventTooLarge,
   HistoryMissing,
   internalContext,
   RevisionConflict,
@@ -164,6 +165,7 @@ export class UsageRecorder {
         this.end = { stream, link: { revision, hash }, at };
         this.sent = undefined;
       } catch (error) {
+        if (error instanceof EventTooLarge && this.splitInTwo(sent)) continue;
         const isRestored = error instanceof RevisionConflict;
         const isCut = error instanceof HistoryMissing && error.stream === stream;
         if (!isRestored && !isCut) throw error;
@@ -171,6 +173,19 @@ export class UsageRecorder {
         if (after === undefined) throw error; // The name of this stream was new. We try again later.
       }
     }
+  }
+
+  /**
+   * Puts the counts into two events, since the store was given a lower limit than ours. Returns `false` if there is only
+   * one entry.
+   */
+  private splitInTwo({ part: { entries, unknownClients } }: SealedAppend): boolean {
+    if (entries.length < 2) return false;
+    const middle = Math.ceil(entries.length / 2);
+    const [first, second] = [entries.slice(0, middle), entries.slice(middle)];
+    this.parts.unshift({ entries: first, unknownClients }, { entries: second, unknownClients: 0 });
+    this.sent = undefined;
+    return true;
   }
 
   /**
