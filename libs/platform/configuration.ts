@@ -196,23 +196,27 @@ export function configurationFrom(env: Environment): Configuration {
 
 /**
  * Decodes a master key: 32 bytes in base64, the format of `MASTER_KEY`. `variable` names the source of the text, a
- * variable or a file. Throws `ConfigurationError`, which contains that name.
+ * variable or a file; `file` is the file that the variable names. Throws `ConfigurationError`, which contains both.
  */
-export function masterKeyIn(base64: string, variable: string): Buffer {
-  if (!/^[A-Za-z0-9+/]{43}=$/.test(base64)) throw new ConfigurationError(variable, 'must be 32 bytes in base64');
+export function masterKeyIn(base64: string, variable: string, file?: string): Buffer {
+  if (!/^[A-Za-z0-9+/]{43}=$/.test(base64)) {
+    throw new ConfigurationError(variable, `must be 32 bytes in base64${inFile(file)}`);
+  }
   return Buffer.from(base64, 'base64');
 }
 
 /**
  * Checks a gateway secret in the format of `GATEWAY_SECRET_FILE`. `variable` names the source of the text, a variable
- * or a file. Throws `ConfigurationError`, which contains that name.
+ * or a file; `file` is the file that the variable names. Throws `ConfigurationError`, which contains both.
  */
-export function gatewaySecretIn(contents: string, variable: string): string {
+export function gatewaySecretIn(contents: string, variable: string, file?: string): string {
   if (!/^[\x21-\x7e]{32,256}$/.test(contents)) {
-    throw new ConfigurationError(variable, 'must hold 32 to 256 visible ASCII characters');
+    throw new ConfigurationError(variable, `must hold 32 to 256 visible ASCII characters${inFile(file)}`);
   }
   return contents;
 }
+
+const inFile = (file: string | undefined): string => (file === undefined ? '' : ` (in ${file})`);
 
 /**
  * The variable's value. Compose files and shells set unused variables to an empty text, so an empty value counts as
@@ -269,16 +273,37 @@ function masterKeyFrom(env: Environment): Buffer | undefined {
     throw new ConfigurationError('MASTER_KEY', 'and MASTER_KEY_FILE must not both be set');
   }
   if (key !== undefined) return masterKeyIn(key, 'MASTER_KEY');
-  return file === undefined ? undefined : masterKeyIn(contentsOf(file, 'MASTER_KEY_FILE'), 'MASTER_KEY_FILE');
+  return file === undefined ? undefined : masterKeyIn(contentsOf(file, 'MASTER_KEY_FILE'), 'MASTER_KEY_FILE', file);
 }
 
 function contentsOf(file: string, variable: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
-  } catch {
-    throw new ConfigurationError(variable, 'names a file that can not be read');
+  } catch (error) {
+    throw unreadableFile(variable, error, file) ?? error;
   }
 }
+
+/**
+ * Returns the error for a file that `variable` names and that can't be read, with the file's path and the reason. `error`
+ * is what Node has thrown; if it is not about a file, returns `undefined`. `file` is needed where Node does not tell the
+ * path, as for a directory in place of a file.
+ */
+export function unreadableFile(variable: string, error: unknown, file?: string): ConfigurationError | undefined {
+  if (!isFileError(error)) return undefined;
+  const { path = 'a file', code } = error;
+  return new ConfigurationError(variable, `names a file that can’t be read: ${file ?? path} (${code})`);
+}
+
+/**
+ * Returns the error for a file of this process that can't be made or read. `error` is what Node has thrown; if it is not
+ * about a file, returns `undefined`.
+ */
+export const unusableFile = (path: string, error: unknown): ConfigurationError | undefined =>
+  isFileError(error) ? new ConfigurationError(path, `can’t be made or read (${error.code})`) : undefined;
+
+const isFileError = (error: unknown): error is { readonly code: string; readonly path?: string } =>
+  typeof error === 'object' && error !== null && 'code' in error && 'syscall' in error;
 
 function gatewayFrom(env: Environment): GatewayConfiguration {
   const tokenHeader = text(env, 'GATEWAY_TOKEN_HEADER') ?? 'x-apx-authorization';
@@ -291,7 +316,7 @@ function gatewayFrom(env: Environment): GatewayConfiguration {
     uriFrom: oneOf(env, 'GATEWAY_URI_FROM', GATEWAY_URI_SOURCES) ?? 'header',
     tokenHeader: tokenHeader.toLowerCase(),
     ...(file !== undefined && {
-      secret: gatewaySecretIn(contentsOf(file, 'GATEWAY_SECRET_FILE'), 'GATEWAY_SECRET_FILE'),
+      secret: gatewaySecretIn(contentsOf(file, 'GATEWAY_SECRET_FILE'), 'GATEWAY_SECRET_FILE', file),
     }),
     maxLagMs: wholeNumber(env, 'GATEWAY_MAX_LAG_MS', 60_000) ?? 1000,
   };

@@ -9,12 +9,13 @@ export {
   masterKeyIn,
   type StoreConfiguration,
   storeConfigurationOf,
+  unusableFile,
 } from './configuration.js';
 export { prepareDataDir } from './data-dir.js';
 export { Degraded, ReadinessChecks } from './health.js';
 export { BeforeFastify, createHttpApplication, type EarlyHandler, HttpApplication } from './http-app.js';
 export { jsonObjectIn } from './json-body.js';
-export { createLogger, LOGGER, type Logger, writeLine } from './logging.js';
+export { createLogger, LOGGER, type Logger, logWarnings, writeLine } from './logging.js';
 export { Registry } from './metrics.js';
 export { networkOf } from './network.js';
 export { Problem, validationFailed } from './problem.js';

@@ -58,6 +58,17 @@ export const writeLine = (logger: Logger, line: string): void => {
   stream.write(line);
 };
 
+/**
+ * Writes this thread's warnings of Node to the log. By itself, Node prints them to stderr as plain text, between the
+ * process's own lines. What Node calls deprecated is of no use to an operator, so it gets the level `debug`.
+ */
+export function logWarnings(logger: Logger): void {
+  process.removeAllListeners('warning');
+  process.on('warning', (err) => {
+    logger[err.name === 'DeprecationWarning' ? 'debug' : 'warn']({ err }, 'a warning of Node');
+  });
+}
+
 const withoutSecrets = (fields: object, depth: number): Record<string, unknown> => {
   const safe: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {

@@ -3,7 +3,7 @@ import type { DynamicModule } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type Configuration, configurationFrom } from './configuration.js';
 import { createHttpApplication } from './http-app.js';
-import { createLogger, type Logger } from './logging.js';
+import { createLogger, type Logger, logWarnings } from './logging.js';
 import type { ProcessDependency } from './process-dependency.js';
 
 /** The parts that make up one process. */
@@ -44,6 +44,7 @@ async function start(compose: Compose, begun: ProcessDependency[]): Promise<void
   process.umask(0o077);
   const configuration = configurationFrom(process.env);
   const logger = createLogger(configuration.logLevel);
+  logWarnings(logger);
   const { module, dependencies, extend, onListening, onOpen } = await compose(configuration, logger);
   begun.push(...dependencies);
   const application = await createHttpApplication(module, configuration, logger, dependencies);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { MasterKeys, secretInFile } from '#credentials';
-import { type Configuration, ConfigurationError, masterKeyIn } from '#platform';
+import { type Configuration, ConfigurationError, masterKeyIn, unusableFile } from '#platform';
 
 /**
  * Returns the configured master keys, for one of several processes that use the same event log. All of these processes
@@ -27,7 +27,19 @@ export const masterKeyPath = (dataDir: string): string => join(dataDir, 'master.
 export function standaloneMasterKey(dataDir: string): Buffer {
   const path = masterKeyPath(dataDir);
   return masterKeyIn(
-    secretInFile(path, () => randomBytes(32).toString('base64')),
+    ownSecret(path, () => randomBytes(32).toString('base64')),
     path,
   );
+}
+
+/**
+ * Returns the secret in a file of this process, which `make` makes at the first start. Throws `ConfigurationError` if the
+ * file can't be made or read.
+ */
+export function ownSecret(path: string, make: () => string): string {
+  try {
+    return secretInFile(path, make);
+  } catch (error) {
+    throw unusableFile(path, error) ?? error;
+  }
 }

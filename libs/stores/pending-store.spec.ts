@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { LogUnavailable } from '#event-log';
+import { LogRefused, LogUnavailable } from '#event-log';
 import { createLogger } from '#platform';
 import { PendingStore, type PendingStoreOptions } from './pending-store.js';
 
@@ -38,6 +38,28 @@ describe('a store that comes late', () => {
     expect(store.current).toBe('the log');
     await store.close();
     expect(closed).toEqual(['the log']);
+  });
+
+  it('tells once why it is waited for, and each other reason for which an operator must act', async () => {
+    const told: (string | undefined)[] = [];
+    const write = (line: string) => told.push((JSON.parse(line) as { err?: { message: string } }).err?.message);
+    const errors = [
+      new LogUnavailable('Nobody is there'),
+      new LogUnavailable('Nobody has answered'),
+      new LogRefused('The password is wrong'),
+      new LogRefused('The password is wrong'),
+      new LogRefused('A right is missing'),
+    ];
+    const store = pendingStore({
+      logger: createLogger('warn', { write }),
+      open: () => {
+        const error = errors.shift();
+        return error ? Promise.reject(error) : Promise.resolve('the log');
+      },
+    });
+    await store.opened;
+    expect(told).toEqual(['Nobody is there', 'The password is wrong', 'A right is missing']);
+    await store.close();
   });
 
   it('does not make the start fail if its process no longer waits for it', async () => {

@@ -1,4 +1,4 @@
-import { repeatUntilAborted } from '#event-log';
+import { repeatUntilAborted, StoreUnavailable } from '#event-log';
 import type { Logger, ProcessDependency, Registry } from '#platform/without-http';
 
 export interface PendingStoreOptions<Store> {
@@ -17,7 +17,8 @@ export interface PendingStoreOptions<Store> {
 
 /**
  * A store that is opened in the background. If the store can't be reached, opening is tried again after pauses that
- * grow longer. The outage is logged once. Once the store is open, the store's adapter reconnects by itself.
+ * grow longer. The outage is logged once, and each new reason for which an operator must act is logged, too. Once the
+ * store is open, the store's adapter reconnects by itself.
  */
 export class PendingStore<Store> implements ProcessDependency {
   readonly name: string;
@@ -27,6 +28,8 @@ export class PendingStore<Store> implements ProcessDependency {
    */
   readonly opened: Promise<Store>;
   private store: Store | undefined;
+  /** Why the latest attempt to open the store failed. */
+  private failure: Error | undefined;
   /** The latest attempt to open the store. This promise never rejects. */
   private attempt: Promise<unknown> = Promise.resolve();
   private readonly waiting = new AbortController();
@@ -45,7 +48,9 @@ export class PendingStore<Store> implements ProcessDependency {
     return this.store;
   }
 
+  /** Throws what is wrong with the store. Until the store is open, throws why it could not be opened. */
   async check(): Promise<void> {
+    if (this.store === undefined && this.failure) throw this.failure;
     await this.options.check(this.current);
   }
 
@@ -64,15 +69,16 @@ export class PendingStore<Store> implements ProcessDependency {
     const { name, open, close, logger } = this.options;
     const { signal } = this.waiting;
     const observer = {
-      outageBegan: (err: Error) => {
-        logger.warn({ err }, `waiting for the ${name}`);
-      },
+      outageBegan: () => undefined,
       outageEnded: () => {
         logger.info(`the ${name} is there`);
       },
     };
     const attempt = async (recovered: () => void) => {
-      const store = await open();
+      const store = await open().catch((error: unknown) => {
+        this.noteFailure(error);
+        throw error;
+      });
       if (signal.aborted) return close(store);
       this.store = store;
       recovered();
@@ -84,5 +90,12 @@ export class PendingStore<Store> implements ProcessDependency {
       return attempted;
     });
     return this.store ?? new Promise<never>(() => undefined);
+  }
+
+  private noteFailure(err: unknown): void {
+    if (!(err instanceof StoreUnavailable) || this.waiting.signal.aborted) return;
+    const isNews = this.failure === undefined || (err.needsOperator && err.message !== this.failure.message);
+    this.failure = err;
+    if (isNews) this.options.logger.warn({ err }, `waiting for the ${this.options.name}`);
   }
 }

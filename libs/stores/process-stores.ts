@@ -31,12 +31,16 @@ export interface PendingLogOptions<Opened> extends OpenEventLogOptions {
   readonly addMetrics?: PendingStoreOptions<Opened>['addMetrics'];
 }
 
-export const pendingReadStore = ({ configuration, logger }: StoreContext): PendingReadStore =>
+/** Opens the read store in the background. `rights`: what the process does there. */
+export const pendingReadStore = ({ configuration, logger }: StoreContext, rights: 'read' | 'write'): PendingReadStore =>
   new PendingStore({
     name: 'read store',
     open: () =>
-      openReadStore(configuration, (message) => {
-        logger.warn({ store: 'read store' }, message);
+      openReadStore(configuration, {
+        onWarning: (message) => {
+          logger.warn({ store: 'read store' }, message);
+        },
+        rights,
       }),
     check: (store) => store.ping(),
     close: (store) => store.close(),
@@ -61,7 +65,12 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
   return new PendingStore({
     name: 'event log',
     open: async () => {
-      const log = await openEventLog(configuration, options);
+      const log = await openEventLog(configuration, {
+        ...options,
+        onWarning: (message) => {
+          logger.warn({ store: 'event log' }, message);
+        },
+      });
       const snapshotObserver: OutageObserver = {
         outageBegan: (err) => {
           logger.warn({ err }, 'snapshots of long streams can’t be written');

@@ -3,18 +3,25 @@ import { prepareDataDir, type StoreConfiguration } from '#platform/without-http'
 import type { ReadStore } from '#read-models';
 import { refusedUrl } from './refused-url.js';
 
+export interface OpenReadStoreOptions {
+  /** Is told, once each, what the store's server does not have. */
+  readonly onWarning?: (message: string) => void;
+  /** The rights of the account that are tried (default: none). */
+  readonly rights?: 'read' | 'write';
+}
+
 /**
- * Opens the read store that the configuration chooses. Loads the code of this adapter only. `onWarning` is told, once
- * each, what the store's server does not have. Throws `ReadStoreUnavailable`.
+ * Opens the read store that the configuration chooses. Loads the code of this adapter only. Throws
+ * `ReadStoreUnavailable`, and `ConfigurationError` for a bad URL.
  */
 export async function openReadStore(
   { mongoDbUrl, dataDir }: StoreConfiguration,
-  onWarning?: (message: string) => void,
+  options: OpenReadStoreOptions = {},
 ): Promise<ReadStore> {
   if (mongoDbUrl !== undefined) {
     const { openMongoReadStore } = await import('#read-models/mongodb');
     try {
-      return await openMongoReadStore({ url: mongoDbUrl, ...(onWarning && { onWarning }) });
+      return await openMongoReadStore({ url: mongoDbUrl, ...options });
     } catch (error) {
       throw refusedUrl('MONGODB_URL', error);
     }

@@ -24,7 +24,7 @@ export class AdminTokenFile {
 
   /**
    * Creates the file with a first token if there is no file yet. If several processes start at the same time, all of
-   * them use the same token.
+   * them use the same token. Throws Node's error if the file can't be made or read.
    */
   async ensure(): Promise<void> {
     try {
@@ -32,6 +32,7 @@ export class AdminTokenFile {
     } catch (error) {
       if (!isSystemError(error, 'EEXIST')) throw error;
     }
+    this.refresh();
   }
 
   /** Replaces the token. All processes refuse the old token from then on. */

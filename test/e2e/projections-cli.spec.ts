@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openBookOfRecord } from '#event-log';
@@ -108,6 +108,25 @@ describe('an operator', () => {
       'clients_v2_2',
     ]);
     expect((await cli('compare', 'clients')).code).toBe(0);
+  });
+
+  it('hears from a comparison that a projection must be rebuilt, if the log was restored to an older state', async () => {
+    const client = await portal.newClient();
+    const log = join(directory, 'event-log.db');
+    await service.stop();
+    await copyFile(log, `${log}.backup`);
+    service = await Standalone.startReady({ dataDir: directory });
+    portal = Portal.of(service);
+    await portal.get(client.clientId, readAfter(await portal.rename(client.clientId, 'After the backup')));
+    await service.stop();
+    await rename(`${log}.backup`, log);
+
+    const { code, stdout, stderr } = await cli('compare', 'clients');
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^clients must be rebuilt: its checkpoint \d+ is past the end of the log$/m);
+    const rebuilt = await cli('rebuild', 'clients', '--grace', '0');
+    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v2_2\n']);
+    expect((await cli('compare', 'clients')).stdout).toBe('clients: 1 documents, 0 differ from the log\n');
   });
 
   it('rebuilds the process manager’s model, and it still unassigns clients of an ended subscription', async () => {

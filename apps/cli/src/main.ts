@@ -12,6 +12,8 @@ import { tokensCommand } from './tokens.js';
 // Only the owner may read the files that a command creates, because event logs hold verifiers (Argon2id hashes of
 // secrets) and encrypted private keys.
 process.umask(0o077);
+// An operator has no use for what Node calls deprecated in the drivers, such as TLS to an IP address in EventStoreDB's.
+process.noDeprecation = true;
 
 const program = new Command('consumer-clients')
   .description('Operators’ and auditors’ command line of Consumer Clients')

@@ -15,7 +15,7 @@ runProcess((configuration, logger) => {
   const clock = systemClock;
   const context = { configuration, logger, clock };
   const log = pendingKeyedBook(context, masterKeys);
-  const readStore = pendingReadStore(context);
+  const readStore = pendingReadStore(context, 'read');
   const tokens = new ManagementTokenVerifier(managementIssuer, { now: clock });
   return {
     module: ManagementModule.with(managementDependencies({ log, readStore, masterKeys, tokens, clock, configuration })),

@@ -8,7 +8,7 @@ runProcess((configuration, logger) => {
   const clock = systemClock;
   const context = { configuration, logger, clock };
   const log = pendingBook(context);
-  const readStore = pendingReadStore(context);
+  const readStore = pendingReadStore(context, 'write');
   const projections = projectionsOnThisThread({ log, readStore, clock, logger });
   return {
     module: ProjectorModule.with(projectorDependencies({ projections, readStore })),

@@ -19,7 +19,7 @@ runProcess(async (configuration, logger) => {
   const context = { configuration, logger, clock };
   const changeCounter = new SharedArrayBuffer(4);
   const log = pendingKeyedBook(context, masterKeys, { changeCounter });
-  const readStore = pendingReadStore(context);
+  const readStore = pendingReadStore(context, 'write');
   const storesOpened = Promise.all([log.opened, readStore.opened]);
   const projections = new ProjectorThread({ configuration, logger, storesOpened, changeCounter });
   return {

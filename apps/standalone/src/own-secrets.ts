@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { MasterKeys, readableByOthers, secretInFile } from '#credentials';
+import { MasterKeys, readableByOthers } from '#credentials';
 import {
   type Clock,
   type Configuration,
@@ -9,8 +9,9 @@ import {
   gatewaySecretIn,
   type Logger,
   prepareDataDir,
+  unusableFile,
 } from '#platform';
-import { masterKeyPath, standaloneMasterKey } from '#stores';
+import { masterKeyPath, ownSecret, standaloneMasterKey } from '#stores';
 import { AdminTokenFile, adminTokenPath, BootstrapIssuer, ManagementTokenVerifier } from '#tokens';
 
 /**
@@ -46,7 +47,9 @@ export async function ownManagementTokens(
 ): Promise<ManagementTokenVerifier> {
   if (managementIssuer) return new ManagementTokenVerifier(managementIssuer, { now: clock });
   const adminToken = new AdminTokenFile(adminTokenPath(dataDir));
-  await adminToken.ensure();
+  await adminToken.ensure().catch((error: unknown) => {
+    throw unusableFile(adminToken.path, error) ?? error;
+  });
   return new ManagementTokenVerifier({ bootstrap: new BootstrapIssuer(masterKeys), adminToken }, { now: clock });
 }
 
@@ -60,6 +63,6 @@ export const ownGatewaySecret = ({ gateway, dataDir }: Configuration): string =>
 
 const secretInDataDir = (path: string): string =>
   gatewaySecretIn(
-    secretInFile(path, () => randomBytes(32).toString('base64url')),
+    ownSecret(path, () => randomBytes(32).toString('base64url')),
     path,
   );

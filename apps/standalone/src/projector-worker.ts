@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { BookOfRecord } from '#event-log';
-import { createLogger, systemClock } from '#platform/without-http';
+import { createLogger, logWarnings, systemClock } from '#platform/without-http';
 import { asError } from '#read-models';
 import { type PendingBook, pendingLog, type PendingReadStore, pendingReadStore } from '#stores/without-keys';
 import { plainError } from '../../projector/src/plain-error.js';
@@ -20,6 +20,7 @@ const logger = createLogger(configuration.logLevel, {
     tell({ kind: 'log', line });
   },
 });
+logWarnings(logger);
 const clock = systemClock;
 const runner = new ProjectionRunner({ clock, logger, seizeLeases: true });
 let stores: readonly [PendingBook, PendingReadStore] | undefined;
@@ -30,7 +31,7 @@ async function start(): Promise<void> {
   const context = { configuration, logger: logger.child({}, { level: 'silent' }), clock };
   const complete = (book: BookOfRecord) => Promise.resolve({ book });
   const log = pendingLog(context, { complete, create: false, isSecondary: true, changeCounter });
-  const readStore = pendingReadStore(context);
+  const readStore = pendingReadStore(context, 'write');
   stores = [log, readStore];
   const [{ book }, store] = await Promise.all([log.opened, readStore.opened]);
   runner.start({ book, readStore: store });

@@ -1,9 +1,15 @@
-import { type AppendExpectedRevision, type Credentials, ErrorType, jsonEvent } from '@eventstore/db-client';
+import {
+  type AppendExpectedRevision,
+  type Credentials,
+  ErrorType,
+  jsonEvent,
+  type SetStreamMetadataOptions,
+} from '@eventstore/db-client';
 import { type Appended, eventsMissing, EventTooLarge, type ExpectedRevision, RevisionConflict } from '#event-log';
 import type { NewEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { isInvalid, isTooLarge, messageOf, typeOf } from './errors.js';
+import { isInvalid, isTooLarge, messageOf, namingRight, typeOf } from './errors.js';
 import { toPosition } from './positions.js';
 import { tombstoned } from './reads.js';
 
@@ -51,10 +57,27 @@ export async function append(
         if (!position) throw new Error(`EventStoreDB did not say where it appended to ${stream}`);
         return { revision: nextExpectedRevision, position: toPosition(position) };
       } catch (error) {
-        throw refusalOf(error, stream, expected, bytes);
+        throw refusalOf(namingRight(error, '$w', names.stored(stream)), stream, expected, bytes);
       }
     });
   return deadline.retry(attempt);
+}
+
+/**
+ * Makes the server keep the newest event of this stream only. Errors name the stream `shown`. Throws `LogRefused`, and
+ * the errors of the driver.
+ */
+export async function keepNewestOnly(
+  { client }: Link,
+  stream: string,
+  options: SetStreamMetadataOptions,
+  shown = stream,
+): Promise<void> {
+  try {
+    await client.setStreamMetadata(stream, { maxCount: 1 }, options);
+  } catch (error) {
+    throw namingRight(error, '$mw', shown);
+  }
 }
 
 const toExpectedRevision = (expected: ExpectedRevision): AppendExpectedRevision => {

@@ -1,5 +1,6 @@
 import type { EventStoreDBClient } from '@eventstore/db-client';
 import { LogUnavailable } from '#event-log';
+import { type ConnectionFailureExplainer, NoConnection } from './connection-failure.js';
 import { Deadline } from './deadline.js';
 import { asPortError, isTransient } from './errors.js';
 import { Semaphore } from './semaphore.js';
@@ -54,7 +55,7 @@ export class Link {
     });
   }
 
-  /** Opens a link to the leader. Throws `LogUnavailable`. */
+  /** Opens a link to the leader. Throws `LogUnavailable`, and the errors of the driver. */
   static async open(client: EventStoreDBClient, names: StreamNames): Promise<Link> {
     const channel = channelOf(client);
     try {
@@ -67,7 +68,7 @@ export class Link {
       );
     } catch (error) {
       channel.then(close, () => undefined);
-      throw asPortError(error);
+      throw error;
     }
   }
 
@@ -101,7 +102,7 @@ const untilReady = (channel: Channel): Promise<void> =>
     const look = () => {
       const state = channel.getConnectivityState(false);
       if (state === READY) resolve();
-      else if (state > READY) reject(new LogUnavailable(`No connection to EventStoreDB at ${channel.getTarget()}`));
+      else if (state > READY) reject(new NoConnection(channel.getTarget()));
       else {
         channel.getConnectivityState(true);
         channel.watchConnectivityState(state, Infinity, look);
@@ -118,6 +119,8 @@ export class Connection {
   private readonly permits = new Semaphore(MAX_CALLS);
   private opening: Promise<Link> | undefined;
   private link: Link | undefined;
+  /** Why the latest attempt to open a link failed; `undefined` after a success. */
+  failure: Error | undefined;
   private isClosed = false;
   /**
    * Number of links (clients on one unbroken connection) that were lost so far. A loss counts from the moment when we
@@ -128,6 +131,8 @@ export class Connection {
   constructor(
     private readonly createClient: () => EventStoreDBClient,
     readonly names: StreamNames,
+    /** Explains why a link could not be opened. By default, the driver's error has to do. */
+    private readonly explain: ConnectionFailureExplainer = (error) => Promise.resolve(asPortError(error)),
   ) {}
 
   /**
@@ -157,7 +162,7 @@ export class Connection {
     if (this.isClosed) throw new LogUnavailable('The event log is closed');
     await this.permits.acquire(deadline, options);
     try {
-      const link = this.current ?? (await deadline.race(this.open()));
+      const link = this.current ?? (await this.opened(deadline));
       link.begin();
       return {
         link,
@@ -181,15 +186,31 @@ export class Connection {
     return this.link?.lost.aborted === false ? this.link : undefined;
   }
 
+  /** Waits for a new link until the deadline. Throws why the latest attempt to open one failed, if one has failed. */
+  private async opened(deadline: Deadline): Promise<Link> {
+    try {
+      return await deadline.race(this.open());
+    } catch (error) {
+      throw this.failure ?? error;
+    }
+  }
+
   private open(): Promise<Link> {
-    this.opening ??= Link.open(this.createClient(), this.names)
-      .then((link) => {
-        this.link = link;
-        link.lost.addEventListener('abort', () => (this.losses += 1));
-        if (this.isClosed) link.giveUp();
-        return link;
-      })
-      .finally(() => (this.opening = undefined));
+    this.opening ??= this.openLink().finally(() => (this.opening = undefined));
     return this.opening;
+  }
+
+  private async openLink(): Promise<Link> {
+    try {
+      const link = await Link.open(this.createClient(), this.names);
+      this.failure = undefined;
+      this.link = link;
+      link.lost.addEventListener('abort', () => (this.losses += 1));
+      if (this.isClosed) link.giveUp();
+      return link;
+    } catch (error) {
+      this.failure = await this.explain(error);
+      throw this.failure;
+    }
   }
 }

@@ -25,13 +25,32 @@ const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** Whether the account lacks a right. */
+/** Whether the server does not know the user, or the password is wrong. */
+const isUnknownUser = (error: unknown): boolean => codeOf(error) === UNAUTHENTICATED;
+
+/** Whether the account lacks a right. The driver's type is the same for an unknown user. */
 export const isDenied = (error: unknown): boolean =>
-  typeOf(error) === ErrorType.ACCESS_DENIED || codeOf(error) === PERMISSION_DENIED;
+  (typeOf(error) === ErrorType.ACCESS_DENIED && !isUnknownUser(error)) || codeOf(error) === PERMISSION_DENIED;
 
 /** Whether the server refused the account, or the account lacks a right. An operator can change this at any time. */
 const isRefusedAccount = (error: unknown): boolean =>
-  error instanceof LogRefused || isDenied(error) || codeOf(error) === UNAUTHENTICATED;
+  error instanceof LogRefused || isDenied(error) || isUnknownUser(error);
+
+/** The rights of EventStoreDB's access lists that this service needs, and what each of them allows. */
+const RIGHTS = { $r: 'read', $w: 'write to', $mr: 'read the metadata of', $mw: 'write the metadata of' } as const;
+
+/** The stream whose metadata says who may read the whole log. */
+export const ALL_STREAMS = '$all';
+
+/**
+ * Returns the error of a call that needs this right on this stream: a `LogRefused` that names both, if the account lacks
+ * the right, and otherwise the error itself.
+ */
+export function namingRight(error: unknown, right: keyof typeof RIGHTS, stream: string): unknown {
+  if (!isDenied(error)) return error;
+  const what = `EventStoreDB refuses the account in EVENTSTOREDB_URL the right to ${RIGHTS[right]} ${stream} (${right})`;
+  return new LogRefused(`${what}: ${messageOf(error)}`, { cause: error });
+}
 
 /** Whether the server refuses what the call says. The same call is refused again, unless the log changes. */
 export const isInvalid = (error: unknown): boolean => codeOf(error) === INVALID_ARGUMENT;
@@ -83,8 +102,10 @@ export const isMissingStream = (error: unknown): boolean => typeOf(error) === Er
 export function asPortError(error: unknown): Error {
   if (error instanceof LogUnavailable || (error instanceof Error && isOurOwn(error))) return error;
   if (isRefusedAccount(error)) {
-    const message = `EventStoreDB refuses the account in EVENTSTOREDB_URL: ${messageOf(error)}`;
-    return new LogRefused(message, { cause: error });
+    const what = isUnknownUser(error) ? 'user or the password' : 'account';
+    return new LogRefused(`EventStoreDB refuses the ${what} in EVENTSTOREDB_URL: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
   const what = isTransient(error) ? 'is not available' : 'refused a call';
   return new LogUnavailable(`EventStoreDB ${what}: ${messageOf(error)}`, { cause: error });

@@ -1,8 +1,10 @@
 import { type Credentials, jsonEvent } from '@eventstore/db-client';
 import { LRUCache } from 'lru-cache';
 import { LONG_AGO, type Moment, momentNow, msSince } from '#event-log';
+import { keepNewestOnly } from './appends.js';
 import type { Connection, Link } from './connection.js';
 import { ATTEMPT_MS, Deadline } from './deadline.js';
+import { namingRight } from './errors.js';
 import { readEach } from './reads.js';
 import { FENCES } from './stream-names.js';
 
@@ -32,6 +34,9 @@ export interface FencesOptions {
   /** Returns the time of the wall clock, in milliseconds since 1970. */
   readonly wallClock: () => number;
 }
+
+/** Stands for the fences of all processes in errors: a process has a new name at each attempt to start. */
+const ANY_FENCES = `${FENCES}…`;
 
 /**
  * Milliseconds between two comparisons of the clocks. Clocks drift slowly, so a comparison every few seconds is enough.
@@ -113,8 +118,12 @@ export class Fences {
     return beganAt.monotonic >= arrivedAt || msSince(beganAt) < this.options.maxAgeMs;
   }
 
-  private appended(deadline: Deadline): Promise<void> {
-    return deadline.race(this.appendShared());
+  private async appended(deadline: Deadline): Promise<void> {
+    try {
+      await deadline.race(this.appendShared());
+    } catch (error) {
+      throw this.options.connection.failure ?? error;
+    }
   }
 
   private appendShared(): Promise<void> {
@@ -151,14 +160,23 @@ export class Fences {
       const stream = link.names.stored(this.stream);
       try {
         if (!this.keepsOne) {
-          await link.client.setStreamMetadata(stream, { maxCount: 1 }, { ...options, deadline: deadline.attemptMs });
+          await keepNewestOnly(
+            link,
+            stream,
+            { ...options, deadline: deadline.attemptMs },
+            link.names.stored(ANY_FENCES),
+          );
           this.keepsOne = true;
         }
         const beganAt = momentNow();
         const sentAt = wallClock();
         const event = jsonEvent({ type: 'Fence', data: {} });
         this.begun.set(event.id, beganAt);
-        await link.client.appendToStream(stream, event, { ...options, deadline: deadline.attemptMs });
+        await link.client
+          .appendToStream(stream, event, { ...options, deadline: deadline.attemptMs })
+          .catch((error: unknown) => {
+            throw namingRight(error, '$w', link.names.stored(ANY_FENCES));
+          });
         await this.compareClocks(link, event.id, sentAt, wallClock());
         return { link, beganAt };
       } catch (error) {
@@ -182,6 +200,8 @@ export class Fences {
     await readEach(read, new Deadline(ATTEMPT_MS), ({ id, created }) => {
       if (id === eventId) this.clockSkewMs = Math.max(0, sentAt - created.getTime(), created.getTime() - answeredAt);
       return true;
+    }).catch((error: unknown) => {
+      throw namingRight(error, '$r', link.names.stored(ANY_FENCES));
     });
     this.clocksComparedAt = momentNow();
   }

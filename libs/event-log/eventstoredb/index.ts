@@ -6,9 +6,11 @@ import {
   type CallOptions,
   type EventLog,
   type ExpectedRevision,
+  HistoryMissing,
   LOG_STREAM,
   type LogBatch,
   type LogReadOptions,
+  LogRefused,
   LogUnavailable,
   MissingHistory,
   type OutageObserver,
@@ -20,9 +22,10 @@ import {
 import type { NewEvent, Position, RecordedEvent } from '#events';
 import { append } from './appends.js';
 import { Connection, type Link } from './connection.js';
+import { type ConnectionFailureExplainer, explainerFor } from './connection-failure.js';
 import { parseConnectionString, withOptions } from './connection-string.js';
 import { Deadline } from './deadline.js';
-import { lookAtEnd, readEnd, readLog, readStream } from './reads.js';
+import { lookAtEnd, mayReadMetadata, readEnd, readLog, readStream } from './reads.js';
 import { SameLog } from './same-log.js';
 import { MAX_SEAL_AGE_MS, SealCheck } from './seal-check.js';
 import { EventStoreDbSnapshots } from './snapshots.js';
@@ -74,11 +77,13 @@ export interface EventStoreDbLogOptions extends CommonOptions {
 
 /**
  * Opens the event log on EventStoreDB or KurrentDB, version 23.10 or newer. The log connects at the first call, and
- * again after each loss of the connection. Throws `TypeError` for a bad connection string, and `InvalidPrefix`.
+ * again after each loss of the connection. Throws `TypeError` for a bad connection string, `InvalidPrefix`, and Node's
+ * error for a file that the string names and that can't be read.
  */
-export function openEventStoreDbLog({ url: given, ...options }: EventStoreDbLogOptions): EventLog {
+export function openEventStoreDbLog({ url: given, ...options }: EventStoreDbLogOptions): EventStoreDbLog {
   const { url, credentials } = parseConnectionString(given);
-  return new EventStoreDbLog({ ...options, credentials, createClient: () => createClient(url) });
+  const explain = explainerFor(url);
+  return new EventStoreDbLog({ ...options, credentials, createClient: () => createClient(url), explain });
 }
 
 let clients = 0;
@@ -103,6 +108,8 @@ const createClient = (url: string): EventStoreDBClient =>
 export interface EventStoreDbClients extends CommonOptions {
   readonly createClient: ClientFactory;
   readonly credentials: Credentials;
+  /** Explains why a client can't connect. By default, the driver's error has to do. */
+  readonly explain?: ConnectionFailureExplainer;
 }
 
 const DEFAULT_DEADLINE_MS = 10_000;
@@ -128,12 +135,12 @@ export class EventStoreDbLog implements EventLog {
   private closed: Promise<void> | undefined;
 
   constructor(options: EventStoreDbClients) {
-    const { createClient, credentials, deadlineMs = DEFAULT_DEADLINE_MS } = options;
+    const { createClient, credentials, explain, deadlineMs = DEFAULT_DEADLINE_MS } = options;
     const { processName = randomUUID(), fenceMaxAgeMs = DEFAULT_FENCE_MAX_AGE_MS } = options;
     // Every waiting call adds a listener to this signal. The 0 turns off Node's warning about many listeners.
     setMaxListeners(0, this.closing.signal);
     const names = new StreamNames(options.prefix ?? '');
-    const connectionFor = (purpose: ConnectionPurpose) => new Connection(() => createClient(purpose), names);
+    const connectionFor = (purpose: ConnectionPurpose) => new Connection(() => createClient(purpose), names, explain);
     this.appends = connectionFor('appends');
     this.reads = connectionFor('reads');
     this.subscriptions = connectionFor('subscriptions');
@@ -234,6 +241,28 @@ export class EventStoreDbLog implements EventLog {
       },
       ...{ deadlineMs: this.deadlineMs, closing: this.closing.signal },
     });
+  }
+
+  /**
+   * Tries every right that a process needs: to append to our streams and to set their metadata (by a fence), to read our
+   * streams, and to read the whole log. Resolves with what the account lacks and a process can do without, in words.
+   * Throws `LogRefused`, which names each missing right and its stream, and `LogUnavailable`.
+   */
+  async tryRights(): Promise<string[]> {
+    const deadline = this.accept();
+    const results = await Promise.allSettled([
+      this.strongReads.readStream(LOG_STREAM, { limit: 1 }, deadline, this.closing.signal),
+      deadline.retry(() => this.reads.use(deadline, (link) => readEnd(link, deadline)), this.closing.signal),
+    ]);
+    const refusals = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+    const messages = new Set(refusals.flatMap((error) => (error instanceof LogRefused ? [error.message] : [])));
+    if (messages.size > 0) throw new LogRefused([...messages].join('; '));
+    for (const error of refusals) if (!(error instanceof HistoryMissing)) throw error;
+    const attempt = () => this.reads.use(deadline, (link) => mayReadMetadata(link, LOG_STREAM, deadline));
+    if (await deadline.retry(attempt, this.closing.signal)) return [];
+    return [
+      'the account in EVENTSTOREDB_URL may not read the metadata of streams ($mr), so a deleted stream looks new',
+    ];
   }
 
   /**

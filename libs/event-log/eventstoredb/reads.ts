@@ -1,4 +1,5 @@
 import type {
+  AllStreamResolvedEvent,
   ReadAllOptions,
   ReadPosition,
   ReadRevision,
@@ -10,7 +11,7 @@ import { ForeignEvent, HistoryMissing, type LogReadOptions, type StreamReadOptio
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from '#events';
 import type { Link } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { isDenied, isMissingStream, isNoPlaceInLog, isTombstonedStream } from './errors.js';
+import { ALL_STREAMS, isDenied, isMissingStream, isNoPlaceInLog, isTombstonedStream, namingRight } from './errors.js';
 import { fromPosition, toPosition } from './positions.js';
 import { howCut } from './stream-cuts.js';
 
@@ -57,7 +58,7 @@ export async function readFoundStream(
   } catch (error) {
     if (isTombstonedStream(error)) throw tombstoned(stream);
     if (isMissingStream(error)) return undefined;
-    throw error;
+    throw namingRight(error, '$r', link.names.stored(stream));
   }
   // The server has found the stream, and a read of a whole stream gave nothing.
   const isOfAll = direction === 'forwards' ? (from ?? 0n) === 0n : from === undefined;
@@ -74,15 +75,40 @@ export const tombstoned = (stream: string): HistoryMissing =>
  * metadata (`$mr`) can't tell a deleted stream, so for that account the stream has never existed.
  */
 export async function requireNeverExisted(link: Link, stream: string, deadline: Deadline): Promise<void> {
-  const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
   try {
-    await readEach(link.client.readStream(link.names.storedMetadata(stream), last), deadline, ({ data }) => {
+    await readMetadata(link, stream, deadline, ({ data }) => {
       const how = howCut(data);
       if (how !== undefined) throw new HistoryMissing(stream, `${stream} ${how}: all its events are missing`);
       return true;
     });
   } catch (error) {
-    if (!isMissingStream(error) && !isDenied(error)) throw error;
+    if (!isDenied(error)) throw error;
+  }
+}
+
+/** Returns whether the account has the right to read the stream's metadata. Throws the errors of the driver. */
+export async function mayReadMetadata(link: Link, stream: string, deadline: Deadline): Promise<boolean> {
+  try {
+    await readMetadata(link, stream, deadline, () => true);
+    return true;
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    return false;
+  }
+}
+
+/** Passes the newest event of the stream's metadata to `take`, if there is any. Throws the errors of the driver. */
+async function readMetadata(
+  { client, names }: Link,
+  stream: string,
+  deadline: Deadline,
+  take: Parameters<typeof readEach>[2],
+): Promise<void> {
+  const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
+  try {
+    await readEach(client.readStream(names.storedMetadata(stream), last), deadline, take);
+  } catch (error) {
+    if (!isMissingStream(error)) throw error;
   }
 }
 
@@ -102,7 +128,7 @@ export async function readLog(
     after === undefined || (direction === 'forwards' ? event.position > after : event.position < after);
   const readFrom = async (fromPosition: ReadPosition) => {
     const events: RecordedEvent[] = [];
-    await readEach(link.client.readAll({ direction, fromPosition, requiresLeader: true }), deadline, (found) => {
+    await readAllEach(link, { direction, fromPosition }, deadline, (found) => {
       const event = ourEvent(link, found);
       if (event && isAfter(event)) events.push(event);
       return events.length < limit;
@@ -166,8 +192,7 @@ export async function lookAtEnd(link: Link, after: bigint, deadline: Deadline): 
   let end: bigint | undefined;
   for (const maxCount of LOOKS) {
     const seen: { commit: bigint; isOurs: boolean }[] = [];
-    const backwards = { direction: 'backwards', fromPosition: 'end', maxCount, requiresLeader: true } as const;
-    await readEach(link.client.readAll(backwards), deadline, (event) => {
+    await readAllEach(link, { direction: 'backwards', fromPosition: 'end', maxCount }, deadline, (event) => {
       const one = { commit: event.position.commit, isOurs: ourStreamOf(link, event) !== undefined };
       seen.push(one);
       return one.commit > after && !one.isOurs;
@@ -183,11 +208,25 @@ export async function lookAtEnd(link: Link, after: bigint, deadline: Deadline): 
 
 async function firstOf(link: Link, from: Pick<ReadAllOptions, 'direction' | 'fromPosition'>, deadline: Deadline) {
   const found: NonNullable<ResolvedEvent['event']>[] = [];
-  await readEach(link.client.readAll({ ...from, maxCount: 1, requiresLeader: true }), deadline, (event) => {
+  await readAllEach(link, { ...from, maxCount: 1 }, deadline, (event) => {
     found.push(event);
     return true;
   });
   return found[0];
+}
+
+/** Reads the whole log on the leader, as `readEach` does. */
+async function readAllEach(
+  { client }: Link,
+  options: ReadAllOptions,
+  deadline: Deadline,
+  take: (event: NonNullable<AllStreamResolvedEvent['event']>) => boolean,
+): Promise<void> {
+  try {
+    await readEach(client.readAll({ ...options, requiresLeader: true }), deadline, take);
+  } catch (error) {
+    throw namingRight(error, '$r', ALL_STREAMS);
+  }
 }
 
 /**

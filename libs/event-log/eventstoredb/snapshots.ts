@@ -1,9 +1,10 @@
 import { type AppendExpectedRevision, type Credentials, jsonEvent } from '@eventstore/db-client';
 import { LRUCache } from 'lru-cache';
 import type { CallOptions, SnapshotStore } from '#event-log';
+import { keepNewestOnly } from './appends.js';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { asPortError, isMissingStream, isTombstonedStream, isTooLarge } from './errors.js';
+import { asPortError, isMissingStream, isTombstonedStream, isTooLarge, namingRight } from './errors.js';
 import { readEach } from './reads.js';
 import { SNAPSHOT_PARTS, SNAPSHOTS } from './stream-names.js';
 
@@ -36,14 +37,13 @@ export class EventStoreDbSnapshots implements SnapshotStore {
 
   async write(name: string, snapshot: string): Promise<void> {
     const { credentials } = this.options;
-    await this.send(async ({ client, names }, deadline) => {
-      const stream = names.stored(newestOf(name));
+    await this.send(newestOf(name), async (link, stream, deadline) => {
       const options = { requiresLeader: true, credentials, deadline: deadline.attemptMs };
       if (!this.keepsOne.has(stream)) {
-        await client.setStreamMetadata(stream, { maxCount: 1 }, options);
+        await keepNewestOnly(link, stream, options);
         this.keepsOne.set(stream, true);
       }
-      await client.appendToStream(stream, jsonEvent({ type: 'Snapshot', data: { text: snapshot } }), options);
+      await link.client.appendToStream(stream, jsonEvent({ type: 'Snapshot', data: { text: snapshot } }), options);
     });
   }
 
@@ -53,8 +53,7 @@ export class EventStoreDbSnapshots implements SnapshotStore {
 
   writeParts(name: string, parts: readonly string[]): Promise<number> {
     const { credentials } = this.options;
-    return this.send(async ({ client, names }, deadline) => {
-      const stream = names.stored(partsOf(name));
+    return this.send(partsOf(name), async ({ client }, stream, deadline) => {
       /**
        * Appends the parts together. If they are too large for this server, appends them in two halves: the second one
        * only if no other process has appended in between. Returns the number of the last part.
@@ -74,14 +73,18 @@ export class EventStoreDbSnapshots implements SnapshotStore {
     });
   }
 
-  /** Makes one attempt. A snapshot is a cache, so a failed write is not repeated. */
-  private send<T>(call: (link: Link, deadline: Deadline) => Promise<T>): Promise<T> {
+  /**
+   * Makes one attempt. A snapshot is a cache, so a failed write is not repeated. `call` gets the stream's name on the
+   * server.
+   */
+  private send<T>(name: string, call: (link: Link, stream: string, deadline: Deadline) => Promise<T>): Promise<T> {
     const deadline = this.options.accept();
-    const attempt = this.options.appends.use(deadline, (link) => call(link, deadline));
+    const stream = this.options.appends.names.stored(name);
+    const attempt = this.options.appends.use(deadline, (link) => call(link, stream, deadline));
     this.underWay.add(attempt);
     return attempt
       .catch((error: unknown) => {
-        throw asPortError(error);
+        throw asPortError(namingRight(error, '$w', stream));
       })
       .finally(() => this.underWay.delete(attempt));
   }
@@ -103,7 +106,8 @@ export class EventStoreDbSnapshots implements SnapshotStore {
           if (fromRevision === 'end' || revision === fromRevision) text = (data as { readonly text?: string }).text;
           return true;
         }).catch((error: unknown) => {
-          if (!isMissingStream(error) && !isTombstonedStream(error)) throw error;
+          if (isMissingStream(error) || isTombstonedStream(error)) return;
+          throw namingRight(error, '$r', names.stored(stream));
         });
       });
     await deadline.retry(attempt);

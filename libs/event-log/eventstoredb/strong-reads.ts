@@ -2,6 +2,7 @@ import type { LogReadOptions, StreamReadOptions } from '#event-log';
 import type { Position, RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
+import { ALL_STREAMS } from './errors.js';
 import { Fences, type FencesOptions } from './fence.js';
 import { readEventAt, readFoundStream, readLog, readStream, requireNeverExisted } from './reads.js';
 import { SharedReads } from './shared-reads.js';
@@ -10,9 +11,6 @@ interface Answer {
   readonly events: readonly RecordedEvent[];
   readonly link: Link;
 }
-
-/** This name stands for the whole log in the keys of shared reads. No stream of ours has this name. */
-const ALL_STREAMS = '$all';
 
 type Send = (link: Link, deadline: Deadline) => Promise<RecordedEvent[]>;
 

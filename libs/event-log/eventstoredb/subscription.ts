@@ -3,7 +3,7 @@ import { ForeignEvent, type LogBatch, LogUnavailable, type SubscribeOptions } fr
 import type { RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { asPortError, isTooSlow, isTransient } from './errors.js';
+import { ALL_STREAMS, asPortError, isTooSlow, isTransient, namingRight } from './errors.js';
 import type { Fences } from './fence.js';
 import { fromPosition } from './positions.js';
 import { type LogEnd, ourEvent } from './reads.js';
@@ -79,7 +79,7 @@ export async function* follow(
       readTo = feed.readTo;
     } catch (error) {
       if (isTransient(error)) lease.link.giveUp();
-      throw asPortError(error);
+      throw asPortError(namingRight(error, '$r', ALL_STREAMS));
     } finally {
       void feed.end().then(() => {
         lease.release();

@@ -181,7 +181,9 @@ class WriterThread {
     const thread = new WriterThread(options, latestTime);
     const answer = await thread.answer();
     if (answer.kind === 'refused') throw new NotAnEventLog(answer.reason);
-    if (answer.kind !== 'opened') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
+    if (answer.kind !== 'opened') {
+      throw new LogUnavailable(`${options.file} can't be opened: ${'reason' in answer ? answer.reason : answer.kind}`);
+    }
     for (const event of answer.eventTimes) latestTime.note(event);
     return thread;
   }

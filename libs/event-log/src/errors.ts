@@ -22,6 +22,8 @@ export class RevisionConflict extends Failure {
 /** Thrown if a store (the event log or another store) is not available now. The same call may succeed later. */
 export abstract class StoreUnavailable extends Failure {
   readonly kind = 'unavailable';
+  /** Whether waiting alone does not help: the store refuses the account or a right, or TLS is set up wrongly. */
+  readonly needsOperator: boolean = false;
 }
 
 /**
@@ -34,9 +36,13 @@ export class LogUnavailable extends StoreUnavailable {
   readonly detail: string = 'The event log does not answer; try again';
 }
 
-/** Thrown if the event log refuses this process's account, or a right that the account needs. */
+/**
+ * Thrown if the event log refuses this process's account, or a right that the account needs, and if the settings of TLS
+ * prevent a connection. The message says what an operator has to change.
+ */
 export class LogRefused extends LogUnavailable {
   override readonly name = 'LogRefused';
+  override readonly needsOperator = true;
 }
 
 /** Thrown by an append to a sealed log. A log is sealed when it is moved to another store. Nothing was written. */

@@ -43,6 +43,7 @@ export { KeyedQueue } from './keyed-queue.js';
 export { identifyLog, readLogId, requireSameLog } from './log-id.js';
 export { eventsMissing, MissingHistory, type StreamCut } from './missing-history.js';
 export { LONG_AGO, type Moment, momentNow, msSince } from './moment.js';
+export { readNamedFile } from './named-file.js';
 export {
   type Appended,
   type EventLog,
@@ -54,6 +55,7 @@ export {
 } from './port.js';
 export { OpenOutages, type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
 export { isSealed, isSealMarker, sealLog, sealOf, unsealLog } from './seal.js';
+export { probeServer, type ServerAddress, type TlsSettings } from './server-probe.js';
 export type { SnapshotStore } from './snapshot-store.js';
 export { snapshotName } from './snapshots/snapshots.js';
 export { type Folded, foldEvent, type StreamState } from './stream-states.js';

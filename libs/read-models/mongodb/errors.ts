@@ -97,6 +97,18 @@ export function refusalOf(error: MongoServerError): string {
   return [...new Set((grave.length > 0 ? grave : failures).map(nameOf))].join(', ');
 }
 
+/**
+ * Returns what is wrong with the account in words, if the server refuses it; otherwise `undefined`. A missing right is
+ * named by the command and the collection. The rest of the server's message may quote documents.
+ */
+function accountTroubleOf({ code, message }: MongoServerError): string | undefined {
+  if (code === ServerCode.AuthenticationFailed) return 'the user or the password in MONGODB_URL is wrong';
+  if (code !== ServerCode.Unauthorized) return undefined;
+  const [, command, collection] = /to execute command \{ (\w+): "?(\w+)/.exec(message) ?? [];
+  const right = command === undefined ? 'a right' : `the right to ${command} ${collection ?? ''}`;
+  return `the account in MONGODB_URL lacks ${right}`;
+}
+
 export const hasCode = (error: unknown, code: number): error is MongoServerError =>
   error instanceof MongoServerError && error.code === code;
 
@@ -140,7 +152,11 @@ export function asPortError(error: unknown): unknown {
     const code = socketErrorCode(error);
     return code === undefined ? error : new ReadStoreUnavailable(`MongoDB does not answer: ${code}`, { cause: error });
   }
-  if (error instanceof MongoServerError) return new ReadStoreUnavailable(`MongoDB refused it: ${refusalOf(error)}`);
+  if (error instanceof MongoServerError) {
+    const account = accountTroubleOf(error);
+    const message = `MongoDB refused it: ${refusalOf(error)}${account === undefined ? '' : ` (${account})`}`;
+    return new ReadStoreUnavailable(message, { needsOperator: account !== undefined });
+  }
   if (error instanceof MongoInvalidArgumentError) return new Error(`MongoDB's driver refused it: ${error.message}`);
   return new ReadStoreUnavailable(`MongoDB does not answer: ${error.name}`, { cause: error });
 }

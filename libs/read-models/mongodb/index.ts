@@ -1,6 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type AnyBulkWriteOperation, BSON, type Collection, type Db, MongoClient, ReadConcern } from 'mongodb';
-import { type Checkpoint, isSameCheckpoint } from '#event-log';
+import {
+  type AnyBulkWriteOperation,
+  BSON,
+  type Collection,
+  type Db,
+  MongoClient,
+  MongoServerError,
+  ReadConcern,
+} from 'mongodb';
+import { type Checkpoint, isSameCheckpoint, readNamedFile } from '#event-log';
 import {
   type BuildInfo,
   type BuildName,
@@ -22,6 +30,8 @@ import { layOut, nextBuild } from './layout.js';
 import { pageFind } from './page.js';
 import { type Part, partsOf } from './parts.js';
 import { Registry } from './registry.js';
+import { missingActions, RIGHTS } from './rights.js';
+import { UnreachableServers } from './unreachable-servers.js';
 import { validatorOf } from './validation.js';
 import { pointViews } from './views.js';
 
@@ -39,6 +49,8 @@ export interface MongoReadStoreOptions {
   readonly timeoutMs?: number;
   /** Is told, once each, what this server does not have and the service does without. */
   readonly onWarning?: (message: string) => void;
+  /** The rights that the account must have from the start (default: none is tried). */
+  readonly rights?: keyof typeof RIGHTS;
 }
 
 const DEFAULT_DATABASE = 'consumer_clients';
@@ -61,12 +73,14 @@ const CONNECTION_LOSSES = ['connectionPoolCleared', 'connectionClosed', 'serverH
  * Opens the read models in a MongoDB database (4.4 or newer). A majority of the nodes acknowledges every write. Every
  * read comes from the primary and sees only data that a majority has. Retries are left to the caller. Several processes
  * may use the database.
- * Throws `ReadStoreUnavailable`, and `TypeError` for an invalid connection string.
+ * Throws `ReadStoreUnavailable`, `TypeError` for an invalid connection string, and Node's error for a file that the
+ * string names and that can't be read.
  */
 export async function openMongoReadStore(options: MongoReadStoreOptions): Promise<ReadStore> {
   const store = new MongoReadStore(options);
   try {
     await store.ping();
+    if (options.rights) await store.requireRights(RIGHTS[options.rights]);
   } catch (error) {
     await store.close();
     throw error;
@@ -81,6 +95,7 @@ class MongoReadStore implements ReadStore {
   private readonly features: Features;
   private readonly timeoutMs: number;
   private readonly underway = new Set<Promise<unknown>>();
+  private readonly unreachable: UnreachableServers;
   private closed = false;
   private lostConnections = 0;
   /** The kind of the server that a direct connection leads to; `undefined` if the driver looks for the primary. */
@@ -89,6 +104,7 @@ class MongoReadStore implements ReadStore {
   constructor({ url, database, timeoutMs = 5_000, onWarning = () => undefined }: MongoReadStoreOptions) {
     this.timeoutMs = timeoutMs;
     this.client = clientOf(url, timeoutMs);
+    this.unreachable = new UnreachableServers(this.client);
     for (const event of CONNECTION_LOSSES) this.client.on(event, () => this.lostConnections++);
     if (this.client.options.directConnection) {
       this.client.on('serverDescriptionChanged', ({ newDescription }) => (this.directServer = newDescription.type));
@@ -248,6 +264,14 @@ class MongoReadStore implements ReadStore {
     await this.ask(() => this.registry.look());
   }
 
+  /** Throws `ReadStoreUnavailable`, which names the missing rights, if the account lacks some of these. */
+  async requireRights(actions: readonly string[]): Promise<void> {
+    const missing = await this.ask(() => missingActions(this.database, actions));
+    if (missing.length === 0) return;
+    const what = `the rights ${missing.join(', ')} on database ${this.database.databaseName}`;
+    throw new ReadStoreUnavailable(`The account in MONGODB_URL lacks ${what}`, { needsOperator: true });
+  }
+
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
@@ -310,7 +334,7 @@ class MongoReadStore implements ReadStore {
       this.refuseSecondary();
       return result;
     } catch (error) {
-      throw asPortError(error);
+      throw error instanceof MongoServerError ? asPortError(error) : await this.unreachable.explain(asPortError(error));
     } finally {
       this.underway.delete(answer);
     }
@@ -338,8 +362,9 @@ async function within<Answer>(timeoutMs: number, answer: Promise<Answer>): Promi
  * what is read or written.
  */
 function clientOf(url: string, timeoutMs: number): MongoClient {
+  let client: MongoClient;
   try {
-    return new MongoClient(url, {
+    client = new MongoClient(url, {
       appName: 'consumer-clients',
       retryReads: false,
       retryWrites: false,
@@ -352,6 +377,10 @@ function clientOf(url: string, timeoutMs: number): MongoClient {
   } catch {
     throw new TypeError('Not a connection string of MongoDB');
   }
+  // The driver reads these files only when it connects, and its error would look like an outage.
+  const { tlsCAFile, tlsCRLFile, tlsCertificateKeyFile } = client.options;
+  for (const file of [tlsCAFile, tlsCRLFile, tlsCertificateKeyFile]) if (file !== undefined) readNamedFile(file);
+  return client;
 }
 
 /** Returns whether the connection string names a database. Its user part may contain a slash, as in the driver. */

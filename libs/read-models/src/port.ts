@@ -215,6 +215,17 @@ export interface ReadStore {
 /** Thrown when the read store can't be used now. The caller may repeat the call. */
 export class ReadStoreUnavailable extends StoreUnavailable {
   override readonly name = 'ReadStoreUnavailable';
+  override readonly needsOperator: boolean;
   readonly code = 'read_store_unavailable';
   readonly detail = 'The read models do not answer; try again';
+
+  constructor(message: string, { needsOperator = false, ...options }: ReadStoreUnavailableOptions = {}) {
+    super(message, options);
+    this.needsOperator = needsOperator;
+  }
+}
+
+export interface ReadStoreUnavailableOptions extends ErrorOptions {
+  /** See `StoreUnavailable`. */
+  readonly needsOperator?: boolean;
 }

@@ -29,6 +29,12 @@ export interface EventStoreOptions {
   readonly maxAppendBytes?: number;
   /** The largest size of an event: the option `MaxAppendEventSize` of 24.10 and later (default: no limit). */
   readonly maxEventBytes?: number;
+  /**
+   * Accounts: name, password and perhaps a group, separated by colons (`admin:changeit:$admins`). With accounts, access
+   * lists are in force. Clients name their account only on connections with TLS (see `TlsFront`). Without accounts,
+   * everybody may do everything.
+   */
+  readonly account?: readonly string[];
   /** Whether sizes include metadata and types, as on 24.10 and 25.0 (default: only the data, as on 23.10). */
   readonly countsAll?: boolean;
 }
@@ -199,9 +205,9 @@ export class EventStore extends EventStoreNode {
     const directory = file === undefined ? mkdtempSync(join(tmpdir(), 'event-store-')) : undefined;
     const args = ['--file', file ?? join(directory ?? '', 'events.jsonl')];
     for (const [name, value] of Object.entries(options)) {
-      if (value === false) continue;
-      args.push(`--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
-      if (value !== true) args.push(String(value));
+      const option = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+      for (const each of [value].flat())
+        if (each !== false) args.push(option, ...(each === true ? [] : [String(each)]));
     }
     const store = new EventStore(port, args, () => {
       if (directory !== undefined) rmSync(directory, { recursive: true });

@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { once } from 'node:events';
 import { createServer } from 'node:http2';
+import { text } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { Signal } from './signal.mjs';
 
@@ -123,12 +124,26 @@ export class Call {
   }
 }
 
+/** Answers an ordinary request of HTTP/2. A `StatusError` of the handler becomes 401. */
+const answerHttp = async (stream, headers, handle) => {
+  const respond = ({ status, answer }) => {
+    stream.respond({ ':status': status, 'content-type': 'application/json' });
+    stream.end(JSON.stringify(answer));
+  };
+  try {
+    respond(await handle(headers, await text(stream)));
+  } catch (error) {
+    respond({ status: error instanceof StatusError ? 401 : 400, answer: { error: error.message } });
+  }
+};
+
 /**
  * Serves gRPC over HTTP/2 without TLS. We use node:http2, because a real EventStoreDB ends its streams without a status
  * when it stops. The server of @grpc/grpc-js can't do that.
  */
 export class GrpcServer {
   methods = new Map();
+  httpHandlers = new Map();
   calls = new Set();
   /** The error with which every call of `refusedPaths` ends; undefined if no call is refused. */
   refusal = undefined;
@@ -161,6 +176,11 @@ export class GrpcServer {
     }
   }
 
+  /** Adds a part of the HTTP API. `handle` takes the headers and the body of a POST, and returns status and answer. */
+  addHttp(path, handle) {
+    this.httpHandlers.set(path, handle);
+  }
+
   /** Listens on the port (0: a free port). Resolves with the port. */
   async listen(port) {
     this.http.listen(port, '127.0.0.1');
@@ -190,6 +210,8 @@ export class GrpcServer {
   }
 
   async answer(stream, headers) {
+    const http = this.httpHandlers.get(headers[':path']);
+    if (http) return answerHttp(stream, headers, http);
     const found = this.methods.get(headers[':path']);
     const call = new Call(stream, headers, found?.method, this.compresses);
     if (!found) return call.end(code.unimplemented, 'Service is unimplemented.');

@@ -2,6 +2,7 @@
 // when it is ready. If the program was started with an IPC channel, it ends when its parent process ends.
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { Access, usersApi } from './access.mjs';
 import { Ballot } from './ballot.mjs';
 import { gossipService, serverFeaturesService } from './discovery.mjs';
 import { GrpcServer } from './grpc.mjs';
@@ -45,6 +46,8 @@ const { values: options } = parseArgs({
     'max-event-bytes': { type: 'string', default: 'Infinity' },
     /** Whether sizes include metadata and types, as on 24.10 and 25.0. */
     'counts-all': { type: 'boolean', default: false },
+    /** Accounts: name, password and perhaps a group, separated by colons. Without any, everybody may do everything. */
+    account: { type: 'string', multiple: true, default: [] },
   },
 });
 
@@ -64,7 +67,9 @@ const node = new Node(log, store, new Ballot(`${options.file}.epoch`), peers, {
 });
 
 const server = new GrpcServer({ compresses: options.gzip });
-server.add(StreamsService, streamsService(node));
+const access = new Access(store, options.account);
+server.add(StreamsService, streamsService(node, access));
+server.addHttp('/users', usersApi(access));
 server.add(GossipService, gossipService(node));
 server.add(ServerFeaturesService, serverFeaturesService());
 server.add(NodesService, node.handlers());

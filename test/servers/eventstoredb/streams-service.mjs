@@ -1,5 +1,6 @@
 import { Buffer } from 'node:buffer';
 import { clearTimeout, setTimeout } from 'node:timers';
+import { ALL_STREAMS } from './access.mjs';
 import {
   appendConflict,
   appended,
@@ -54,8 +55,8 @@ const streamOf = (options) => {
   return stream;
 };
 
-/** Returns the handlers of the gRPC service Streams for a node. */
-export const streamsService = (node) => {
+/** Returns the handlers of the gRPC service Streams for a node. `access` decides who may call them. */
+export const streamsService = (node, access) => {
   const { maxAppendBytes, maxEventBytes, countsAll } = node.settings;
   const sizeOf = ({ type, data, metadata }) => data.length + (countsAll ? metadata.length + 2 * type.length : 0);
   const isTooLarge = (events) => events.reduce((sum, event) => sum + sizeOf(event), 0) > maxAppendBytes;
@@ -69,6 +70,7 @@ export const streamsService = (node) => {
       else events.push(proposed(request.getProposedMessage()));
     }
     const stream = streamOf(options);
+    access.require(call, '$w', stream);
     const expected = expectedOf(options, options.getRevision());
     if (isTooLarge(events)) throw tooLargeError(maxAppendBytes);
     const tooLarge = events.find((event) => sizeOf(event) > maxEventBytes);
@@ -99,6 +101,11 @@ export const streamsService = (node) => {
       await refuse('BadRequest');
       setTimeout(() => void call.send(batchTimedOut(correlationId, stream)), SECOND_ANSWER_AFTER_MS).unref();
       return;
+    }
+    try {
+      access.require(call, '$w', stream);
+    } catch (error) {
+      return refuse(error.message);
     }
     if (isTooLarge(events)) return call.send(batchTooLarge(correlationId, stream, maxAppendBytes));
     if (!node.isReady) return refuse('Server Is Not Ready');
@@ -140,6 +147,7 @@ export const streamsService = (node) => {
     const options = (await call.request()).getOptions();
     const { store, settings } = node;
     if (options.hasStream() && !options.hasSubscription()) node.streamReads += 1;
+    access.require(call, '$r', options.hasStream() ? nameOf(options.getStream().getStreamIdentifier()) : ALL_STREAMS);
     if (!options.hasSubscription()) return (options.hasStream() ? readStream : readAll)(call, store, options);
     return (options.hasStream() ? subscribeToStream : subscribeToAll)(call, store, options, settings);
   };
@@ -152,6 +160,7 @@ export const streamsService = (node) => {
     node.admit(call);
     const options = (await call.request()).getOptions();
     const stream = streamOf(options);
+    access.require(call, '$d', stream);
     const expected = expectedOf(options, options.getRevision());
     const outcome = await node[how](stream, expected, () => !call.isOpen);
     if (outcome.kind === 'deleted') throw deletedError(stream);

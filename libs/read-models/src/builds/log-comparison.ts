@@ -1,3 +1,4 @@
+import { verifyCheckpoint } from '#event-log';
 import { NotReady } from '../errors.js';
 import { type BuildComparison, compareBuilds } from './build-comparison.js';
 import { beginBuild, BuildFeed } from './build-feed.js';
@@ -12,13 +13,15 @@ export interface ComparisonOptions<Doc> extends FeedOptions<Doc> {
  * applies all events to a new build, which is dropped afterwards. No process manager works on the new build, so the
  * comparison changes nothing.
  *
- * Throws `NotReady`, `ProjectionStopped`, `LogUnavailable`, `ReadStoreUnavailable`, and the signal's reason. `NotReady`
- * means that no build is served. `ProjectionStopped` means that an event can't be applied.
+ * Throws `NotReady`, `RebuildNeeded`, `ProjectionStopped`, `LogUnavailable`, `ReadStoreUnavailable`, and the signal's
+ * reason. `NotReady` means that no build is served. `RebuildNeeded` means that the served build is not of this log, so
+ * that a comparison would only show what is known. `ProjectionStopped` means that an event can't be applied.
  */
 export async function compareWithLog<Doc>(options: ComparisonOptions<Doc>): Promise<BuildComparison> {
-  const { store, projection, signal } = options;
+  const { log, logId, store, projection, signal } = options;
   const served = await store.served(projection.name, projection.version);
   if (served === undefined) throw new NotReady(projection.name);
+  await verifyCheckpoint(projection.name, log, logId, await store.checkpoint(served));
   const build = await beginBuild(store, projection);
   const fold = new BuildFeed({ ...options, isFresh: true, hasLists: false }, build);
   try {
