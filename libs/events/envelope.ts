@@ -57,4 +57,9 @@ export interface RecordedEvent extends NewEvent {
   readonly stream: string;
   readonly revision: Revision;
   readonly position: Position;
+  /**
+   * Set if the store could not read the event: why. Then `data` and `metadata` are empty. Only reads of the whole log
+   * return such an event. `upcast` throws this error.
+   */
+  readonly unreadable?: Error;
 }

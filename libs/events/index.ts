@@ -11,6 +11,7 @@ export type {
 export { InvalidEvent, UnknownEvent } from './errors.js';
 export { type ChainLink, eventIdOf, FIRST_HASH, hashOf, seal, verifyChain } from './hash-chain.js';
 export type { LogSealed, LogUnsealed } from './log-seal.js';
+export type { StreamQuarantined, StreamQuarantineLifted } from './quarantine.js';
 export {
   currentVersion,
   EVENT_VERSIONS,

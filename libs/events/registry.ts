@@ -4,10 +4,12 @@ import type { EventMetadata, JsonObject, Position, RecordedEvent } from './envel
 import { InvalidEvent, UnknownEvent } from './errors.js';
 import type { LogCreated } from './log-created.js';
 import type { LogSealed, LogUnsealed } from './log-seal.js';
+import type { StreamQuarantined, StreamQuarantineLifted } from './quarantine.js';
 import { consumerClientVersions } from './schemas/consumer-client.js';
 import { endpointUriVersions } from './schemas/endpoint-uri.js';
 import { firstWrongField } from './schemas/first-wrong-field.js';
 import { logVersions } from './schemas/log.js';
+import { quarantineVersions } from './schemas/quarantine.js';
 import { signingKeysVersions } from './schemas/signing-keys.js';
 import { subscriptionVersions } from './schemas/subscription.js';
 import { usageVersions } from './schemas/usage.js';
@@ -23,7 +25,9 @@ export type LogEvent =
   | UsageRecorded
   | LogCreated
   | LogSealed
-  | LogUnsealed;
+  | LogUnsealed
+  | StreamQuarantined
+  | StreamQuarantineLifted;
 export type LogEventType = LogEvent['type'];
 
 /** A stored event whose data was converted to the current version of its type. The metadata is unchanged. */
@@ -36,6 +40,7 @@ const registry: VersionsOf<LogEvent> = {
   ...signingKeysVersions,
   ...usageVersions,
   ...logVersions,
+  ...quarantineVersions,
 };
 
 const versionsByType = new Map<string, readonly Version[]>(Object.entries(registry));
@@ -94,9 +99,10 @@ function requireValid(type: string, data: object, version: Version | undefined):
 /**
  * Converts a stored event to the current version of its type. The data is not validated again, because validation
  * would cost several times as much as reading. The data was validated when it was written, and the hash chain shows any
- * change since then. Throws `UnknownEvent`.
+ * change since then. Throws `UnknownEvent`, and the error of an event that could not be read.
  */
 export function upcast<Event extends VersionedEvent>(stored: Event): UpcastEvent<Event> {
+  if (stored.unreadable) throw stored.unreadable;
   const data = versionsFrom(stored).reduce<object>(
     (before, version) => version.upcast?.(before) ?? before,
     stored.data,
@@ -112,6 +118,7 @@ export interface VersionedEvent {
   readonly type: string;
   readonly data: JsonObject;
   readonly metadata: Pick<EventMetadata, 'schemaVersion'>;
+  readonly unreadable?: Error;
 }
 
 /**

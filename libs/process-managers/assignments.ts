@@ -75,10 +75,17 @@ const documentsOf = (event: FollowedEvent): readonly string[] => {
   }
 };
 
-const applyToAssignment = (event: FollowedEvent, id: string): AssignmentDocument => ({
-  ...partsOf(id),
-  assigned: event.type === 'ConsumerClientAssignedToSubscription',
-});
+function applyToAssignment(
+  before: AssignmentDocument | undefined,
+  event: FollowedEvent,
+  id: string,
+): AssignmentDocument {
+  const assigned = event.type === 'ConsumerClientAssignedToSubscription';
+  if (assigned === (before?.assigned ?? false)) {
+    throw new Error(`${event.type} of a client that is ${assigned ? 'assigned' : 'not assigned'}`);
+  }
+  return { ...partsOf(id), assigned };
+}
 
 function applyToSubscription(before: SubscriptionDocument | undefined, event: FollowedEvent): SubscriptionDocument {
   if (event.type === 'SubscriptionRegistered') {
@@ -115,7 +122,7 @@ export const assignments: Projection<ModelDocument> = {
   streamOf: (id) => (isAssignmentId(id) ? consumerClient.stream(partsOf(id).clientId) : subscription.stream(id)),
   apply: (document, event, id) =>
     isAssignmentId(id)
-      ? applyToAssignment(event, id)
+      ? applyToAssignment(document as AssignmentDocument | undefined, event, id)
       : applyToSubscription(document as SubscriptionDocument | undefined, event),
   // The number of assignments falls, too, and a count of documents that change meanwhile may miss one. The check of the
   // first build would refuse a right build.

@@ -1,32 +1,37 @@
 import { Counter, Gauge } from 'prom-client';
-import type { BookOfRecord, MissingHistory } from '#event-log';
+import type { BookOfRecord } from '#event-log';
 import type { Registry } from '#platform';
 
 /** Adds the metrics of the event log. `current` returns the log's book of record, or `undefined` until it is open. */
 export function addLogMetrics(registry: Registry, current: () => { readonly book: BookOfRecord } | undefined): void {
   addClockMetric(registry, () => current()?.book.log.clockBehindMs ?? 0);
   addSnapshotMetric(registry, () => current()?.book.snapshotWrites.failures ?? 0);
-  addHistoryMetrics(registry, () => current()?.book.log.missingHistory);
+  addHistoryMetrics(registry, () => current()?.book);
 }
 
-function addHistoryMetrics(registry: Registry, history: () => MissingHistory | undefined): void {
-  const addGauge = (name: string, help: string, value: (known: MissingHistory) => number) =>
+function addHistoryMetrics(registry: Registry, current: () => BookOfRecord | undefined): void {
+  const addGauge = (name: string, help: string, value: (book: BookOfRecord) => number) =>
     new Gauge({
       ...{ name, help, registers: [registry] },
       collect() {
-        const known = history();
-        this.set(known ? value(known) : 0);
+        const book = current();
+        this.set(book ? value(book) : 0);
       },
     });
   addGauge(
     'event_log_streams_with_missing_events',
-    'Number of streams that this process has read and whose events are missing',
-    ({ all }) => all.length,
+    'Number of streams that this process has read and whose events are missing, without quarantined ones',
+    ({ log, quarantines }) => log.missingHistory.except(quarantines.lastKnown).length,
   );
   addGauge(
     'event_log_cut_streams',
     'Number of streams from which EventStoreDB cuts events, now or later',
-    ({ cuts }) => cuts.length,
+    ({ log }) => log.missingHistory.cuts.length,
+  );
+  addGauge(
+    'event_log_quarantined_streams',
+    'Number of streams that an operator has quarantined',
+    ({ quarantines }) => quarantines.lastKnown.size,
   );
 }
 

@@ -6,6 +6,7 @@ import {
   LogUnavailable,
   openBookOfRecord,
   type OutageObserver,
+  type QuarantinesInForce,
   requireCommonClock,
   requireSameLog,
   type StreamCut,
@@ -91,10 +92,11 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
       }
     },
     check: async ({ book }) => {
-      await history.requireWhole(book);
+      const quarantined = await history.requireWhole(book);
       requireCommonClock(book.log);
       requireNoCuts(book.log);
       requireClockNotBehind(book.log);
+      requireNoQuarantine(quarantined);
     },
     ...(addMetrics && { addMetrics }),
     close: ({ book }) => book.log.close(),
@@ -120,30 +122,32 @@ class HistoryCheck {
   constructor(private readonly logger: Logger) {}
 
   /**
-   * Throws `HistoryMissing` if the log was exchanged, or if a stream whose events were missing still lacks them. Throws
-   * `LogUnavailable`.
+   * Throws `HistoryMissing` if the log was exchanged, or if a stream whose events were missing still lacks them and is
+   * not quarantined. Returns the quarantines. Throws `LogUnavailable`.
    */
-  async requireWhole({ log, logId }: BookOfRecord): Promise<void> {
+  async requireWhole({ log, logId, quarantines }: BookOfRecord): Promise<QuarantinesInForce> {
     const options = { deadlineMs: CHECK_DEADLINE_MS };
     const { missingHistory } = log;
     this.tellCuts(missingHistory.cuts);
     try {
-      await requireSameLog(log, logId, options);
-      const missing = missingHistory.all.map(({ stream, first: from = 0n }) => ({ stream, from }));
+      const [quarantined] = await Promise.all([quarantines.inForce(options), requireSameLog(log, logId, options)]);
+      const missing = missingHistory.except(quarantined).map(({ stream, first: from = 0n }) => ({ stream, from }));
       const cut = missingHistory.cuts.map(({ stream }) => ({ stream, from: 0n }));
-      const again = [...missing, ...cut]
+      const again = [...missing, ...cut.filter(({ stream }) => !quarantined.has(stream))]
         .slice(0, MAX_READ_AGAIN)
         .map(({ stream, from }) => log.readStream(stream, { from, limit: 1, consistency: 'strong', ...options }));
       await Promise.all(again);
+      const [still] = missingHistory.except(quarantined);
+      if (still) throw still;
+      return quarantined;
     } finally {
       this.tell(missingHistory.all);
     }
-    const [still] = missingHistory.all;
-    if (still) throw still;
-    this.told.clear();
   }
 
   private tell(found: readonly HistoryMissing[]): void {
+    const missing = new Set(found.map(({ stream }) => stream));
+    for (const stream of this.told) if (!missing.has(stream)) this.told.delete(stream);
     for (const err of found) {
       if (this.told.has(err.stream)) continue;
       this.told.add(err.stream);
@@ -173,6 +177,16 @@ function requireNoCuts({ missingHistory: { cuts } }: EventLog): void {
   if (!first) return;
   const more = cuts.length > 1 ? `, and ${cuts.length - 1} more streams are cut` : '';
   throw new Degraded(`${sentenceOf(first)}: its events will be lost${more}`);
+}
+
+const MAX_NAMED = 5;
+
+/** Throws `Degraded` while a stream is quarantined: everything else goes on, and an operator has to act. */
+function requireNoQuarantine(quarantined: QuarantinesInForce): void {
+  if (quarantined.size === 0) return;
+  const named = [...quarantined.keys()].slice(0, MAX_NAMED).join(', ');
+  const more = quarantined.size > MAX_NAMED ? ` and ${quarantined.size - MAX_NAMED} more` : '';
+  throw new Degraded(`Quarantined: ${named}${more}`);
 }
 
 /**

@@ -7,6 +7,7 @@ import { requireFittingMasterKeys } from '#tokens';
 import { masterKeysOf } from './environment.js';
 import { untilInterrupted } from './exit.js';
 import { copyLog, type CopyPhase } from './log-copy/copy-log.js';
+import { quarantineCommand } from './log-quarantine/quarantine-command.js';
 import { ProgressBar } from './progress-bar.js';
 
 interface CopyCommandOptions {
@@ -19,7 +20,7 @@ interface CopyCommandOptions {
 
 /**
  * `log copy`: copies the book of record to another store. With `--unseal`, makes the source of a copy accept events
- * again.
+ * again. `log quarantine`: lets everything else go on without a damaged stream.
  */
 export const logCommand = (): Command =>
   createCommand('log')
@@ -53,7 +54,8 @@ export const logCommand = (): Command =>
             await withLog(openingTarget, (target) => copied(source, target));
           });
         }),
-    );
+    )
+    .addCommand(quarantineCommand());
 
 interface LogPlaceOptions {
   /** Whether to create the SQLite file if the file does not exist. */
@@ -117,7 +119,7 @@ const PHASES: Readonly<Record<CopyPhase, string>> = {
 async function copied(source: EventLog, target: EventLog): Promise<void> {
   const bar = new ProgressBar();
   try {
-    const { events, streams, appended } = await untilInterrupted((signal) =>
+    const { events, streams, appended, quarantined } = await untilInterrupted((signal) =>
       copyLog({
         ...{ source, target, signal, now: systemClock },
         onProgress: (phase, done, soFar) => {
@@ -129,6 +131,7 @@ async function copied(source: EventLog, target: EventLog): Promise<void> {
       }),
     );
     bar.stop();
+    for (const stream of quarantined) console.error(`Left out, because it is quarantined: ${stream}`);
     console.log(`Copied ${events} events of ${streams} streams, ${appended} of them now; every stream is the same.
 The source stays sealed. Start the processes on the target, with the same master key; their read models are to be
 rebuilt: give them an empty read store, or run 'consumer-clients projections rebuild <name>' for each.`);

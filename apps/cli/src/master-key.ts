@@ -72,8 +72,8 @@ interface KeyedCredential {
 }
 
 /**
- * Counts the credentials that are valid at `at`. Reads the whole log. An event that this program does not know is
- * counted in `unknown`, and otherwise skipped.
+ * Counts the credentials that are valid at `at`. Reads the whole log. An event that this program does not know, or that
+ * can't be read, is counted in `unknown`, and otherwise skipped.
  */
 async function credentialsByMasterKey(
   log: EventLog,
@@ -85,8 +85,9 @@ async function credentialsByMasterKey(
     try {
       apply(credentials, upcast(recorded));
     } catch (error) {
-      if (!(error instanceof UnknownEvent)) throw error;
-      const event = `${error.type} version ${error.schemaVersion}`;
+      if (!(error instanceof UnknownEvent) && !recorded.unreadable) throw error;
+      const version = error instanceof UnknownEvent ? `version ${error.schemaVersion}` : 'that can’t be read';
+      const event = `${recorded.type} ${version}`;
       unknown.set(event, (unknown.get(event) ?? 0) + 1);
     }
   }

@@ -1,5 +1,5 @@
 import { type Command, createCommand, InvalidArgumentError, Option } from 'commander';
-import { pause, readLogId, StoreUnavailable } from '#event-log';
+import { type EventLog, isStreamOf, pause, readLogId, readQuarantines, StoreUnavailable } from '#event-log';
 import { type Configuration, configurationFrom, systemClock } from '#platform';
 import { allProjections, type FedProjection } from '#process-managers';
 import { type BuildInfo, compareWithLog, type FeedOptions, type ReadStore, rebuild } from '#read-models';
@@ -32,11 +32,7 @@ export const projectionsCommand = (): Command =>
         .description('make a new build from the log, compare it with the served one, and switch; queries go on')
         .argument('<name>', NAMES, projectionNamed)
         .option('--accept-differences', 'switch also when documents differ from the served build’s')
-        .addOption(
-          new Option('--grace <seconds>', 'how long the replaced build is fed for those who still read it')
-            .argParser(seconds)
-            .default(60),
-        )
+        .addOption(graceOption())
         .action((projection: FedProjection, options: RebuildCommandOptions) => rebuilt(projection, options)),
     )
     .addCommand(
@@ -45,6 +41,11 @@ export const projectionsCommand = (): Command =>
         .argument('<name>', NAMES, projectionNamed)
         .action(compared),
     );
+
+export const graceOption = () =>
+  new Option('--grace <seconds>', 'how long the replaced build is fed for those who still read it')
+    .argParser(seconds)
+    .default(60);
 
 function projectionNamed(name: string): FedProjection {
   const named = allProjections.find(({ projection }) => projection.name === name);
@@ -106,7 +107,8 @@ async function rebuilt(
 
 async function compared({ projection }: FedProjection): Promise<void> {
   await withStores(projection, async (feed, signal) => {
-    const cuts = await feed.log.findCuts();
+    const quarantined = await readQuarantines(feed.log);
+    const cuts = (await feed.log.findCuts()).filter(({ stream }) => !quarantined.has(stream));
     for (const { stream, how } of cuts) console.error(`${stream} ${how}: its events will be lost at the next scavenge`);
     if (cuts.length > 0) process.exitCode = STREAMS_CUT;
     const { documents, different, examples } = await compareWithLog({ ...feed, signal });
@@ -116,12 +118,23 @@ async function compared({ projection }: FedProjection): Promise<void> {
   });
 }
 
-async function withReadStore(configuration: Configuration, use: (store: ReadStore) => Promise<void>): Promise<void> {
+/** Opens the read store of this environment, runs `use` with it, and closes it. */
+export async function withReadStore(
+  configuration: Configuration,
+  use: (store: ReadStore) => Promise<void>,
+): Promise<void> {
   const store = await openReadStore(configuration);
   try {
     await use(store);
   } finally {
     await store.close();
+  }
+}
+
+/** Names the quarantined streams of the projection, because the builds may lack some of their events. */
+async function nameQuarantined(log: EventLog, { streams }: FedProjection['projection']): Promise<void> {
+  for (const { stream, reason } of (await readQuarantines(log)).values()) {
+    if (isStreamOf(streams, stream)) console.error(`Quarantined: ${stream} (${reason})`);
   }
 }
 
@@ -138,15 +151,17 @@ async function withStores(projection: FedProjection['projection'], work: Work): 
     const logId = await readLogId(log);
     if (logId === undefined) throw new Error('The event log is empty: there is nothing to build from');
     await withReadStore(configuration, async (store) => {
-      const feed = { ...{ log, logId, store, projection, now: systemClock }, observer };
+      const feed = { ...{ log, logId, store, projection, now: systemClock }, observer: storeObserver };
       await untilInterrupted((signal) => showing(feed, () => work(feed, signal)));
+      await nameQuarantined(log, projection);
     });
   } finally {
     await log.close();
   }
 }
 
-const observer: FeedOptions<unknown>['observer'] = {
+/** Tells the user when the work waits for a store. */
+export const storeObserver: FeedOptions<unknown>['observer'] = {
   outageBegan: ({ message }) => {
     console.error(`Waiting: ${message}`);
   },

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { type ClientId, type Instant, isClientId, type WorkspaceId } from '#domain';
+import { type ClientId, clientIdOf, type Instant, isClientId, type WorkspaceId } from '#domain';
 import { type BookOfRecord, concernsOneStream, eventsToNow, StoreUnavailable } from '#event-log';
 import { type CommandContext, upcast, uuidV5 } from '#events';
 import { systemClock } from '#platform';
@@ -126,6 +126,12 @@ async function* clientsOf({ log, clients }: BookOfRecord, options: EndOptions): 
   for await (const recorded of eventsToNow(log)) {
     // Other events are not converted. So an event of a type that this program does not know stops nothing.
     if (recorded.type !== 'ConsumerClientCreated') continue;
+    if (recorded.unreadable) {
+      // Nothing but its name is known. The command on it fails, so the client is named.
+      const unknown = clientIdOf(recorded.stream);
+      if (unknown !== undefined) yield { clientId: unknown, workspaceId: workspace ?? '' };
+      continue;
+    }
     const { type, data } = upcast(recorded);
     if (type === 'ConsumerClientCreated' && (all || data.workspaceId === workspace)) yield data;
   }

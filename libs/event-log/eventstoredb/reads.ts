@@ -7,7 +7,7 @@ import type {
   ResolvedEvent,
   StreamingRead,
 } from '@eventstore/db-client';
-import { ForeignEvent, HistoryMissing, type LogReadOptions, type StreamReadOptions } from '#event-log';
+import { ForeignEvent, HistoryMissing, type LogReadOptions, type StreamReadOptions, unreadableEvent } from '#event-log';
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from '#events';
 import type { Link } from './connection.js';
 import type { Deadline } from './deadline.js';
@@ -274,25 +274,39 @@ type ServerEvent = NonNullable<ResolvedEvent['event']>;
 const ourStreamOf = ({ names }: Link, { streamId, type }: ServerEvent): string | undefined =>
   type.startsWith('$') ? undefined : names.ours(streamId);
 
-/** Converts an event of the driver. Returns `undefined` for an event that is not ours. Throws `ForeignEvent`. */
+/**
+ * Converts an event of the whole log. Returns `undefined` for an event that is not ours. An event that another
+ * application wrote into a stream of ours is returned as an unreadable one.
+ */
 export function ourEvent(link: Link, event: ServerEvent): RecordedEvent | undefined {
   const stream = ourStreamOf(link, event);
-  return stream === undefined ? undefined : toRecordedEvent(event, stream);
+  if (stream === undefined) return undefined;
+  try {
+    return toRecordedEvent(event, stream);
+  } catch (error) {
+    const { id: eventId, type, revision, position } = event;
+    if (!(error instanceof ForeignEvent) || position === undefined) throw error;
+    return unreadableEvent({ eventId, type, stream, revision, position: toPosition(position) }, error);
+  }
 }
 
 /** Converts an event of our stream `stream`. Throws `ForeignEvent`. */
 function toRecordedEvent(event: ServerEvent, stream: string): RecordedEvent {
   const { revision, id, type, data, metadata, isJson, position } = event;
-  if (!isJson || typeof metadata !== 'object' || position === undefined) {
+  if (!isJson || !isJsonObject(data) || !isJsonObject(metadata) || position === undefined) {
     throw new ForeignEvent(stream, revision);
   }
   return {
     eventId: id,
     type,
-    data: data as JsonObject,
+    data,
     metadata: metadata as unknown as EventMetadata,
     stream,
     revision,
     position: toPosition(position),
   };
 }
+
+/** The driver returns bytes or a text where it finds no JSON. */
+const isJsonObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);

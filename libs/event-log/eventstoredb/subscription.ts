@@ -1,5 +1,5 @@
 import { type AllStreamResolvedEvent, type Position, streamNameFilter } from '@eventstore/db-client';
-import { ForeignEvent, type LogBatch, LogUnavailable, type SubscribeOptions } from '#event-log';
+import { type LogBatch, LogUnavailable, type SubscribeOptions } from '#event-log';
 import type { RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
@@ -92,8 +92,6 @@ export async function* follow(
 class Feed {
   /** The error with which the subscription ended. */
   failure: Error | undefined;
-  /** The error of an event that can't be read. The events before it were taken. */
-  private unreadable: ForeignEvent | undefined;
   /** Whether the server has said `caughtUp`. */
   private hasBegun = false;
   /**
@@ -164,7 +162,7 @@ class Feed {
   }
 
   get isEmpty(): boolean {
-    return this.subscription.readableLength === 0 && this.unreadable === undefined;
+    return this.subscription.readableLength === 0;
   }
 
   /** The position after which the next subscription begins. The position is valid only while the buffer is empty. */
@@ -193,26 +191,18 @@ class Feed {
   /**
    * Takes up to `limit` events of our streams out of the buffer. `completeTo` is set if a marker (an event that shows
    * how current the subscription is) was among the events. The newest marker proves that all events that were
-   * acknowledged before the moment `completeTo` have been received. Before an event that can't be read, the batch ends,
-   * and the next call throws `ForeignEvent`.
+   * acknowledged before the moment `completeTo` have been received.
    */
   take(limit: number): Pick<LogBatch, 'events' | 'completeTo'> {
-    if (this.unreadable) throw this.unreadable;
     const events: RecordedEvent[] = [];
     let completeTo: LogBatch['completeTo'];
     while (events.length < limit) {
       const resolved = this.subscription.read() as AllStreamResolvedEvent | null;
       if (resolved === null) break;
       if (!resolved.event) continue;
-      try {
-        const event = ourEvent(this.link, resolved.event);
-        if (event) events.push(event);
-        else completeTo = this.markers?.beganAt(resolved.event.id) ?? completeTo;
-      } catch (error) {
-        if (!(error instanceof ForeignEvent) || events.length === 0) throw error;
-        this.unreadable = error;
-        break;
-      }
+      const event = ourEvent(this.link, resolved.event);
+      if (event) events.push(event);
+      else completeTo = this.markers?.beganAt(resolved.event.id) ?? completeTo;
       this.taken = resolved.event.position;
       this.takenTogether += 1;
     }

@@ -2,14 +2,15 @@ import { setImmediate as endOfTurn } from 'node:timers/promises';
 import type Database from 'libsql';
 import { LRUCache } from 'lru-cache';
 import {
+  FIRST_STREAMS,
   HistoryMissing,
   isOurStream,
   LogUnavailable,
   LONG_AGO,
   momentNow,
   msSince,
-  OUR_STREAMS,
   type StreamReadOptions,
+  unreadableEvent,
 } from '#event-log';
 import type { EventMetadata, JsonObject, RecordedEvent } from '#events';
 import { LARGEST, toPosition, toSqliteInteger } from './positions.js';
@@ -192,7 +193,7 @@ export class Reader {
    * rows are missing there. The writer gives positions without gaps, so a gap shows that rows were deleted.
    */
   requireBeginning(stream: string): void {
-    if (!(OUR_STREAMS as readonly string[]).includes(stream)) return;
+    if (!(FIRST_STREAMS as readonly string[]).includes(stream)) return;
     const [found] = this.all<[rows: bigint, last: bigint | null]>(this.firstPositions, []);
     if (found && found[0] !== (found[1] ?? 0n)) throw new HistoryMissing(stream, `all events of ${stream} are missing`);
   }
@@ -200,7 +201,7 @@ export class Reader {
   /** Returns the event at exactly this position; `undefined` if no event of our streams is there. */
   eventAt(position: bigint): RecordedEvent | undefined {
     const [row] = this.all<Row>(this.eventRow, [position]);
-    return row && isOurStream(row[1]) ? toEvent(row) : undefined;
+    return row && isOurStream(row[1]) ? toLogEvent(row) : undefined;
   }
 
   /** Returns the position of the log's last event, which may belong to another application. */
@@ -236,7 +237,9 @@ export class Reader {
     if (known.length > 0) return { rows: known, isLast: false };
     const page = this.ask(() => this.logRows[direction].read([after], limit, Math.min(bytes, PAGE_BYTES)));
     const rows = page.rows.map(toLogRow);
-    if (direction === 'forwards') this.recent.add(after, rows, page.isLast);
+    // A damaged row may be repaired, so it is read again each time.
+    const isSound = rows.every(({ event }) => !event?.unreadable);
+    if (direction === 'forwards' && isSound) this.recent.add(after, rows, page.isLast);
     return { rows, isLast: page.isLast };
   }
 
@@ -293,6 +296,17 @@ const toEvent = ([position, stream, revision, eventId, type, data, metadata]: Ro
   position: toPosition(position),
 });
 
+/** Converts a row for a read of the whole log, which does not fail because of one damaged row. */
+function toLogEvent(row: Row): RecordedEvent {
+  try {
+    return toEvent(row);
+  } catch (error) {
+    if (!(error instanceof LogUnavailable)) throw error;
+    const [position, stream, revision, eventId, type] = row;
+    return unreadableEvent({ eventId, type, stream, revision, position: toPosition(position) }, error);
+  }
+}
+
 /** Parses a stored value. The parser's own error is dropped, because its message contains a part of the event's data. */
 function parsed(json: string, stream: string, revision: bigint): unknown {
   try {
@@ -304,7 +318,7 @@ function parsed(json: string, stream: string, revision: bigint): unknown {
 
 const toLogRow = (row: Row): LogRow => ({
   position: row[0],
-  event: isOurStream(row[1]) ? toEvent(row) : undefined,
+  event: isOurStream(row[1]) ? toLogEvent(row) : undefined,
   bytes: Buffer.byteLength(row[5]) + Buffer.byteLength(row[6]),
 });
 

@@ -3,6 +3,7 @@ import type { EventVersions, LogEvent } from '#events';
 import { CommandExecutor } from './command-executor.js';
 import { identifyLog } from './log-id.js';
 import type { EventLog } from './port.js';
+import { Quarantines } from './quarantines.js';
 import type { OutageObserver } from './retry.js';
 import { SnapshotWrites } from './snapshots/snapshot-writes.js';
 
@@ -35,6 +36,7 @@ export interface BookOfRecord {
   readonly subscriptions: Subscriptions;
   readonly endpointUris: EndpointUris;
   readonly signingKeys: SigningKeys;
+  readonly quarantines: Quarantines;
   /** How the writing of snapshots of long streams goes. */
   readonly snapshotWrites: Pick<SnapshotWrites, 'failures'>;
 }
@@ -52,14 +54,19 @@ export async function openBookOfRecord(
 ): Promise<BookOfRecord> {
   const logId = await identifyLog(log, now);
   const snapshotWrites = new SnapshotWrites(snapshotObserver);
+  const quarantines = new Quarantines(log);
+  const executorOf = <Id, State, Command extends { readonly at: Instant }, Event extends LogEvent>(
+    aggregate: Aggregate<Id, State, Command, Event>,
+  ) => new CommandExecutor(log, logId, aggregate, eventVersions, snapshotWrites, quarantines);
   return {
     log,
     logId,
     eventVersions,
-    clients: new CommandExecutor(log, logId, consumerClient, eventVersions, snapshotWrites),
-    subscriptions: new CommandExecutor(log, logId, subscription, eventVersions, snapshotWrites),
-    endpointUris: new CommandExecutor(log, logId, endpointUri, eventVersions, snapshotWrites),
-    signingKeys: new CommandExecutor(log, logId, signingKeys, eventVersions, snapshotWrites),
+    clients: executorOf(consumerClient),
+    subscriptions: executorOf(subscription),
+    endpointUris: executorOf(endpointUri),
+    signingKeys: executorOf(signingKeys),
+    quarantines,
     snapshotWrites,
   };
 }

@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newClientId } from '#credentials';
 import { type AuthenticationType, type ClientId, consumerClient, DomainError } from '#domain';
-import { type BookOfRecord, type CommandRequest, type EventLog, LogUnavailable, openBookOfRecord } from '#event-log';
+import {
+  type BookOfRecord,
+  type CommandRequest,
+  type EventLog,
+  LogUnavailable,
+  openBookOfRecord,
+  QUARANTINES_STREAM,
+} from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type RecordedEvent, verifyChain } from '#events';
 
@@ -17,7 +24,7 @@ const VERIFIER = '$argon2id$v=19$m=19456,t=2,p=1,keyid=a$b$c';
 /** Plays the role of a process: a node has its own connection and its own cache. */
 interface Node {
   readonly book: BookOfRecord;
-  /** Returns how many streams the node has read since it was opened. */
+  /** Returns how many reads of streams the node has sent since it was opened, without the looks for quarantines. */
   readonly reads: () => number;
 }
 
@@ -78,7 +85,8 @@ describe('two nodes on one log', () => {
   const openNode = async (): Promise<Node> => {
     const log = await openLog();
     const readStream = jest.spyOn(log, 'readStream');
-    return { book: await openBook(log), reads: () => readStream.mock.calls.length };
+    const reads = () => readStream.mock.calls.filter(([stream]) => stream !== QUARANTINES_STREAM).length;
+    return { book: await openBook(log), reads };
   };
 
   const rename = ({ book }: Node, ...how: [name: string, conditions?: Conditions, commandId?: string]) =>
@@ -245,21 +253,20 @@ describe('a stream that is too long to be read in one call', () => {
     const page = await longStream(book);
     const other = await openBook(book.log);
     let pages = 0;
-    const readStream = jest
-      .spyOn(book.log, 'readStream')
-      .mockImplementation((_stream, { from = 0n, limit = Infinity } = {}) => {
-        if (++pages % 201 === 0) return Promise.reject(new LogUnavailable('Too slow'));
-        return Promise.resolve(page(from, limit));
-      });
+    jest.spyOn(book.log, 'readStream').mockImplementation((stream, { from = 0n, limit = Infinity } = {}) => {
+      if (stream === QUARANTINES_STREAM) return Promise.resolve([]);
+      if (++pages % 201 === 0) return Promise.reject(new LogUnavailable('Too slow'));
+      return Promise.resolve(page(from, limit));
+    });
 
     await expect(other.clients.read(clientId)).rejects.toThrow(LogUnavailable);
     await expect(other.clients.read(clientId)).rejects.toThrow(LogUnavailable);
     expect(await other.clients.read(clientId)).toMatchObject({ revision: BigInt(EVENTS - 1) });
     const pagesOfStream = 1 + Math.ceil((EVENTS - FIRST_PAGE_EVENTS) / PAGE_EVENTS);
-    expect(readStream).toHaveBeenCalledTimes(pagesOfStream + 2);
+    expect(pages).toBe(pagesOfStream + 2);
     // The whole stream is remembered, although it has more commands than the cache's size.
     expect(await other.clients.read(clientId)).toMatchObject({ revision: BigInt(EVENTS - 1) });
-    expect(readStream).toHaveBeenCalledTimes(pagesOfStream + 3);
+    expect(pages).toBe(pagesOfStream + 3);
   });
 });
 

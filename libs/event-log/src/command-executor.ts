@@ -2,9 +2,10 @@ import { type Aggregate, DomainError, type Instant } from '#domain';
 import { type CommandContext, type EventVersions, type LogEvent, type Revision, seal, upcast } from '#events';
 import type { CallOptions } from './call-options.js';
 import { requireCommonClock } from './common-clock.js';
-import { CommandIdReused, PreconditionFailed, RevisionConflict } from './errors.js';
+import { CommandIdReused, PreconditionFailed, RevisionConflict, StreamIsQuarantined } from './errors.js';
 import { KeyedQueue } from './keyed-queue.js';
 import type { EventLog } from './port.js';
+import { Quarantines } from './quarantines.js';
 import { SnapshotWrites } from './snapshots/snapshot-writes.js';
 import type { DoneCommand } from './snapshots/stream-past.js';
 import { type Folded, type KnownStream, type StreamHint, StreamStates } from './stream-states.js';
@@ -61,6 +62,8 @@ const MAX_ATTEMPTS = 10;
  *    expects the revision that was read.
  * 6. If another process has written to the stream since the read, the executor continues with step 3. The executor
  *    makes at most ten attempts.
+ *
+ * If the stream is quarantined, `StreamIsQuarantined` is thrown instead.
  */
 export class CommandExecutor<Id, State, Command extends { readonly at: Instant }, Event extends LogEvent> {
   private readonly states: StreamStates<State, Event>;
@@ -72,16 +75,32 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     private readonly aggregate: Aggregate<Id, State, Command, Event>,
     private readonly eventVersions: EventVersions = 'current',
     snapshotWrites = new SnapshotWrites(),
+    private readonly quarantines = new Quarantines(log),
   ) {
     this.states = new StreamStates(log, logId, aggregate, snapshotWrites);
   }
 
   /**
    * Returns the current state of the stream. The state contains every event that was acknowledged before this call.
-   * Throws `LogUnavailable`, at the deadline at the latest (default `LOG_TIME_BUDGET_MS`).
+   * Throws `StreamIsQuarantined`. Throws `LogUnavailable`, at the deadline at the latest (default `LOG_TIME_BUDGET_MS`).
    */
   read(id: Id, { deadlineMs, ...hint }: CallOptions & StreamHint = {}): Promise<Folded<State>> {
-    return this.states.current(this.aggregate.stream(id), new TimeBudget(deadlineMs), hint);
+    const stream = this.aggregate.stream(id);
+    const budget = new TimeBudget(deadlineMs);
+    return this.unlessQuarantined(stream, budget, () => this.states.current(stream, budget, hint));
+  }
+
+  /**
+   * Does the same as `read`, but a quarantined stream counts as a stream without events. For callers that refuse
+   * whatever has no events. MUST NOT be used to decide a command.
+   */
+  async readUsable(id: Id, options?: CallOptions): Promise<Folded<State>> {
+    try {
+      return await this.read(id, options);
+    } catch (error) {
+      if (!(error instanceof StreamIsQuarantined)) throw error;
+      return { state: this.aggregate.initial, revision: undefined, position: undefined };
+    }
   }
 
   /**
@@ -99,9 +118,9 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
    * The aggregate decides by the command's own `at`. Only the events' `occurredAt` is raised: it is never earlier than
    * the `occurredAt` of the stream's last event, which a wrong clock may have dated too late.
    *
-   * Throws the aggregate's `DomainError`, `CommandIdReused`, `PreconditionFailed`, `ClockApart`, `RevisionConflict` and
-   * `LogUnavailable`. `RevisionConflict` means that in each of 10 attempts, another process wrote to the stream
-   * first. `LogUnavailable` is also thrown if the wait in the queue and the command together take longer than the
+   * Throws the aggregate's `DomainError`, `CommandIdReused`, `PreconditionFailed`, `StreamIsQuarantined`, `ClockApart`,
+   * `RevisionConflict` and `LogUnavailable`. `RevisionConflict` means that in each of 10 attempts, another process wrote
+   * to the stream first. `LogUnavailable` is also thrown if the wait in the queue and the command together take longer than the
    * deadline (default `LOG_TIME_BUDGET_MS`). If `command` is a function, the time that it takes does not count. After
    * `LogUnavailable` the command may have been carried out. The caller may send the same command again.
    */
@@ -124,7 +143,9 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
         const { commandId } = request.context;
         const id = { commandId, isNew: request.isNew === true };
         const hint = { isProbablyMissing: request.stream !== undefined };
-        const { known, done } = await this.states.currentWith(stream, id, budget, hint);
+        const { known, done } = await this.unlessQuarantined(stream, budget, () =>
+          this.states.currentWith(stream, id, budget, hint),
+        );
         if (done) return this.repeat(stream, known, done, request.context, budget);
         const decided = await commandOn(known.state);
         try {
@@ -189,6 +210,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     const last = known.revision === undefined ? undefined : { revision: known.revision, hash: known.lastHash };
     const occurredAt = command.at < known.lastOccurredAt ? known.lastOccurredAt : command.at;
     const sealed = seal(stream, last, events, context, occurredAt, this.eventVersions);
+    await this.quarantines.requireFree(stream, budget.remaining);
     const { revision, position } = await this.log.append(stream, known.revision ?? 'none', sealed, budget.remaining);
     // Not the decided events, but the stored ones: an older version may mean something else (`EVENT_VERSIONS`).
     const stored = sealed.map((event) => upcast({ ...event, stream }) as LogEvent as Event);
@@ -201,6 +223,15 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
       this.states.remember(stream, { ...known, ...changed, lastHash, lastOccurredAt: occurredAt });
     }
     return { ...changed, outcome: 'changed' };
+  }
+
+  /** Throws `StreamIsQuarantined`, whatever becomes of the read. The read begins together with a look that is needed. */
+  private async unlessQuarantined<T>(stream: string, budget: TimeBudget, read: () => Promise<T>): Promise<T> {
+    const isFree = this.quarantines.requireFree(stream, budget.remaining);
+    const reading = read();
+    reading.catch(() => undefined);
+    await isFree;
+    return reading;
   }
 
   private async repeat(

@@ -120,6 +120,18 @@ export class ForeignEvent extends Failure {
   }
 }
 
+/** Thrown if an operator has quarantined the stream, because it is damaged. It can't be used until this is lifted. */
+export class StreamIsQuarantined extends Failure {
+  override readonly name = 'StreamIsQuarantined';
+  readonly kind = 'conflict';
+  readonly code = 'quarantined';
+  readonly detail = 'This is quarantined, because its history is damaged; only an operator can lift that';
+
+  constructor(readonly stream: string) {
+    super(`${stream} is quarantined`);
+  }
+}
+
 /** Thrown if the stream is not at the revision that the caller named in `ifMatch`. */
 export class PreconditionFailed extends Failure {
   override readonly name = 'PreconditionFailed';
@@ -155,10 +167,12 @@ export class ProjectionStopped extends Error {
   readonly stream: string;
   readonly revision: Revision;
   readonly position: Position;
+  /** Whether the store could not read the event. */
+  readonly isUnreadable: boolean;
 
   constructor(
     readonly projection: string,
-    event: Pick<RecordedEvent, 'type' | 'stream' | 'revision' | 'position'>,
+    event: Pick<RecordedEvent, 'type' | 'stream' | 'revision' | 'position' | 'unreadable'>,
     cause: unknown,
   ) {
     const { type, stream, revision, position } = event;
@@ -167,6 +181,7 @@ export class ProjectionStopped extends Error {
     this.stream = stream;
     this.revision = revision;
     this.position = position;
+    this.isUnreadable = event.unreadable !== undefined;
   }
 }
 

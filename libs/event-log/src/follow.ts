@@ -2,8 +2,9 @@ import { type Position, type RecordedEvent, upcast, type UpcastEvent } from '#ev
 import { CheckpointMoved, ProjectionStopped, RebuildNeeded } from './errors.js';
 import { readLogId } from './log-id.js';
 import type { EventLog, LogBatch } from './port.js';
+import { readQuarantines } from './quarantines.js';
 import { type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
-import type { StreamPrefix } from './streams.js';
+import { isQuarantinable, type StreamPrefix } from './streams.js';
 
 /** Whether the stream begins with one of the prefixes. */
 export const isStreamOf = (prefixes: readonly StreamPrefix[], stream: string): boolean =>
@@ -12,7 +13,7 @@ export const isStreamOf = (prefixes: readonly StreamPrefix[], stream: string): b
 /** An event in its current form. `recorded` is the event in the form in which it was stored. */
 export type FollowedEvent = UpcastEvent & { readonly recorded: RecordedEvent };
 
-/** Converts a stored event to its current form. Throws `UnknownEvent`. */
+/** Converts a stored event to its current form. Throws `UnknownEvent`, and the error of an unreadable event. */
 export const followed = (recorded: RecordedEvent): FollowedEvent => {
   // Much faster than spreading the event.
   const { eventId, type, data, metadata, stream, revision, position } = upcast(recorded);
@@ -113,7 +114,8 @@ export interface FollowOptions {
  *    checkpoint that we stored last. If they differ, another follower has stored a checkpoint, or the store was
  *    restored. Continue with step 1.
  * 5. If the log or the store refuses a call for any reason, pause, then continue with step 1.
- * 6. If an event can't be applied, apply the events before this event, store the checkpoint, and stop.
+ * 6. If an event can't be applied, and its stream is quarantined now, leave this event out and go on. If its stream is not
+ *    quarantined, apply the events before this event, store the checkpoint, and stop.
  *
  * Resolves when the signal aborts. Rejects with `RebuildNeeded` in step 1, and with `ProjectionStopped` in step 6.
  */
@@ -145,6 +147,23 @@ export function applying<T>(name: string, event: RecordedEvent | FollowedEvent, 
     return step();
   } catch (error) {
     throw new ProjectionStopped(name, event, error);
+  }
+}
+
+/**
+ * Runs `step` for one event, as `applying` does. If the event can't be applied, it is left out if its stream is
+ * quarantined. Throws `ProjectionStopped`, `LogUnavailable`.
+ */
+export async function applyingUnlessLeftOut(
+  log: EventLog,
+  name: string,
+  event: RecordedEvent,
+  step: () => void,
+): Promise<void> {
+  try {
+    applying(name, event, step);
+  } catch (error) {
+    if (!(error instanceof ProjectionStopped) || !(await isLeftOut(log, error))) throw error;
   }
 }
 
@@ -206,25 +225,52 @@ const prefetched = (batches: AsyncIterator<LogBatch>): Promise<IteratorResult<Lo
 };
 
 /**
- * Applies the batch's events of the follower's streams. If an event can't be applied, only the events before that event
- * are applied.
+ * Whether the event that can't be applied is left out, because its stream is quarantined. This is asked for each such
+ * event anew, so that what is left out does not depend on when the quarantine came. Throws `LogUnavailable`.
+ */
+const isLeftOut = async (log: EventLog, { stream }: Pick<ProjectionStopped, 'stream'>): Promise<boolean> =>
+  isQuarantinable(stream) && (await readQuarantines(log)).has(stream);
+
+/**
+ * Whether a follower that an event has stopped can go on: the event's stream is quarantined now, or the store can read
+ * the event again. Throws `LogUnavailable`.
+ */
+export const canGoOn = async (log: EventLog, stoppedBy: ProjectionStopped): Promise<boolean> => {
+  if (await isLeftOut(log, stoppedBy)) return true;
+  return stoppedBy.isUnreadable && (await log.eventAt(stoppedBy.position))?.unreadable === undefined;
+};
+
+/**
+ * Applies the batch's events of the follower's streams. Events that can't be applied are left out if their streams are
+ * quarantined. Only the events before the first other one that can't be applied are applied.
  */
 async function applyInOrder(
-  options: Pick<FollowOptions, 'name' | 'streams'>,
+  options: Pick<FollowOptions, 'name' | 'streams' | 'log'>,
   events: readonly RecordedEvent[],
   apply: (events: readonly FollowedEvent[]) => Promise<void>,
 ): Promise<{ applied: readonly RecordedEvent[]; stoppedBy?: ProjectionStopped }> {
-  if (events.length === 0) return { applied: events };
-  const { name, streams } = options;
-  try {
-    const ours = streams ? events.filter(({ stream }) => isStreamOf(streams, stream)) : events;
-    await apply(ours.map((event) => applying(name, event, () => followed(event))));
-    return { applied: events };
-  } catch (error) {
-    if (!(error instanceof ProjectionStopped)) throw error;
-    const before = events.filter(({ position }) => position < error.position);
-    return { stoppedBy: error, ...(await applyInOrder(options, before, apply)) };
+  const { name, streams, log } = options;
+  let ours = streams ? events.filter(({ stream }) => isStreamOf(streams, stream)) : events;
+  let applied = events;
+  let stoppedBy: ProjectionStopped | undefined;
+  while (applied.length > 0) {
+    try {
+      await apply(ours.map((event) => applying(name, event, () => followed(event))));
+      break;
+    } catch (error) {
+      if (!(error instanceof ProjectionStopped)) throw error;
+      const { position } = error;
+      if (await isLeftOut(log, error)) {
+        ours = ours.filter((event) => event.position !== position);
+      } else {
+        const isBefore = (event: RecordedEvent) => event.position < position;
+        ours = ours.filter(isBefore);
+        applied = applied.filter(isBefore);
+        stoppedBy = error;
+      }
+    }
   }
+  return { applied, ...(stoppedBy && { stoppedBy }) };
 }
 
 /**

@@ -19,12 +19,15 @@ export {
   RebuildNeeded,
   RevisionConflict,
   StoreUnavailable,
+  StreamIsQuarantined,
 } from './errors.js';
 export { eventsToNow } from './events-to-now.js';
 export type { ExpectedRevision } from './expected-revision.js';
 export { canBeRead, concernsOneStream } from './failing-stream.js';
 export {
   applying,
+  applyingUnlessLeftOut,
+  canGoOn,
   type Checkpoint,
   type CheckpointStore,
   follow,
@@ -53,11 +56,31 @@ export {
   type StreamReadOptions,
   type SubscribeOptions,
 } from './port.js';
+export {
+  liftQuarantine,
+  type Quarantine,
+  QUARANTINE_HOLDS_AFTER_MS,
+  Quarantines,
+  type QuarantinesInForce,
+  quarantineStream,
+  readQuarantines,
+} from './quarantines.js';
 export { OpenOutages, type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
 export { isSealed, isSealMarker, sealLog, sealOf, unsealLog } from './seal.js';
 export { probeServer, type ServerAddress, type TlsSettings } from './server-probe.js';
 export type { SnapshotStore } from './snapshot-store.js';
 export { snapshotName } from './snapshots/snapshots.js';
 export { type Folded, foldEvent, type StreamState } from './stream-states.js';
-export { isOurStream, isSealedBy, LOG_STREAM, OUR_STREAM_PREFIXES, OUR_STREAMS, type StreamPrefix } from './streams.js';
+export {
+  FIRST_STREAMS,
+  isOurStream,
+  isQuarantinable,
+  isSealedBy,
+  LOG_STREAM,
+  OUR_STREAM_PREFIXES,
+  OUR_STREAMS,
+  QUARANTINES_STREAM,
+  type StreamPrefix,
+} from './streams.js';
 export { LOG_TIME_BUDGET_MS } from './time-budget.js';
+export { unreadableEvent } from './unreadable-event.js';

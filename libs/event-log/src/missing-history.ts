@@ -36,6 +36,11 @@ export class MissingHistory {
     return [...this.errors.values()];
   }
 
+  /** What is missing, except in these streams. */
+  except(streams: Pick<ReadonlySet<string>, 'has'>): readonly HistoryMissing[] {
+    return this.all.filter(({ stream }) => !streams.has(stream));
+  }
+
   /** Throws `HistoryMissing` if events of this stream, or of the stream about the log itself, are missing. */
   requireWhole(stream: string): void {
     if (this.errors.size === 0) return;

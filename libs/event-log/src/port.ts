@@ -61,9 +61,9 @@ export interface SubscribeOptions {
 }
 
 /**
- * A batch of events in the log's order. A batch MUST NOT be empty, unless it reports something by itself: it carries a
- * `completeTo`, or its `caughtUp` differs from that of the batch before (the subscriber has just caught up, or has
- * fallen behind).
+ * A batch of events in the log's order. An event that can't be read is among them, with its error (`unreadable`). A batch
+ * MUST NOT be empty, unless it reports something by itself: it carries a `completeTo`, or its `caughtUp` differs from
+ * that of the batch before (the subscriber has just caught up, or has fallen behind).
  */
 export interface LogBatch {
   readonly events: readonly RecordedEvent[];
@@ -137,6 +137,7 @@ export interface EventLog {
 
   /**
    * Reads the events of our streams from the whole log. MUST NOT return events of other applications in the same store.
+   * An event that can't be read is returned with its error (`unreadable`), so that it does not hide the others.
    * `limit` defaults to 500. The read is slow in a store with many events of other applications, because the read has
    * to skip these events. `eventAt`, `end` and `subscribe` are faster there.
    */

@@ -6,10 +6,18 @@ export const OUR_STREAM_PREFIXES = ['consumerClient-', 'subscription-', 'endpoin
 export type StreamPrefix = (typeof OUR_STREAM_PREFIXES)[number];
 /** The name of the stream about the log itself. Its events tell the log's id, and whether the log is sealed. */
 export const LOG_STREAM = 'log';
-export const OUR_STREAMS = ['signingKeys', LOG_STREAM] as const;
+/** The name of the stream whose events tell which streams are quarantined. */
+export const QUARANTINES_STREAM = 'quarantines';
+/** Every log begins with these streams. */
+export const FIRST_STREAMS = ['signingKeys', LOG_STREAM] as const;
+export const OUR_STREAMS = [...FIRST_STREAMS, QUARANTINES_STREAM] as const;
 
 export const isOurStream = (stream: string): boolean =>
   (OUR_STREAMS as readonly string[]).includes(stream) ||
+  OUR_STREAM_PREFIXES.some((prefix) => stream.startsWith(prefix));
+
+/** Whether the stream can be quarantined. Nothing works without the streams of `OUR_STREAMS`. */
+export const isQuarantinable = (stream: string): boolean =>
   OUR_STREAM_PREFIXES.some((prefix) => stream.startsWith(prefix));
 
 /** Whether the log is sealed. `lastType` is the type of the last event of stream `log`. */

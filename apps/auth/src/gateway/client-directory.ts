@@ -16,6 +16,7 @@ import {
   type Moment,
   msSince,
   type OutageObserver,
+  QUARANTINES_STREAM,
   repeatUntilAborted,
 } from '#event-log';
 import type { RecordedEvent } from '#events';
@@ -61,7 +62,9 @@ const GIVE_UP_AFTER_MS = 5_000;
  *    been applied. A subscription that delivers nothing proves nothing, because the connection may be cut.
  * 3. The directory returns states only while the newest marker that came back is younger than `maxLagMs`. Otherwise the
  *    directory returns `undefined`, and the caller reads the log.
- * 4. If the subscription fails, or no marker comes back for five seconds, events may have been missed. The directory
+ * 4. When a stream is quarantined, or a quarantine is lifted, the directory forgets all states. A quarantined stream is
+ *    then filled in as a stream without events.
+ * 5. If the subscription fails, or no marker comes back for five seconds, events may have been missed. The directory
  *    then forgets all states and subscribes again.
  */
 export class ClientDirectory {
@@ -81,18 +84,18 @@ export class ClientDirectory {
     const { book, maxSize = 100_000 } = options;
     this.clients = new FollowedStreams({
       aggregate: consumerClient,
-      read: (id) => book().clients.read(id),
+      read: (id) => book().clients.readUsable(id),
       sizeOf,
       maxSize,
     });
     this.endpointUris = new FollowedStreams({
       aggregate: endpointUri,
-      read: (uri) => book().endpointUris.read(uri),
+      read: (uri) => book().endpointUris.readUsable(uri),
       maxSize,
     });
     this.subscriptions = new FollowedStreams({
       aggregate: subscription,
-      read: (id) => book().subscriptions.read(id),
+      read: (id) => book().subscriptions.readUsable(id),
       maxSize,
     });
     this.signingKeys = new FollowedStreams({
@@ -193,10 +196,13 @@ export class ClientDirectory {
   }
 
   private apply(event: RecordedEvent): void {
+    if (event.stream === QUARANTINES_STREAM) this.forget();
     for (const streams of this.followed()) streams.apply(event);
   }
 
+  /** Forgets all states. States that are read from now on know of every quarantine that has arrived. */
   private forget(): void {
+    this.options.book().quarantines.expire();
     for (const streams of this.followed()) streams.clear();
   }
 

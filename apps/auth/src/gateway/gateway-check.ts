@@ -175,7 +175,7 @@ export class GatewayCheck {
   }
 
   private async clientOf(id: ClientId): Promise<ConsumerClientState> {
-    return (await this.dependencies.book.clients.read(id)).state;
+    return (await this.dependencies.book.clients.readUsable(id)).state;
   }
 
   /** Finds the subscription that owns the endpoint URI. Uses strong reads of the log, which are never outdated. */

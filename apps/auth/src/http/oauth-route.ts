@@ -1,8 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '#domain';
+import { StreamIsQuarantined } from '#event-log';
 import { type Logger, Problem } from '#platform';
 import type { FastAnswer, FastRequest, Handler } from './fast-path.js';
-import { invalidRequest, OAuthError, postOnly, temporarilyUnavailable, tooManyRequests } from './oauth-error.js';
+import {
+  invalidClient,
+  invalidRequest,
+  OAuthError,
+  postOnly,
+  temporarilyUnavailable,
+  tooManyRequests,
+} from './oauth-error.js';
 import { formParameters, jsonParameters, type Parameters } from './parameters.js';
 
 /** The parameters of the OAuth endpoints need far fewer bytes than this limit. */
@@ -118,6 +126,8 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
  */
 function asOAuthError(error: unknown): OAuthError {
   if (error instanceof OAuthError) return error;
+  // The client was quarantined after its state was read.
+  if (error instanceof StreamIsQuarantined) return invalidClient();
   if (error instanceof Problem && error.status === 413) {
     return new OAuthError(413, 'invalid_request', 'The body is too large');
   }

@@ -61,7 +61,7 @@ export class ClientAuthentication {
     const offered = isClientId(clientId) && verifier.offered(clientId, secret);
     if (!offered) throw this.madeUp(clientId, address());
     this.requireLeft(clientId);
-    const reading = book.clients.read(clientId);
+    const reading = book.clients.readUsable(clientId);
     const keys = ring.state();
     // Whoever needs the keys gets the error. If nobody does, it must not count as unhandled.
     keys.catch(() => undefined);

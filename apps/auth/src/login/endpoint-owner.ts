@@ -13,7 +13,7 @@ type Streams = Pick<BookOfRecord, 'endpointUris' | 'subscriptions'>;
  * Finds out who owns an endpoint URI, by strong reads (reads that return every event acknowledged before) of the URI's
  * claim and of the subscription that it names. Returns `undefined` if nobody has claimed the URI. A claim rarely changes,
  * so the subscription of the remembered claim is read together with the claim. If the claim names another subscription,
- * that one is read afterwards. Throws `LogUnavailable`.
+ * that one is read afterwards. A quarantined stream counts as one without events. Throws `LogUnavailable`.
  */
 export async function endpointOwner(
   { endpointUris, subscriptions }: Streams,
@@ -21,14 +21,14 @@ export async function endpointOwner(
 ): Promise<EndpointOwner | undefined> {
   const remembered = endpointUris.remembered(uri);
   const expected = remembered?.status === 'CLAIMED' ? remembered.subscriptionId : undefined;
-  const reading = expected === undefined ? undefined : subscriptions.read(expected);
+  const reading = expected === undefined ? undefined : subscriptions.readUsable(expected);
   // If the claim names another subscription, the result does not matter.
   reading?.catch(() => undefined);
-  const { state: claim } = await endpointUris.read(uri);
+  const { state: claim } = await endpointUris.readUsable(uri);
   if (claim.status === 'FREE') return undefined;
   const { subscriptionId } = claim;
   const isExpected = reading !== undefined && subscriptionId === expected;
-  const { state: subscription } = await (isExpected ? reading : subscriptions.read(subscriptionId));
+  const { state: subscription } = await (isExpected ? reading : subscriptions.readUsable(subscriptionId));
   return { subscriptionId, subscription };
 }
 

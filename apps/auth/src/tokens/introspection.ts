@@ -115,7 +115,7 @@ export class Introspection {
     const { clientId, generation, subscriptionId, issuedAt, expiresAt } = token;
     if (isAnotherClients(clientId, visibility)) return INACTIVE;
     const [client, subscription] = await Promise.all([
-      visibility.of === 'CLIENT' ? visibility.client : book.clients.read(clientId).then(({ state }) => state),
+      visibility.of === 'CLIENT' ? visibility.client : book.clients.readUsable(clientId).then(({ state }) => state),
       subscriptionRead ?? (subscriptionId === undefined ? undefined : this.subscription(subscriptionId)),
     ]);
     if (client.status !== 'ACTIVE' || !isVisible(client, visibility)) return INACTIVE;

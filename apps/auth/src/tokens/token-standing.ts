@@ -52,11 +52,11 @@ export class TokenStanding {
   }
 
   private async client({ claims }: VerifiedToken): Promise<ConsumerClientState> {
-    return (await this.dependencies.book.clients.read(claims.sub)).state;
+    return (await this.dependencies.book.clients.readUsable(claims.sub)).state;
   }
 
   private async subscription({ claims }: VerifiedToken): Promise<SubscriptionState | undefined> {
     const { subscription_id: id } = claims;
-    return id === undefined ? undefined : (await this.dependencies.book.subscriptions.read(id)).state;
+    return id === undefined ? undefined : (await this.dependencies.book.subscriptions.readUsable(id)).state;
   }
 }

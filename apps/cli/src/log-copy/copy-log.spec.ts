@@ -86,6 +86,7 @@ describe('copying a log', () => {
     const progress: Progress[] = [];
     expect(await copy({ onProgress: (...step) => progress.push(step) })).toEqual({
       ...{ events: 1 + 2 * CLIENTS, streams: 1 + CLIENTS, appended: 1 + 2 * CLIENTS },
+      quarantined: [],
     });
     expect([...new Set(progress.map(([phase]) => phase))]).toEqual(['settling', 'copying', 'comparing']);
     for (const phase of ['copying', 'comparing'] as const) {

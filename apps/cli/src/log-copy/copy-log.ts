@@ -6,7 +6,9 @@ import {
   HistoryMissing,
   isSealed,
   LOG_STREAM,
+  type QuarantinesInForce,
   readLogId,
+  readQuarantines,
   RevisionConflict,
   sealLog,
   sealOf,
@@ -41,13 +43,20 @@ export interface CopyReport {
   readonly streams: number;
   /** Number of events that this call appended. The target already held all other events. */
   readonly appended: number;
+  /** The streams that were left out, because they are quarantined. */
+  readonly quarantined: readonly string[];
+}
+
+/** A copy, and the streams that it leaves out. */
+interface Selection extends CopyOptions {
+  readonly quarantines: QuarantinesInForce;
 }
 
 const REASON = 'Copied to another store';
 
 /**
- * Copies the book of record: every event except seals (the closing events of a log that is being moved), in the whole
- * log's order. Each event keeps its id, type, data and metadata, so the hash chain stays the same.
+ * Copies the book of record: every event except seals (the closing events of a log that is being moved) and quarantined
+ * streams, in the whole log's order. Each event keeps its id, type, data and metadata, so the hash chain stays the same.
  * 1. Verifies that no stream of the target is cut, and that the target is empty or holds the beginning of the source
  *    (from an earlier run).
  * 2. Seals the source, and waits until every append that began before the seal has ended. The source stays sealed.
@@ -58,19 +67,24 @@ const REASON = 'Copied to another store';
  * `CopyRefused`, `LogUnavailable`. If the signal aborts, throws the signal's reason (during the wait in step 2,
  * an `AbortError`). After any of these errors, the same copy can be started again.
  */
-export async function copyLog(options: CopyOptions): Promise<CopyReport> {
-  const { source, target, signal, onProgress, onCut } = options;
+export async function copyLog(copy: CopyOptions): Promise<CopyReport> {
+  const { source, target, signal, onProgress, onCut } = copy;
   if ((await readLogId(source)) === undefined) throw new CopyRefused('The source holds no event log of ours');
   if (await isSealed(target)) throw new CopyRefused('The target is sealed: unseal it first, if it is the right one');
   const [cut] = await target.findCuts();
   if (cut) throw new CopyRefused(`The target would lose events: ${cut.stream} ${cut.how}`);
-  const cuts = await source.findCuts();
+  const quarantines = await readQuarantines(source);
+  const cuts = (await source.findCuts()).filter(({ stream }) => !quarantines.has(stream));
   cuts.forEach(onCut);
+  const options = { ...copy, quarantines };
   const tally = new Tally();
   const verifiedTo = await verifyPrefix(options, tally);
   const seal = await sealSource(options);
   onProgress('settling', 0, tally.eventCount);
   await delay(source.sealHoldsAfterMs, undefined, { signal });
+  if ((await readQuarantines(source)).size !== quarantines.size) {
+    throw new CopyRefused('A stream was quarantined meanwhile, or a quarantine was lifted: repeat the copy');
+  }
   const found = tally.eventCount;
   await copyAfter(verifiedTo, options, tally);
   for (const { stream } of cuts) if (!tally.lastOf(stream)) await requireInSource(source, stream, 0n);
@@ -78,7 +92,10 @@ export async function copyLog(options: CopyOptions): Promise<CopyReport> {
   if ((await sealOf(source))?.eventId !== seal) {
     throw new CopyRefused('The source was unsealed meanwhile, and may have gone on: the two are different books');
   }
-  return { events: tally.eventCount, streams: tally.streamCount, appended: tally.eventCount - found };
+  return {
+    ...{ events: tally.eventCount, streams: tally.streamCount, appended: tally.eventCount - found },
+    quarantined: [...quarantines.keys()],
+  };
 }
 
 /**
@@ -87,13 +104,13 @@ export async function copyLog(options: CopyOptions): Promise<CopyReport> {
  * from the source's.
  */
 async function verifyPrefix(
-  { source, target, signal, onProgress }: CopyOptions,
+  { source, target, signal, quarantines, onProgress }: Selection,
   tally: Tally,
 ): Promise<Position | undefined> {
   const end = await target.end();
-  const originals = bookEvents(source, signal);
+  const originals = bookEvents(source, { signal, quarantines });
   let verifiedTo: Position | undefined;
-  for await (const copy of bookEvents(target, signal)) {
+  for await (const copy of bookEvents(target, { signal, quarantines })) {
     const { value: original } = await originals.next();
     if (!original || !isCopy(copy, original)) {
       const { stream, revision } = copy;
@@ -148,11 +165,11 @@ async function sealSource({ source, target, now }: CopyOptions): Promise<string 
 
 async function copyAfter(
   after: Position | undefined,
-  { source, target, signal, onProgress }: CopyOptions,
+  { source, target, signal, quarantines, onProgress }: Selection,
   tally: Tally,
 ): Promise<void> {
   const end = await source.end();
-  for await (const run of runsOf(bookEvents(source, signal, after))) {
+  for await (const run of runsOf(bookEvents(source, { signal, quarantines, after }))) {
     signal.throwIfAborted();
     requireNoGap(run, tally);
     await append(target, run);
@@ -181,9 +198,9 @@ async function append(target: EventLog, run: readonly RecordedEvent[]): Promise<
 }
 
 /** Verifies the target's hash chains. Compares each stream's number of events, last revision and last hash. */
-async function compare({ target, signal, onProgress }: CopyOptions, expected: Tally): Promise<void> {
+async function compare({ target, signal, quarantines, onProgress }: Selection, expected: Tally): Promise<void> {
   const actual = new Tally();
-  for await (const event of bookEvents(target, signal)) {
+  for await (const event of bookEvents(target, { signal, quarantines })) {
     const { stream, revision } = event;
     const verdict = await verifyChain(stream, [event], actual.lastOf(stream));
     if (!verdict.whole)

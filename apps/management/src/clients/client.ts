@@ -1,8 +1,10 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import type { ActiveClient, AuthenticationType, ConsumerClientState, Instant } from '#domain';
-import { clientNotFound } from '#domain';
+import { clientNotFound, consumerClient } from '#domain';
+import type { QuarantinesInForce } from '#event-log';
 import type { Revision } from '#events';
 import type { DocumentOf, projections, UsageDocument } from '#read-models';
+import { QUARANTINE_FIELD, quarantineOf, type QuarantineView } from '../requests/quarantine.js';
 
 export class CredentialView {
   @ApiProperty({ example: 1, description: 'Numbered from 1; the highest is the newest' })
@@ -76,6 +78,9 @@ export class ClientView {
   @ApiProperty({ type: [AssignmentView] })
   subscriptions!: AssignmentView[];
 
+  @ApiPropertyOptional(QUARANTINE_FIELD)
+  quarantine?: QuarantineView;
+
   @ApiProperty({ example: 3, description: 'Revision of the client, also its ETag' })
   revision!: number;
 }
@@ -116,11 +121,13 @@ const goodAt = (credentials: readonly CredentialView[], at: Instant): Credential
 
 /**
  * Returns the API's form of a document of the `clients` read model, with the times of the client's `usage` document, if
- * there is one. Leaves out the search fields, and every credential whose overlap has ended by `at`.
+ * there is one, and with its quarantine, if there is one. Leaves out the search fields, and every credential whose
+ * overlap has ended by `at`.
  */
 export function storedClientView(
   { doc, revision }: DocumentOf<typeof projections.clients>,
   usage: UsageDocument | undefined,
+  quarantines: QuarantinesInForce,
   at: Instant,
 ): ClientView {
   const { nameKey: _, subscriptionIds: __, credentials, subscriptions, ...client } = doc;
@@ -129,6 +136,7 @@ export function storedClientView(
     ...(usage && { lastUsedAt: usage.lastUsedAt }),
     credentials: goodAt(credentials, at).map((credential) => withLastUse(credential, usage)),
     subscriptions: [...subscriptions],
+    ...quarantineOf(consumerClient.stream(client.clientId), quarantines),
     revision: Number(revision),
   };
 }

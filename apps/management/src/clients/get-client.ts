@@ -24,11 +24,14 @@ export class GetClientHandler implements IQueryHandler<GetClient> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
   async execute({ workspaceId, clientId, token }: GetClient): Promise<ClientView> {
-    const { readModels, clock } = this.dependencies;
+    const { readModels, clock, book } = this.dependencies;
     // No token for `usage`: uses are recorded once a minute, so waiting would not make `lastUsedAt` current.
     const [readModel, usages] = await Promise.all([readModels.at(clients, token), readModels.at(usage)]);
-    const [found, used] = await Promise.all([readModel.get(clientId), usages.get(clientId)]);
+    const [found, used, quarantines] = await Promise.all([
+      ...([readModel.get(clientId), usages.get(clientId)] as const),
+      book.quarantines.inForceOrLastKnown(),
+    ]);
     if (found?.doc.workspaceId !== workspaceId) throw clientNotFound();
-    return storedClientView(found, used?.doc, clock().toISOString());
+    return storedClientView(found, used?.doc, quarantines, clock().toISOString());
   }
 }

@@ -1,10 +1,11 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { type ClientId, clientNotFound, type WorkspaceId } from '#domain';
+import { type ClientId, clientNotFound, consumerClient, type WorkspaceId } from '#domain';
 import type { ConsistencyToken } from '#event-log';
 import { type DocumentOf, projections } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { QUARANTINE_FIELD, quarantineOf, type QuarantineView } from '../requests/quarantine.js';
 import { pageOf, PageQueryParameters } from '../requests/query-request.js';
 
 export class ActorView {
@@ -67,6 +68,9 @@ export class HistoryPage {
   @ApiProperty({ type: [HistoryEntry] })
   items!: HistoryEntry[];
 
+  @ApiPropertyOptional(QUARANTINE_FIELD)
+  quarantine?: QuarantineView;
+
   @ApiPropertyOptional({ description: 'Absent on the last page' })
   nextCursor?: string;
 }
@@ -87,7 +91,8 @@ export class GetHistoryHandler implements IQueryHandler<GetHistory> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
   async execute({ workspaceId, clientId, parameters, token }: GetHistory): Promise<HistoryPage> {
-    const readModel = await this.dependencies.readModels.at(projections.history, token);
+    const { readModels, book } = this.dependencies;
+    const readModel = await readModels.at(projections.history, token);
     const page = await readModel.page({
       equals: { clientId },
       sort: { field: projections.history.list.sorts.revision, direction: parameters.order ?? 'asc' },
@@ -96,7 +101,12 @@ export class GetHistoryHandler implements IQueryHandler<GetHistory> {
     // An existing client has at least one event, and events are never removed. We give out a cursor only if more events
     // follow. So if a page is empty, the client does not exist.
     if (page.items[0]?.doc.workspaceId !== workspaceId) throw clientNotFound();
-    return { ...page, items: page.items.map(entryOf) };
+    const quarantines = await book.quarantines.inForceOrLastKnown();
+    return {
+      ...page,
+      items: page.items.map(entryOf),
+      ...quarantineOf(consumerClient.stream(clientId), quarantines),
+    };
   }
 }
 

@@ -5,7 +5,7 @@ import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
 import { type AuthenticationType, type SubscriptionId, subscriptionNotFound, type WorkspaceId } from '#domain';
 import type { ConsistencyToken } from '#event-log';
 import { validationFailed } from '#platform';
-import { projections, searchKey } from '#read-models';
+import { type DocumentOf, projections, searchKey } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { pageOf, PageQueryParameters } from '../requests/query-request.js';
 import { ClientView, storedClientView } from './client.js';
@@ -67,7 +67,7 @@ export class ListClientsHandler implements IQueryHandler<ListClients> {
   async execute({ workspaceId, parameters, token, subscriptionId }: ListClients): Promise<ClientPage> {
     const { status = 'active', name, authenticationType, order = 'asc' } = parameters;
     if (subscriptionId !== undefined) await this.requireSubscription(workspaceId, subscriptionId, token);
-    const { readModels, clock } = this.dependencies;
+    const { readModels, clock, book } = this.dependencies;
     // No token for `usage`: uses are recorded once a minute, so waiting would not make `lastUsedAt` current.
     const [readModel, usages] = await Promise.all([readModels.at(clients, token), readModels.at(usage)]);
     const page = await readModel.page({
@@ -83,9 +83,14 @@ export class ListClientsHandler implements IQueryHandler<ListClients> {
       sort: { field: clients.list.sorts[sortOf(parameters)], direction: order },
       ...pageOf(parameters),
     });
-    const usageById = await usages.getAll(page.items.map(({ id }) => id));
+    const [usageById, quarantines] = await Promise.all([
+      usages.getAll(page.items.map(({ id }) => id)),
+      book.quarantines.inForceOrLastKnown(),
+    ]);
     const at = clock().toISOString();
-    return { ...page, items: page.items.map((found) => storedClientView(found, usageById.get(found.id), at)) };
+    const viewOf = (found: DocumentOf<typeof clients>) =>
+      storedClientView(found, usageById.get(found.id), quarantines, at);
+    return { ...page, items: page.items.map(viewOf) };
   }
 
   private async requireSubscription(workspaceId: WorkspaceId, id: SubscriptionId, token: ConsistencyToken | undefined) {

@@ -56,7 +56,8 @@ export class ListSubscriptionsHandler implements IQueryHandler<ListSubscriptions
 
   async execute({ workspaceId, parameters, token }: ListSubscriptions): Promise<SubscriptionPage> {
     const { status, serviceName, order = 'asc' } = parameters;
-    const readModel = await this.dependencies.readModels.at(subscriptions, token);
+    const { readModels, book } = this.dependencies;
+    const readModel = await readModels.at(subscriptions, token);
     const page = await readModel.page({
       equals: { workspaceId, ...(status && { status: status === 'live' ? 'LIVE' : 'ENDED' }) },
       ...(serviceName !== undefined && {
@@ -65,7 +66,8 @@ export class ListSubscriptionsHandler implements IQueryHandler<ListSubscriptions
       sort: { field: subscriptions.list.sorts[sortOf(parameters)], direction: order },
       ...pageOf(parameters),
     });
-    return { ...page, items: page.items.map(storedSubscriptionView) };
+    const quarantines = await book.quarantines.inForceOrLastKnown();
+    return { ...page, items: page.items.map((found) => storedSubscriptionView(found, quarantines)) };
   }
 }
 

@@ -1,7 +1,9 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { subscriptionNotFound, type SubscriptionState } from '#domain';
+import { subscription as aggregate, subscriptionNotFound, type SubscriptionState } from '#domain';
+import type { QuarantinesInForce } from '#event-log';
 import type { Revision } from '#events';
 import type { DocumentOf, projections } from '#read-models';
+import { QUARANTINE_FIELD, quarantineOf, type QuarantineView } from '../requests/quarantine.js';
 
 /** A subscription in the form that the API returns. */
 export class SubscriptionView {
@@ -29,6 +31,9 @@ export class SubscriptionView {
   @ApiPropertyOptional({ example: 'The contract is over' })
   endReason?: string;
 
+  @ApiPropertyOptional(QUARANTINE_FIELD)
+  quarantine?: QuarantineView;
+
   @ApiProperty({ example: 0, description: 'Revision of the subscription, also its ETag' })
   revision!: number;
 }
@@ -43,11 +48,15 @@ export function subscriptionView(state: SubscriptionState, revision: Revision | 
     : { ...view, status: 'ENDED', endedAt: state.endedAt, endReason: state.reason };
 }
 
-/** Returns the API's form of a document of the `subscriptions` read model. Leaves out the search field. */
-export function storedSubscriptionView({
-  doc,
-  revision,
-}: DocumentOf<typeof projections.subscriptions>): SubscriptionView {
+/**
+ * Returns the API's form of a document of the `subscriptions` read model, with its quarantine, if there is one. Leaves
+ * out the search field.
+ */
+export function storedSubscriptionView(
+  { doc, revision }: DocumentOf<typeof projections.subscriptions>,
+  quarantines: QuarantinesInForce,
+): SubscriptionView {
   const { serviceNameKey: _, ...subscription } = doc;
-  return { ...subscription, revision: Number(revision) };
+  const stream = aggregate.stream(subscription.subscriptionId);
+  return { ...subscription, ...quarantineOf(stream, quarantines), revision: Number(revision) };
 }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { applying, eventsToNow, followed, isStreamOf } from '#event-log';
+import { applyingUnlessLeftOut, eventsToNow, followed, isStreamOf } from '#event-log';
 import type { BuildName, StoredDocument } from '../port.js';
 import { foldInto, type Projection } from '../projections/projection.js';
 import type { ReadModelStores } from './projector.js';
@@ -111,7 +111,7 @@ async function foldOn<Doc>(
   for await (const recorded of eventsToNow(log, { after: common })) {
     if (recorded.position > end) return;
     if (!isStreamOf(projection.streams, recorded.stream)) continue;
-    applying(projection.name, recorded, () => {
+    await applyingUnlessLeftOut(log, projection.name, recorded, () => {
       const event = followed(recorded);
       for (const id of projection.documentsOf(event)) {
         const pair = uneven.get(id);

@@ -16,7 +16,7 @@ import {
   ProjectionStopped,
   repeatUntilAborted,
 } from '#event-log';
-import type { Position } from '#events';
+import type { Position, RecordedEvent } from '#events';
 import { asError } from '../errors.js';
 import type { BuildName, DocumentWrite, ReadStore, StoredDocument } from '../port.js';
 import { foldInto, type Projection } from '../projections/projection.js';
@@ -163,7 +163,7 @@ export class Projector<Doc> {
           progressed: ({ checkpoint, last, caughtUp }) => {
             expected?.checkpointStored(checkpoint);
             this.position = loader.storedPosition;
-            if (last) this.completeTo = Date.parse(last.metadata.occurredAt);
+            this.completeTo = timeOf(last) ?? this.completeTo;
             if (caughtUp) atEnd.abort();
           },
         });
@@ -229,8 +229,8 @@ export class Projector<Doc> {
       this.reportCaughtUp();
       if (this.wasInterrupted) this.managed?.caughtUp();
       this.wasInterrupted = false;
-    } else if (last) {
-      this.completeTo = Date.parse(last.metadata.occurredAt);
+    } else {
+      this.completeTo = timeOf(last) ?? this.completeTo;
     }
   }
 
@@ -253,6 +253,10 @@ export class Projector<Doc> {
     expected?.batchWritten(events, checkpoint);
   }
 }
+
+/** The time of the event in ms since 1970; `undefined` if there is no event or it can't be read. */
+const timeOf = (event: RecordedEvent | undefined): number | undefined =>
+  event && !event.unreadable ? Date.parse(event.metadata.occurredAt) : undefined;
 
 type EventsByDocument = ReadonlyMap<string, readonly FollowedEvent[]>;
 

@@ -1,4 +1,13 @@
-import { isNotFinal, OpenOutages, type OutageObserver, pause, repeatUntilAborted, StoreUnavailable } from '#event-log';
+import {
+  canGoOn,
+  isNotFinal,
+  OpenOutages,
+  type OutageObserver,
+  pause,
+  ProjectionStopped,
+  repeatUntilAborted,
+  StoreUnavailable,
+} from '#event-log';
 import { asError } from '../errors.js';
 import { buildName } from '../names.js';
 import type { BuildName } from '../port.js';
@@ -55,7 +64,8 @@ const POLLS_PER_CHECK = 3;
  * 3. Feed the build from the log, and answer the processes that wait for the lease.
  * 4. If no build is served yet: wait until this build has caught up, check it against the log (`spotCheck`), then serve
  *    it.
- * 5. If the lease is lost, or if a rebuild by any process has switched to another build, begin again at step 1.
+ * 5. If the lease is lost, or if a rebuild by any process has switched to another build, begin again at step 1. Do the
+ *    same if an event could not be applied, and its stream is quarantined now or the event can be read again.
  */
 export class ServedProjection<Doc> {
   private projector: Projector<Doc> | undefined;
@@ -191,10 +201,10 @@ export class ServedProjection<Doc> {
     expected: ExpectedDocuments<Doc>,
     session: AbortSignal,
   ): Promise<boolean> {
-    const { store, projection } = this.options;
+    const { store, log, projection } = this.options;
     const { name, version } = projection;
     const { build } = lease;
-    const state = this.status()?.state;
+    const { state, error: stoppedBy } = this.status() ?? {};
     try {
       const served = await store.served(name, version);
       if (served !== undefined && served !== build) return false;
@@ -202,7 +212,7 @@ export class ServedProjection<Doc> {
         // We release the lease because a process with another version of this code may be able to apply the event. This
         // process is not ready until a rebuild has switched to another build.
         await lease.release();
-        return true;
+        return !(stoppedBy instanceof ProjectionStopped && (await canGoOn(log, stoppedBy)));
       }
       if (served === undefined && state === 'live') this.serving ??= this.serveFirst(build, expected, session);
       return await lease.keep();

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { applying, eventsToNow, followed, type FollowedEvent, isStreamOf } from '#event-log';
+import { applyingUnlessLeftOut, eventsToNow, followed, type FollowedEvent, isStreamOf } from '#event-log';
 import type { Position } from '#events';
 import type { BuildName, StoredDocument } from '../port.js';
 import { changeOfCount, foldInto, type Projection } from '../projections/projection.js';
@@ -69,7 +69,7 @@ export async function spotCheck<Doc>(options: SpotCheckOptions<Doc>): Promise<Sp
     for await (const recorded of eventsToNow(log, { after, signal })) {
       if (to !== undefined && recorded.position > to) return;
       if (!isStreamOf(projection.streams, recorded.stream)) continue;
-      applying(projection.name, recorded, () => {
+      await applyingUnlessLeftOut(log, projection.name, recorded, () => {
         use(followed(recorded));
       });
     }

@@ -1,0 +1,130 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { createCommand, Option } from 'commander';
+import {
+  type BookOfRecord,
+  isQuarantinable,
+  liftQuarantine,
+  LogUnavailable,
+  OUR_STREAM_PREFIXES,
+  QUARANTINE_HOLDS_AFTER_MS,
+  quarantineStream,
+  readQuarantines,
+} from '#event-log';
+import type { Revision } from '#events';
+import { configurationFrom, systemClock } from '#platform';
+import { asError, rebuild } from '#read-models';
+import { operatorContext, subjectOption, withBook } from '../environment.js';
+import { untilInterrupted } from '../exit.js';
+import { graceOption, storeObserver, withReadStore } from '../projections.js';
+import { lastRevisionOf, projectionsOf, requireWhole } from './whole-stream.js';
+
+interface QuarantineOptions {
+  readonly reason?: string;
+  readonly lift?: true;
+  readonly list?: true;
+  readonly grace: number;
+  readonly subject: string;
+}
+
+/** `log quarantine`: lets everything else go on without a stream that is damaged, and takes this back. */
+export const quarantineCommand = () =>
+  createCommand('quarantine')
+    .description('let everything else go on without a stream that is damaged: what uses the stream is refused')
+    .argument('[stream]', `the stream’s name: ${OUR_STREAM_PREFIXES.map((prefix) => `${prefix}…`).join(', ')}`)
+    .addOption(new Option('--reason <text>', 'why; kept for ever, and shown by the API'))
+    .addOption(new Option('--lift', 'end the quarantine of a stream that is whole again; rebuilds its projections'))
+    .addOption(new Option('--list', 'show which streams are quarantined').conflicts(['lift', 'reason']))
+    .addOption(graceOption())
+    .addOption(subjectOption())
+    .action(async (stream: string | undefined, options: QuarantineOptions) => {
+      if (options.list) return withBook(list);
+      if (stream === undefined) throw new Error('Name the stream, or use --list');
+      if (!isQuarantinable(stream)) {
+        const possible = OUR_STREAM_PREFIXES.map((prefix) => `${prefix}…`).join(', ');
+        throw new Error(`${stream} can't be quarantined, only ${possible}: nothing works without the other streams`);
+      }
+      const { reason } = options;
+      if (options.lift) return withBook((book) => lift(book, stream, options));
+      if (reason === undefined) throw new Error("Say why: '--reason <text>'");
+      return withBook((book) => quarantine(book, stream, { ...options, reason }));
+    });
+
+async function list({ log }: BookOfRecord): Promise<void> {
+  const found = [...(await readQuarantines(log)).values()];
+  for (const { stream, quarantinedAt, subject, reason } of found) {
+    console.log([stream, quarantinedAt, subject, reason].join('  '));
+  }
+  if (found.length === 0) console.log('No stream is quarantined');
+}
+
+async function quarantine(
+  { log, eventVersions }: BookOfRecord,
+  stream: string,
+  { reason, subject }: { readonly reason: string; readonly subject: string },
+): Promise<void> {
+  if (eventVersions === 'previous') {
+    throw new Error(
+      'Processes of the former release honour no quarantine: end them, and EVENT_VERSIONS=previous, first',
+    );
+  }
+  const fault = await faultOf(log, stream);
+  const lastRevision = await lastRevisionOf(log, stream);
+  const context = operatorContext(subject);
+  const isNew = await quarantineStream(log, { stream, lastRevision }, { reason, context, now: systemClock });
+  await untilHeld();
+  console.log(`${stream} is quarantined${isNew ? '' : ' already'}. ${fault}`);
+}
+
+/** Says what is wrong with the stream. Throws if the stream never existed. */
+async function faultOf(log: BookOfRecord['log'], stream: string): Promise<string> {
+  let last: Revision | undefined;
+  try {
+    last = await requireWhole(log, stream);
+  } catch (error) {
+    return `What is wrong with it: ${asError(error).message}`;
+  }
+  if (last === undefined) throw new Error(`There is no stream ${stream}`);
+  return 'Nothing was found to be wrong with it.';
+}
+
+/**
+ * Rebuilds the projections before the quarantine ends. So no served build ever lacks events in the middle of the
+ * stream, and nothing is appended to the stream before all builds have its whole history.
+ */
+async function lift(book: BookOfRecord, stream: string, options: QuarantineOptions): Promise<void> {
+  const { log, logId } = book;
+  const found = (await readQuarantines(log)).get(stream);
+  if (!found) throw new Error(`${stream} is not quarantined`);
+  await requireWholeAgain(log, stream, found.lastRevision);
+  await withReadStore(configurationFrom(process.env), (store) =>
+    untilInterrupted(async (signal) => {
+      const feed = { log, logId, store, now: systemClock, observer: storeObserver };
+      const graceMs = options.grace * 1000;
+      const rebuilds = projectionsOf(stream).map(async (projection) => {
+        const { build } = await rebuild({ ...feed, projection, signal, graceMs, acceptDifferences: true });
+        console.error(`${projection.name} is served from ${build}`);
+      });
+      const failed = (await Promise.allSettled(rebuilds)).find(({ status }) => status === 'rejected');
+      if (failed?.status === 'rejected') throw failed.reason;
+      signal.throwIfAborted();
+    }),
+  );
+  const { reason = 'The stream is whole again', subject } = options;
+  await liftQuarantine(log, stream, { reason, context: operatorContext(subject), now: systemClock });
+  await untilHeld();
+  console.log(`${stream} is used again`);
+}
+
+async function requireWholeAgain(log: BookOfRecord['log'], stream: string, lastRevision = 0): Promise<void> {
+  let last: Revision | undefined;
+  try {
+    last = await requireWhole(log, stream);
+  } catch (error) {
+    if (error instanceof LogUnavailable) throw error;
+    throw new Error(`${stream} is not whole: ${asError(error).message}`, { cause: error });
+  }
+  if (last === undefined || last < lastRevision) throw new Error(`${stream} is not whole: its last events are missing`);
+}
+
+/** Waits until what was appended holds in all processes. */
+const untilHeld = () => delay(QUARANTINE_HOLDS_AFTER_MS);
