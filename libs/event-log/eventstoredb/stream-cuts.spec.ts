@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
+import { binaryEvent, EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import { type EventLog, HistoryMissing, identifyLog, type OutageObserver } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { type EventStore, startEventStore } from '../../../test/servers/eventstoredb/event-store.js';
@@ -59,6 +59,8 @@ const takeBack = () => operator.setStreamMetadata(stream, {});
 /** Metadata that somebody has appended as an event. The server does not look at the event's type. */
 const appendMetadata = (of: string, type: string, data: object) =>
   operator.appendToStream(`$$${of}`, jsonEvent({ type, data: data as Record<string, string> }));
+const appendBinaryMetadata = (data: object) =>
+  operator.appendToStream(`$$${stream}`, binaryEvent({ type: '$metadata', data: Buffer.from(JSON.stringify(data)) }));
 
 const byMetadata: [how: string, cut: () => Promise<unknown>][] = [
   ['has $tb 1', () => operator.setStreamMetadata(stream, { truncateBefore: 1 })],
@@ -66,6 +68,8 @@ const byMetadata: [how: string, cut: () => Promise<unknown>][] = [
   ['has $maxAge 31536000', () => operator.setStreamMetadata(stream, { maxAge: 31_536_000 })],
   ['has $tb 1, $maxCount 5', () => operator.setStreamMetadata(stream, { truncateBefore: 1, maxCount: 5 })],
   ['has $maxCount 1', () => appendMetadata(stream, 'Anything', { $maxCount: 1 })],
+  ['has $maxCount 1', () => appendMetadata(stream, '$metadata', { $maxCount: 1, $maxAge: null, $tb: null })],
+  ['has $maxCount 1', () => appendBinaryMetadata({ $maxCount: 1 })],
   ['was deleted', () => operator.deleteStream(stream)],
 ];
 
@@ -82,6 +86,18 @@ describe('a stream that is cut', () => {
       expect(await newProcess().findCuts()).toEqual([]);
     },
   );
+
+  it('stays known when its metadata are written as binary data, which servers may ignore', async () => {
+    void watching(log);
+    await operator.setStreamMetadata(stream, { maxCount: 3 });
+    await appendBinaryMetadata({});
+    const other = newStream();
+    await operator.setStreamMetadata(other, { maxCount: 4 });
+    await untilCuts(log, [
+      { stream, how: 'has $maxCount 3' },
+      { stream: other, how: 'has $maxCount 4' },
+    ]);
+  });
 
   it('by a tombstone is found and noticed, whatever its metadata say later', async () => {
     void watching(log);

@@ -27,7 +27,7 @@ export function howCut(metadata: unknown): string | undefined {
   const { $tb, $maxCount, $maxAge } = metadata as Readonly<Record<string, unknown>>;
   if (typeof $tb === 'number' && $tb >= DELETED) return 'was deleted';
   const settings = Object.entries({ ...($tb !== 0 && { $tb }), $maxCount, $maxAge })
-    .filter(([, value]) => value !== undefined)
+    .filter(([, value]) => value !== undefined && value !== null)
     .map(([name, value]) => (typeof value === 'number' ? `${name} ${value}` : name));
   return settings.length > 0 ? `has ${settings.join(', ')}` : undefined;
 }
@@ -35,6 +35,16 @@ export function howCut(metadata: unknown): string | undefined {
 const TOMBSTONE = '$streamDeleted';
 
 type ServerEvent = NonNullable<AllStreamResolvedEvent['event']>;
+
+/** The metadata in an event, also if they were written as binary data. Returns `undefined` for data that aren't JSON. */
+function metadataOf({ isJson, data }: ServerEvent): unknown {
+  if (isJson) return data;
+  try {
+    return JSON.parse(Buffer.from(data).toString());
+  } catch {
+    return undefined;
+  }
+}
 
 /** The streams of ours that are cut, according to the events so far. */
 class Cuts {
@@ -48,14 +58,18 @@ class Cuts {
     return [...this.byStream].map(([stream, how]) => ({ stream, how }));
   }
 
-  /** Adds an event that a search has found. A tombstone is final, whatever the stream's metadata say. */
-  add(names: StreamNames, { streamId, type, data }: ServerEvent): void {
+  /**
+   * Adds an event that a search has found. A tombstone is final, whatever the stream's metadata say. Metadata that were
+   * written as binary data may cut a stream, but don't take a cut back: servers may read them or not.
+   */
+  add(names: StreamNames, event: ServerEvent): void {
+    const { streamId, type, isJson } = event;
     const isMetadata = streamId.startsWith(METADATA);
     const stream = names.ours(isMetadata ? streamId.slice(METADATA.length) : streamId);
     if (stream === undefined || this.byStream.get(stream) === TOMBSTONED) return;
-    const how = isMetadata ? howCut(data) : type === TOMBSTONE ? TOMBSTONED : undefined;
+    const how = isMetadata ? howCut(metadataOf(event)) : type === TOMBSTONE ? TOMBSTONED : undefined;
     if (how !== undefined) this.byStream.set(stream, how);
-    else if (isMetadata) this.byStream.delete(stream);
+    else if (isMetadata && isJson) this.byStream.delete(stream);
   }
 }
 
@@ -85,7 +99,7 @@ class Search {
   records = 0;
   private readonly subscription;
 
-  /** `notice` is called whenever there is something to take, and when the subscription has caught up or failed. */
+  /** `notice` is called whenever there is something to take or a checkpoint, and when the subscription has caught up or failed. */
   constructor(
     private readonly link: Link,
     filterOf: FilterOf,
@@ -97,6 +111,7 @@ class Search {
       checkpointReached: (_, position) => {
         this.checkpoint = position;
         this.records += RECORDS_PER_CHECKPOINT;
+        notice();
       },
     });
     const fail = (error: Error) => {
