@@ -3,7 +3,9 @@ import {
   type EventLog,
   type HistoryMissing,
   isClockBehind,
+  LOG_STREAM,
   LogUnavailable,
+  type MissingHistory,
   openBookOfRecord,
   type OutageObserver,
   type QuarantinesInForce,
@@ -30,6 +32,8 @@ export interface PendingLogOptions<Opened> extends OpenEventLogOptions {
   /** Completes the opening. If it throws, the log is closed, and `PendingStore` decides as with any failed opening. */
   readonly complete: (book: BookOfRecord) => Promise<Opened>;
   readonly addMetrics?: PendingStoreOptions<Opened>['addMetrics'];
+  /** Gets the lines about missing events. The default is the logger of the context. */
+  readonly historyLogger?: Logger;
 }
 
 /** Opens the read store in the background. `rights`: what the process does there. */
@@ -52,9 +56,9 @@ export const pendingReadStore = ({ configuration, logger }: StoreContext, rights
 /** Opens the event log in the background. */
 export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
   { configuration, logger, clock }: StoreContext,
-  { complete, addMetrics, ...options }: PendingLogOptions<Opened>,
+  { complete, addMetrics, historyLogger = logger, ...options }: PendingLogOptions<Opened>,
 ): PendingStore<Opened> => {
-  const history = new HistoryCheck(logger);
+  const history = new HistoryCheck(historyLogger, options.isSecondary);
   const cutObserver: OutageObserver = {
     outageBegan: (err) => {
       logger.warn({ err }, 'it can’t be noticed whether streams of the event log are cut');
@@ -83,8 +87,7 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
       try {
         const book = await openBookOfRecord(log, clock, configuration.eventVersions, snapshotObserver);
         const opened = await complete(book);
-        // The standalone's second thread need not watch: its first one does.
-        if (!options.isSecondary) void log.watchCuts(cutObserver);
+        void log.watchCuts(cutObserver);
         return opened;
       } catch (error) {
         await log.close();
@@ -114,12 +117,20 @@ const CHECK_DEADLINE_MS = 1_500;
 /** The largest number of streams that one check reads again, to see whether their events are still missing. */
 const MAX_READ_AGAIN = 20;
 
-/** Checks for missing events. Logs once each stream that lacks events, and each way in which a stream is cut. */
+/**
+ * Checks for missing events. Logs once each stream that lacks events, and each way in which a stream is cut. The check
+ * of a secondary log leaves out what the first log of the process finds, too: the streams that are cut, and `log`.
+ */
 class HistoryCheck {
   private readonly told = new Set<string>();
   private toldCuts: readonly StreamCut[] = [];
+  /** Where the next check begins, in the list of streams to read again. */
+  private next = 0;
 
-  constructor(private readonly logger: Logger) {}
+  constructor(
+    private readonly logger: Logger,
+    private readonly isSecondary = false,
+  ) {}
 
   /**
    * Throws `HistoryMissing` if the log was exchanged, or if a stream whose events were missing still lacks them and is
@@ -128,21 +139,29 @@ class HistoryCheck {
   async requireWhole({ log, logId, quarantines }: BookOfRecord): Promise<QuarantinesInForce> {
     const options = { deadlineMs: CHECK_DEADLINE_MS };
     const { missingHistory } = log;
-    this.tellCuts(missingHistory.cuts);
+    if (!this.isSecondary) this.tellCuts(missingHistory.cuts);
     try {
       const [quarantined] = await Promise.all([quarantines.inForce(options), requireSameLog(log, logId, options)]);
-      const missing = missingHistory.except(quarantined).map(({ stream, first: from = 0n }) => ({ stream, from }));
-      const cut = missingHistory.cuts.map(({ stream }) => ({ stream, from: 0n }));
-      const again = [...missing, ...cut.filter(({ stream }) => !quarantined.has(stream))]
-        .slice(0, MAX_READ_AGAIN)
-        .map(({ stream, from }) => log.readStream(stream, { from, limit: 1, consistency: 'strong', ...options }));
+      const toRead = new Map(missingHistory.cuts.map(({ stream }) => [stream, 0n]));
+      for (const { stream, first = 0n } of missingHistory.all) toRead.set(stream, first);
+      for (const stream of quarantined.keys()) toRead.delete(stream);
+      const again = this.someOf([...toRead]).map(([stream, from]) =>
+        log.readStream(stream, { from, limit: 1, consistency: 'strong', ...options }),
+      );
       await Promise.all(again);
       const [still] = missingHistory.except(quarantined);
       if (still) throw still;
       return quarantined;
     } finally {
-      this.tell(missingHistory.all);
+      this.tell(this.isSecondary ? ofItsOwn(missingHistory) : missingHistory.all);
     }
+  }
+
+  /** Returns those streams that this check reads again. Each check goes on where the one before has ended. */
+  private someOf<T>(streams: readonly T[]): T[] {
+    const begin = this.next < streams.length ? this.next : 0;
+    this.next = begin + MAX_READ_AGAIN;
+    return streams.slice(begin, this.next);
   }
 
   private tell(found: readonly HistoryMissing[]): void {
@@ -167,6 +186,12 @@ class HistoryCheck {
     }
     this.toldCuts = cuts;
   }
+}
+
+/** What only a secondary log may have found. */
+function ofItsOwn({ all, cuts }: MissingHistory): readonly HistoryMissing[] {
+  const ofFirstLog = new Set([LOG_STREAM, ...cuts.map(({ stream }) => stream)]);
+  return all.filter(({ stream }) => !ofFirstLog.has(stream));
 }
 
 const sentenceOf = ({ stream, how }: StreamCut): string => `${stream} ${how}`;

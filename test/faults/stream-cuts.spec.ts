@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EventStoreDBClient } from '@eventstore/db-client';
+import { BACKWARDS, END, EventStoreDBClient } from '@eventstore/db-client';
 import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
-import { eventually } from '../support/api/http.js';
+import { eventually, send } from '../support/api/http.js';
 import { Issuer } from '../support/api/issuer.js';
 import { oauthLogin } from '../support/api/login.js';
 import { type NewClient, Portal } from '../support/api/portal.js';
@@ -11,6 +11,7 @@ import { Cli } from '../support/processes/cli.js';
 import { processSecrets } from '../support/processes/process-secrets.js';
 import type { Environment } from '../support/processes/program.js';
 import { Service, type ServiceName } from '../support/processes/service.js';
+import { Standalone } from '../support/processes/standalone.js';
 
 jest.setTimeout(120_000);
 
@@ -76,6 +77,13 @@ const told = (name: ServiceName) =>
     .map((line) => JSON.parse(line) as { level: string; stream: string; how: string })
     .map(({ level, stream: of, how }) => `${level}: ${of} ${how}`);
 
+async function lastRevision(of: string): Promise<bigint | undefined> {
+  for await (const { event } of operator.readStream(of, { direction: BACKWARDS, fromRevision: END, maxCount: 1 })) {
+    return event?.revision;
+  }
+  return undefined;
+}
+
 describe('a setting that will cut a stream of ours', () => {
   it('is an alert in every kind of process, before events are missing, until it is taken back', async () => {
     await operator.setStreamMetadata(stream, { maxAge: 31_536_000 });
@@ -108,6 +116,59 @@ describe('a setting that will cut a stream of ours', () => {
     await untilAll('up', 200);
     expect((await portal.rename(client.clientId, 'Whole again')).body.client.revision).toBe(3);
   });
+});
+
+it('more streams are cut than one check reads again: those that lose events later are noticed all the same', async () => {
+  for (let nth = 1; nth <= 40; nth++) await operator.setStreamMetadata(`consumerClient-${nth}`, { maxCount: 9 });
+  await operator.setStreamMetadata(stream, { maxCount: 3 });
+  await untilAll('degraded', 200);
+  expect(await metric('event_log_cut_streams')).toEqual([41, 41, 41]);
+  await portal.rename(client.clientId, 'Pushes out the first event');
+  await untilAll('down', 503);
+});
+
+it('the projector of a standalone writes nothing more to a stream that lacks events, although it knew it', async () => {
+  const ofStandalone = { EVENTSTOREDB_URL: eventStore.url, EVENTSTOREDB_PREFIX: 'standalone-', LOG_LEVEL: 'info' };
+  const standalone = await Standalone.startReady({ env: ofStandalone });
+  try {
+    const own = Portal.of(standalone);
+    const { clientId } = await own.newClient('OAUTH2');
+    const cut = `standalone-consumerClient-${clientId}`;
+    for (const name of ['first', 'second']) {
+      await own.register(name);
+      await own.assign(clientId, name);
+    }
+    const subscriptions = async (rest: readonly string[]) =>
+      eventually(
+        () => own.get(clientId),
+        ({ body }) => JSON.stringify(body.subscriptions.map((each) => each.subscriptionId)) === JSON.stringify(rest),
+        30,
+      );
+    await own.end('first');
+    await subscriptions(['second']);
+
+    await operator.setStreamMetadata(cut, { maxCount: 2 });
+    await eventually(
+      () => send('GET', standalone.url, '/health/ready'),
+      ({ text }) => text.includes('"projector thread":"down"'),
+      30,
+    );
+    const last = () => lastRevision(cut);
+    const before = await last();
+    await own.end('second');
+    await eventually(
+      () => send('GET', standalone.url, '/metrics'),
+      ({ text }) => /^process_manager_failing\{.*\} 1$/m.test(text),
+      30,
+    );
+    expect(await last()).toBe(before);
+    expect(standalone.output().match(/events are missing from the event log/g)).toHaveLength(1);
+
+    await operator.setStreamMetadata(cut, {});
+    await subscriptions([]);
+  } finally {
+    await standalone.stop();
+  }
 });
 
 describe('the command line', () => {

@@ -22,6 +22,11 @@ import type {
 
 /** A thread that has not answered for this many ms counts as stuck. This is less than a readiness check may take. */
 const ANSWER_WITHIN_MS = 1_500;
+/**
+ * The thread's check of its stores may take this many ms. This is more than the check of the event log takes until it
+ * gives up with its own reason, and less than a readiness check may take.
+ */
+const STORES_WITHIN_MS = 1_800;
 /** A thread that has not ended this many ms after it was told to stop is ended by force. */
 const STOP_WITHIN_MS = 5_000;
 
@@ -103,11 +108,14 @@ export class ProjectorThread implements ProcessDependency, RunningProjections {
   }
 
   status(): Promise<RunnerStatus> {
-    return this.ask('status');
+    const stuck = `The projector's thread has not answered for ${ANSWER_WITHIN_MS} ms`;
+    return this.ask('status', ANSWER_WITHIN_MS, stuck);
   }
 
   async check(): Promise<void> {
-    const failure = await this.ask('check');
+    const silentStores = `The stores of the projector's thread did not answer for ${STORES_WITHIN_MS} ms`;
+    // Only the answer about the status proves that the thread lives: its stores may hang while it works.
+    const [failure] = await Promise.all([this.ask('check', STORES_WITHIN_MS, silentStores), this.status()]);
     if (failure?.name === 'Degraded') throw new Degraded(failure.message);
     if (failure) throw errorOf(failure);
   }
@@ -130,11 +138,14 @@ export class ProjectorThread implements ProcessDependency, RunningProjections {
     throw new Error(`The projector's thread did not stop within ${STOP_WITHIN_MS} ms`);
   }
 
-  /** Callers that ask the same before the answer comes share the question, so a stuck thread gets few questions. */
-  private async ask<Asked extends Question>(question: Asked): Promise<Answers[Asked]> {
+  /**
+   * Throws `otherwise` if the answer does not come within `ms`. Callers that ask the same before the answer comes share
+   * the question, so a stuck thread gets few questions.
+   */
+  private async ask<Asked extends Question>(question: Asked, ms: number, otherwise: string): Promise<Answers[Asked]> {
     const { answer } = this.asked.get(question) ?? this.newQuestion(question);
-    if (await settledWithin(answer, ANSWER_WITHIN_MS)) return (await answer) as Answers[Asked];
-    throw new Error(`The projector's thread has not answered for ${ANSWER_WITHIN_MS} ms`);
+    if (await settledWithin(answer, ms)) return (await answer) as Answers[Asked];
+    throw new Error(otherwise);
   }
 
   private newQuestion(question: Question): Asked {

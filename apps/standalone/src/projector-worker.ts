@@ -27,10 +27,11 @@ let stores: readonly [PendingBook, PendingReadStore] | undefined;
 
 /** Rejects, which ends the thread, if a store can't be opened and waiting would not help. */
 async function start(): Promise<void> {
-  // The main thread has opened the same stores before, and logs their outages.
+  // The main thread has opened the same stores before, and logs their outages. Only events that are missing may be
+  // found by this thread alone.
   const context = { configuration, logger: logger.child({}, { level: 'silent' }), clock };
   const complete = (book: BookOfRecord) => Promise.resolve({ book });
-  const log = pendingLog(context, { complete, create: false, isSecondary: true, changeCounter });
+  const log = pendingLog(context, { complete, create: false, isSecondary: true, changeCounter, historyLogger: logger });
   const readStore = pendingReadStore(context, 'write');
   stores = [log, readStore];
   const [{ book }, store] = await Promise.all([log.opened, readStore.opened]);
@@ -40,7 +41,7 @@ async function start(): Promise<void> {
 
 async function check(): Promise<void> {
   if (!stores) throw new Error('The projector waits until the stores are open');
-  for (const store of stores) await store.check();
+  await Promise.all(stores.map((store) => store.check()));
 }
 
 async function stop(): Promise<void> {
