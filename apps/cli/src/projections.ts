@@ -2,7 +2,14 @@ import { type Command, createCommand, InvalidArgumentError, Option } from 'comma
 import { type EventLog, isStreamOf, pause, readLogId, readQuarantines, StoreUnavailable } from '#event-log';
 import { type Configuration, configurationFrom, systemClock } from '#platform';
 import { allProjections, type FedProjection } from '#process-managers';
-import { type BuildInfo, compareWithLog, type FeedOptions, type ReadStore, rebuild } from '#read-models';
+import {
+  type BuildInfo,
+  compareWithLog,
+  type FeedOptions,
+  type ReadStore,
+  rebuild,
+  type RebuildReport,
+} from '#read-models';
 import { openEventLog, openReadStore } from '#stores';
 import { DOCUMENTS_DIFFER, STREAMS_CUT, untilInterrupted } from './exit.js';
 import { ProgressBar } from './progress-bar.js';
@@ -89,6 +96,15 @@ async function cellsOf({ build, checkpoint, served }: BuildInfo, store: ReadStor
   ];
 }
 
+/** Returns a function that prints what a rebuild found when it switched. `grace` is in seconds. */
+export const switchReporter =
+  (grace: number) =>
+  ({ replaced, documents, different, examples, notCompared }: RebuildReport): void => {
+    const verdict = notCompared ?? `${documents} documents compared, ${different} differ`;
+    console.error(`Switched from ${replaced ?? 'nothing'} (${verdict}); the former is fed for ${grace} s more`);
+    for (const id of examples) console.error(id);
+  };
+
 async function rebuilt(
   { projection }: FedProjection,
   { acceptDifferences = false, grace }: RebuildCommandOptions,
@@ -96,10 +112,7 @@ async function rebuilt(
   await withStores(projection, async (feed, signal) => {
     const { build } = await rebuild({
       ...{ ...feed, signal, acceptDifferences, graceMs: grace * 1000 },
-      onSwitched: ({ replaced, documents, different, notCompared }) => {
-        const verdict = notCompared ?? `${documents} documents compared, ${different} differ`;
-        console.error(`Switched from ${replaced ?? 'nothing'} (${verdict}); the former is fed for ${grace} s more`);
-      },
+      onSwitched: switchReporter(grace),
     });
     console.log(`${projection.name} is served from ${build}`);
   });

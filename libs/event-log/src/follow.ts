@@ -4,7 +4,7 @@ import { readLogId } from './log-id.js';
 import type { EventLog, LogBatch } from './port.js';
 import { readQuarantines } from './quarantines.js';
 import { type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
-import { isQuarantinable, type StreamPrefix } from './streams.js';
+import { isQuarantinable, QUARANTINES_STREAM, type StreamPrefix } from './streams.js';
 
 /** Whether the stream begins with one of the prefixes. */
 export const isStreamOf = (prefixes: readonly StreamPrefix[], stream: string): boolean =>
@@ -195,7 +195,7 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
       if (!batch.caughtUp) next = prefetched(batches);
       const follows = checkpoint;
       const { applied, stoppedBy } = await applyInOrder(options, batch.events, (events) => apply(events, follows));
-      const last = applied.at(-1);
+      const last = applied.findLast(canBeCheckpoint);
       if (last) {
         const reached = { logId, position: last.position, eventId: last.eventId };
         if (!(await checkpoints.advance(checkpoint, reached))) throw new CheckpointMoved(name);
@@ -203,7 +203,7 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
       }
       if (stoppedBy) throw stoppedBy;
       recovered();
-      observer.progressed({ checkpoint, last, caughtUp: batch.caughtUp });
+      observer.progressed({ checkpoint, last: applied.at(-1), caughtUp: batch.caughtUp });
       if (batch.caughtUp) {
         // A batch of one event costs nearly as much as a batch of fifty. So we let events gather for about as long as
         // this batch took.
@@ -217,6 +217,12 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
     await batches.return?.();
   }
 }
+
+/**
+ * Whether a checkpoint may name the event. The release before quarantines does not take an event of `quarantines` for
+ * one of ours. During a rolling upgrade, it would not find such a checkpoint in the log, and would ask for a rebuild.
+ */
+const canBeCheckpoint = ({ stream }: RecordedEvent): boolean => stream !== QUARANTINES_STREAM;
 
 const prefetched = (batches: AsyncIterator<LogBatch>): Promise<IteratorResult<LogBatch>> => {
   const next = batches.next();
@@ -237,7 +243,9 @@ const isLeftOut = async (log: EventLog, { stream }: Pick<ProjectionStopped, 'str
  */
 export const canGoOn = async (log: EventLog, stoppedBy: ProjectionStopped): Promise<boolean> => {
   if (await isLeftOut(log, stoppedBy)) return true;
-  return stoppedBy.isUnreadable && (await log.eventAt(stoppedBy.position))?.unreadable === undefined;
+  if (!stoppedBy.isUnreadable) return false;
+  const event = await log.eventAt(stoppedBy.position);
+  return event !== undefined && !event.unreadable;
 };
 
 /**

@@ -85,6 +85,28 @@ describe('the quarantines of a log', () => {
     expect((await quarantines.inForceOrLastKnown()).size).toBe(0);
   });
 
+  it('let an answer that must not wait ask a log that has failed only once a second', async () => {
+    pass(0);
+    looks.mockRejectedValue(new LogUnavailable('gone'));
+    for (let query = 0; query < 3; query++) await quarantines.inForceOrLastKnown();
+    expect(looks).toHaveBeenCalledTimes(1);
+    looks.mockRestore();
+    await quarantine();
+    pass(1_000);
+    expect((await quarantines.inForceOrLastKnown()).has(STREAM)).toBe(true);
+  });
+
+  it('are looked up in one round trip while there have never been any', async () => {
+    await quarantines.inForce();
+    expect(looks).toHaveBeenLastCalledWith('quarantines', expect.objectContaining({ isProbablyMissing: true }));
+    await quarantine();
+    for (const isProbablyMissing of [true, false]) {
+      quarantines.expire();
+      await quarantines.inForce();
+      expect(looks).toHaveBeenLastCalledWith('quarantines', expect.objectContaining({ isProbablyMissing }));
+    }
+  });
+
   it('begin and end once, and leave a whole chain', async () => {
     expect([await quarantine(), await quarantine()]).toEqual([true, false]);
     expect(await quarantines.inForce()).toEqual(

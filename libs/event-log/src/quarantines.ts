@@ -11,7 +11,7 @@ import {
 import type { CallOptions } from './call-options.js';
 import { RevisionConflict, StreamIsQuarantined } from './errors.js';
 import { LONG_AGO, type Moment, momentNow, msSince } from './moment.js';
-import type { EventLog } from './port.js';
+import type { EventLog, StreamReadOptions } from './port.js';
 import { isQuarantinable, QUARANTINES_STREAM } from './streams.js';
 
 /** A quarantine that is in force: an operator has decided that everything else goes on without this stream. */
@@ -28,6 +28,9 @@ export interface Quarantine {
 /** The quarantines that are in force, by their streams. */
 export type QuarantinesInForce = ReadonlyMap<string, Quarantine>;
 
+/** For this many milliseconds after a failure, answers that must not wait for the log do not ask it again. */
+const RETRY_AFTER_MS = 1_000;
+
 /** The longest time, in ms, for which a process relies on its last look: the read that tells what is quarantined. */
 const MAX_LOOK_AGE_MS = 2_000;
 
@@ -42,9 +45,11 @@ interface Look {
   readonly beganAt: Moment;
   readonly connectionEpoch: number;
   readonly found: QuarantinesInForce;
+  /** Whether stream `quarantines` had no event. */
+  readonly isMissing: boolean;
 }
 
-const NO_LOOK: Look = { beganAt: LONG_AGO, connectionEpoch: -1, found: new Map() };
+const NO_LOOK: Look = { beganAt: LONG_AGO, connectionEpoch: -1, found: new Map(), isMissing: true };
 
 /**
  * Tells which streams are quarantined. A look is a strong read of stream `quarantines` (a read that returns every event
@@ -56,6 +61,8 @@ export class Quarantines {
   private latest = NO_LOOK;
   /** Looks that began before this moment do not count. */
   private expiredAt = LONG_AGO;
+  /** When an answer last waited for the log in vain. */
+  private failedAt = LONG_AGO;
   private refreshing: Promise<unknown> | undefined;
 
   constructor(private readonly log: Pick<EventLog, 'readStream' | 'connectionEpoch'>) {}
@@ -85,11 +92,17 @@ export class Quarantines {
   }
 
   /**
-   * Returns the quarantines that are in force; those that are known if the log does not answer within half a second. For
-   * answers that must not wait for the log.
+   * Returns the quarantines that are in force; those that are known if the log does not answer within half a second, and at
+   * once during the second after that. For answers that must not wait for the log.
    */
-  inForceOrLastKnown(): Promise<QuarantinesInForce> {
-    return this.inForce({ deadlineMs: 500 }).catch(() => this.lastKnown);
+  async inForceOrLastKnown(): Promise<QuarantinesInForce> {
+    if (msSince(this.failedAt) < RETRY_AFTER_MS) return this.lastKnown;
+    try {
+      return await this.inForce({ deadlineMs: 500 });
+    } catch {
+      this.failedAt = momentNow();
+      return this.lastKnown;
+    }
   }
 
   /** Forgets the last look, because `quarantines` has a new event. */
@@ -101,9 +114,10 @@ export class Quarantines {
   private async look(options?: CallOptions): Promise<QuarantinesInForce> {
     const beganAt = momentNow();
     const { connectionEpoch } = this.log;
-    const found = await readQuarantines(this.log, options);
+    const events = await readEvents(this.log, { ...options, isProbablyMissing: this.latest.isMissing });
+    const found = inForceAfter(events);
     const isNewest = beganAt.monotonic >= Math.max(this.latest.beganAt.monotonic, this.expiredAt.monotonic);
-    if (isNewest) this.latest = { beganAt, connectionEpoch, found };
+    if (isNewest) this.latest = { beganAt, connectionEpoch, found, isMissing: events.length === 0 };
     return found;
   }
 }
@@ -117,8 +131,10 @@ export const readQuarantines = async (
   options?: CallOptions,
 ): Promise<QuarantinesInForce> => inForceAfter(await readEvents(log, options));
 
-const readEvents = (log: Pick<EventLog, 'readStream'>, options?: CallOptions): Promise<RecordedEvent[]> =>
-  log.readStream(QUARANTINES_STREAM, { consistency: 'strong', ...options });
+const readEvents = (
+  log: Pick<EventLog, 'readStream'>,
+  options?: Pick<StreamReadOptions, keyof CallOptions | 'isProbablyMissing'>,
+): Promise<RecordedEvent[]> => log.readStream(QUARANTINES_STREAM, { consistency: 'strong', ...options });
 
 function inForceAfter(events: readonly RecordedEvent[]): QuarantinesInForce {
   const found = new Map<string, Quarantine>();

@@ -82,7 +82,7 @@ export async function copyLog(copy: CopyOptions): Promise<CopyReport> {
   const seal = await sealSource(options);
   onProgress('settling', 0, tally.eventCount);
   await delay(source.sealHoldsAfterMs, undefined, { signal });
-  if ((await readQuarantines(source)).size !== quarantines.size) {
+  if (namesOf(await readQuarantines(source)) !== namesOf(quarantines)) {
     throw new CopyRefused('A stream was quarantined meanwhile, or a quarantine was lifted: repeat the copy');
   }
   const found = tally.eventCount;
@@ -97,6 +97,8 @@ export async function copyLog(copy: CopyOptions): Promise<CopyReport> {
     quarantined: [...quarantines.keys()],
   };
 }
+
+const namesOf = (quarantines: QuarantinesInForce): string => [...quarantines.keys()].sort().join(' ');
 
 /**
  * Verifies that the target holds the beginning of the source. Returns the position, in the source, of the last event

@@ -15,8 +15,8 @@ import { configurationFrom, systemClock } from '#platform';
 import { asError, rebuild } from '#read-models';
 import { operatorContext, subjectOption, withBook } from '../environment.js';
 import { untilInterrupted } from '../exit.js';
-import { graceOption, storeObserver, withReadStore } from '../projections.js';
-import { lastRevisionOf, projectionsOf, requireWhole } from './whole-stream.js';
+import { graceOption, storeObserver, switchReporter, withReadStore } from '../projections.js';
+import { hasUnreadable, lastRevisionOf, projectionsOf, requireWhole } from './whole-stream.js';
 
 interface QuarantineOptions {
   readonly reason?: string;
@@ -44,9 +44,17 @@ export const quarantineCommand = () =>
         throw new Error(`${stream} can't be quarantined, only ${possible}: nothing works without the other streams`);
       }
       const { reason } = options;
-      if (options.lift) return withBook((book) => lift(book, stream, options));
+      if (options.lift) {
+        return withBook((book) => {
+          requireCurrentVersions(book);
+          return lift(book, stream, options);
+        });
+      }
       if (reason === undefined) throw new Error("Say why: '--reason <text>'");
-      return withBook((book) => quarantine(book, stream, { ...options, reason }));
+      return withBook((book) => {
+        requireCurrentVersions(book);
+        return quarantine(book, stream, { ...options, reason });
+      });
     });
 
 async function list({ log }: BookOfRecord): Promise<void> {
@@ -58,15 +66,10 @@ async function list({ log }: BookOfRecord): Promise<void> {
 }
 
 async function quarantine(
-  { log, eventVersions }: BookOfRecord,
+  { log }: BookOfRecord,
   stream: string,
   { reason, subject }: { readonly reason: string; readonly subject: string },
 ): Promise<void> {
-  if (eventVersions === 'previous') {
-    throw new Error(
-      'Processes of the former release honour no quarantine: end them, and EVENT_VERSIONS=previous, first',
-    );
-  }
   const fault = await faultOf(log, stream);
   const lastRevision = await lastRevisionOf(log, stream);
   const context = operatorContext(subject);
@@ -75,12 +78,22 @@ async function quarantine(
   console.log(`${stream} is quarantined${isNew ? '' : ' already'}. ${fault}`);
 }
 
-/** Says what is wrong with the stream. Throws if the stream never existed. */
+/** Throws while processes of the former release may run. They know no quarantine, and would go on with the stream. */
+function requireCurrentVersions({ eventVersions }: BookOfRecord): void {
+  if (eventVersions === 'current') return;
+  throw new Error('Processes of the former release honour no quarantine: end them, and EVENT_VERSIONS=previous, first');
+}
+
+/**
+ * Says what is wrong with the stream. Throws if the stream never existed, and `LogUnavailable` if the log can't be read
+ * for another reason than an event of the stream.
+ */
 async function faultOf(log: BookOfRecord['log'], stream: string): Promise<string> {
   let last: Revision | undefined;
   try {
     last = await requireWhole(log, stream);
   } catch (error) {
+    if (error instanceof LogUnavailable && !(await hasUnreadable(log, stream))) throw error;
     return `What is wrong with it: ${asError(error).message}`;
   }
   if (last === undefined) throw new Error(`There is no stream ${stream}`);
@@ -101,7 +114,10 @@ async function lift(book: BookOfRecord, stream: string, options: QuarantineOptio
       const feed = { log, logId, store, now: systemClock, observer: storeObserver };
       const graceMs = options.grace * 1000;
       const rebuilds = projectionsOf(stream).map(async (projection) => {
-        const { build } = await rebuild({ ...feed, projection, signal, graceMs, acceptDifferences: true });
+        const { build } = await rebuild({
+          ...{ ...feed, projection, signal, graceMs, acceptDifferences: true },
+          onSwitched: switchReporter(options.grace),
+        });
         console.error(`${projection.name} is served from ${build}`);
       });
       const failed = (await Promise.allSettled(rebuilds)).find(({ status }) => status === 'rejected');

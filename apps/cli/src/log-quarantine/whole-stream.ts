@@ -6,11 +6,13 @@ import {
   followed,
   type FollowedEvent,
   ForeignEvent,
+  HistoryMissing,
   isStreamOf,
+  LogUnavailable,
   type StreamPrefix,
   type StreamState,
 } from '#event-log';
-import { type ChainLink, type LogEvent, type RecordedEvent, type Revision, verifyChain } from '#events';
+import { type ChainLink, type LogEvent, type Position, type RecordedEvent, type Revision, verifyChain } from '#events';
 import { allProjections, type FedProjection } from '#process-managers';
 import { foldInto, type Projection, type StoredDocument } from '#read-models';
 
@@ -41,13 +43,38 @@ export async function requireWhole(log: EventLog, stream: string): Promise<Revis
   }
 }
 
-/** Returns the revision of the stream's last event; `undefined` if the stream has none, or if it can't be told. */
+/**
+ * Returns the revision of the stream's last event; `undefined` if the stream has none, or has lost it. Throws
+ * `LogUnavailable` if the log can't be read for another reason than an event of the stream.
+ */
 export async function lastRevisionOf(log: EventLog, stream: string): Promise<Revision | undefined> {
   try {
     const [last] = await log.readStream(stream, { direction: 'backwards', limit: 1, consistency: 'strong' });
     return last?.revision;
   } catch (error) {
-    return error instanceof ForeignEvent ? error.revision : undefined;
+    if (error instanceof ForeignEvent) return error.revision;
+    if (error instanceof HistoryMissing) return undefined;
+    if (!(error instanceof LogUnavailable)) throw error;
+    for await (const event of backwards(log, stream)) return event.revision;
+    return undefined;
+  }
+}
+
+/** Whether an event of the stream can't be read. Throws `LogUnavailable` if the log itself can't be read. */
+export async function hasUnreadable(log: EventLog, stream: string): Promise<boolean> {
+  for await (const { unreadable } of backwards(log, stream)) if (unreadable) return true;
+  return false;
+}
+
+/** Yields the stream's events, the last one first, from the whole log: its reads also return what can't be read. */
+async function* backwards(log: EventLog, stream: string): AsyncGenerator<RecordedEvent, void> {
+  let before: Position | undefined;
+  for (;;) {
+    const after = before === undefined ? {} : { after: before };
+    const events = await log.readAll({ ...after, direction: 'backwards', limit: PAGE, consistency: 'strong' });
+    yield* events.filter((event) => event.stream === stream);
+    before = events.at(-1)?.position;
+    if (before === undefined) return;
   }
 }
 

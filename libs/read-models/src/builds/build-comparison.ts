@@ -23,7 +23,7 @@ interface UnevenPair<Doc> {
 }
 
 const PAGE = 1000;
-const EXAMPLES = 20;
+export const EXAMPLES = 20;
 /**
  * Number of uneven pairs that are kept in memory. When there are as many, the events that they lack are read from the
  * log. Builds that are being fed differ by a moment, so there are rarely as many.

@@ -59,12 +59,13 @@ export class ExpectedDocuments<Doc> {
   /** Includes the next event. Throws what the projection's `apply` throws. */
   add(event: FollowedEvent): void {
     const { projection, sample } = this;
-    this.count += changeOfCount(projection, event);
     for (const id of projection.documentsOf(event)) {
       if (!sample.has(id) && idHash(id) > this.bound) continue;
       const document = foldInto(projection, sample.get(id), event, id);
       if (document) sample.set(id, document);
     }
+    // Counted last: an event that can't be applied must not count.
+    this.count += changeOfCount(projection, event);
     this.lastPosition = event.position;
     if (sample.size >= 2 * SAMPLE) this.narrow();
   }

@@ -254,9 +254,13 @@ export class Projector<Doc> {
   }
 }
 
-/** The time of the event in ms since 1970; `undefined` if there is no event or it can't be read. */
-const timeOf = (event: RecordedEvent | undefined): number | undefined =>
-  event && !event.unreadable ? Date.parse(event.metadata.occurredAt) : undefined;
+/** The time of the event in ms since 1970; `undefined` if there is no event or its time can't be read. */
+function timeOf(event: RecordedEvent | undefined): number | undefined {
+  if (!event || event.unreadable) return undefined;
+  // An event that another program has written may have no time, or none that is valid.
+  const time = Date.parse(event.metadata.occurredAt);
+  return Number.isNaN(time) ? undefined : time;
+}
 
 type EventsByDocument = ReadonlyMap<string, readonly FollowedEvent[]>;
 

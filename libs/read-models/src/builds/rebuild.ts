@@ -2,7 +2,7 @@ import { pause, ProjectionStopped, RebuildNeeded } from '#event-log';
 import { BuildsDiffer, RebuildOvertaken } from '../errors.js';
 import { parsedBuild } from '../names.js';
 import type { BuildName, CollectionSchema, ReadStore } from '../port.js';
-import { compareBuilds } from './build-comparison.js';
+import { compareBuilds, EXAMPLES } from './build-comparison.js';
 import { beginBuild, BuildFeed } from './build-feed.js';
 import { ExpectedDocuments } from './expected-documents.js';
 import type { FeedOptions } from './projector.js';
@@ -30,6 +30,8 @@ export interface RebuildReport {
   readonly documents: number;
   /** Number of the compared documents that differ. */
   readonly different: number;
+  /** The ids of some of the documents that differ. */
+  readonly examples: readonly string[];
   /** Set only if the builds were not compared. Tells why the replaced build could not be brought up to date. */
   readonly notCompared?: string;
 }
@@ -114,17 +116,21 @@ async function compareWhenCaughtUp<Doc>(
     await old?.caughtUp();
   } catch (error) {
     if (!(error instanceof RebuildNeeded || error instanceof ProjectionStopped)) throw error;
-    return { documents: 0, different: 0, notCompared: error.message };
+    return { documents: 0, different: 0, examples: [], notCompared: error.message };
   }
   signal.throwIfAborted();
   if (!old) {
     const check = await spotCheck({ ...options, build: fresh.build });
     if (!isPassed(check) && !acceptDifferences) throw new SpotCheckFailed(projection.name, check);
-    return { documents: check.documents, different: check.different.length };
+    return {
+      documents: check.documents,
+      different: check.different.length,
+      examples: check.different.slice(0, EXAMPLES),
+    };
   }
   const { documents, different, examples } = await compareBuilds(options, projection, [old.build, fresh.build]);
   if (different > 0 && !acceptDifferences) throw new BuildsDiffer(projection.name, different, examples);
-  return { documents, different };
+  return { documents, different, examples };
 }
 
 /** Drops the replaced build, and all builds that interrupted rebuilds have left. */
