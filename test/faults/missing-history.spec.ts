@@ -1,18 +1,20 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EventStoreDBClient } from '@eventstore/db-client';
 import Database from 'libsql';
+import { newClientId } from '#credentials';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
+import { GatewayDouble } from '../support/api/gateway.js';
 import { type Answer, eventually, send } from '../support/api/http.js';
-import { oauthLogin } from '../support/api/login.js';
-import { basicOf, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
+import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
+import { basicOf, introspect, refresh, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
 import { type NewClient, Portal } from '../support/api/portal.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 let dataDir: string;
 let env: Readonly<Record<string, string>>;
@@ -35,7 +37,7 @@ const start = async () => {
 };
 const startReady = async () => {
   const standalone = await start();
-  await standalone.ready();
+  await standalone.ready(60);
   return standalone;
 };
 /** Stops all processes, and starts one again. */
@@ -45,6 +47,14 @@ const restart = async () => {
 };
 
 const MISSING = '503 HISTORY_MISSING';
+
+/** Waits until the process knows that events are missing. Until then, it may not have opened the log yet. */
+const untilNoticed = (standalone: Standalone) =>
+  eventually(
+    () => send('GET', standalone.url, '/metrics'),
+    ({ text }) => /^event_log_streams_with_missing_events [1-9]/m.test(text),
+    60,
+  );
 
 /** Expects that a login and a command for the client are refused because events are missing. */
 async function expectRefused(standalone: Standalone, { clientId, secret }: NewClient): Promise<void> {
@@ -67,9 +77,13 @@ async function expectTold(standalone: Standalone, what: string): Promise<void> {
   expect(lines.filter((line) => line.includes('"level":"error"') && line.includes(what))).toHaveLength(1);
 }
 
-/** Expects that no process starts, and that the stream is not written to. */
-async function expectNoStart(what: string): Promise<void> {
-  await expect(restart()).rejects.toThrow(what);
+/** Expects that no process starts, and that it prints all of this. */
+async function expectNoStart(...what: readonly (string | RegExp)[]): Promise<void> {
+  const error = await restart().then(
+    () => 'The process started',
+    (reason: unknown) => String(reason),
+  );
+  for (const part of what) expect(error).toMatch(part);
 }
 
 describe('on EventStoreDB', () => {
@@ -102,6 +116,28 @@ describe('on EventStoreDB', () => {
     return all.filter(({ stream }) => !stream.startsWith('usage-')).length;
   };
 
+  /** The ids of all records in the log. Not counted are fences, by which each process proves that it reads the leader. */
+  const everything = async () => {
+    const ids: string[] = [];
+    for await (const { event } of operator.readAll()) {
+      if (event && !/^(\$\$)?fence-/.test(event.streamId)) ids.push(event.id);
+    }
+    return ids;
+  };
+  /** Waits until the first event of the stream can't be read any more. */
+  const untilCut = (stream: string) =>
+    eventually(
+      async () => {
+        try {
+          for await (const { event } of operator.readStream(stream, { maxCount: 1 })) return event?.revision;
+        } catch {
+          return undefined;
+        }
+        return undefined;
+      },
+      (revision) => revision !== 0n,
+    );
+
   it.each([
     ['$tb', { truncateBefore: 5 }],
     ['$maxCount', { maxCount: 1 }],
@@ -111,12 +147,12 @@ describe('on EventStoreDB', () => {
       await operator.setStreamMetadata(streamOf(client), cut);
       const written = await events();
       const restarted = await restart();
-      await restarted.ready();
+      await untilNoticed(restarted);
       await expectRefused(restarted, client);
       await expectTold(restarted, `events 0 to 4 of ${streamOf(client)} are missing`);
       expect(await events()).toBe(written);
       await operator.setStreamMetadata(streamOf(client), {});
-      await restarted.ready();
+      await restarted.ready(60);
       expect((await oauthLogin(restarted.url, client)).status).toBe(200);
       expect((await Portal.of(restarted).rename(client.clientId, 'Whole again')).status).toBe(200);
     },
@@ -131,7 +167,7 @@ describe('on EventStoreDB', () => {
       const written = await events();
       await expectRefused(warm, client);
       const restarted = await restart();
-      await restarted.ready();
+      await untilNoticed(restarted);
       await expectRefused(restarted, client);
       expect(await events()).toBe(written);
     },
@@ -143,7 +179,7 @@ describe('on EventStoreDB', () => {
       await portal.register('weather');
       await operator[how]('endpointUri-weather');
       const restarted = await restart();
-      await restarted.ready();
+      await untilNoticed(restarted);
       const written = await events();
       const claim = await Portal.of(restarted, { workspaceId: 'other' }).register('tides', { endpointUri: 'weather' });
       expect(claim.refusal).toBe(MISSING);
@@ -152,14 +188,22 @@ describe('on EventStoreDB', () => {
   );
 
   it.each(['signingKeys', 'log'])(
-    'a process does not start, and writes nothing, where %s is cut or deleted',
+    'a process does not start, and writes nothing, where %s is cut, deleted or tombstoned',
     async (stream) => {
-      const written = await events();
-      await operator.setStreamMetadata(stream, { truncateBefore: 1 });
-      await expectNoStart(`HistoryMissing: `);
-      await operator.deleteStream(stream);
-      await expectNoStart(`HistoryMissing: ${stream} was deleted`);
-      expect(await events()).toBe(written);
+      await Promise.all(running.splice(0).map((standalone) => standalone.stop()));
+      const cuts: [() => Promise<unknown>, RegExp][] = [
+        [() => operator.setStreamMetadata(stream, { truncateBefore: 1 }), /is missing|are missing/],
+        [() => operator.setStreamMetadata(stream, { maxAge: 1 }), /are missing/],
+        [() => operator.deleteStream(stream), new RegExp(`${stream} was deleted`)],
+        [() => operator.tombstoneStream(stream), new RegExp(`${stream} was tombstoned`)],
+      ];
+      for (const [cut, why] of cuts) {
+        await cut();
+        await untilCut(stream);
+        const before = await everything();
+        await expectNoStart(/HistoryMissing: /, why);
+        expect(await everything()).toEqual(before);
+      }
     },
   );
 
@@ -173,6 +217,103 @@ describe('on EventStoreDB', () => {
     expect((await revokeToken(warm.url, refreshTokenOf(login), basicOf(client))).status).toBe(200);
   });
 
+  describe('whatever cuts the streams', () => {
+    const HOWS: [how: string, cut: (stream: string) => Promise<unknown>][] = [
+      ['$tb', (stream) => operator.setStreamMetadata(stream, { truncateBefore: 1 })],
+      ['$maxCount', (stream) => operator.setStreamMetadata(stream, { maxCount: 1 })],
+      ['$maxAge', (stream) => operator.setStreamMetadata(stream, { maxAge: 1 })],
+      ['a deletion', (stream) => operator.deleteStream(stream)],
+      ['a tombstone', (stream) => operator.tombstoneStream(stream)],
+    ];
+
+    it.each(HOWS)('no route says “unknown” or “refused”, and nothing is written to them: %s', async (how, cut) => {
+      for (const name of ['weather', 'tides']) {
+        await portal.register(name);
+        await portal.assign(client.clientId, name);
+      }
+      const other = await portal.newClient('OAUTH2');
+      await portal.assign(other.clientId, 'weather');
+      const importer = await portal.newClient('API_KEY');
+      await portal.rename(importer.clientId, 'Importer');
+      const { access_token: token, refresh_token: refreshToken = '' } = (await oauthLogin(warm.url, client)).body;
+      // The stop records the usage, so that there is a stream of usage to cut.
+      warm = await restart();
+      await warm.ready(60);
+      portal = Portal.of(warm);
+      await oauthLogin(warm.url, client, 'weather');
+
+      const log = openEventStoreDbLog({ url: eventStore.url });
+      const all = await log.readAll({ limit: Infinity });
+      await log.close();
+      const usage = all.map(({ stream }) => stream).find((stream) => stream.startsWith('usage-')) ?? '';
+      const clients = [client, importer].map(streamOf);
+      const targets = [...clients, 'endpointUri-weather', 'subscription-tides', usage];
+      for (const stream of targets) await cut(stream);
+      for (const stream of clients) await untilCut(stream);
+
+      /** Asks everything that needs one of the streams. Returns the statuses, by what was asked. */
+      const ask = async (standalone: Standalone): Promise<Record<string, number>> => {
+        const its = Portal.of(standalone);
+        const { clientId } = client;
+        const gateway = new GatewayDouble(standalone);
+        const asked: Record<string, Promise<Answer<unknown>>> = {
+          rename: its.rename(clientId, 'Not to be written'),
+          rotate: its.rotate(clientId),
+          preview: its.previewRevocation(clientId),
+          revoke: its.revoke(clientId),
+          unassign: its.unassign(clientId, 'weather'),
+          assign: its.assign(other.clientId, 'tides'),
+          login: oauthLogin(standalone.url, client),
+          'login at an endpoint': oauthLogin(standalone.url, other, 'weather'),
+          'login with a key': apiKeyLogin(standalone.url, importer.secret),
+          refresh: refresh(standalone.url, client, refreshToken),
+          introspection: introspect(standalone.url, token, basicOf(client)),
+          'introspection by another': introspect(standalone.url, token, basicOf(other)),
+          revocation: revokeToken(standalone.url, token, basicOf(client)),
+          check: gateway.check({ token }),
+          register: its.register('weather'),
+          'register elsewhere': Portal.of(standalone, { workspaceId: 'else' }).register('w2', {
+            endpointUri: 'weather',
+          }),
+          get: its.get(clientId),
+          history: its.history(clientId),
+          list: its.list(),
+          subscriptions: its.subscriptions(),
+          'clients of a subscription': its.clientsOf('tides'),
+        };
+        const statuses = Object.entries(asked).map(async ([what, answer]) => [what, (await answer).status] as const);
+        return Object.fromEntries(await Promise.all(statuses));
+      };
+      const isRight = ([, status]: [string, number]) => status === 503 || (status >= 200 && status < 300);
+
+      await untilNoticed(warm);
+      const written = await events();
+      expect(Object.entries(await ask(warm)).filter((one) => !isRight(one))).toEqual([]);
+      const cold = await restart();
+      await untilNoticed(cold);
+      const answers = await ask(cold);
+      expect(Object.entries(answers).filter((one) => !isRight(one))).toEqual([]);
+      for (const what of [
+        'rename',
+        'rotate',
+        'preview',
+        'revoke',
+        'unassign',
+        'login',
+        'login with a key',
+        'refresh',
+      ]) {
+        expect([what, answers[what]]).toEqual([what, 503]);
+      }
+      // A stream of one event is whole under `$maxCount` 1.
+      if (how !== '$maxCount') {
+        expect([answers['login at an endpoint'], answers.check]).toEqual([503, 503]);
+        expect([answers.register, answers['register elsewhere']]).toEqual([503, 503]);
+      }
+      expect(await events()).toBe(written);
+    });
+  });
+
   it('commands stop where the stream about the log itself is cut', async () => {
     await operator.setStreamMetadata('log', { truncateBefore: 1 });
     await expectTold(warm, 'all events of log are missing');
@@ -180,6 +321,113 @@ describe('on EventStoreDB', () => {
     expect((await portal.rename(client.clientId, 'Not to be written')).refusal).toBe(MISSING);
     expect((await portal.create()).refusal).toBe(MISSING);
     expect(await events()).toBe(written);
+  });
+});
+
+describe('an event log that was exchanged for another one', () => {
+  let folder: string;
+  let eventStore: EventStore;
+
+  /** The files of the event store, for the log of this name. */
+  const fileOf = (name: string) => join(folder, `${name}.jsonl`);
+  const serve = async (name: string) => {
+    await eventStore.kill();
+    for (const suffix of ['', '.epoch']) copyFileSync(fileOf(name) + suffix, fileOf('served') + suffix);
+    await eventStore.restart();
+  };
+  const keep = async (name: string) => {
+    await eventStore.kill();
+    for (const suffix of ['', '.epoch']) copyFileSync(fileOf('served') + suffix, fileOf(name) + suffix);
+  };
+  const ours = async () => {
+    const log = openEventStoreDbLog({ url: eventStore.url });
+    const all = await log.readAll({ limit: Infinity });
+    await log.close();
+    return all.map(({ eventId }) => eventId);
+  };
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'exchanged-log-'));
+    eventStore = await startEventStore({ file: fileOf('served') });
+    env = { EVENTSTOREDB_URL: eventStore.url };
+  });
+  afterEach(async () => {
+    await eventStore.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  it('gets nothing of what was meant for the other one: commands stop, all is 503, until the right one is back', async () => {
+    const stranger = await Standalone.startReady({ env });
+    await Portal.of(stranger).newClient('OAUTH2');
+    await stranger.stop();
+    await keep('another');
+    rmSync(fileOf('served'));
+    rmSync(`${fileOf('served')}.epoch`);
+    await eventStore.restart();
+
+    const warm = await startReady();
+    const portal = Portal.of(warm);
+    const client = await portal.newClient('OAUTH2');
+    const token = (await oauthLogin(warm.url, client)).body.access_token;
+    const before = await ours();
+    await keep('right');
+    // These commands have begun before the exchange. Each is sent to the store again and again for some seconds.
+    const underWay = [portal.create({ name: 'Under way' }), portal.rename(client.clientId, 'Under way')];
+    await serve('another');
+    const others = await ours();
+
+    for (const { refusal } of await Promise.all(underWay)) expect(refusal).toMatch(/^503 /);
+    await expectTold(warm, 'events are missing from the event log');
+    const refused = [
+      await portal.create(),
+      await portal.rename(client.clientId, 'Lost'),
+      await portal.register('tides'),
+    ];
+    expect(refused.map(({ refusal }) => refusal)).toEqual([MISSING, MISSING, MISSING]);
+    const answers = [
+      await oauthLogin(warm.url, client),
+      await introspect(warm.url, token, basicOf(client)),
+      await revokeToken(warm.url, token, basicOf(client)),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([503, 503, 503]);
+    expect(await new GatewayDouble(warm).ask({ token })).toBe('503 UNAVAILABLE');
+    expect(await ours()).toEqual(others);
+
+    await serve('right');
+    await eventually(
+      () => portal.rename(client.clientId, 'It is the right one again'),
+      ({ status }) => status === 200,
+    );
+    expect((await oauthLogin(warm.url, client)).status).toBe(200);
+    expect((await ours()).slice(0, before.length)).toEqual(before);
+  });
+});
+
+describe('made-up client ids', () => {
+  const LOGINS = 300;
+  /** Number of ids that are looked up per minute (`MAX_CLAIMED_IDS`), each by two reads: the client and its metadata. */
+  const LOOK_UPS = 2 * 256;
+  /** Number of reads that the process makes for itself meanwhile, such as for readiness. */
+  const OWN_READS = 30;
+
+  it('cost the event store no reads, however many they are, and few when usage is recorded', async () => {
+    const eventStore = await startEventStore();
+    env = { EVENTSTOREDB_URL: eventStore.url, RATE_LIMIT_LOGIN_PER_ADDRESS: '100000' };
+    const warm = await startReady();
+    try {
+      const before = await eventStore.streamReads();
+      for (let count = 0; count < LOGINS; count++) {
+        const madeUp = { clientId: newClientId(), secret: `ccs_${'a'.repeat(52)}` };
+        const [login, atEndpoint] = [await oauthLogin(warm.url, madeUp), await oauthLogin(warm.url, madeUp, 'weather')];
+        expect([login.status, atEndpoint.status]).toEqual([401, 401]);
+      }
+      expect((await eventStore.streamReads()) - before).toBeLessThan(OWN_READS);
+      await warm.stop();
+      expect((await eventStore.streamReads()) - before).toBeLessThan(LOOK_UPS + OWN_READS);
+    } finally {
+      await warm.stop();
+      await eventStore.stop();
+    }
   });
 });
 
