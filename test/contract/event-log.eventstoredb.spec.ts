@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
-import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
+import {
+  type EventStore,
+  installedProgram,
+  STAND_IN_VERSIONS,
+  type StandInVersion,
+  startEventStore,
+} from '../servers/eventstoredb/event-store.js';
 import { newEvents } from '../support/events/new-events.js';
 import { eventLogContract } from './event-log.js';
 
@@ -10,46 +16,56 @@ import { eventLogContract } from './event-log.js';
  * there.
  */
 const realServer = process.env.EVENTSTOREDB_URL;
-const server = realServer ? 'EventStoreDB' : "EventStoreDB's stand-in";
+
+/** Long, because the machine may be busy. Tests of deadlines give their own, shorter one. */
+const DEADLINE_MS = 60_000;
 
 /** Returns a prefix that no other run of the suite has. */
 const newPrefix = () => `contract-${randomUUID()}.`;
 
-function declareContract(name: string, prefix: string): void {
-  let standIn: EventStore | undefined;
-  const serverUrl = async (): Promise<string> => realServer ?? (standIn ??= await startEventStore()).url;
+/** `version`: the version that the stand-in plays. */
+function declareContract(name: string, prefix: string, version?: StandInVersion): void {
+  let own: EventStore | undefined;
+  const serverUrl = async (): Promise<string> =>
+    realServer ?? (own ??= await startEventStore({ ...(version && { version }) })).url;
+  let foreign: EventStoreDBClient | undefined;
 
   eventLogContract(name, {
-    open: async () => openEventStoreDbLog({ url: await serverUrl(), prefix }),
+    open: async () => openEventStoreDbLog({ url: await serverUrl(), prefix, deadlineMs: DEADLINE_MS }),
     appendForeign: async (stream, count) => {
       const events = newEvents(count).map(({ eventId, type, data, metadata }) =>
         jsonEvent({ id: eventId, type, data, metadata }),
       );
-      const options = { credentials: { username: 'another', password: 'application' } };
-      const client = EventStoreDBClient.connectionString(await serverUrl());
-      await client.appendToStream(prefix + stream, events, options);
+      foreign ??= EventStoreDBClient.connectionString(await serverUrl());
+      await foreign.appendToStream(prefix + stream, events);
     },
     isolated: () => {
       const ownPrefix = newPrefix();
       return Promise.resolve({
-        open: async () => openEventStoreDbLog({ url: await serverUrl(), prefix: ownPrefix }),
+        open: async () => openEventStoreDbLog({ url: await serverUrl(), prefix: ownPrefix, deadlineMs: DEADLINE_MS }),
         remove: () => Promise.resolve(),
       });
     },
     ...(!realServer && {
       freeze: () => {
-        standIn?.freeze();
+        own?.freeze();
         return Promise.resolve(() => {
-          standIn?.thaw();
+          own?.thaw();
           return Promise.resolve();
         });
       },
     }),
     close: async () => {
-      await standIn?.stop();
+      await foreign?.dispose();
+      await own?.stop();
     },
   });
 }
 
-declareContract(server, '');
-declareContract(`${server}, with a prefix,`, newPrefix());
+if (realServer !== undefined || installedProgram() !== undefined) {
+  declareContract('EventStoreDB', '');
+  declareContract('EventStoreDB, with a prefix,', newPrefix());
+} else {
+  for (const version of STAND_IN_VERSIONS) declareContract(`EventStoreDB's stand-in ${version}`, '', version);
+  declareContract("EventStoreDB's stand-in, with a prefix,", newPrefix());
+}

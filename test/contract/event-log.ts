@@ -21,6 +21,7 @@ import {
 } from '#event-log';
 import { type NewEvent, type Position, type RecordedEvent, verifyChain } from '#events';
 import { newEvent, newEvents } from '../support/events/new-events.js';
+import { idleMs } from '../support/load/load-meter.js';
 
 /**
  * The store under test. Other tests may use the store at the same time, because the suite looks only at its own
@@ -615,20 +616,20 @@ export function eventLogContract(name: string, harness: EventLogHarness): void {
       });
     });
 
-    describe('a store that does not answer', () => {
-      const { freeze } = harness;
-      if (!freeze) return;
+    const { freeze } = harness;
+    (freeze ? describe : describe.skip)('a store that does not answer', () => {
       it('is unavailable at the deadline, and the append may be sent again', async () => {
         const stream = newStream();
         const events = newEvents(2);
-        const thaw = await freeze();
-        const startedAt = performance.now();
-        try {
+        const thaw = await freeze?.();
+        const appendInVain = async () => {
           const refusal = await refusalOf(log.append(stream, 'none', events, { deadlineMs: 300 }));
           expect(refusal).toBeInstanceOf(LogUnavailable);
-          expect(performance.now() - startedAt).toBeLessThan(2_000);
+        };
+        try {
+          expect(await idleMs(appendInVain)).toBeLessThan(2_000);
         } finally {
-          await thaw();
+          await thaw?.();
         }
         expect((await log.append(stream, 'none', events)).revision).toBe(1n);
         expect(ids(await read(stream))).toEqual(ids(events));

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
-import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
+import { describeOnStandIn, type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
 import { describeWithMongo, type MongoProcess, startMongo } from '../servers/mongodb/mongo-server.js';
 import { MongoRelay, refusal } from '../servers/mongodb/relay.js';
 import { eventually } from '../support/api/http.js';
@@ -104,7 +104,7 @@ const expectReasons = (
   cases: readonly (readonly [url: string, reason: string])[],
 ) => Promise.all(cases.map(async ([url, reason]) => reasonToWait(await startWith(url), store, reason)));
 
-describe('a process that EventStoreDB lets in only with TLS, an account and rights', () => {
+describeOnStandIn('a process that EventStoreDB lets in only with TLS, an account and rights', () => {
   let store: EventStore;
   let front: TlsFront;
   let admin: EventStoreDBClient;

@@ -1,6 +1,11 @@
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { upcast } from '#events';
-import { type EventStore, type Refusal, startEventStore } from '../servers/eventstoredb/event-store.js';
+import {
+  describeOnStandIn,
+  type EventStore,
+  type Refusal,
+  startEventStore,
+} from '../servers/eventstoredb/event-store.js';
 import { GatewayDouble } from '../support/api/gateway.js';
 import { type Answer, eventually, send } from '../support/api/http.js';
 import { oauthLogin } from '../support/api/login.js';
@@ -8,8 +13,6 @@ import { basicOf, introspect } from '../support/api/oauth.js';
 import { type NewClient, Portal, readAfter } from '../support/api/portal.js';
 import { PROJECTIONS } from '../support/processes/projections.js';
 import { Standalone } from '../support/processes/standalone.js';
-
-jest.setTimeout(60_000);
 
 let eventStore: EventStore;
 let standalone: Standalone;
@@ -68,7 +71,7 @@ const successfulLogins = async () => {
   }
 };
 
-describe('an event store that refuses', () => {
+describeOnStandIn('an event store that refuses', () => {
   it.each(REFUSALS)('%s is an outage: 503, red, told once, and over as soon as it is', async (_, refusal) => {
     const token = (await oauthLogin(standalone.url, client)).body.access_token;
     await eventStore.refuse(refusal);

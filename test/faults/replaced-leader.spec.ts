@@ -3,6 +3,7 @@ import { EventStoreDBClient } from '@eventstore/db-client';
 import { type EventLog, LogUnavailable } from '#event-log';
 import { EventStoreDbLog, openEventStoreDbLog } from '#event-log/eventstoredb';
 import { type Cluster, startCluster } from '../servers/eventstoredb/cluster.js';
+import { installedProgram } from '../servers/eventstoredb/event-store.js';
 import { newEvent, newEvents } from '../support/events/new-events.js';
 
 /**
@@ -13,6 +14,8 @@ import { newEvent, newEvents } from '../support/events/new-events.js';
 const ELECTION_MS = 1_500;
 const STALE_MS = 1_500;
 const FENCE_MAX_AGE_MS = 600;
+/** How many reads a replaced leader answers from its old state at least. How long a real server does so varies. */
+const STALE_READS = installedProgram() === undefined ? 10 : 0;
 
 let cluster: Cluster;
 beforeEach(async () => {
@@ -95,13 +98,13 @@ async function readFromReplacedLeader(fenceMaxAgeMs: number): Promise<Answers> {
 
 test('a leader that was paused and replaced answers no strong read from its old state', async () => {
   const { strong: answers, staleUnfenced } = await readFromReplacedLeader(FENCE_MAX_AGE_MS);
-  expect(staleUnfenced).toBeGreaterThan(10);
+  expect(staleUnfenced).toBeGreaterThan(STALE_READS);
   expect(answers).not.toContain(1);
 });
 
 test('the same leader does, if only the first read is fenced', async () => {
   const { strong: answers } = await readFromReplacedLeader(Infinity);
-  expect(answers.filter((events) => events === 1).length).toBeGreaterThan(10);
+  expect(answers.filter((events) => events === 1).length).toBeGreaterThan(STALE_READS);
 });
 
 /**

@@ -12,9 +12,15 @@ import {
 } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import type { Position, RecordedEvent } from '#events';
-import { type EventStore, startEventStore } from '../../../test/servers/eventstoredb/event-store.js';
+import {
+  describeOnStandIn,
+  type EventStore,
+  installedProgram,
+  startEventStore,
+} from '../../../test/servers/eventstoredb/event-store.js';
 import { TcpProxy } from '../../../test/support/doubles/tcp-proxy.js';
 import { newEvent, newEvents } from '../../../test/support/events/new-events.js';
+import { LoadMeter } from '../../../test/support/load/load-meter.js';
 
 let store: EventStore;
 let log: EventLog;
@@ -23,6 +29,7 @@ beforeEach(async () => {
   log = openEventStoreDbLog({ url: store.url });
 });
 afterEach(async () => {
+  jest.restoreAllMocks();
   await log.close();
   await store.stop();
 });
@@ -101,8 +108,9 @@ describe('a server that does not answer', () => {
     await log.readStream(stream, strong);
     await log.readStream(stream);
     store.freeze();
-    const startedAt = performance.now();
     const deadlineMs = 400;
+    const load = new LoadMeter();
+    const startedAt = performance.now();
     const calls = [
       log.append(newStream(), 'none', newEvents(1), { deadlineMs }),
       log.readStream(stream, { deadlineMs }),
@@ -113,7 +121,8 @@ describe('a server that does not answer', () => {
       expect(status).toBe('rejected');
       expect(reason).toBeInstanceOf(LogUnavailable);
     }
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(performance.now() - startedAt).toBeLessThan(2_000 * load.slowdown);
+    load.stop();
     store.thaw();
     expect(await log.readStream(stream, strong)).toHaveLength(1);
     expect((await log.append(stream, 0n, newEvents(1))).revision).toBe(1n);
@@ -174,6 +183,12 @@ describe('a server that is down', () => {
 });
 
 describe('many callers', () => {
+  // Calls that block each other never end. How long so many calls take depends on the machine.
+  beforeEach(async () => {
+    await log.close();
+    log = openEventStoreDbLog({ url: store.url, deadlineMs: 120_000 });
+  });
+
   it('never block each other, however many there are', async () => {
     const stream = newStream();
     await log.append(stream, 'none', newEvents(1));
@@ -274,12 +289,13 @@ describe('a subscription', () => {
     }
     expect(ids(seen)).toEqual(written);
     expect(largest).toBeLessThanOrEqual(50);
-    expect(cut.mock.calls.length).toBeGreaterThan(1);
+    // Servers from 24.10 on don't cut it off.
+    if (installedProgram() === undefined) expect(cut.mock.calls.length).toBeGreaterThan(1);
     cut.mockRestore();
   });
 
   it('of a slow reader that the server does not cut off is not told that it has caught up while it is behind', async () => {
-    const patient = await startEventStore({ fallsBack: true });
+    const patient = await startEventStore({ version: '24.10.14' });
     const followed = openEventStoreDbLog({ url: patient.url });
     try {
       const [stream, written]: [string, string[]] = [newStream(), []];
@@ -365,9 +381,9 @@ describe('a place in the log', () => {
   });
 });
 
-describe('a server that compresses its answers', () => {
+describeOnStandIn('a server that compresses its answers', () => {
   it('is asked not to, in every call: compression makes long reads slow', async () => {
-    const compressing = await startEventStore({ gzip: true });
+    const compressing = await startEventStore({ version: '26.1.0' });
     const unpacking = jest.spyOn(Object.getPrototypeOf(createGunzip()) as Gunzip, 'write');
     const asked = openEventStoreDbLog({ url: compressing.url });
     try {
@@ -391,9 +407,9 @@ describe('a server that compresses its answers', () => {
   });
 });
 
-describe('an append that the server finds too large or invalid', () => {
-  const sized = (bytes: number) => newEvent({ data: { text: 'x'.repeat(bytes) } });
+const sized = (bytes: number) => newEvent({ data: { text: 'x'.repeat(bytes) } });
 
+describeOnStandIn('an append that the server finds too large or invalid', () => {
   it('is told at once, without being sent again, and nothing is written', async () => {
     const strict = await startEventStore({ maxEventBytes: 500_000 });
     const limited = openEventStoreDbLog({ url: strict.url });
@@ -417,7 +433,9 @@ describe('an append that the server finds too large or invalid', () => {
       await strict.stop();
     }
   });
+});
 
+describe('an append that is too large', () => {
   it('is split if it holds parts of a snapshot, which keep their numbers', async () => {
     const small = await startEventStore({ maxAppendBytes: 10_000 });
     const limited = openEventStoreDbLog({ url: small.url });
@@ -435,7 +453,7 @@ describe('an append that the server finds too large or invalid', () => {
   });
 
   it('is never one that the log takes, also where the server counts metadata and types', async () => {
-    const counting = await startEventStore({ countsAll: true });
+    const counting = await startEventStore({ version: '24.10.14' });
     const limited = openEventStoreDbLog({ url: counting.url });
     try {
       const stream = newStream();

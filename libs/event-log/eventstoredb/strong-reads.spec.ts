@@ -202,6 +202,8 @@ describe('a strong read', () => {
 });
 
 describe('the fence', () => {
+  afterEach(() => jest.restoreAllMocks());
+
   it('is shared by all waiting callers, and serves later ones while it is young', async () => {
     await withLog({}, async ({ log, count }) => {
       await Promise.all(Array.from({ length: 30 }, () => log.readStream(newStream(), strong)));

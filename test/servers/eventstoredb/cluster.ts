@@ -3,10 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from '../../support/processes/free-ports.js';
-import { EventStoreNode } from './event-store.js';
+import { EventStoreNode, installedProgram, StandIn, standInArgs } from './event-store.js';
+import { InstalledServer } from './installed-server.js';
+import type { NodeProgram } from './node-program.js';
 
 const NODES = 3;
 
+/** An installed server takes only `directory`. The other options are for the stand-in. */
 export interface ClusterOptions {
   /**
    * The directory of the nodes' files, which the caller keeps. If absent, the cluster makes a directory, which `stop()`
@@ -38,15 +41,12 @@ export class Cluster {
   ) {}
 
   /** Resolves when a leader and both followers serve clients. */
-  static async start({ directory, lagMs, electionMs, staleMs }: ClusterOptions = {}): Promise<Cluster> {
+  static async start({ directory, ...settings }: ClusterOptions = {}): Promise<Cluster> {
     const folder = directory ?? mkdtempSync(join(tmpdir(), 'event-store-cluster-'));
-    const settings = Object.entries({ 'lag-ms': lagMs, 'election-ms': electionMs, 'stale-ms': staleMs })
-      .filter(([, value]) => value !== undefined)
-      .flatMap(([name, value]) => [`--${name}`, String(value)]);
     const ports = await freePorts(NODES);
-    const nodes = ports.map((port, index) => {
-      const peers = ports.filter((other) => other !== port).flatMap((other) => ['--peer', String(other)]);
-      const node = new EventStoreNode(port, ['--file', join(folder, `node-${index}.jsonl`), ...peers, ...settings]);
+    const programs = await programsOf(folder, ports, settings);
+    const nodes = programs.map((program, index) => {
+      const node = new EventStoreNode(ports[index] ?? 0, program);
       node.events.on('ended', () => void node.restart());
       return node;
     });
@@ -94,6 +94,23 @@ export class Cluster {
     this.remove();
   }
 }
+
+/** Returns the programs of the nodes that listen on these ports. */
+const programsOf = async (folder: string, ports: readonly number[], settings: object) => {
+  const installed = installedProgram();
+  const peerPorts = await freePorts(ports.length);
+  return Promise.all(
+    ports.map(async (port, index): Promise<NodeProgram> => {
+      const others = ports.filter((other) => other !== port);
+      const path = join(folder, `node-${index}`);
+      if (installed !== undefined) {
+        return InstalledServer.of(installed, { directory: path, peerPort: peerPorts[index] ?? 0, others });
+      }
+      const peers = others.flatMap((other) => ['--peer', String(other)]);
+      return new StandIn(['--file', `${path}.jsonl`, ...peers, ...standInArgs(settings)]);
+    }),
+  );
+};
 
 /** Starts a cluster. Resolves when all of its nodes serve clients. */
 export const startCluster = (options?: ClusterOptions): Promise<Cluster> => Cluster.start(options);

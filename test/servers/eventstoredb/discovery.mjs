@@ -1,14 +1,13 @@
 import { features, gossip, shared, StreamsService } from './protocol.mjs';
 
-const VERSION = '23.10.8';
 const { EndPoint, MemberInfo } = gossip;
 
 /** The gRPC service ServerFeatures, which tells clients the server's version and methods. */
-export const serverFeaturesService = () => ({
+export const serverFeaturesService = ({ version }) => ({
   getSupportedMethods: async (call) => {
     await call.request();
     const answer = new features.SupportedMethods();
-    answer.setEventStoreServerVersion(VERSION);
+    answer.setEventStoreServerVersion(version);
     for (const { path } of Object.values(StreamsService)) {
       const [, service, method] = path.toLowerCase().split('/');
       const supported = new features.SupportedMethod();

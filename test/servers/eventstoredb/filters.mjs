@@ -10,8 +10,9 @@ const isMatch = (expression) => {
 };
 
 /**
- * Reads the `FilterOptions` of a subscription. `matches` tells whether the subscription delivers a record.
- * `checkpointEvery` is the number of searched records after which a checkpoint message is sent.
+ * Reads the `FilterOptions` of a subscription. `matches` tells whether the subscription delivers a record. The log is
+ * searched in windows of `window` records. `checkpointEvery` is the number of searched records after which a checkpoint
+ * message is sent.
  */
 export const filterOf = (options) => {
   const isByType = options.hasEventType();
@@ -19,6 +20,7 @@ export const filterOf = (options) => {
   const window = options.hasMax() ? options.getMax() : DEFAULT_WINDOW;
   return {
     matches: ({ type, stream }) => isWanted(isByType ? type : stream),
+    window,
     checkpointEvery: window * options.getCheckpointintervalmultiplier(),
   };
 };

@@ -1,4 +1,4 @@
-// A stand-in for EventStoreDB 23.10: `node server.mjs --file <path> [--port <number>]`. The program prints its port
+// A stand-in for EventStoreDB: `node server.mjs --file <path> [--port <number>]`. The program prints its port
 // when it is ready. If the program was started with an IPC channel, it ends when its parent process ends.
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -12,6 +12,7 @@ import { NodesService, Peer } from './peer.mjs';
 import { GossipService, ServerFeaturesService, StreamsService } from './protocol.mjs';
 import { Store } from './store.mjs';
 import { streamsService } from './streams-service.mjs';
+import { behaviourOf } from './versions.mjs';
 
 const HOST = '127.0.0.1';
 
@@ -37,20 +38,17 @@ const { values: options } = parseArgs({
      * How long a replaced leader still answers reads from its old state after it has heard of the new leader, in ms.
      */
     'stale-ms': { type: 'string', default: '500' },
-    /** Whether a slow live subscription goes back to reading from the log, as on 24.10 and later, and is not cut off. */
-    'falls-back': { type: 'boolean', default: false },
-    /** Whether answers are compressed for clients that accept gzip, as KurrentDB 25.1 and later do. */
-    gzip: { type: 'boolean', default: false },
-    'max-append-bytes': { type: 'string', default: '1048576' },
+    /** The version of EventStoreDB or KurrentDB that the program behaves like. */
+    version: { type: 'string', default: '23.10.8' },
+    'max-append-bytes': { type: 'string' },
     /** The largest size of an event: the option MaxAppendEventSize of 24.10 and later. */
-    'max-event-bytes': { type: 'string', default: 'Infinity' },
-    /** Whether sizes include metadata and types, as on 24.10 and 25.0. */
-    'counts-all': { type: 'boolean', default: false },
+    'max-event-bytes': { type: 'string' },
     /** Accounts: name, password and perhaps a group, separated by colons. Without any, everybody may do everything. */
     account: { type: 'string', multiple: true, default: [] },
   },
 });
 
+const behaviour = behaviourOf(options.version);
 const store = new Store();
 const log = await Log.open(options.file, (opened) => opened.on('record', (record) => store.add(record)));
 const peers = options.peer.map((port) => new Peer({ host: HOST, port: Number(port) }));
@@ -60,18 +58,17 @@ const node = new Node(log, store, new Ballot(`${options.file}.epoch`), peers, {
   heartbeatMs: Number(options['heartbeat-ms']),
   electionMs: Number(options['election-ms']),
   staleMs: Number(options['stale-ms']),
-  maxAppendBytes: Number(options['max-append-bytes']),
-  maxEventBytes: Number(options['max-event-bytes']),
-  countsAll: options['counts-all'],
-  fallsBack: options['falls-back'],
+  ...behaviour,
+  maxAppendBytes: Number(options['max-append-bytes'] ?? behaviour.maxAppendBytes),
+  maxEventBytes: Number(options['max-event-bytes'] ?? behaviour.maxEventBytes),
 });
 
-const server = new GrpcServer({ compresses: options.gzip });
+const server = new GrpcServer(behaviour);
 const access = new Access(store, options.account);
 server.add(StreamsService, streamsService(node, access));
 server.addHttp('/users', usersApi(access));
 server.add(GossipService, gossipService(node));
-server.add(ServerFeaturesService, serverFeaturesService());
+server.add(ServerFeaturesService, serverFeaturesService(behaviour));
 server.add(NodesService, node.handlers());
 const port = await server.listen(Number(options.port));
 node.start({ host: HOST, port });

@@ -148,7 +148,7 @@ export const streamsService = (node, access) => {
     const { store, settings } = node;
     if (options.hasStream() && !options.hasSubscription()) node.streamReads += 1;
     access.require(call, '$r', options.hasStream() ? nameOf(options.getStream().getStreamIdentifier()) : ALL_STREAMS);
-    if (!options.hasSubscription()) return (options.hasStream() ? readStream : readAll)(call, store, options);
+    if (!options.hasSubscription()) return (options.hasStream() ? readStream : readAll)(call, store, options, settings);
     return (options.hasStream() ? subscribeToStream : subscribeToAll)(call, store, options, settings);
   };
 
