@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
-import { describeWithOwnMongo } from '../../test/servers/mongodb/mongo-server.js';
+import { describeWithMongo } from '../../test/servers/mongodb/mongo-server.js';
 import { type Answer, send } from '../../test/support/api/http.js';
 import { Standalone } from '../../test/support/processes/standalone.js';
 import { ProductionPair } from '../../test/support/processes/store-pair.js';
@@ -64,7 +64,7 @@ describe('npm run demo', () => {
     const { code, failures } = await play();
     expect(failures).toEqual(NO_FAILURES);
     expect(code).toBe(0);
-  }, 120_000);
+  });
 
   it('fails on a running server behind a cache that outlives rotations, revocations and ended subscriptions', async () => {
     const standalone = await Standalone.start({ env: { PUBLIC_URL: ISSUER } });
@@ -78,16 +78,16 @@ describe('npm run demo', () => {
       close();
       await standalone.stop();
     }
-  }, 120_000);
+  });
 });
 
-describeWithOwnMongo('npm run demo, on EventStoreDB and MongoDB', () => {
+describeWithMongo('npm run demo, on EventStoreDB and MongoDB', () => {
   let pair: ProductionPair;
 
   beforeEach(async () => {
     pair = await ProductionPair.create();
     await pair.arrive();
-  }, 60_000);
+  });
   afterEach(() => pair.remove());
 
   it('plays the day, and finds every answer right', async () => {
@@ -99,5 +99,5 @@ describeWithOwnMongo('npm run demo, on EventStoreDB and MongoDB', () => {
     } finally {
       await standalone.stop();
     }
-  }, 120_000);
+  });
 });

@@ -33,11 +33,13 @@ import {
   startMongo,
 } from '../servers/mongodb/mongo-server.js';
 import { MongoRelay, refusal, urlThrough } from '../servers/mongodb/relay.js';
+import { idleMs } from '../support/load/load-meter.js';
 import { lists, notes, readStoreContract } from './read-store.js';
 
 const { clients } = projections;
 
 const BUILD = 'notes_v1_1';
+/** Time after which the launcher gives up a server that does not start, in ms. */
 const START_MS = 60_000;
 
 /** Returns the BSON bytes of a field that holds a string (https://bsonspec.org/spec.html). */
@@ -70,7 +72,7 @@ describeWithMongo('MongoDB', () => {
   beforeAll(async () => {
     mongo = await startMongo();
     client = new MongoClient(mongo.url);
-  }, START_MS);
+  });
 
   afterAll(async () => {
     await client.close();
@@ -468,38 +470,32 @@ describeWithMongo('MongoDB', () => {
         expect(await direct.read(BUILD, [])).toEqual([]);
       });
 
-      it(
-        'waits longer for a large call than for a small one',
-        async () => {
-          const timeoutMs = 500;
-          const slow = await open({ timeoutMs });
-          let delayMs = 2 * timeoutMs;
-          relay.answer(async (sent) => {
-            const isWrite = 'insert' in sent;
-            if (isWrite || sent.find === BUILD) await delay(delayMs);
-            return isWrite ? { ok: 1, n: (sent.documents as Document[]).length } : undefined;
-          });
-          const tooLate = `MongoDB does not answer within ${timeoutMs} ms`;
-          await expect(slow.write(BUILD, [write('small')])).rejects.toThrow(tooLate);
-          await expect(slow.read(BUILD, ['small'])).rejects.toThrow(tooLate);
-          const many = Array.from({ length: 2_000 }, (_, index) => write(`n${index}`));
-          expect(await slow.write(BUILD, many)).toEqual([]);
-          expect(
-            await slow.read(
-              BUILD,
-              many.map(({ id }) => id),
-            ),
-          ).toEqual([]);
-          expect(await slow.scan(BUILD, undefined, many.length)).toEqual([]);
-          const patient = await open({ timeoutMs: 3_000 });
-          delayMs = 3_500;
-          const large = Array.from({ length: 2 }, (_, index) =>
-            write(`large${index}`, { text: 'x'.repeat(10_000_000) }),
-          );
-          expect(await patient.write(BUILD, large)).toEqual([]);
-        },
-        START_MS,
-      );
+      it('waits longer for a large call than for a small one', async () => {
+        const timeoutMs = 500;
+        const slow = await open({ timeoutMs });
+        let delayMs = 2 * timeoutMs;
+        relay.answer(async (sent) => {
+          const isWrite = 'insert' in sent;
+          if (isWrite || sent.find === BUILD) await delay(delayMs);
+          return isWrite ? { ok: 1, n: (sent.documents as Document[]).length } : undefined;
+        });
+        const tooLate = `MongoDB does not answer within ${timeoutMs} ms`;
+        await expect(slow.write(BUILD, [write('small')])).rejects.toThrow(tooLate);
+        await expect(slow.read(BUILD, ['small'])).rejects.toThrow(tooLate);
+        const many = Array.from({ length: 2_000 }, (_, index) => write(`n${index}`));
+        expect(await slow.write(BUILD, many)).toEqual([]);
+        expect(
+          await slow.read(
+            BUILD,
+            many.map(({ id }) => id),
+          ),
+        ).toEqual([]);
+        expect(await slow.scan(BUILD, undefined, many.length)).toEqual([]);
+        const patient = await open({ timeoutMs: 3_000 });
+        delayMs = 3_500;
+        const large = Array.from({ length: 2 }, (_, index) => write(`large${index}`, { text: 'x'.repeat(10_000_000) }));
+        expect(await patient.write(BUILD, large)).toEqual([]);
+      });
     });
 
     describe('with a drop that MongoDB carries out late', () => {
@@ -563,6 +559,9 @@ describeWithMongo('MongoDB', () => {
       const through = 'mongodb://u:p%40ss@127.0.0.1:9/db?authSource=admin&directConnection=true';
       expect(urlThrough('mongodb://u:p%40ss@m1:1,m2:2/db?authSource=admin&replicaSet=rs0', 9)).toBe(through);
       expect(urlThrough('mongodb://m1', 9)).toBe('mongodb://127.0.0.1:9/?directConnection=true');
+      expect(urlThrough('mongodb://u:p@m1/db', 9, 'other')).toBe(
+        'mongodb://u:p@127.0.0.1:9/other?directConnection=true&authSource=db',
+      );
     });
 
     it('soon says that no server is there, and refuses an invalid connection string without quoting it', async () => {
@@ -738,7 +737,7 @@ describeWithOwnMongo('a MongoDB server that fails', () => {
     mongo = await startMongo({ file: join(directory, 'data') });
     store = await openMongoReadStore({ url: mongo.url, timeoutMs: 1_000 });
     stage = await Stage.open();
-  }, START_MS);
+  });
 
   afterEach(async () => {
     await store.close();
@@ -754,18 +753,19 @@ describeWithOwnMongo('a MongoDB server that fails', () => {
       .map(Number);
     expect(port < (lowest ?? 0) || port > (highest ?? 0)).toBe(true);
     // Once the server's own start limit is reached, the launcher would kill it and fail, too.
-    const began = performance.now();
-    await expect(startMongo({ port })).rejects.toThrow('MongoDB did not start');
-    expect(performance.now() - began).toBeLessThan(START_MS / 2);
+    const refused = () => expect(startMongo({ port })).rejects.toThrow('MongoDB did not start');
+    expect(await idleMs(refused)).toBeLessThan(START_MS / 2);
   });
 
   it('is reported as ReadStoreUnavailable in time while it hangs, and is used again when it is back', async () => {
     await store.prepare(BUILD, notes);
     process.kill(mongo.pid ?? 0, 'SIGSTOP');
-    const began = performance.now();
-    const calls = [store.write(BUILD, [write('n1')]), store.read(BUILD, ['n1']), store.checkpoint(BUILD), store.ping()];
-    for (const call of calls) await expect(call).rejects.toBeInstanceOf(ReadStoreUnavailable);
-    expect(performance.now() - began).toBeLessThan(3_000);
+    const refused = async () => {
+      const write1 = store.write(BUILD, [write('n1')]);
+      const calls = [write1, store.read(BUILD, ['n1']), store.checkpoint(BUILD), store.ping()];
+      for (const call of calls) await expect(call).rejects.toBeInstanceOf(ReadStoreUnavailable);
+    };
+    expect(await idleMs(refused)).toBeLessThan(3_000);
     process.kill(mongo.pid ?? 0, 'SIGCONT');
     await until(() =>
       store.ping().then(
@@ -779,44 +779,40 @@ describeWithOwnMongo('a MongoDB server that fails', () => {
     expect(await store.count(BUILD)).toBe(1);
   });
 
-  it(
-    'makes a projector wait, which continues from the checkpoint of a server that came back older',
-    async () => {
-      await stage.create('a');
-      const build = await project(stage, store, clients);
-      await mongo.stop();
-      const older = join(directory, 'older');
-      await cp(join(directory, 'data'), older, { recursive: true });
-      await mongo.restart();
+  it('makes a projector wait, which continues from the checkpoint of a server that came back older', async () => {
+    await stage.create('a');
+    const build = await project(stage, store, clients);
+    await mongo.stop();
+    const older = join(directory, 'older');
+    await cp(join(directory, 'data'), older, { recursive: true });
+    await mongo.restart();
 
-      const stop = new AbortController();
-      const outages: string[] = [];
-      const observer = {
-        outageBegan: (error: Error) => outages.push(error.name),
-        outageEnded: () => outages.push('over'),
-      };
-      const projector = new Projector({ ...stage.stores, store, projection: clients, build, observer });
-      const running = projector.run(stop.signal);
-      await until(() => projector.status().state === 'live');
-      await stage.create('b');
-      await until(async () => (await store.count(build)) === 2);
-      await mongo.kill();
-      await rm(join(directory, 'data'), { recursive: true });
-      await cp(older, join(directory, 'data'), { recursive: true });
-      await stage.create('c');
-      await until(() => outages.length > 0);
-      await mongo.restart();
-      await until(() => outages.includes('over'), 20_000);
-      await until(() => projector.status().state === 'live');
-      stop.abort();
-      await running;
+    const stop = new AbortController();
+    const outages: string[] = [];
+    const observer = {
+      outageBegan: (error: Error) => outages.push(error.name),
+      outageEnded: () => outages.push('over'),
+    };
+    const projector = new Projector({ ...stage.stores, store, projection: clients, build, observer });
+    const running = projector.run(stop.signal);
+    await until(() => projector.status().state === 'live');
+    await stage.create('b');
+    await until(async () => (await store.count(build)) === 2);
+    await mongo.kill();
+    await rm(join(directory, 'data'), { recursive: true });
+    await cp(older, join(directory, 'data'), { recursive: true });
+    await stage.create('c');
+    await until(() => outages.length > 0);
+    await mongo.restart();
+    await until(() => outages.includes('over'), 20_000);
+    await until(() => projector.status().state === 'live');
+    stop.abort();
+    await running;
 
-      expect(outages[0]).toBe(ReadStoreUnavailable.name);
-      expect(projector.status().error).not.toBeInstanceOf(ProjectionStopped);
-      expect(await storedDocuments(store, build)).toEqual(plainFold(clients, await stage.events()));
-    },
-    START_MS,
-  );
+    expect(outages[0]).toBe(ReadStoreUnavailable.name);
+    expect(projector.status().error).not.toBeInstanceOf(ProjectionStopped);
+    expect(await storedDocuments(store, build)).toEqual(plainFold(clients, await stage.events()));
+  });
 });
 
 /** Copies a database. Resolves to a function that restores the copy, as `mongodump` and `mongorestore` do. */

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
+import { describeWithMongo, describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
 import { eventually } from '../support/api/http.js';
 import { Issuer } from '../support/api/issuer.js';
 import { oauthErrorOf, oauthLogin } from '../support/api/login.js';
 import { refresh, refreshTokenOf } from '../support/api/oauth.js';
 import { type Headers, Portal, readAfter } from '../support/api/portal.js';
 import { ProgramClock } from '../support/doubles/program-clock.js';
+import { idleMs } from '../support/load/load-meter.js';
 import { Cli } from '../support/processes/cli.js';
 import { processSecrets } from '../support/processes/process-secrets.js';
 import { type Environment, Program } from '../support/processes/program.js';
@@ -135,14 +136,15 @@ function processes(createPair: () => Promise<StorePair>): void {
     expect([await isAtWork(first), await isAtWork(second)]).toEqual([true, false]);
 
     await first.kill();
-    const killedAt = performance.now();
-    const renamed = await portal.rename(client.clientId, 'Taken over');
-    const { body } = await eventually(
-      () => portal.get(client.clientId, readAfter(renamed)),
-      ({ status }) => status !== 503,
-    );
-    expect(body.name).toBe('Taken over');
-    expect(performance.now() - killedAt).toBeLessThan(5_000);
+    const takeOver = async () => {
+      const renamed = await portal.rename(client.clientId, 'Taken over');
+      const { body } = await eventually(
+        () => portal.get(client.clientId, readAfter(renamed)),
+        ({ status }) => status !== 503,
+      );
+      expect(body.name).toBe('Taken over');
+    };
+    expect(await idleMs(takeOver)).toBeLessThan(5_000);
     expect(await isAtWork(second)).toBe(true);
   });
 
@@ -161,7 +163,6 @@ function processes(createPair: () => Promise<StorePair>): void {
     await eventually(
       () => Promise.resolve(waits()),
       ([log, store]) => log === 1 && store === 1,
-      20,
     );
 
     await pair.arrive();
@@ -197,7 +198,7 @@ describe('management, auth and projector, each in its own process, on SQLite fil
   processes(sqlitePair);
 });
 
-describeWithOwnMongo('management, auth and projector, each in its own process, on EventStoreDB and MongoDB', () => {
+describeWithMongo('management, auth and projector, each in its own process, on EventStoreDB and MongoDB', () => {
   processes(() => ProductionPair.create());
 });
 
@@ -205,7 +206,7 @@ describeWithOwnMongo('a production store that goes away', () => {
   let pair: ProductionPair;
 
   beforeEach(async () => {
-    pair = await ProductionPair.create();
+    pair = await ProductionPair.create({ killsMongo: true });
     await setEnvironment(pair);
     await pair.arrive();
   });
@@ -238,7 +239,6 @@ describeWithOwnMongo('a production store that goes away', () => {
     await eventually(
       () => missing(management),
       ([, down]) => down.includes('read store'),
-      20,
     );
     expect((await missing(auth))[0]).toBe(200);
     expect((await portal.list()).refusal).toBe('503 READ_STORE_UNAVAILABLE');
@@ -252,7 +252,6 @@ describeWithOwnMongo('a production store that goes away', () => {
     await eventually(
       () => missing(auth),
       ([, down]) => down.includes('event log'),
-      20,
     );
     const [login, rename] = await Promise.all([
       oauthLogin(auth.url, client),
@@ -288,7 +287,6 @@ describeWithOwnMongo('a production store that goes away', () => {
       await eventually(
         () => missing(auth),
         ([, down]) => down.includes('event log'),
-        20,
       );
       for (const refused of [
         await oauthLogin(auth.url, client),
@@ -299,7 +297,6 @@ describeWithOwnMongo('a production store that goes away', () => {
       await eventually(
         () => missing(dating),
         ([, down]) => down.includes('event log'),
-        20,
       );
       const late = await (await portalOf(dating)).rename(client.clientId, 'Of another time');
       expect([late.refusal, late.header('retry-after')]).toEqual(['503 CLOCKS_APART', '1']);
@@ -309,7 +306,7 @@ describeWithOwnMongo('a production store that goes away', () => {
       expect((await portal.get(client.clientId)).body).toMatchObject({ name: client.name, revision: 0 });
       expect(logged(auth, /"message":"The clock of this process and the event log's are (29|30|31) s apart"/)).toBe(1);
       clock.set(0);
-      await auth.ready(20);
+      await auth.ready();
       expect((await oauthLogin(auth.url, client)).status).toBe(200);
     } finally {
       clock.remove();
@@ -358,7 +355,7 @@ describe('a single process', () => {
     try {
       const waitsForBoth = (output: string) =>
         output.includes('for the event log') && output.includes('for the read store');
-      const output = await eventually(() => Promise.resolve(projector.output()), waitsForBoth, 20);
+      const output = await eventually(() => Promise.resolve(projector.output()), waitsForBoth);
       expect(output).not.toContain('hunter2');
       expect((await projector.readiness()).text).toMatch(/"event log":"down","read store":"down"/);
     } finally {

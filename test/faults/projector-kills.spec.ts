@@ -1,14 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
+import { describeWithMongo } from '../servers/mongodb/mongo-server.js';
 import { eventually } from '../support/api/http.js';
+import { idleMs } from '../support/load/load-meter.js';
 import { PortalLoad } from '../support/load/portal-load.js';
 import { Random } from '../support/load/random.js';
 import { ProductionSite } from '../support/processes/production-site.js';
 import { PROJECTIONS } from '../support/processes/projections.js';
 import type { Service } from '../support/processes/service.js';
-
-/** After each kill, the next projector waits until the lease of the killed projector ends, which takes 2 s. */
-jest.setTimeout(240_000);
 
 const KILLS = 20;
 const LONGEST_LIFE_MS = 600;
@@ -19,7 +17,7 @@ const LONGEST_LIFE_MS = 600;
  */
 const seed = Number(process.env.KILL_SEED ?? Math.floor(Math.random() * 2 ** 32));
 
-describeWithOwnMongo('projectors on EventStoreDB and MongoDB', () => {
+describeWithMongo('projectors on EventStoreDB and MongoDB', () => {
   let site: ProductionSite;
 
   beforeEach(async () => {
@@ -34,30 +32,29 @@ describeWithOwnMongo('projectors on EventStoreDB and MongoDB', () => {
     );
     return PROJECTIONS.filter((_, index) => figures[index] === 1);
   };
-  const untilAtWork = (projector: Service, seconds: number) =>
+  const untilAtWork = (projector: Service) =>
     eventually(
       () => workOf(projector),
       (work) => work.length === PROJECTIONS.length,
-      seconds,
     );
 
   it('work on each build one at a time; another takes over within 5 s', async () => {
     const first = await site.start('projector');
     await first.ready();
-    await untilAtWork(first, 30);
+    await untilAtWork(first);
     const second = await site.start('projector');
     await second.ready();
     for (let look = 0; look < 20; look++) {
       expect(await Promise.all([workOf(first), workOf(second)])).toEqual([PROJECTIONS, []]);
     }
     await first.kill();
-    await untilAtWork(second, 5);
+    expect(await idleMs(() => untilAtWork(second))).toBeLessThan(5_000);
     const third = await site.start('projector');
     await third.ready();
     expect(await workOf(third)).toEqual([]);
     // A projector that is stopped (not killed) releases its leases at once.
     await second.stop();
-    await untilAtWork(third, 2);
+    expect(await idleMs(() => untilAtWork(third))).toBeLessThan(2_000);
   });
 
   it(`killed ${KILLS} times under load, leave read models that equal the fold of the log [KILL_SEED=${seed}]`, async () => {
@@ -70,7 +67,7 @@ describeWithOwnMongo('projectors on EventStoreDB and MongoDB', () => {
 
     for (let kill = 0; kill < KILLS; kill++) {
       const next = await site.start('projector');
-      await untilAtWork(projector, 30);
+      await untilAtWork(projector);
       await delay(random.next() * LONGEST_LIFE_MS);
       await projector.kill();
       projector = next;

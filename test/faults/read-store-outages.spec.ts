@@ -1,15 +1,13 @@
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
+import { describeWithMongo, describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
 import { type Answer, eventually } from '../support/api/http.js';
 import { type Portal, readAfter } from '../support/api/portal.js';
 import { PortalLoad } from '../support/load/portal-load.js';
 import { ProductionSite } from '../support/processes/production-site.js';
 import { PROJECTIONS } from '../support/processes/projections.js';
 import type { Service } from '../support/processes/service.js';
-
-/** Each test starts servers and processes, and in each outage a caller may wait until its deadline. */
-jest.setTimeout(120_000);
+import type { ProductionPairOptions } from '../support/processes/store-pair.js';
 
 /** To repeat the commands of a failed run, set `OUTAGE_SEED` to the seed in the name of the failed test. */
 const seed = Number(process.env.OUTAGE_SEED ?? Math.floor(Math.random() * 2 ** 32));
@@ -19,8 +17,8 @@ let management: Service;
 let projector: Service;
 let portal: Portal;
 
-async function startAll(): Promise<void> {
-  site = await ProductionSite.create();
+async function startAll(options?: ProductionPairOptions): Promise<void> {
+  site = await ProductionSite.create(options);
   const [first, second, auth] = await Promise.all([
     site.start('management'),
     site.start('projector'),
@@ -43,7 +41,7 @@ const replace = (file: string, copy: string | undefined): void => {
 };
 
 describeWithOwnMongo('MongoDB under load', () => {
-  beforeEach(startAll);
+  beforeEach(() => startAll({ killsMongo: true }));
   afterEach(() => site.remove());
 
   /** Kills the server, changes the server's files, and starts the server again. */
@@ -83,8 +81,8 @@ describeWithOwnMongo('MongoDB under load', () => {
   });
 });
 
-describeWithOwnMongo('EventStoreDB', () => {
-  beforeEach(startAll);
+describeWithMongo('EventStoreDB', () => {
+  beforeEach(() => startAll());
   afterEach(() => site.remove());
 
   const stopped = () =>
@@ -99,7 +97,7 @@ describeWithOwnMongo('EventStoreDB', () => {
     const kept = await portal.newClient('OAUTH2', 'Before the backup');
     await eventStore.kill();
     const backup = join(files.eventStore, '..', 'backup.jsonl');
-    cpSync(files.eventStore, backup);
+    cpSync(files.eventStore, backup, { recursive: true });
     await eventStore.restart();
     await management.ready();
     const lost = await eventually(

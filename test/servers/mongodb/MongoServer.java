@@ -18,7 +18,7 @@ import org.h2.mvstore.MVMap;
 import org.h2.mvstore.MVStore;
 
 /**
- * A stand-in for MongoDB for tests, made of mongo-java-server: `java -cp 'jars/*' MongoServer.java <port> [file]`.
+ * A stand-in for MongoDB for tests, made of mongo-java-server: `java -cp 'classes:jars/*' MongoServer <port> [file]`.
  * Port 0 stands for any free port. Without a file, the data ends with the process. The program prints its port when the
  * server is ready, and ends when the program's stdin ends.
  */

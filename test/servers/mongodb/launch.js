@@ -5,7 +5,7 @@ const { createHash } = require('node:crypto');
 const { once } = require('node:events');
 const { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
-const { join } = require('node:path');
+const { delimiter, join } = require('node:path');
 const { clearTimeout, setTimeout } = require('node:timers');
 const { freePort } = require('../../support/processes/free-ports.js');
 
@@ -18,7 +18,8 @@ const START_TIMEOUT_MS = 60_000;
 /** Returns the function that starts a MongoDB server. Returns `undefined` if no such server is installed. */
 function ownServer() {
   if (runs('mongod', '--version')) return mongod;
-  if (runs('java', '--version') && fetchedJars() !== undefined) return mongoJavaServer;
+  const canRunOurs = runs('java', '--version') && fetchedJars() !== undefined && compiledProgram() !== undefined;
+  if (canRunOurs) return mongoJavaServer;
   return undefined;
 }
 
@@ -69,8 +70,10 @@ function mongod(port, file) {
 }
 
 function mongoJavaServer(port, file) {
-  const jvm = ['-XX:+UseSerialGC', '-Dorg.slf4j.simpleLogger.defaultLogLevel=off', '-cp', join(fetchedJars(), '*')];
-  return ready(spawn('java', [...jvm, PROGRAM, String(port), file], { stdio: ['pipe', 'pipe', 'inherit'] }), /^\d+$/m);
+  const classes = `${compiledProgram()}${delimiter}${join(fetchedJars(), '*')}`;
+  const jvm = ['-XX:+UseSerialGC', '-Dorg.slf4j.simpleLogger.defaultLogLevel=off', '-cp', classes];
+  const args = [...jvm, 'MongoServer', String(port), file];
+  return ready(spawn('java', args, { stdio: ['pipe', 'pipe', 'inherit'] }), /^\d+$/m);
 }
 
 /**
@@ -90,21 +93,37 @@ async function ready(child, said) {
   return child;
 }
 
-/**
- * Returns the folder of the jars that MongoServer.java needs. Maven fetches the jars once for each version of pom.xml.
- */
+/** Returns the folder of the jars that MongoServer.java needs. Maven fetches the jars once for each version of pom.xml. */
 function fetchedJars() {
-  const state = createHash('sha256').update(readFileSync(POM)).digest('hex').slice(0, 8);
-  const folder = join(CACHE, `mongo-java-server-${state}`);
+  return cached('mongo-java-server', [POM], (folder) => {
+    const goal = ['dependency:copy-dependencies', `-DoutputDirectory=${folder}`];
+    return runs('mvn', '-q', '-B', '-f', POM, ...goal);
+  });
+}
+
+/** Returns the folder of MongoServer.java's classes. They are compiled once, because that takes longer than a start. */
+function compiledProgram() {
+  return cached('mongo-server', [POM, PROGRAM], (folder) =>
+    runs('javac', '-d', folder, '-cp', join(fetchedJars(), '*'), PROGRAM),
+  );
+}
+
+/**
+ * Returns a folder that `fill` has filled, now or in an earlier run with the same content of `sources`. Returns
+ * `undefined` if `fill` fails.
+ */
+function cached(name, sources, fill) {
+  const state = createHash('sha256');
+  for (const source of sources) state.update(readFileSync(source));
+  const folder = join(CACHE, `${name}-${state.digest('hex').slice(0, 8)}`);
   if (existsSync(folder)) return folder;
   mkdirSync(CACHE, { recursive: true });
   const unfinished = mkdtempSync(`${folder}-`);
-  const goal = ['dependency:copy-dependencies', `-DoutputDirectory=${unfinished}`];
-  if (!runs('mvn', '-q', '-B', '-f', POM, ...goal)) {
+  if (!fill(unfinished)) {
     rmSync(unfinished, { recursive: true });
     return undefined;
   }
-  // Another process may have fetched the jars at the same time.
+  // Another process may have filled the folder at the same time.
   if (existsSync(folder)) rmSync(unfinished, { recursive: true });
   else renameSync(unfinished, folder);
   return folder;

@@ -45,10 +45,10 @@ export class MongoRelay {
     });
   }
 
-  /** Starts a relay to the primary of the server at `url`. */
-  static async start(url: string): Promise<MongoRelay> {
+  /** Starts a relay to the primary of the server at `url`. The relay listens on `port` (default: a free port). */
+  static async start(url: string, port = 0): Promise<MongoRelay> {
     const server = await primaryOf(url);
-    const relay = createServer().listen(0, '127.0.0.1');
+    const relay = createServer().listen(port, '127.0.0.1');
     await once(relay, 'listening');
     return new MongoRelay(relay, url, server);
   }
@@ -107,14 +107,21 @@ export class MongoRelay {
   }
 }
 
-/** Returns the URL with the same credentials and options, but with the server at this port of 127.0.0.1. */
-export function urlThrough(url: string, port: number): string {
+/**
+ * Returns the URL with the same credentials and options, but with the server at this port of 127.0.0.1. `database`: the
+ * database to use, if it is another one than the URL's.
+ */
+export function urlThrough(url: string, port: number, database?: string): string {
   const [, credentials = '', path = '', query = ''] =
     /^mongodb:\/\/([^@/]*@)?[^/?]+(\/[^?]*)?(?:\?(.*))?$/.exec(url) ?? [];
   const options = new URLSearchParams(query);
   options.delete('replicaSet');
   options.set('directConnection', 'true');
-  return `mongodb://${credentials}127.0.0.1:${port}${path || '/'}?${options.toString()}`;
+  // Without the option `authSource`, the URL's database is also the one that knows the account.
+  const isKnownByPath = credentials !== '' && path.length > 1 && !options.has('authSource');
+  if (database !== undefined && isKnownByPath) options.set('authSource', path.slice(1));
+  const newPath = database === undefined ? path || '/' : `/${database}`;
+  return `mongodb://${credentials}127.0.0.1:${port}${newPath}?${options.toString()}`;
 }
 
 async function primaryOf(url: string): Promise<[host: string, port: number]> {

@@ -11,11 +11,9 @@ import { endOfLog } from '../events/end-of-log.js';
 import { processSecrets } from './process-secrets.js';
 import type { Environment } from './program.js';
 import { Service, type ServiceName } from './service.js';
-import { ProductionPair } from './store-pair.js';
+import { ProductionPair, type ProductionPairOptions } from './store-pair.js';
 
-/**
- * A MongoDB server, a test server in place of EventStoreDB, and any number of our processes that use these two stores.
- */
+/** A MongoDB server, an EventStoreDB server, and any number of our processes that use these two stores. */
 export class ProductionSite {
   private readonly running: Service[] = [];
 
@@ -28,8 +26,8 @@ export class ProductionSite {
   ) {}
 
   /** Starts the stores. Starts none of our processes yet. */
-  static async create(): Promise<ProductionSite> {
-    const [pair, issuer] = await Promise.all([ProductionPair.create(), Issuer.start()]);
+  static async create(options?: ProductionPairOptions): Promise<ProductionSite> {
+    const [pair, issuer] = await Promise.all([ProductionPair.create(options), Issuer.start()]);
     await pair.arrive();
     const env = { ...pair.env, ...issuer.env, ...processSecrets() };
     return new ProductionSite(pair, issuer, env, openEventStoreDbLog({ url: pair.eventStore.url }));
@@ -58,7 +56,6 @@ export class ProductionSite {
     await eventually(
       async () => assignmentsToEnded(await this.events()),
       ({ length }) => length === 0,
-      30,
     );
     const store = await openMongoReadStore({ url: this.pair.env.MONGODB_URL ?? '' });
     try {

@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MongoClient } from 'mongodb';
 import { type EventStore, startEventStore } from '../../servers/eventstoredb/event-store.js';
 import { type MongoProcess, startMongo } from '../../servers/mongodb/mongo-server.js';
+import { MongoRelay, urlThrough } from '../../servers/mongodb/relay.js';
 import { freePort } from './free-ports.js';
 import type { Environment } from './program.js';
 
@@ -31,34 +34,44 @@ export async function sqlitePair(): Promise<StorePair> {
   };
 }
 
+export interface ProductionPairOptions {
+  /** Whether the test kills MongoDB. If not, the server at `MONGODB_URL` is used, if that is set. */
+  readonly killsMongo?: boolean;
+}
+
 /**
- * A stand-in for EventStoreDB, and a MongoDB server. Each of the two servers runs in its own process, which a test can
- * kill.
+ * An EventStoreDB server, and a MongoDB server. Each of the two servers runs in its own process, which a test can kill.
+ * At `MONGODB_URL`, the pair has a database of its own, which it reaches through a relay on its own port.
  */
 export class ProductionPair implements StorePair {
   private servers: { readonly eventStore: EventStore; readonly mongo: MongoProcess } | undefined;
   /**
-   * The paths of the servers' data. A test may replace the data while the servers are down. For `mongod`, the path is a
-   * directory.
+   * The paths of the servers' data. A test may replace the data while the servers are down. For `mongod` and an
+   * installed event store, the path is a directory.
    */
   readonly files: { readonly eventStore: string; readonly mongo: string };
+  private readonly database = `pair_${randomUUID().slice(0, 8)}`;
 
   private constructor(
     private readonly eventStorePort: number,
     private readonly mongoPort: number,
     private readonly directory: string,
+    private readonly sharedMongo: string | undefined,
   ) {
     this.files = { eventStore: join(directory, 'events.jsonl'), mongo: join(directory, 'mongo') };
   }
 
-  static async create(): Promise<ProductionPair> {
-    return new ProductionPair(await freePort(), await freePort(), await mkdtemp(join(tmpdir(), 'production-pair-')));
+  static async create({ killsMongo = false }: ProductionPairOptions = {}): Promise<ProductionPair> {
+    const directory = await mkdtemp(join(tmpdir(), 'production-pair-'));
+    const sharedMongo = killsMongo ? undefined : process.env.MONGODB_URL;
+    return new ProductionPair(await freePort(), await freePort(), directory, sharedMongo);
   }
 
   get env(): Environment {
+    const { sharedMongo, mongoPort, database } = this;
     return {
       EVENTSTOREDB_URL: `esdb://127.0.0.1:${this.eventStorePort}?tls=false`,
-      MONGODB_URL: `mongodb://127.0.0.1:${this.mongoPort}/clients`,
+      MONGODB_URL: urlThrough(sharedMongo ?? 'mongodb://127.0.0.1', mongoPort, database),
     };
   }
 
@@ -71,7 +84,7 @@ export class ProductionPair implements StorePair {
   }
 
   async arrive(): Promise<void> {
-    const mongo = await startMongo({ port: this.mongoPort, file: this.files.mongo });
+    const mongo = await this.startMongo();
     const eventStore = await startEventStore({ port: this.eventStorePort, file: this.files.eventStore });
     this.servers = { mongo, eventStore };
   }
@@ -80,6 +93,19 @@ export class ProductionPair implements StorePair {
     await this.servers?.eventStore.stop();
     await this.servers?.mongo.stop();
     await rm(this.directory, { recursive: true });
+  }
+
+  private async startMongo(): Promise<MongoProcess> {
+    const { sharedMongo, mongoPort: port, database } = this;
+    if (sharedMongo === undefined) return startMongo({ port, file: this.files.mongo });
+    const relay = await MongoRelay.start(sharedMongo, port);
+    const stop = async () => {
+      await relay.close();
+      const client = new MongoClient(sharedMongo);
+      await client.db(database).dropDatabase();
+      await client.close();
+    };
+    return { ...(await startMongo()), stop };
   }
 
   private arrived() {
