@@ -443,7 +443,7 @@ describe('an app that stops', () => {
     await until(() => told('readiness check passes again') === 1);
     expect(lines.filter(({ level }) => level === 'warn' || level === 'error')).toHaveLength(1);
     await app.close();
-  }, 20_000);
+  });
 
   it('is ready but degraded while an operator has to act, and says so once', async () => {
     await start();

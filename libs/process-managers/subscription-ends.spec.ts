@@ -226,7 +226,7 @@ describe('the process manager of ended subscriptions', () => {
     expect(managed.outages).toBe(0);
     expect(managed.ends.status().failing).toBeLessThanOrEqual(3 * 12);
     await until(() => managed.ends.status().failing > 3 * 12);
-  }, 40_000);
+  });
 
   it('undoes an assignment that came after the end, also if it came while no process manager ran', async () => {
     await subscriptionWith('weather', 2);

@@ -19,7 +19,7 @@ beforeAll(async () => {
   await portal.register('sub_weather', { endpointUri: 'weather' });
   client = await portal.newClient();
   await portal.assign(client.clientId, 'sub_weather');
-}, 30_000);
+});
 
 afterAll(() => server.stop());
 
@@ -236,4 +236,4 @@ test('a caller above the limit is told when to try again; other callers are not 
   } finally {
     await limited.stop();
   }
-}, 20_000);
+});

@@ -67,7 +67,7 @@ test('a quick benchmark measures every row, prints and saves them, and leaves th
   }
   expect(readFileSync(PUBLISHED, 'utf8')).toBe(published);
   expect(leftovers()).toEqual([]);
-}, 120_000);
+});
 
 test('the benchmark of authentication measures every row, and no revoked client gets in', async () => {
   const out = join(folder, 'auth.json');
@@ -78,7 +78,7 @@ test('the benchmark of authentication measures every row, and no revoked client 
   expect(rows.find(({ name }) => name.startsWith('logins accepted'))).toMatchObject({ value: 0, met: true });
   for (const { name } of rows) expect(stdout).toContain(name);
   expect(leftovers()).toEqual([]);
-}, 120_000);
+});
 
 test('the benchmark of scale seeds as many clients as asked for, measures every row, and cleans up', async () => {
   const out = join(folder, 'scale.json');
@@ -91,7 +91,7 @@ test('the benchmark of scale seeds as many clients as asked for, measures every 
     expect(value).toBeGreaterThan(0);
   }
   expect(leftovers()).toEqual([]);
-}, 120_000);
+});
 
 test('a warm login and a gateway check call no more functions than the limit, and the list names them', async () => {
   const out = join(folder, 'functions.json');
@@ -108,7 +108,7 @@ test('a warm login and a gateway check call no more functions than the limit, an
   expect(listed).toEqual(expect.arrayContaining([expect.stringMatching(/^ {2}libs\/tokens\/.* issueAccessToken$/)]));
   expect(code).toBe(0);
   expect(leftovers()).toEqual([]);
-}, 120_000);
+});
 
 test('the benchmark of the production stores measures every row, and can be run again on the same servers', async () => {
   const [store, mongo] = await Promise.all([startEventStore(), startMongo()]);

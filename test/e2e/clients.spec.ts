@@ -19,7 +19,7 @@ let portal: Portal;
 beforeAll(async () => {
   server = await Standalone.startReady();
   portal = Portal.of(server);
-}, 30_000);
+});
 
 afterAll(() => server.stop());
 

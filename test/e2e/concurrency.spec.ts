@@ -17,7 +17,7 @@ beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'consumer-clients-'));
   one = await Standalone.startReady({ dataDir });
   other = await Standalone.startReady({ dataDir });
-}, 30_000);
+});
 
 afterAll(async () => {
   await Promise.all([one.stop(), other.stop()]);
@@ -76,7 +76,7 @@ test('fifty callers on one client at once: no update is lost, no generation is h
       status: credential.generation >= 10 ? 200 : 401,
     });
   }
-}, 60_000);
+});
 
 test('two processes on one directory take commands for one client at once: each is carried out once', async () => {
   const portals = [Portal.of(one), Portal.of(other)] as const;
@@ -102,7 +102,7 @@ test('two processes on one directory take commands for one client at once: each 
   for (const each of portals) histories.push(await each.wholeHistory(clientId, await each.readNow()));
   expect(histories[0]).toEqual(histories[1]);
   await expectNothingLost(clientId, answers, histories[0] ?? []);
-}, 60_000);
+});
 
 test('a process decides on the state that another process has acknowledged', async () => {
   const [here, there] = [Portal.of(one), Portal.of(other)];
@@ -117,7 +117,7 @@ test('a process decides on the state that another process has acknowledged', asy
     expect((await apiKeyLogin(other.url, secret)).status).toBe(401);
     expect((await there.rename(clientId, 'Too late')).refusal).toBe('409 CLIENT_REVOKED');
   }
-}, 30_000);
+});
 
 test('one Idempotency-Key sent to both processes at once is one command', async () => {
   const portals = [Portal.of(one), Portal.of(other)];
@@ -138,4 +138,4 @@ test('one Idempotency-Key sent to both processes at once is one command', async 
     const logins = shown.map(async (secret) => (await oauthLogin(one.url, { clientId, secret })).status);
     expect(await Promise.all(logins)).toEqual([401, 200]);
   }
-}, 30_000);
+});

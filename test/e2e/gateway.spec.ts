@@ -8,6 +8,7 @@ import { GatewayDouble, gatewaySecretOf } from '../support/api/gateway.js';
 import { eventually, send } from '../support/api/http.js';
 import { apiKeyLogin, basic, form, oauthLogin } from '../support/api/login.js';
 import { type NewClient, Portal, secretOf } from '../support/api/portal.js';
+import { idleMs, LoadMeter } from '../support/load/load-meter.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 let server: Standalone;
@@ -23,7 +24,7 @@ beforeAll(async () => {
   await portal.register('sub_weather', { endpointUri: 'weather' });
   await portal.register('sub_tides', { endpointUri: 'tides' });
   ({ client, token } = await consumerOf(server, portal, 'sub_weather'));
-}, 30_000);
+});
 
 afterAll(() => server.stop());
 
@@ -190,6 +191,14 @@ const raw = (lines: readonly string[]): Promise<string> =>
   });
 
 describe('revoked means revoked', () => {
+  let load: LoadMeter;
+  beforeEach(() => {
+    load = new LoadMeter();
+  });
+  afterEach(() => {
+    load.stop();
+  });
+
   /**
    * Makes the token invalid by calling `end`. Resolves to the number of milliseconds from the acknowledgement of `end`
    * to the first refusal of the token.
@@ -201,7 +210,6 @@ describe('revoked means revoked', () => {
     await eventually(
       () => gateway.check({ token: good }),
       ({ status }) => status === 403,
-      2,
     );
     return performance.now() - acknowledgedAt;
   }
@@ -216,17 +224,18 @@ describe('revoked means revoked', () => {
     };
     for (const end of Object.values(ends)) {
       const { client: consumer, token: good } = await consumerOf(server, portal, 'sub_weather');
-      expect(await untilRefused(good, () => end(consumer, good))).toBeLessThan(1000);
+      expect(await untilRefused(good, () => end(consumer, good))).toBeLessThan(1000 * load.slowdown);
     }
     await portal.register('sub_over', { endpointUri: 'over' });
     const { token: good } = await consumerOf(server, portal, 'sub_over');
     expect(await gateway.ask({ token: good, endpoint: 'over' })).toBe('200 GOOD');
     await portal.end('sub_over');
-    await eventually(
-      () => gateway.ask({ token: good, endpoint: 'over' }),
-      (answer) => answer === '403 SUBSCRIPTION_NOT_LIVE',
-      1,
-    );
+    const refused = () =>
+      eventually(
+        () => gateway.ask({ token: good, endpoint: 'over' }),
+        (answer) => answer === '403 SUBSCRIPTION_NOT_LIVE',
+      );
+    expect(await idleMs(refused)).toBeLessThan(1000);
   });
 
   test('within 50 ms in 99 of 100 cases', async () => {
@@ -236,8 +245,8 @@ describe('revoked means revoked', () => {
       delays.push(await untilRefused(good, () => portal.revoke(consumer.clientId)));
     }
     delays.sort((a, b) => a - b);
-    expect(delays[98]).toBeLessThan(50);
-  }, 60_000);
+    expect(delays[98]).toBeLessThan(50 * load.slowdown);
+  });
 });
 
 describe('GATEWAY_URI_FROM', () => {
@@ -283,7 +292,6 @@ describe('GATEWAY_URI_FROM', () => {
         await other.stop();
       }
     },
-    30_000,
   );
 });
 

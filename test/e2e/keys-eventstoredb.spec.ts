@@ -9,8 +9,6 @@ import { type NewClient, Portal } from '../support/api/portal.js';
 import { Cli } from '../support/processes/cli.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(120_000);
-
 let eventStore: EventStore;
 let dataDir: string;
 let nodes: [Standalone, Standalone];

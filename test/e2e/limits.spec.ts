@@ -5,6 +5,7 @@ import { type Answer, type HttpRequest, send } from '../support/api/http.js';
 import { apiKeyLogin, basic, form, oauthErrorOf, oauthLogin, postLogin } from '../support/api/login.js';
 import { basicOf, type ClientSecret, introspect, refresh, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
 import { Portal, secretOf } from '../support/api/portal.js';
+import { idleMs } from '../support/load/load-meter.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 const PER_CLIENT = 6;
@@ -25,7 +26,7 @@ beforeAll(async () => {
   });
   portal = Portal.of(server);
   masterKeys = MasterKeys.from({ current: standaloneMasterKey(server.dataDir), previous: [] });
-}, 30_000);
+});
 
 afterAll(() => server.stop());
 
@@ -111,11 +112,12 @@ describe('a client', () => {
     const former = Array.from({ length: 5000 }, () => () => oauthLogin(server.url, client));
     const answers = await flood([...guesses, ...former]);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([401, 429]));
-    const begun = performance.now();
-    expect((await oauthLogin(server.url, current)).status).toBe(200);
-    expect((await oauthLogin(server.url, current)).status).toBe(200);
-    expect(performance.now() - begun).toBeLessThan(1000);
-  }, 60_000);
+    const logInTwice = async () => {
+      expect((await oauthLogin(server.url, current)).status).toBe(200);
+      expect((await oauthLogin(server.url, current)).status).toBe(200);
+    };
+    expect(await idleMs(logInTwice)).toBeLessThan(1000);
+  });
 });
 
 describe('made-up credentials', () => {
@@ -197,7 +199,7 @@ test('a forwarded address is ignored unless a trusted proxy sent it', async () =
   } finally {
     await bare.stop();
   }
-}, 30_000);
+});
 
 describe('under a flood', () => {
   test('of secrets that each need an Argon2 run, the client is told to try again later; another client logs in', async () => {
@@ -216,7 +218,7 @@ describe('under a flood', () => {
       expect(answer.header('retry-after')).toBe('1');
     }
     expect((await oauthLogin(server.url, victim)).status).toBe(200);
-  }, 20_000);
+  });
 
   test('of made-up logins, good ones succeed', async () => {
     const clients = await Promise.all(Array.from({ length: 4 }, () => portal.newClient('OAUTH2')));
@@ -235,5 +237,5 @@ describe('under a flood', () => {
     await Promise.all(attackers);
     expect(logins).toEqual(times(logins.length, 200));
     expect(guesses).toBeGreaterThan(logins.length);
-  }, 20_000);
+  });
 });

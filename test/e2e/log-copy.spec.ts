@@ -16,8 +16,6 @@ import { expectSoundLog } from '../support/events/audit.js';
 import { Cli } from '../support/processes/cli.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(120_000);
-
 let directory: string;
 let eventStore: EventStore;
 beforeEach(async () => {
@@ -122,7 +120,6 @@ describe('moving the book of record', () => {
         eventually(
           async () => (await log.readAll({ limit: 10_000 })).length,
           (length) => length > count,
-          30,
         ),
       );
 

@@ -38,7 +38,7 @@ describe('A newcomer who follows the README', () => {
   beforeAll(async () => {
     dataDir = mkdtempSync(join(tmpdir(), 'consumer-clients-'));
     service = await npmStart(dataDir);
-  }, 120_000);
+  });
 
   afterAll(async () => {
     if (service.npm.pid !== undefined) process.kill(-service.npm.pid, 'SIGTERM');
@@ -102,5 +102,5 @@ describe('A newcomer who follows the README', () => {
     expect(next()).toBe('may read: Trip planner');
     expect(json()).toMatchObject({ status: 403, code: 'INSUFFICIENT_SCOPE' });
     expect(lines).toEqual([]);
-  }, 60_000);
+  });
 });

@@ -3,6 +3,7 @@ import { standaloneMasterKey } from '#stores';
 import type { Answer } from '../support/api/http.js';
 import { apiKeyLogin } from '../support/api/login.js';
 import { type ClientAnswer, type Headers, Portal, readAfter, secretOf } from '../support/api/portal.js';
+import { idleMs } from '../support/load/load-meter.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 let server: Standalone;
@@ -12,7 +13,7 @@ beforeAll(async () => {
   server = await Standalone.startReady();
   portal = Portal.of(server);
   await portal.register('sub_weather', { endpointUri: 'weather' });
-}, 30_000);
+});
 
 afterAll(() => server.stop());
 
@@ -340,20 +341,19 @@ describe('consistency tokens', () => {
     const { clientId, token } = await portal.newClient();
     const [logId, position = ''] = token.split('@');
     const future = `${logId}@${'9'.repeat(position.length)}`;
-    for (const ask of [
-      portal.get(clientId, { 'x-consistency-token': future }),
-      portal.subscriptions({}, { 'x-consistency-token': future }),
-    ]) {
-      const began = performance.now();
-      const refused = await ask;
-      expect(refused.refusal).toBe('503 READ_MODEL_BEHIND');
-      expect(Number(refused.header('retry-after'))).toBeGreaterThan(0);
-      expect(performance.now() - began).toBeLessThan(4000);
+    const headers = { 'x-consistency-token': future };
+    for (const ask of [() => portal.get(clientId, headers), () => portal.subscriptions({}, headers)]) {
+      const askInVain = async () => {
+        const refused: Answer<unknown> = await ask();
+        expect(refused.refusal).toBe('503 READ_MODEL_BEHIND');
+        expect(Number(refused.header('retry-after'))).toBeGreaterThan(0);
+      };
+      expect(await idleMs(askInVain)).toBeLessThan(4000);
     }
     const began = performance.now();
-    expect((await portal.list({}, { 'x-consistency-token': future })).status).toBe(503);
+    expect((await portal.list({}, headers)).status).toBe(503);
     expect(performance.now() - began).toBeGreaterThan(1900);
-  }, 20_000);
+  });
 
   test('a foreign or made-up token is 400, naming the field', async () => {
     const { clientId, token } = await portal.newClient();

@@ -11,7 +11,7 @@ beforeAll(async () => {
   server = await Standalone.startReady();
   portal = Portal.of(server);
   stranger = Portal.of(server, { workspaceId: 'globex' });
-}, 30_000);
+});
 
 afterAll(() => server.stop());
 
@@ -201,5 +201,5 @@ describe('ending a subscription', () => {
         await eventually(assignments, ({ body }) => body.subscriptions.length === 0);
       }
     }
-  }, 30_000);
+  });
 });

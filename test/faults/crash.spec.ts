@@ -15,8 +15,6 @@ import { assignmentsToEnded, eventsIn, expectReadModelsToBeTheFold, expectSoundL
 import { Random } from '../support/load/random.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(180_000);
-
 const ROUNDS = 20;
 const CALLERS = 16;
 const CLIENTS = 24;

@@ -15,9 +15,6 @@ import { Service, type ServiceName } from '../support/processes/service.js';
 import { Standalone } from '../support/processes/standalone.js';
 import { sqlitePair, type StorePair } from '../support/processes/store-pair.js';
 
-/** Processes of two releases start and stop. */
-jest.setTimeout(120_000);
-
 /** The next release: version 2 of `ConsumerClientRenamed` also holds the name that the client had before. */
 const nextRelease = () =>
   Release.make([

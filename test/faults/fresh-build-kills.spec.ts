@@ -10,8 +10,6 @@ import { eventually } from '../support/api/http.js';
 import { eventsIn, expectReadModelsToBeTheFold, readModelsCaughtUp, withEventLog } from '../support/events/audit.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(180_000);
-
 const CLIENTS = 1_500;
 const RENAMES = 13;
 const KILLS = 3;
@@ -76,7 +74,7 @@ describe('a standalone that builds its read models for the first time', () => {
       let before = '';
       for (let kill = 0; kill < KILLS; kill++) {
         standalone = await Standalone.start({ dataDir });
-        await eventually(reached, (position) => position > before, 60);
+        await eventually(reached, (position) => position > before);
         await standalone.kill();
         before = await reached();
       }
@@ -84,7 +82,7 @@ describe('a standalone that builds its read models for the first time', () => {
       await store.close();
     }
     standalone = await Standalone.start({ dataDir });
-    await standalone.ready(60);
+    await standalone.ready();
     await readModelsCaughtUp(dataDir);
     await standalone.stop();
     await expectReadModelsToBeTheFold(dataDir, await eventsIn(dataDir));

@@ -9,8 +9,6 @@ import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaught
 import { testWithFileLimits } from '../support/processes/file-limits.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(120_000);
-
 const disk = mkdtempSync(join(tmpdir(), 'full-disk-'));
 const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', disk]).status === 0;
 

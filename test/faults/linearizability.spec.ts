@@ -9,8 +9,6 @@ import { cachedReads, joiningReads, slowToAnswer } from '../support/doubles/alte
 import { Marketplace, type MarketplaceOptions } from '../support/load/marketplace.js';
 import { startAuthNode } from '../support/processes/auth-node.js';
 
-jest.setTimeout(90_000);
-
 /**
  * With 0, the client directory (the client states in memory) is allowed no lag behind the log. So each gateway check
  * reads the log instead.
@@ -108,7 +106,6 @@ describe('this test', () => {
           return history.acceptedLate().length;
         },
         (seen) => seen > 0,
-        60,
       ),
     );
 

@@ -26,7 +26,7 @@ beforeEach(async () => {
   await portal.assign(other.clientId, 'weather');
   for (const { clientId } of [poisoned, other]) await portal.assign(clientId, 'tides');
   await portal.list({}, await portal.readNow());
-}, 30_000);
+});
 
 afterEach(async () => {
   await standalone.kill();

@@ -17,8 +17,6 @@ import {
 } from '../support/events/audit.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(90_000);
-
 const CLIENTS = 300;
 /** Number of clients that are assigned at the same moment at which the subscription ends. */
 const LATECOMERS = 20;

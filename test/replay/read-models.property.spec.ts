@@ -159,7 +159,7 @@ describe('read models are the fold of the log', () => {
       }),
       { numRuns: 15 },
     );
-  }, 120_000);
+  });
 
   it('while the log grows and projectors of several processes share the file', async () => {
     const stage = await Stage.open();
@@ -189,7 +189,7 @@ describe('read models are the fold of the log', () => {
       for (const store of others) await store.close();
       await stage.close();
     }
-  }, 60_000);
+  });
 });
 
 /** Sends the command. The command may be refused, since a refused command writes nothing. */

@@ -270,7 +270,7 @@ export async function storedDocuments<Doc>(
 }
 
 /** Polls until the condition holds. Throws if the condition does not hold within `withinMs`. */
-export async function until(holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+export async function until(holds: () => boolean | Promise<boolean>, withinMs = 60_000): Promise<void> {
   const giveUpAt = performance.now() + withinMs;
   while (!(await holds())) {
     if (performance.now() > giveUpAt) throw new Error(`Did not come true within ${withinMs} ms: ${holds.toString()}`);

@@ -7,6 +7,7 @@ import Database from 'libsql';
 import { type EventLog, LogUnavailable } from '#event-log';
 import { NotAnEventLog, openSqliteEventLog } from '#event-log/sqlite';
 import { newEvent, newEvents } from '../../../test/support/events/new-events.js';
+import { idleMs, LoadMeter } from '../../../test/support/load/load-meter.js';
 import { EventLogProcess, type ProcessOutcome } from '../../../test/support/processes/event-log-process.js';
 import { testWithFileLimits } from '../../../test/support/processes/file-limits.js';
 
@@ -143,6 +144,7 @@ describe('the file', () => {
 describe('a second process', () => {
   it('is noticed within 20 ms by a follower of the log', async () => {
     const other = await EventLogProcess.open(file);
+    const load = new LoadMeter();
     await withLog(async (log) => {
       const controller = new AbortController();
       const arrivals = new Map<string, (arrivedAt: number) => void>();
@@ -160,8 +162,9 @@ describe('a second process', () => {
       }
       controller.abort();
       await following;
-      expect(median(delays)).toBeLessThan(20);
+      expect(median(delays)).toBeLessThan(20 * load.slowdown);
     });
+    load.stop();
     await other.close();
   });
 
@@ -289,9 +292,9 @@ describe('trouble', () => {
 
   it('a writer that dies leaves no caller waiting, and is replaced', async () => {
     const other = await EventLogProcess.open(file);
-    const startedAt = performance.now();
-    const outcomes = await other.appendWhileWriterEnds(newStreams(20));
-    expect(performance.now() - startedAt).toBeLessThan(5_000); // The appends end well before their deadline of 10 s.
+    let outcomes: Awaited<ReturnType<EventLogProcess['appendWhileWriterEnds']>> = [];
+    const took = await idleMs(async () => (outcomes = await other.appendWhileWriterEnds(newStreams(20))));
+    expect(took).toBeLessThan(5_000); // The appends end well before their deadline of 10 s.
     expect(outcomes).toHaveLength(20);
     expect(
       outcomes.map(({ error }) => error).filter((error) => error !== undefined && error !== 'LogUnavailable'),

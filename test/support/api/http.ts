@@ -49,6 +49,8 @@ export class Answer<Body> {
   }
 }
 
+const HANG_SECONDS = 60;
+
 const agent = new Agent({ keepAlive: true });
 
 /** Sends a request with the path unchanged. `fetch` would resolve dots in the path and escape some characters. */
@@ -89,9 +91,13 @@ export const send = <Body>(
 
 /**
  * Calls `ask` again and again until `isIt` accepts the result. After `seconds`, throws an error that contains the last
- * result.
+ * result. This limit is only for what hangs: to test how long something takes, use `idleMs`.
  */
-export async function eventually<T>(ask: () => Promise<T>, isIt: (answer: T) => boolean, seconds = 10): Promise<T> {
+export async function eventually<T>(
+  ask: () => Promise<T>,
+  isIt: (answer: T) => boolean,
+  seconds = HANG_SECONDS,
+): Promise<T> {
   const giveUpAt = performance.now() + seconds * 1000;
   for (;;) {
     const answer = await ask();

@@ -64,7 +64,6 @@ export class PortalLoad {
     await eventually(
       () => Promise.resolve({ count: count(), unexpected: this.unexpected }),
       (now) => now.count >= enough || now.unexpected.length > 0,
-      60,
     );
   }
 

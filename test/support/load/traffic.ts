@@ -21,7 +21,6 @@ const LOGIN_EVERY_MS = 20;
  * change the client before a command is retried.
  */
 const JITTER_MS = 1_500;
-const TIMEOUT_SECONDS = 20;
 
 interface Refusal {
   readonly what: 'command' | 'login';
@@ -68,7 +67,6 @@ export class Traffic {
     await eventually(
       () => Promise.resolve(this.count),
       (count) => count >= enough,
-      TIMEOUT_SECONDS,
     );
   }
 
@@ -90,7 +88,6 @@ export class Traffic {
     await eventually(
       () => Promise.resolve([refused('command'), refused('login')] as const),
       ([commands, logins]) => commands >= CALLERS && logins >= LOGIN_CALLERS,
-      TIMEOUT_SECONDS,
     );
   }
 

@@ -9,8 +9,6 @@ import { processSecrets } from './process-secrets.js';
 import type { Environment } from './program.js';
 import { Service, type ServiceName } from './service.js';
 
-const TIMEOUT_SECONDS = 20;
-
 const isAnswered = ({ status }: Answer<unknown>): boolean => status === 200;
 
 interface LogLine {
@@ -50,7 +48,7 @@ export class Deployment {
   /** Resolves when `/health/ready` of each of the three processes has returned this status. */
   async waitForReadiness(status: 200 | 503): Promise<void> {
     const isSo = (answer: Answer<unknown>) => answer.status === status;
-    await Promise.all(this.all.map((service) => eventually(() => service.readiness(), isSo, TIMEOUT_SECONDS)));
+    await Promise.all(this.all.map((service) => eventually(() => service.readiness(), isSo)));
   }
 
   /**
@@ -58,7 +56,7 @@ export class Deployment {
    * all processes are ready.
    */
   async waitUntilWorking(client: NewClient): Promise<void> {
-    const answered = <T>(ask: () => Promise<Answer<T>>) => eventually(ask, isAnswered, TIMEOUT_SECONDS);
+    const answered = <T>(ask: () => Promise<Answer<T>>) => eventually(ask, isAnswered);
     const renamed = await answered(() => this.portal.rename(client.clientId, 'It works'));
     await Promise.all([
       answered(() => this.login(client)),

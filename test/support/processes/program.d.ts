@@ -51,7 +51,7 @@ export class Program {
   get pid(): number;
 
   /**
-   * Resolves when `/health/ready` reports that the program is ready. After `seconds` (default 10), throws an error that
+   * Resolves when `/health/ready` reports that the program is ready. After `seconds` (default 60), throws an error that
    * contains the last response.
    */
   ready(seconds?: number): Promise<void>;

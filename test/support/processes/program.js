@@ -57,7 +57,7 @@ class Program {
     return this.child.pid;
   }
 
-  async ready(seconds = 10) {
+  async ready(seconds = 60) {
     const giveUpAt = performance.now() + seconds * 1000;
     for (;;) {
       const answer = await fetch(`${this.url}/health/ready`);

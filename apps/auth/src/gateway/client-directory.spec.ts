@@ -330,7 +330,7 @@ describe('a subscription that falls silent', () => {
     held.batches.letThrough();
     await until(() => directory.isCurrent());
     expect(outages).toEqual(['began', 'ended']);
-  }, 15_000);
+  });
 });
 
 describe('a subscription that broke', () => {

@@ -184,7 +184,7 @@ describe('the builds of a projection', () => {
   });
 
   it('name the refusal while the store refuses a write, and go on when it is accepted', async () => {
-    await builds.serveNow();
+    const former = await builds.serveNow();
     const refused = new Error('MongoDB refused it: Unauthorized');
     let isRefused = true;
     const store = Object.create(stage.store, {
@@ -196,6 +196,7 @@ describe('the builds of a projection', () => {
     const options = { ...stage.stores, store, projection: clients, observer: silent, checkMs: 10, seizeLease: true };
     const served = new ServedProjection(options);
     builds.running.push(served.run(builds.stop.signal));
+    await until(() => served.status() !== undefined && former.status() === undefined);
     await stage.create('a');
     await until(() => Promise.resolve(served.outage === refused));
     isRefused = false;
