@@ -200,6 +200,11 @@ class Feed {
       const resolved = this.subscription.read() as AllStreamResolvedEvent | null;
       if (resolved === null) break;
       if (!resolved.event) continue;
+      if (this.taken && resolved.event.position.commit < this.taken.commit) {
+        // Servers before 24.10 bring new events although the log (restored, perhaps) ends before the place asked for.
+        this.fail(endsBefore(resolved.event.position, this.taken));
+        break;
+      }
       const event = ourEvent(this.link, resolved.event);
       if (event) events.push(event);
       else completeTo = this.markers?.beganAt(resolved.event.id) ?? completeTo;
@@ -228,9 +233,7 @@ class Feed {
     if (after !== undefined && hasNothing()) {
       try {
         const { end = -1n } = await this.lookAtEnd(after.commit);
-        if (end < after.commit) {
-          throw new LogUnavailable(`The log ends at ${end}, before the place ${after.commit} of a subscription`);
-        }
+        if (end < after.commit) throw endsBefore({ commit: end }, after);
       } catch (error) {
         // If an event has come meanwhile, the subscription works, whatever the look has found.
         if (hasNothing()) {
@@ -299,3 +302,6 @@ class Feed {
     this.notice();
   };
 }
+
+const endsBefore = (end: Pick<Position, 'commit'>, place: Position): LogUnavailable =>
+  new LogUnavailable(`The log ends at ${end.commit}, before the place ${place.commit} of a subscription`);
