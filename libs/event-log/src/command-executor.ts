@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Aggregate, DomainError, type Instant } from '#domain';
 import { type CommandContext, type EventVersions, type LogEvent, type Revision, seal, upcast } from '#events';
 import type { CallOptions } from './call-options.js';
@@ -40,6 +41,11 @@ export interface CommandRequest extends CallOptions {
 }
 
 const MAX_ATTEMPTS = 10;
+/**
+ * After the second conflict, the executor waits four times as many ms, and twice as long after each further one. A
+ * server refuses an append by what it is about to write, and a slow disk may keep readers from seeing that for a while.
+ */
+const CONFLICT_PAUSE_MS = 2;
 
 /**
  * Carries out commands on the streams of one aggregate:
@@ -61,7 +67,7 @@ const MAX_ATTEMPTS = 10;
  * 5. Otherwise the aggregate decides the command, `ifMatch` is compared, and the events are appended. The append
  *    expects the revision that was read.
  * 6. If another process has written to the stream since the read, the executor continues with step 3. The executor
- *    makes at most ten attempts.
+ *    makes at most ten attempts, with growing pauses between them.
  *
  * If the stream is quarantined, `StreamIsQuarantined` is thrown instead.
  */
@@ -154,6 +160,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
           if (!(error instanceof RevisionConflict)) throw error;
           await this.states.requireKnownEvents(stream, known, error, budget);
           if (attempt === MAX_ATTEMPTS) throw error;
+          if (attempt > 1) await delay(CONFLICT_PAUSE_MS * 2 ** attempt);
         }
       }
     });

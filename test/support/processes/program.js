@@ -60,7 +60,9 @@ class Program {
   async ready(seconds = 60) {
     const giveUpAt = performance.now() + seconds * 1000;
     for (;;) {
-      const answer = await fetch(`${this.url}/health/ready`);
+      const answer = await fetch(`${this.url}/health/ready`).catch((cause) => {
+        throw new Error(`No answer from ${this.url}:\n${this.output()}`, { cause });
+      });
       const body = await answer.text();
       if (answer.ok) return;
       if (performance.now() > giveUpAt) throw new Error(`Not ready after ${seconds} s: ${body}`);
