@@ -4,8 +4,6 @@ module.exports = {
   // This limit is only for tests that hang: stories on real processes take long on a busy machine, and longer on an
   // installed event store, whose elections take seconds. A test that promises a speed measures it by itself.
   testTimeout: process.env.EVENTSTOREDB_PROGRAM ? 900_000 : 300_000,
-  // Most tests wait for other processes, so each core has a worker.
-  maxWorkers: '100%',
   testMatch: ['<rootDir>/{libs,apps,test,examples}/**/*.spec.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {
