@@ -272,7 +272,7 @@ export class HttpApplication {
    * 1. `/health/ready` answers 503, and no new connections are accepted.
    * 2. Accepted requests may finish, for at most 10 s.
    * 3. Nest's shutdown hooks close the modules.
-   * 4. The dependencies (the stores) are closed.
+   * 4. The dependencies (the stores) are closed, the last one first: it may use those before it.
    */
   close(): Promise<void> {
     this.closing ??= this.drainAndClose();
@@ -334,7 +334,13 @@ export class HttpApplication {
       clearInterval(idle);
     }
     await this.nest.close();
-    await Promise.all(dependencies.map((dependency) => dependency.close()));
+    const closed: Promise<void>[] = [];
+    for (const dependency of dependencies.toReversed()) {
+      const closing = dependency.close();
+      closed.push(closing);
+      await closing.catch(() => undefined);
+    }
+    await Promise.all(closed);
     this.metrics?.close();
     this.metrics?.closeAllConnections();
   }
