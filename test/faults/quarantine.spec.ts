@@ -11,7 +11,7 @@ import { type EventStore, startEventStore } from '../servers/eventstoredb/event-
 import { GatewayDouble } from '../support/api/gateway.js';
 import { eventually, send } from '../support/api/http.js';
 import { type LoginAnswer, oauthErrorOf, oauthLogin } from '../support/api/login.js';
-import { INACTIVE, introspect } from '../support/api/oauth.js';
+import { basicOf, INACTIVE, introspect, refreshTokenOf } from '../support/api/oauth.js';
 import { type Client, type NewClient, Portal, readAfter } from '../support/api/portal.js';
 import { withEventLog } from '../support/events/audit.js';
 import { Cli, type CliResult } from '../support/processes/cli.js';
@@ -305,6 +305,7 @@ describe('on SQLite', () => {
     await cliDone('log', 'quarantine', 'endpointUri-weather', '--lift');
     expect(await new GatewayDouble(service).ask({ token: plain })).toBe('200 GOOD');
 
+    const refreshToken = refreshTokenOf(await oauthLogin(service.url, damaged, 'weather'));
     await quarantine('subscription-weather');
     expect((await portal.end('weather')).refusal).toBe('409 QUARANTINED');
     expect((await portal.subscriptions()).body.items).toMatchObject([
@@ -313,6 +314,9 @@ describe('on SQLite', () => {
     ]);
     expect(oauthErrorOf(await oauthLogin(service.url, damaged, 'weather')).error).toBe('unauthorized_client');
     expect(await new GatewayDouble(service).ask({ token: plain })).toBe('403 SUBSCRIPTION_NOT_LIVE');
+    for (const token of [login.access_token, refreshToken]) {
+      expect((await introspect(service.url, token, basicOf(damaged))).text).toBe(INACTIVE);
+    }
     await cliDone('log', 'quarantine', 'subscription-weather', '--lift', '--grace', '0');
     expect((await oauthLogin(service.url, damaged, 'weather')).status).toBe(200);
 

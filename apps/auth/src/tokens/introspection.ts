@@ -1,4 +1,4 @@
-import type { ActiveClient, SubscriptionId, SubscriptionState, WorkspaceId } from '#domain';
+import type { ActiveClient, SubscriptionState, WorkspaceId } from '#domain';
 import {
   type AccessTokenClaims,
   InvalidManagementToken,
@@ -64,7 +64,7 @@ export class Introspection {
       subscriptionId: this.standing.recalled(token)?.claims.subscription_id,
     };
     if (subscriptionId === undefined) return undefined;
-    const reading = this.subscription(subscriptionId);
+    const reading = this.standing.subscription(subscriptionId);
     reading.catch(() => undefined);
     return reading;
   }
@@ -116,7 +116,7 @@ export class Introspection {
     if (isAnotherClients(clientId, visibility)) return INACTIVE;
     const [client, subscription] = await Promise.all([
       visibility.of === 'CLIENT' ? visibility.client : book.clients.readUsable(clientId).then(({ state }) => state),
-      subscriptionRead ?? (subscriptionId === undefined ? undefined : this.subscription(subscriptionId)),
+      subscriptionRead ?? (subscriptionId === undefined ? undefined : this.standing.subscription(subscriptionId)),
     ]);
     if (client.status !== 'ACTIVE' || !isVisible(client, visibility)) return INACTIVE;
     if (subscriptionId !== undefined) {
@@ -129,10 +129,6 @@ export class Introspection {
       ...(subscriptionId !== undefined && { subscription_id: subscriptionId }),
       workspace_id: client.workspaceId,
     };
-  }
-
-  private async subscription(id: SubscriptionId): Promise<SubscriptionState> {
-    return (await this.dependencies.book.subscriptions.read(id)).state;
   }
 }
 

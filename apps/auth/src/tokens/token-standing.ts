@@ -1,4 +1,4 @@
-import type { ConsumerClientState, SigningKeysState, SubscriptionState } from '#domain';
+import type { ConsumerClientState, SigningKeysState, SubscriptionId, SubscriptionState } from '#domain';
 import { type Standing, standingOf, TokenVerifier, type VerifiedToken } from '#tokens';
 import type { AuthDependencies } from '../dependencies.js';
 
@@ -43,9 +43,10 @@ export class TokenStanding {
   /** Judges whether a verified token is valid now. Throws `LogUnavailable`. */
   async of(verified: VerifiedToken, atHand: StatesAtHand = {}): Promise<Standing> {
     const { ring, issuer, now } = this.dependencies;
+    const { subscription_id: subscriptionId } = verified.claims;
     const [client, subscription, keys] = await Promise.all([
       atHand.client ?? this.client(verified),
-      atHand.subscription ?? this.subscription(verified),
+      atHand.subscription ?? (subscriptionId === undefined ? undefined : this.subscription(subscriptionId)),
       atHand.keys ?? ring.state(),
     ]);
     return standingOf(verified, { client, subscription, keys }, { issuer, at: now() });
@@ -55,8 +56,8 @@ export class TokenStanding {
     return (await this.dependencies.book.clients.readUsable(claims.sub)).state;
   }
 
-  private async subscription({ claims }: VerifiedToken): Promise<SubscriptionState | undefined> {
-    const { subscription_id: id } = claims;
-    return id === undefined ? undefined : (await this.dependencies.book.subscriptions.readUsable(id)).state;
+  /** Returns the state of a subscription that a token names. Throws `LogUnavailable`. */
+  async subscription(id: SubscriptionId): Promise<SubscriptionState> {
+    return (await this.dependencies.book.subscriptions.readUsable(id)).state;
   }
 }
