@@ -18,7 +18,7 @@ import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
 import { LOGGER, type Logger, NestLogger } from './logging.js';
 import { addressOf, createRegistry, metricsServer, Registry, serveMetrics } from './metrics.js';
 import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
-import type { ProcessDependency } from './process-dependency.js';
+import { closeAll, type ProcessDependency } from './process-dependency.js';
 import { requestIdOf } from './request-id.js';
 import { type RequestObserver, requestObserver } from './request-observer.js';
 import { validationPipe } from './validation.js';
@@ -272,7 +272,7 @@ export class HttpApplication {
    * 1. `/health/ready` answers 503, and no new connections are accepted.
    * 2. Accepted requests may finish, for at most 10 s.
    * 3. Nest's shutdown hooks close the modules.
-   * 4. The dependencies (the stores) are closed, the last one first: it may use those before it.
+   * 4. The dependencies (the stores) are closed, the last one first.
    */
   close(): Promise<void> {
     this.closing ??= this.drainAndClose();
@@ -334,13 +334,7 @@ export class HttpApplication {
       clearInterval(idle);
     }
     await this.nest.close();
-    const closed: Promise<void>[] = [];
-    for (const dependency of dependencies.toReversed()) {
-      const closing = dependency.close();
-      closed.push(closing);
-      await closing.catch(() => undefined);
-    }
-    await Promise.all(closed);
+    await closeAll(dependencies);
     this.metrics?.close();
     this.metrics?.closeAllConnections();
   }

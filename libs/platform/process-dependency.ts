@@ -22,3 +22,17 @@ export interface ProcessDependency {
   /** Called after everything that uses the store has been closed. May be called even if the store was never opened. */
   close(): Promise<void>;
 }
+
+/**
+ * Closes the dependencies one after the other, the last one first: it may use those before it. Closes all of them, and
+ * then rejects with the first error, if there is one.
+ */
+export async function closeAll(dependencies: readonly ProcessDependency[]): Promise<void> {
+  const closed: Promise<void>[] = [];
+  for (const dependency of dependencies.toReversed()) {
+    const closing = dependency.close();
+    closed.push(closing);
+    await closing.catch(() => undefined);
+  }
+  await Promise.all(closed);
+}

@@ -4,7 +4,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type Configuration, configurationFrom } from './configuration.js';
 import { createHttpApplication } from './http-app.js';
 import { createLogger, type Logger, logWarnings } from './logging.js';
-import type { ProcessDependency } from './process-dependency.js';
+import { closeAll, type ProcessDependency } from './process-dependency.js';
 
 /** The parts that make up one process. */
 export interface ProcessParts {
@@ -33,7 +33,7 @@ export function runProcess(compose: Compose): void {
   start(compose, dependencies).catch(async (error: unknown) => {
     console.error(error instanceof Error ? `${error.name}: ${error.message}` : 'The start failed');
     // The process must not exit while a store is being opened, since the store's threads may still be at work.
-    await Promise.race([Promise.allSettled(dependencies.map((each) => each.close())), delay(CLOSE_PATIENCE_MS)]);
+    await Promise.race([closeAll(dependencies).catch(() => undefined), delay(CLOSE_PATIENCE_MS)]);
     process.exit(1);
   });
 }

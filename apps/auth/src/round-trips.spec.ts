@@ -1,15 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { apiKeyOf, CredentialMint, CredentialVerifier, MasterKeys, newClientId } from '#credentials';
 import type { AuthenticationType, ClientId } from '#domain';
-import { type BookOfRecord, type EventLog, internalContext, openBookOfRecord } from '#event-log';
-import { openSqliteEventLog } from '#event-log/sqlite';
+import { type BookOfRecord, internalContext } from '#event-log';
 import { configurationFrom, createLogger } from '#platform';
 import { AdminTokenFile, BootstrapIssuer, ManagementTokenVerifier, RefreshTokens, SigningKeyRing } from '#tokens';
-import { DistantEventLog } from '../../../test/support/doubles/distant-event-log.js';
+import { type DistantEventLog, startTwoNodes, type TwoNodes } from '../../../test/support/doubles/distant-event-log.js';
 import type { AuthDependencies } from './dependencies.js';
 import { ClientDirectory } from './gateway/client-directory.js';
 import { GatewayCheck } from './gateway/gateway-check.js';
@@ -40,10 +37,8 @@ const mint = new CredentialMint({ keys: masterKeys });
 const now = () => new Date().toISOString();
 const by = () => ({ context: internalContext({ via: 'test', workspaceId: WORKSPACE }) });
 
-let folder: string;
-let near: EventLog;
+let nodes: TwoNodes;
 let distant: DistantEventLog;
-/** The book of another node, which is near to the log. */
 let office: BookOfRecord;
 let post: (path: string, parameters: Parameters) => Promise<Readonly<Record<string, unknown>>>;
 let check: GatewayCheck;
@@ -53,11 +48,9 @@ let oauth: Consumer;
 let key: Consumer;
 
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'round-trips-'));
-  near = await openSqliteEventLog({ file: join(folder, 'events.db') });
-  distant = new DistantEventLog(near);
-  office = await openBookOfRecord(near, () => new Date());
-  const book = await openBookOfRecord(distant.log, () => new Date());
+  nodes = await startTwoNodes();
+  ({ distant, office } = nodes);
+  const { book, folder } = nodes;
   const ring = new SigningKeyRing(book.signingKeys, masterKeys, { alg: 'EdDSA' });
   await ring.start();
   const bootstrap = new BootstrapIssuer(masterKeys);
@@ -108,8 +101,7 @@ beforeEach(async () => {
   [oauth, key] = [await consumer('OAUTH2'), await consumer('API_KEY')];
 });
 afterEach(async () => {
-  await near.close();
-  rmSync(folder, { recursive: true });
+  await nodes.end();
 });
 
 const claimBy = (subscriptionId: string, at = now()) => ({

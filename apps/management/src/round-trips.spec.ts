@@ -1,13 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { CredentialMint, MasterKeys, newClientId } from '#credentials';
 import type { ClientId, ConsumerClientCommand } from '#domain';
-import { type BookOfRecord, type EventLog, internalContext, openBookOfRecord } from '#event-log';
-import { openSqliteEventLog } from '#event-log/sqlite';
+import { type BookOfRecord, internalContext } from '#event-log';
 import { uuidV5 } from '#events';
-import { DistantEventLog } from '../../../test/support/doubles/distant-event-log.js';
+import { type DistantEventLog, startTwoNodes, type TwoNodes } from '../../../test/support/doubles/distant-event-log.js';
 import { AssignToSubscription, AssignToSubscriptionHandler } from './clients/assign-to-subscription.js';
 import { CreateClient, CreateClientHandler } from './clients/create-client.js';
 import { RotateSecret, RotateSecretHandler } from './clients/rotate-secret.js';
@@ -26,25 +22,20 @@ const VERIFIER = '$argon2id$v=19$m=19456,t=2,p=1,keyid=a$b$c';
 const masterKeys = MasterKeys.from({ current: Buffer.alloc(32, 7), previous: [] });
 const now = () => new Date().toISOString();
 
-let folder: string;
-let near: EventLog;
+let nodes: TwoNodes;
 let distant: DistantEventLog;
-/** The book of another node, which is near to the log. */
 let office: BookOfRecord;
 let dependencies: ManagementDependencies;
 
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'round-trips-'));
-  near = await openSqliteEventLog({ file: join(folder, 'events.db') });
-  distant = new DistantEventLog(near);
-  office = await openBookOfRecord(near, () => new Date());
-  const book = await openBookOfRecord(distant.log, () => new Date());
+  nodes = await startTwoNodes();
+  ({ distant, office } = nodes);
+  const { book } = nodes;
   const mint = new CredentialMint({ keys: masterKeys });
   dependencies = { book, masterKeys, mint, clock: () => new Date() } as unknown as ManagementDependencies;
 });
 afterEach(async () => {
-  await near.close();
-  rmSync(folder, { recursive: true });
+  await nodes.end();
 });
 
 const byOffice = () => ({ context: internalContext({ via: 'http', workspaceId: WORKSPACE }) });

@@ -1,5 +1,5 @@
 import { type BookOfRecord, CatchUpReader } from '#event-log';
-import type { Clock, Logger } from '#platform/without-http';
+import { type Clock, listOf, type Logger } from '#platform/without-http';
 import {
   allProjections,
   type FailedWork,
@@ -161,10 +161,5 @@ function statusOfManager(manager: ProcessManager): ManagerStatus {
   };
 }
 
-const MAX_NAMED = 5;
-
-const describe = (manager: string, failing: readonly FailedWork[]): string => {
-  const named = failing.slice(0, MAX_NAMED).map(({ ids }) => Object.values(ids).join(' of '));
-  const more = failing.length > MAX_NAMED ? ` and ${failing.length - MAX_NAMED} more` : '';
-  return `${manager} fails again and again for ${named.join(', ')}${more}`;
-};
+const describe = (manager: string, failing: readonly FailedWork[]): string =>
+  `${manager} fails again and again for ${listOf(failing.map(({ ids }) => Object.values(ids).join(' of ')))}`;

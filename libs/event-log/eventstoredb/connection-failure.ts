@@ -1,4 +1,4 @@
-import { LogRefused, LogUnavailable, probeServer, type ServerAddress } from '#event-log';
+import { LogRefused, LogUnavailable, probeServers, type ServerAddress } from '#event-log';
 import { type ConnectionString, parseConnectionString } from './connection-string.js';
 import { asPortError, messageOf } from './errors.js';
 
@@ -36,9 +36,7 @@ export const explainerFor =
     }
     const { tls } = settings;
     const servers = error instanceof NoConnection && error.server ? [error.server] : settings.servers;
-    const found = (await Promise.all(servers.map((server) => probeServer(server, tls)))).filter(
-      (trouble) => trouble !== undefined,
-    );
+    const found = await probeServers(servers, tls);
     if (found.length === 0) return asPortError(error);
     const message = `No connection to EventStoreDB: ${found.map(({ what }) => what).join('; ')}`;
     const isMisconfigured = found.length === servers.length && found.every((trouble) => trouble.isMisconfigured);

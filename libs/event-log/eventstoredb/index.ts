@@ -205,8 +205,7 @@ export class EventStoreDbLog implements EventLog {
         this.sealCheck.prepare();
         return this.strongReads.readStream(stream, options, deadline, this.closing.signal);
       }
-      const attempt = () => this.reads.use(deadline, (link) => readStream(link, stream, options, deadline));
-      return deadline.retry(attempt, this.closing.signal);
+      return this.fromReads(deadline, (link) => readStream(link, stream, options, deadline));
     });
     if (stream === LOG_STREAM) this.sameLog.note(events);
     return events;
@@ -216,8 +215,7 @@ export class EventStoreDbLog implements EventLog {
     const deadline = this.accept(options);
     if (options.limit === 0) return [];
     if (options.consistency === 'strong') return this.strongReads.readLog(options, deadline, this.closing.signal);
-    const attempt = () => this.reads.use(deadline, (link) => readLog(link, options, deadline));
-    return deadline.retry(attempt, this.closing.signal);
+    return this.fromReads(deadline, (link) => readLog(link, options, deadline));
   }
 
   async eventAt(position: Position): Promise<RecordedEvent | undefined> {
@@ -227,7 +225,7 @@ export class EventStoreDbLog implements EventLog {
 
   async end(): Promise<Position | undefined> {
     const deadline = this.accept();
-    return deadline.retry(() => this.reads.use(deadline, (link) => readEnd(link, deadline)), this.closing.signal);
+    return this.fromReads(deadline, (link) => readEnd(link, deadline));
   }
 
   subscribe(options: SubscribeOptions): AsyncIterable<LogBatch> {
@@ -236,8 +234,7 @@ export class EventStoreDbLog implements EventLog {
       fences,
       lookAtEnd: (after) => {
         const deadline = this.accept();
-        const attempt = () => this.reads.use(deadline, (link) => lookAtEnd(link, after, deadline));
-        return deadline.retry(attempt, this.closing.signal);
+        return this.fromReads(deadline, (link) => lookAtEnd(link, after, deadline));
       },
       ...{ deadlineMs: this.deadlineMs, closing: this.closing.signal },
     });
@@ -252,14 +249,13 @@ export class EventStoreDbLog implements EventLog {
     const deadline = this.accept();
     const results = await Promise.allSettled([
       this.strongReads.readStream(LOG_STREAM, { limit: 1 }, deadline, this.closing.signal),
-      deadline.retry(() => this.reads.use(deadline, (link) => readEnd(link, deadline)), this.closing.signal),
+      this.fromReads(deadline, (link) => readEnd(link, deadline)),
     ]);
     const refusals = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
     const messages = new Set(refusals.flatMap((error) => (error instanceof LogRefused ? [error.message] : [])));
     if (messages.size > 0) throw new LogRefused([...messages].join('; '));
     for (const error of refusals) if (!(error instanceof HistoryMissing)) throw error;
-    const attempt = () => this.reads.use(deadline, (link) => mayReadMetadata(link, LOG_STREAM, deadline));
-    if (await deadline.retry(attempt, this.closing.signal)) return [];
+    if (await this.fromReads(deadline, (link) => mayReadMetadata(link, LOG_STREAM, deadline))) return [];
     return [
       'the account in EVENTSTOREDB_URL may not read the metadata of streams ($mr), so a deleted stream looks new',
     ];
@@ -294,6 +290,11 @@ export class EventStoreDbLog implements EventLog {
       for (const connection of [appends, reads, strongConnection, subscriptions]) connection.close();
     });
     return this.closed;
+  }
+
+  /** Makes a read that need not be strong, again and again until the deadline. */
+  private fromReads<T>(deadline: Deadline, read: (link: Link) => Promise<T>): Promise<T> {
+    return deadline.retry(() => this.reads.use(deadline, read), this.closing.signal);
   }
 
   /**

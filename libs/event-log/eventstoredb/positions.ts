@@ -10,6 +10,14 @@ const DIGITS = 20;
 const LARGEST = 2n ** 63n - 1n;
 
 /**
+ * While the server skips records that a filter does not match, it reports its position. EventStoreDB multiplies this
+ * option by 32 itself, so the server reports about every 1,000 records.
+ */
+export const CHECKPOINT_INTERVAL = 32;
+/** About how many records the server has searched between two such reports. */
+export const RECORDS_PER_CHECKPOINT = 32 * CHECKPOINT_INTERVAL;
+
+/**
  * Makes a `Position` from the server's commit position. An event's prepare position is always equal to its commit
  * position, since the server no longer has transactions.
  */
@@ -22,3 +30,9 @@ export function fromPosition(position: Position): LogPosition {
   const accepted = commit > LARGEST ? LARGEST : commit;
   return { commit: accepted, prepare: accepted };
 }
+
+/** Returns the later one of the last taken event's position and the position that the server has reported. */
+export const laterOf = (
+  taken: LogPosition | undefined,
+  checkpoint: LogPosition | undefined,
+): LogPosition | undefined => (checkpoint && checkpoint.commit > (taken?.commit ?? -1n) ? checkpoint : taken);

@@ -15,6 +15,7 @@ import {
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
 import { asPortError, isTransient } from './errors.js';
+import { CHECKPOINT_INTERVAL, laterOf, RECORDS_PER_CHECKPOINT } from './positions.js';
 import { METADATA, type StreamNames } from './stream-names.js';
 
 /** The value of `$tb` (truncate before) in the metadata of a stream that was deleted and may be written to again. */
@@ -48,6 +49,8 @@ function metadataOf({ isJson, data }: ServerEvent): unknown {
 
 /** The streams of ours that are cut, according to the events so far. */
 class Cuts {
+  /** How often what is known has changed. */
+  changes = 0;
   private readonly byStream: Map<string, string>;
 
   constructor(known: readonly StreamCut[] = []) {
@@ -68,17 +71,16 @@ class Cuts {
     const stream = names.ours(isMetadata ? streamId.slice(METADATA.length) : streamId);
     if (stream === undefined || this.byStream.get(stream) === TOMBSTONED) return;
     const how = isMetadata ? howCut(metadataOf(event)) : type === TOMBSTONE ? TOMBSTONED : undefined;
+    if (how === this.byStream.get(stream)) return;
     if (how !== undefined) this.byStream.set(stream, how);
     else if (isMetadata && isJson) this.byStream.delete(stream);
+    else return;
+    this.changes += 1;
   }
 }
 
 /** How far each of the two searches has come; `undefined` before it knows a position. */
 type SearchedTo = readonly (Position | undefined)[];
-
-/** The server reports how far it has searched about every 1,024 records: it multiplies this option by 32. */
-const CHECKPOINT_INTERVAL = 32;
-const RECORDS_PER_CHECKPOINT = 32 * CHECKPOINT_INTERVAL;
 
 type CheckpointOptions = Pick<Filter, 'checkpointInterval' | 'checkpointReached'>;
 type FilterOf = (names: StreamNames, options: CheckpointOptions) => Filter;
@@ -99,7 +101,10 @@ class Search {
   records = 0;
   private readonly subscription;
 
-  /** `notice` is called whenever there is something to take or a checkpoint, and when the subscription has caught up or failed. */
+  /**
+   * `notice` is called whenever there is something to take or a checkpoint, and when the subscription has caught up or
+   * failed.
+   */
   constructor(
     private readonly link: Link,
     filterOf: FilterOf,
@@ -132,8 +137,7 @@ class Search {
   }
 
   get searchedTo(): Position | undefined {
-    const { taken = this.after, checkpoint } = this;
-    return checkpoint && checkpoint.commit > (taken?.commit ?? -1n) ? checkpoint : taken;
+    return laterOf(this.taken ?? this.after, this.checkpoint);
   }
 
   /** Takes all events that have come. */
@@ -272,15 +276,17 @@ export class StreamCuts {
       this.distrustsNotes = notes !== undefined;
       const after = notes?.searchedTo;
       const cuts = new Cuts(notes?.cuts);
-      let noted = { records: 0, cuts: JSON.stringify(cuts.all) };
+      let noted = { records: 0, changes: cuts.changes };
+      let reported: number | undefined;
       for await (const { searchedTo, records } of search(connection, cuts, { after, deadlineMs, signal })) {
         this.distrustsNotes = false;
         recovered();
-        found(cuts.all);
-        const now = { records, cuts: JSON.stringify(cuts.all) };
-        const isDue = now.records >= noted.records + RECORDS_PER_NOTE || now.cuts !== noted.cuts;
+        const { changes } = cuts;
+        if (changes !== reported) found(cuts.all);
+        reported = changes;
+        const isDue = records >= noted.records + RECORDS_PER_NOTE || changes !== noted.changes;
         if (!isDue) continue;
-        noted = now;
+        noted = { records, changes };
         // A note that can't be written costs the next search time, and nothing else.
         await snapshots.write(NOTES, toText({ searchedTo, cuts: cuts.all })).catch(() => undefined);
       }

@@ -5,7 +5,7 @@ import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
 import { ALL_STREAMS, asPortError, isTooSlow, isTransient, namingRight } from './errors.js';
 import type { Fences } from './fence.js';
-import { fromPosition } from './positions.js';
+import { CHECKPOINT_INTERVAL, fromPosition, laterOf } from './positions.js';
 import { type LogEnd, ourEvent } from './reads.js';
 
 /**
@@ -14,11 +14,6 @@ import { type LogEnd, ourEvent } from './reads.js';
  */
 const BUFFERED_EVENTS = 128;
 const DEFAULT_BATCH_SIZE = 500;
-/**
- * While the server skips other applications' events, it reports its position. EventStoreDB multiplies this option by 32
- * itself, so the server reports about every 1,000 records.
- */
-const CHECKPOINT_INTERVAL = 32;
 
 /**
  * Milliseconds between two looks at the log's end. A subscription that has not received an event which the look before
@@ -167,8 +162,7 @@ class Feed {
 
   /** The position after which the next subscription begins. The position is valid only while the buffer is empty. */
   get readTo(): Position | undefined {
-    const { taken, checkpoint } = this;
-    return checkpoint && checkpoint.commit > (taken?.commit ?? -1n) ? checkpoint : taken;
+    return laterOf(this.taken, this.checkpoint);
   }
 
   /** All events of ours up to this commit position have been taken. */

@@ -126,9 +126,9 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
    *
    * Throws the aggregate's `DomainError`, `CommandIdReused`, `PreconditionFailed`, `StreamIsQuarantined`, `ClockApart`,
    * `RevisionConflict` and `LogUnavailable`. `RevisionConflict` means that in each of 10 attempts, another process wrote
-   * to the stream first. `LogUnavailable` is also thrown if the wait in the queue and the command together take longer than the
-   * deadline (default `LOG_TIME_BUDGET_MS`). If `command` is a function, the time that it takes does not count. After
-   * `LogUnavailable` the command may have been carried out. The caller may send the same command again.
+   * to the stream first. `LogUnavailable` is also thrown if the wait in the queue and the command together take longer
+   * than the deadline (default `LOG_TIME_BUDGET_MS`). If `command` is a function, the time that it takes does not count.
+   * After `LogUnavailable` the command may have been carried out. The caller may send the same command again.
    */
   execute(
     id: Id,

@@ -114,8 +114,8 @@ export interface FollowOptions {
  *    checkpoint that we stored last. If they differ, another follower has stored a checkpoint, or the store was
  *    restored. Continue with step 1.
  * 5. If the log or the store refuses a call for any reason, pause, then continue with step 1.
- * 6. If an event can't be applied, and its stream is quarantined now, leave this event out and go on. If its stream is not
- *    quarantined, apply the events before this event, store the checkpoint, and stop.
+ * 6. If an event can't be applied, and its stream is quarantined now, leave this event out and go on. If its stream is
+ *    not quarantined, apply the events before this event, store the checkpoint, and stop.
  *
  * Resolves when the signal aborts. Rejects with `RebuildNeeded` in step 1, and with `ProjectionStopped` in step 6.
  */

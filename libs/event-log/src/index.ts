@@ -67,7 +67,7 @@ export {
 } from './quarantines.js';
 export { OpenOutages, type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
 export { isSealed, isSealMarker, sealLog, sealOf, unsealLog } from './seal.js';
-export { probeServer, type ServerAddress, type TlsSettings } from './server-probe.js';
+export { probeServers, type ServerAddress, type TlsSettings } from './server-probe.js';
 export type { SnapshotStore } from './snapshot-store.js';
 export { snapshotName } from './snapshots/snapshots.js';
 export { type Folded, foldEvent, type StreamState } from './stream-states.js';

@@ -3,13 +3,13 @@ import {
   type CommandContext,
   type RecordedEvent,
   type Revision,
-  seal,
   type StreamQuarantined,
   type StreamQuarantineLifted,
   upcast,
 } from '#events';
+import { appendNext } from './append-next.js';
 import type { CallOptions } from './call-options.js';
-import { RevisionConflict, StreamIsQuarantined } from './errors.js';
+import { StreamIsQuarantined } from './errors.js';
 import { LONG_AGO, type Moment, momentNow, msSince } from './moment.js';
 import type { EventLog, StreamReadOptions } from './port.js';
 import { isQuarantinable, QUARANTINES_STREAM } from './streams.js';
@@ -92,8 +92,8 @@ export class Quarantines {
   }
 
   /**
-   * Returns the quarantines that are in force; those that are known if the log does not answer within half a second, and at
-   * once during the second after that. For answers that must not wait for the log.
+   * Returns the quarantines that are in force; those that are known if the log does not answer within half a second,
+   * and at once during the second after that. For answers that must not wait for the log.
    */
   async inForceOrLastKnown(): Promise<QuarantinesInForce> {
     if (msSince(this.failedAt) < RETRY_AFTER_MS) return this.lastKnown;
@@ -159,8 +159,8 @@ export interface QuarantineOptions {
 }
 
 /**
- * Quarantines a stream. `lastRevision` is the revision of its last event, if it can be told. The quarantine holds in all processes when `QUARANTINE_HOLDS_AFTER_MS` have passed after this
- * call. Returns `false` if the stream is quarantined already. Throws `InvalidEvent`, `LogUnavailable`.
+ * Quarantines a stream. `lastRevision` is the revision of its last event, if it can be told. The quarantine holds in
+ * all processes when `QUARANTINE_HOLDS_AFTER_MS` have passed after this call. Returns `false` if the stream is quarantined already. Throws `InvalidEvent`, `LogUnavailable`.
  */
 export const quarantineStream = (
   log: EventLog,
@@ -185,27 +185,13 @@ export const liftQuarantine = (log: EventLog, stream: string, options: Quarantin
       : undefined,
   );
 
-async function append(
+const append = (
   log: EventLog,
-  options: QuarantineOptions,
+  { context, now }: QuarantineOptions,
   decide: (inForce: QuarantinesInForce, at: Instant) => StreamQuarantined | StreamQuarantineLifted | undefined,
-): Promise<boolean> {
-  const events = await readEvents(log);
-  const last = events.at(-1);
-  const today = options.now().toISOString();
-  const at = last && today < last.metadata.occurredAt ? last.metadata.occurredAt : today;
-  const event = decide(inForceAfter(events), at);
-  if (!event) return false;
-  const link = last && { revision: last.revision, hash: last.metadata.hash };
-  try {
-    await log.append(
-      QUARANTINES_STREAM,
-      last?.revision ?? 'none',
-      seal(QUARANTINES_STREAM, link, [event], options.context, at),
-    );
-    return true;
-  } catch (error) {
-    if (!(error instanceof RevisionConflict)) throw error;
-    return append(log, options, decide);
-  }
-}
+): Promise<boolean> =>
+  appendNext(log, {
+    ...{ stream: QUARANTINES_STREAM, context, now },
+    read: () => readEvents(log),
+    decide: (events, at) => decide(inForceAfter(events), at),
+  });

@@ -1,6 +1,6 @@
 import type { Instant } from '#domain';
-import { type LogSealed, type LogUnsealed, type RecordedEvent, seal } from '#events';
-import { RevisionConflict } from './errors.js';
+import type { LogSealed, LogUnsealed, RecordedEvent } from '#events';
+import { appendNext } from './append-next.js';
 import { internalContext } from './internal-context.js';
 import type { EventLog } from './port.js';
 import { isSealedBy, LOG_STREAM } from './streams.js';
@@ -27,7 +27,7 @@ export const isSealed = async (log: EventLog): Promise<boolean> => (await sealOf
  * appended, except to stream `log`. Throws `LogUnavailable`.
  */
 export async function sealOf(log: EventLog): Promise<RecordedEvent | undefined> {
-  const last = await lastOfLogStream(log);
+  const [last] = await readLastOfLogStream(log);
   return isSealedBy(last?.type) ? last : undefined;
 }
 
@@ -45,29 +45,20 @@ export const sealLog = (log: EventLog, { reason, now }: SealOptions): Promise<bo
 export const unsealLog = (log: EventLog, { reason, now }: SealOptions): Promise<boolean> =>
   appendMarker(log, false, now, (unsealedAt) => ({ type: 'LogUnsealed', data: { reason, unsealedAt } }));
 
-async function appendMarker(
+const appendMarker = (
   log: EventLog,
   sealed: boolean,
   now: () => Date,
   marker: (at: Instant) => LogSealed | LogUnsealed,
-): Promise<boolean> {
-  const last = await lastOfLogStream(log);
-  if (!last) throw new Error('The event log has no id yet');
-  if (isSealedBy(last.type) === sealed) return false;
-  const { revision, metadata } = last;
-  const today = now().toISOString();
-  const at = today < metadata.occurredAt ? metadata.occurredAt : today;
-  const events = seal(LOG_STREAM, { revision, hash: metadata.hash }, [marker(at)], internalContext({ via: 'cli' }), at);
-  try {
-    await log.append(LOG_STREAM, revision, events);
-    return true;
-  } catch (error) {
-    if (!(error instanceof RevisionConflict)) throw error;
-    return appendMarker(log, sealed, now, marker);
-  }
-}
+): Promise<boolean> =>
+  appendNext(log, {
+    ...{ stream: LOG_STREAM, context: internalContext({ via: 'cli' }), now },
+    read: () => readLastOfLogStream(log),
+    decide: ([last], at) => {
+      if (!last) throw new Error('The event log has no id yet');
+      return isSealedBy(last.type) === sealed ? undefined : marker(at);
+    },
+  });
 
-async function lastOfLogStream(log: EventLog): Promise<RecordedEvent | undefined> {
-  const [last] = await log.readStream(LOG_STREAM, { direction: 'backwards', limit: 1, consistency: 'strong' });
-  return last;
-}
+const readLastOfLogStream = (log: EventLog): Promise<RecordedEvent[]> =>
+  log.readStream(LOG_STREAM, { direction: 'backwards', limit: 1, consistency: 'strong' });

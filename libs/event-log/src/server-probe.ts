@@ -41,10 +41,7 @@ const NOT_TLS = /^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|HTTP_REQU
  * nothing at all. `tls` is what the connection string asks for; `undefined` means no TLS. Sends nothing but the greeting
  * of TLS. Returns `undefined` if the probe finds nothing wrong.
  */
-export async function probeServer(
-  server: ServerAddress,
-  tls: TlsSettings | undefined,
-): Promise<ServerTrouble | undefined> {
+async function probeServer(server: ServerAddress, tls: TlsSettings | undefined): Promise<ServerTrouble | undefined> {
   const at = `${server.host}:${server.port}`;
   const answer = await greet(server, tls ?? {});
   if ('code' in answer) return troubleOf(answer.code, server, tls !== undefined);
@@ -54,6 +51,15 @@ export async function probeServer(
   const { reason, certificate } = answer;
   if (reason === undefined || tls.rejectUnauthorized === false) return undefined;
   return misconfigured(describeCertificate(reason, at, certificate, tls));
+}
+
+/** Does the same for several servers, all at once. Returns what is wrong with those that have something wrong. */
+export async function probeServers(
+  servers: readonly ServerAddress[],
+  tls: TlsSettings | undefined,
+): Promise<readonly ServerTrouble[]> {
+  const found = await Promise.all(servers.map((server) => probeServer(server, tls)));
+  return found.filter((trouble) => trouble !== undefined);
 }
 
 /** What a server has answered: its certificate and what is wrong with it, or the code of the error. */

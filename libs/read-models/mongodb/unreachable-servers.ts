@@ -1,5 +1,5 @@
 import type { MongoClient } from 'mongodb';
-import { probeServer, type ServerAddress, type TlsSettings } from '#event-log';
+import { probeServers, type ServerAddress, type TlsSettings } from '#event-log';
 import { ReadStoreUnavailable } from '#read-models';
 
 /**
@@ -33,11 +33,7 @@ export class UnreachableServers {
   }
 
   private async probe(): Promise<string[]> {
-    const tls = tlsOf(this.client);
-    const servers = [...this.addresses].map(serverAt);
-    const found = (await Promise.all(servers.map((server) => probeServer(server, tls)))).filter(
-      (trouble) => trouble !== undefined,
-    );
+    const found = await probeServers([...this.addresses].map(serverAt), tlsOf(this.client));
     this.isMisconfigured = found.length > 0 && found.every((trouble) => trouble.isMisconfigured);
     return found.map(({ what }) => what);
   }

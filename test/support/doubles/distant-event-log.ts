@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { EventLog } from '#event-log';
+import { type BookOfRecord, type EventLog, openBookOfRecord } from '#event-log';
+import { openSqliteEventLog } from '#event-log/sqlite';
 
 /** The calls that take a round trip to a server. */
 const CALLS: ReadonlySet<string | symbol> = new Set(['append', 'readStream', 'readAll', 'eventAt', 'end', 'mark']);
@@ -85,4 +89,29 @@ export class DistantEventLog {
     this.held = [];
     for (const answer of held) answer();
   }
+}
+
+/** Two nodes that use one log, in a new folder. */
+export interface TwoNodes {
+  readonly folder: string;
+  /** The log as the first node sees it, which is far away from it. */
+  readonly distant: DistantEventLog;
+  readonly book: BookOfRecord;
+  /** The book of the other node, which is near to the log. */
+  readonly office: BookOfRecord;
+  /** Closes the log and removes the folder. */
+  end(): Promise<void>;
+}
+
+export async function startTwoNodes(): Promise<TwoNodes> {
+  const folder = mkdtempSync(join(tmpdir(), 'two-nodes-'));
+  const near = await openSqliteEventLog({ file: join(folder, 'events.db') });
+  const distant = new DistantEventLog(near);
+  const office = await openBookOfRecord(near, () => new Date());
+  const book = await openBookOfRecord(distant.log, () => new Date());
+  const end = async () => {
+    await near.close();
+    rmSync(folder, { recursive: true });
+  };
+  return { folder, distant, book, office, end };
 }

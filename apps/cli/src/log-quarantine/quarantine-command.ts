@@ -26,11 +26,14 @@ interface QuarantineOptions {
   readonly subject: string;
 }
 
+/** The streams that can be quarantined, in words. */
+const POSSIBLE = OUR_STREAM_PREFIXES.map((prefix) => `${prefix}…`).join(', ');
+
 /** `log quarantine`: lets everything else go on without a stream that is damaged, and takes this back. */
 export const quarantineCommand = () =>
   createCommand('quarantine')
     .description('let everything else go on without a stream that is damaged: what uses the stream is refused')
-    .argument('[stream]', `the stream’s name: ${OUR_STREAM_PREFIXES.map((prefix) => `${prefix}…`).join(', ')}`)
+    .argument('[stream]', `the stream’s name: ${POSSIBLE}`)
     .addOption(new Option('--reason <text>', 'why; kept for ever, and shown by the API'))
     .addOption(new Option('--lift', 'end the quarantine of a stream that is whole again; rebuilds its projections'))
     .addOption(new Option('--list', 'show which streams are quarantined').conflicts(['lift', 'reason']))
@@ -40,21 +43,12 @@ export const quarantineCommand = () =>
       if (options.list) return withBook(list);
       if (stream === undefined) throw new Error('Name the stream, or use --list');
       if (!isQuarantinable(stream)) {
-        const possible = OUR_STREAM_PREFIXES.map((prefix) => `${prefix}…`).join(', ');
-        throw new Error(`${stream} can't be quarantined, only ${possible}: nothing works without the other streams`);
+        throw new Error(`${stream} can't be quarantined, only ${POSSIBLE}: nothing works without the other streams`);
       }
       const { reason } = options;
-      if (options.lift) {
-        return withBook((book) => {
-          requireCurrentVersions(book);
-          return lift(book, stream, options);
-        });
-      }
+      if (options.lift) return withBook((book) => lift(book, stream, options));
       if (reason === undefined) throw new Error("Say why: '--reason <text>'");
-      return withBook((book) => {
-        requireCurrentVersions(book);
-        return quarantine(book, stream, { ...options, reason });
-      });
+      return withBook((book) => quarantine(book, stream, { ...options, reason }));
     });
 
 async function list({ log }: BookOfRecord): Promise<void> {
@@ -66,10 +60,12 @@ async function list({ log }: BookOfRecord): Promise<void> {
 }
 
 async function quarantine(
-  { log }: BookOfRecord,
+  book: BookOfRecord,
   stream: string,
   { reason, subject }: { readonly reason: string; readonly subject: string },
 ): Promise<void> {
+  requireCurrentVersions(book);
+  const { log } = book;
   const fault = await faultOf(log, stream);
   const lastRevision = await lastRevisionOf(log, stream);
   const context = operatorContext(subject);
@@ -105,6 +101,7 @@ async function faultOf(log: BookOfRecord['log'], stream: string): Promise<string
  * stream, and nothing is appended to the stream before all builds have its whole history.
  */
 async function lift(book: BookOfRecord, stream: string, options: QuarantineOptions): Promise<void> {
+  requireCurrentVersions(book);
   const { log, logId } = book;
   const found = (await readQuarantines(log)).get(stream);
   if (!found) throw new Error(`${stream} is not quarantined`);

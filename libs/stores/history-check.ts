@@ -1,0 +1,99 @@
+import {
+  type BookOfRecord,
+  type HistoryMissing,
+  LOG_STREAM,
+  type MissingHistory,
+  type QuarantinesInForce,
+  requireSameLog,
+  type StreamCut,
+} from '#event-log';
+import type { Logger } from '#platform/without-http';
+
+/**
+ * Milliseconds after which the check of the log gives up. This is less than a readiness check may take, so that the
+ * check fails with the log's own reason.
+ */
+const CHECK_DEADLINE_MS = 1_500;
+
+/** The largest number of streams that one check reads again, to see whether their events are still missing. */
+const MAX_READ_AGAIN = 20;
+
+/**
+ * Checks for missing events. Logs once each stream that lacks events, and each way in which a stream is cut. The check
+ * of a secondary log leaves out what the first log of the process finds, too: the streams that are cut, and `log`.
+ */
+export class HistoryCheck {
+  private readonly told = new Set<string>();
+  private toldCuts: readonly StreamCut[] = [];
+  /** Where the next check begins, in the list of streams to read again. */
+  private next = 0;
+
+  constructor(
+    private readonly logger: Logger,
+    private readonly isSecondary = false,
+  ) {}
+
+  /**
+   * Throws `HistoryMissing` if the log was exchanged, or if a stream whose events were missing still lacks them and is
+   * not quarantined. Returns the quarantines. Throws `LogUnavailable`.
+   */
+  async requireWhole({ log, logId, quarantines }: BookOfRecord): Promise<QuarantinesInForce> {
+    const options = { deadlineMs: CHECK_DEADLINE_MS };
+    const { missingHistory } = log;
+    if (!this.isSecondary) this.tellCuts(missingHistory.cuts);
+    try {
+      const [quarantined] = await Promise.all([quarantines.inForce(options), requireSameLog(log, logId, options)]);
+      const toRead = new Map(missingHistory.cuts.map(({ stream }) => [stream, 0n]));
+      for (const { stream, first = 0n } of missingHistory.all) toRead.set(stream, first);
+      for (const stream of quarantined.keys()) toRead.delete(stream);
+      const again = this.someOf([...toRead]).map(([stream, from]) =>
+        log.readStream(stream, { from, limit: 1, consistency: 'strong', ...options }),
+      );
+      await Promise.all(again);
+      const [still] = missingHistory.except(quarantined);
+      if (still) throw still;
+      return quarantined;
+    } finally {
+      this.tell(this.isSecondary ? ofItsOwn(missingHistory) : missingHistory.all);
+    }
+  }
+
+  /** Returns those streams that this check reads again. Each check goes on where the one before has ended. */
+  private someOf<T>(streams: readonly T[]): T[] {
+    const begin = this.next < streams.length ? this.next : 0;
+    this.next = begin + MAX_READ_AGAIN;
+    return streams.slice(begin, this.next);
+  }
+
+  private tell(found: readonly HistoryMissing[]): void {
+    const missing = new Set(found.map(({ stream }) => stream));
+    for (const stream of this.told) if (!missing.has(stream)) this.told.delete(stream);
+    for (const err of found) {
+      if (this.told.has(err.stream)) continue;
+      this.told.add(err.stream);
+      this.logger.error({ err, stream: err.stream }, 'events are missing from the event log');
+    }
+  }
+
+  private tellCuts(cuts: readonly StreamCut[]): void {
+    const told = new Set(this.toldCuts.map(sentenceOf));
+    for (const cut of cuts) {
+      if (told.has(sentenceOf(cut))) continue;
+      this.logger.error(cut, 'a stream of the event log is cut: its events will be lost at the next scavenge');
+    }
+    const stillCut = new Set(cuts.map(({ stream }) => stream));
+    for (const { stream } of this.toldCuts) {
+      if (!stillCut.has(stream)) this.logger.info({ stream }, 'a stream of the event log is no longer cut');
+    }
+    this.toldCuts = cuts;
+  }
+}
+
+/** What only a secondary log may have found. */
+function ofItsOwn({ all, cuts }: MissingHistory): readonly HistoryMissing[] {
+  const ofFirstLog = new Set([LOG_STREAM, ...cuts.map(({ stream }) => stream)]);
+  return all.filter(({ stream }) => !ofFirstLog.has(stream));
+}
+
+/** Says how a stream is cut. */
+export const sentenceOf = ({ stream, how }: StreamCut): string => `${stream} ${how}`;
