@@ -38,13 +38,14 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 /**
  * Parses the bytes as a JSON object (RFC 8259). Throws a 400 `Problem` with one of two codes: `MALFORMED_JSON` if the
  * bytes are not JSON in UTF-8; `VALIDATION_FAILED` if the JSON is not an object, or if a field is repeated, has a
- * prototype's name, contains a lone surrogate or is nested too deep. With `VALIDATION_FAILED`, the problem names the
- * field (`body` if the JSON is not an object).
+ * prototype's name, contains a lone surrogate or a number that no double can hold (`1e999`), or is nested too deep. So
+ * `canonicalJson` accepts every object that is returned. With `VALIDATION_FAILED`, the problem names the field (`body`
+ * if the JSON is not an object).
  */
 export function jsonObjectIn(bytes: Uint8Array): Record<string, unknown> {
   const { text, value } = parsed(bytes);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw validationFailed({ field: 'body', message: 'body must be a JSON object' });
+    throw validationFailed({ field: 'body', message: 'must be a JSON object' });
   }
   // Each member has exactly one colon outside of strings. If a name is repeated, `JSON.parse` keeps only the last
   // member, so there are fewer members than colons.
@@ -77,6 +78,9 @@ function countMembers(value: unknown, path: Path, depth: number): number {
   if (typeof value === 'string') {
     if (!isWellFormed(value)) throw validationFailed({ field: fieldAt(path), message: 'must be well-formed Unicode' });
     return 0;
+  }
+  if (typeof value === 'number' && !Number.isFinite(value)) {
+    throw validationFailed({ field: fieldAt(path), message: 'must be a number in the range of a double' });
   }
   if (typeof value !== 'object' || value === null) return 0;
   if (depth > MAX_DEPTH) {

@@ -244,6 +244,8 @@ describe("with the marketplace's own issuer", () => {
     ['without an end', without('exp')],
     ['of nobody', without('sub')],
     ['of a subject past 255 characters', { ...claims, sub: 's'.repeat(256) }],
+    ['of a subject that is a number', { ...claims, sub: 7 as unknown as string }],
+    ['of a subject that is half a character', { ...claims, sub: 'alice \ud83d' }],
     ['whose scope is a list', { ...claims, scope: ['clients:write'] }],
     ['of a workspace that none can be', { ...claims, workspace_id: '../acme' }],
   ])('refuses a token %s', async (_what, payload) => {

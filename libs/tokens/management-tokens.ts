@@ -159,8 +159,14 @@ const verifiedClaims = async (
   return { ...payload, exp };
 };
 
+const LONE_SURROGATE = /\p{Cs}/u;
+
+/** jose does not check the claim. Events carry the subject, and only well-formed Unicode can be hashed (RFC 8785). */
+const isSubject = (sub: unknown): sub is string =>
+  typeof sub === 'string' && sub !== '' && sub.length <= MAX_SUBJECT_LENGTH && !LONE_SURROGATE.test(sub);
+
 const principalOf = ({ sub, scope = '', workspace_id: workspaceId }: JWTPayload): ManagementPrincipal => {
-  if (!sub || sub.length > MAX_SUBJECT_LENGTH) throw new InvalidManagementToken();
+  if (!isSubject(sub)) throw new InvalidManagementToken();
   if (typeof scope !== 'string') throw new InvalidManagementToken();
   if (workspaceId !== undefined && !isWorkspaceId(workspaceId)) throw new InvalidManagementToken();
   const scopes = new Set(scope.split(' ').filter(isManagementScope).sort());

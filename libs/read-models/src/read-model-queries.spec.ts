@@ -195,6 +195,16 @@ describe('queries of a read model', () => {
     await expect(readModel.page(active({ ...other, cursor: nextCursor }))).rejects.toThrow(InvalidCursor);
   });
 
+  it.each(['1e999', '"\\ud800"'])('refuse a cursor at the value %s, which no field has', async (value) => {
+    for (let n = 0; n < 4; n++) await stage.create(n);
+    await serve();
+    const readModel = await queries.at(clients);
+    const { nextCursor = '' } = await readModel.page(active());
+    const [list, , id] = JSON.parse(Buffer.from(nextCursor, 'base64url').toString()) as string[];
+    const cursor = Buffer.from(`["${list}",${value},"${id}"]`).toString('base64url');
+    await expect(readModel.page(active({ cursor }))).rejects.toThrow(InvalidCursor);
+  });
+
   it.each(['', 'x', '!!!', 'bnVsbA', Buffer.from('[1,2]').toString('base64url'), '\u0000', 'ё'])(
     'refuse a text that is no cursor: %j',
     async (cursor) => {

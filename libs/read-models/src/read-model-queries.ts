@@ -233,9 +233,12 @@ function parseCursor(listId: string, cursor: string): NonNullable<PageQuery['aft
 const isFieldValue = (value: unknown): value is FieldValue =>
   typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
 
+/** Also refuses numbers and texts that JSON can express, but stores can't compare (`1e999`, lone surrogates). */
 function parsedJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    canonicalJson(value);
+    return value;
   } catch {
     throw new InvalidCursor();
   }

@@ -11,7 +11,7 @@ import {
   temporarilyUnavailable,
   tooManyRequests,
 } from './oauth-error.js';
-import { formParameters, jsonParameters, type Parameters } from './parameters.js';
+import { formParameters, jsonParameters, type Parameters, printable } from './parameters.js';
 
 /** The parameters of the OAuth endpoints need far fewer bytes than this limit. */
 const MAX_BODY_BYTES = 8192;
@@ -131,7 +131,10 @@ function asOAuthError(error: unknown): OAuthError {
   if (error instanceof Problem && error.status === 413) {
     return new OAuthError(413, 'invalid_request', 'The body is too large');
   }
-  if (error instanceof Problem) return invalidRequest(error.errors?.[0]?.message ?? error.detail);
+  if (error instanceof Problem) {
+    const [wrong] = error.errors ?? [];
+    return invalidRequest(wrong ? `${printable(wrong.field)} ${wrong.message}` : error.detail);
+  }
   if (error instanceof Failure && error.kind === 'unavailable') {
     return temporarilyUnavailable(DESCRIPTIONS[error.code] ?? error.detail);
   }

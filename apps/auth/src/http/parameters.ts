@@ -39,7 +39,7 @@ export function required(parameters: Parameters, name: string): string {
 }
 
 /**
- * The name of a parameter, for an error message. `error_description` allows visible ASCII only (RFC 6749 §5.2), so any
- * unusual name is replaced.
+ * The name of a parameter, or the path of a value in it, for an error message. `error_description` allows visible ASCII
+ * only (RFC 6749 §5.2), so any unusual name is replaced.
  */
-const printable = (name: string): string => (/^[a-z_-]{1,32}$/.test(name) ? name : 'A parameter');
+export const printable = (name: string): string => (/^[\w.[\]-]{1,64}$/.test(name) ? name : 'A parameter');
