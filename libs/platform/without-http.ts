@@ -1,6 +1,15 @@
-// The part of the platform that loads neither Nest nor Fastify. A thread that uses this part is 40 MB smaller.
+// The part of the platform that loads neither Nest nor Fastify. A thread that uses this part is 40 MB smaller. A command
+// of the command line starts in less than half the time.
 export { type Clock, systemClock } from './clock.js';
-export { type Configuration, ConfigurationError, type StoreConfiguration, unreadableFile } from './configuration.js';
+export {
+  type Configuration,
+  ConfigurationError,
+  configurationFrom,
+  masterKeyIn,
+  type StoreConfiguration,
+  unreadableFile,
+  unusableFile,
+} from './configuration.js';
 export { prepareDataDir } from './data-dir.js';
 export { Degraded } from './health.js';
 export { listOf } from './list-of.js';

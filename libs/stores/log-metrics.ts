@@ -1,6 +1,6 @@
 import { Counter, Gauge } from 'prom-client';
 import type { BookOfRecord } from '#event-log';
-import type { Registry } from '#platform';
+import type { Registry } from '#platform/without-http';
 
 /** Adds the metrics of the event log. `current` returns the log's book of record, or `undefined` until it is open. */
 export function addLogMetrics(registry: Registry, current: () => { readonly book: BookOfRecord } | undefined): void {

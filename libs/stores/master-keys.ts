@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { MasterKeys, secretInFile } from '#credentials';
-import { type Configuration, ConfigurationError, masterKeyIn, unusableFile } from '#platform';
+import { type Configuration, ConfigurationError, masterKeyIn, unusableFile } from '#platform/without-http';
 
 /**
  * Returns the configured master keys, for one of several processes that use the same event log. All of these processes

@@ -1,6 +1,6 @@
 import type { MasterKeys } from '#credentials';
 import type { BookOfRecord } from '#event-log';
-import type { Configuration } from '#platform';
+import type { Configuration } from '#platform/without-http';
 import { SigningKeyRing } from '#tokens';
 import type { OpenEventLogOptions } from './event-log.js';
 import { addLogMetrics } from './log-metrics.js';

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { configurationFrom } from '#platform';
+import { configurationFrom } from '#platform/without-http';
 import { AdminTokenFile, adminTokenPath } from '#tokens';
 
 /** `admin-token rotate`: replaces the administrator's token. A running service refuses the former token at once. */

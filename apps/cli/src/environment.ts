@@ -4,7 +4,7 @@ import { MasterKeys } from '#credentials';
 import type { WorkspaceId } from '#domain';
 import { type BookOfRecord, internalContext, openBookOfRecord, readLogId, requireCommonClock } from '#event-log';
 import type { CommandContext } from '#events';
-import { type Configuration, configurationFrom, systemClock } from '#platform';
+import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
 import { masterKeyPath, openEventLog, standaloneMasterKey } from '#stores';
 import { SigningKeyOperations, SigningKeyRing } from '#tokens';
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Command, createCommand, Option } from 'commander';
 import { type EventLog, openBookOfRecord, readLogId, unsealLog } from '#event-log';
-import { type Configuration, configurationFrom, prepareDataDir, systemClock } from '#platform';
+import { type Configuration, configurationFrom, prepareDataDir, systemClock } from '#platform/without-http';
 import { requireFittingMasterKeys } from '#tokens';
 import { masterKeysOf } from './environment.js';
 import { untilInterrupted } from './exit.js';

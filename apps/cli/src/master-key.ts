@@ -3,7 +3,7 @@ import { masterKeyIdOf } from '#credentials';
 import type { Instant } from '#domain';
 import { type BookOfRecord, type EventLog, eventsToNow } from '#event-log';
 import { UnknownEvent, upcast, type UpcastEvent } from '#events';
-import { configurationFrom, systemClock } from '#platform';
+import { configurationFrom, systemClock } from '#platform/without-http';
 import { masterKeysOf, subjectOption, withBook, withSigningKeys } from './environment.js';
 
 /**

@@ -1,6 +1,6 @@
 import { type Command, createCommand, InvalidArgumentError, Option } from 'commander';
 import { type EventLog, isStreamOf, pause, readLogId, readQuarantines, StoreUnavailable } from '#event-log';
-import { type Configuration, configurationFrom, systemClock } from '#platform';
+import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
 import { allProjections, type FedProjection } from '#process-managers';
 import {
   type BuildInfo,

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { configurationFrom } from '#platform';
+import { configurationFrom } from '#platform/without-http';
 import { BootstrapIssuer, isManagementScope, MANAGEMENT_SCOPES, type ManagementScope } from '#tokens';
 import { masterKeysOf, subjectOption } from './environment.js';
 

@@ -3,7 +3,7 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { type ClientId, clientIdOf, type Instant, isClientId, type WorkspaceId } from '#domain';
 import { type BookOfRecord, concernsOneStream, eventsToNow, StoreUnavailable } from '#event-log';
 import { type CommandContext, upcast, uuidV5 } from '#events';
-import { systemClock } from '#platform';
+import { systemClock } from '#platform/without-http';
 import { asError } from '#read-models';
 import { operatorContext, subjectOption, withBook } from './environment.js';
 

@@ -11,7 +11,7 @@ import {
   readQuarantines,
 } from '#event-log';
 import type { Revision } from '#events';
-import { configurationFrom, systemClock } from '#platform';
+import { configurationFrom, systemClock } from '#platform/without-http';
 import { asError, rebuild } from '#read-models';
 import { operatorContext, subjectOption, withBook } from '../environment.js';
 import { untilInterrupted } from '../exit.js';
