@@ -13,6 +13,7 @@ import { eventually } from '../support/api/http.js';
 import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
 import { Portal } from '../support/api/portal.js';
 import { expectSoundLog } from '../support/events/audit.js';
+import { inGroups } from '../support/load/in-groups.js';
 import { Cli } from '../support/processes/cli.js';
 import { Standalone } from '../support/processes/standalone.js';
 
@@ -236,7 +237,7 @@ async function writeBook(file: string, clients: number): Promise<string> {
 const createClients = (file: string, count: number): Promise<void> =>
   using(openSqliteEventLog({ file }), async (log) => {
     const { clients } = await openBookOfRecord(log, now);
-    await Promise.all(Array.from({ length: count }, () => createClient(clients)));
+    await inGroups(Array.from({ length: count }), () => createClient(clients));
   });
 
 /** Creates a client. After the acknowledgement, resolves to the name of the client's stream. */

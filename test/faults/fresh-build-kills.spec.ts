@@ -8,6 +8,7 @@ import { openSqliteReadStore } from '#read-models/sqlite';
 import { clientNamed, verifier, WORKSPACE } from '../replay/stage.js';
 import { eventually } from '../support/api/http.js';
 import { eventsIn, expectReadModelsToBeTheFold, readModelsCaughtUp, withEventLog } from '../support/events/audit.js';
+import { inGroups } from '../support/load/in-groups.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 const CLIENTS = 1_500;
@@ -37,17 +38,15 @@ const writeLog = (dataDir: string) =>
       const { revision } = await log.append(stream, last.get(label)?.revision ?? 'none', sealed);
       last.set(label, { revision, hash: sealed.at(-1)?.metadata.hash ?? '' });
     };
-    await Promise.all(
-      labels.map((label) => {
-        const clientId = clientNamed(label);
-        const created = {
-          ...{ clientId, workspaceId: WORKSPACE, name: 'New', verifier: verifier(), createdAt: AT },
-          authenticationType: 'API_KEY',
-        } as const;
-        return append(label, [{ type: 'ConsumerClientCreated', data: created }]);
-      }),
-    );
-    await Promise.all(labels.map((label) => append(label, renames)));
+    await inGroups(labels, (label) => {
+      const clientId = clientNamed(label);
+      const created = {
+        ...{ clientId, workspaceId: WORKSPACE, name: 'New', verifier: verifier(), createdAt: AT },
+        authenticationType: 'API_KEY',
+      } as const;
+      return append(label, [{ type: 'ConsumerClientCreated', data: created }]);
+    });
+    await inGroups(labels, (label) => append(label, renames));
   });
 
 describe('a standalone that builds its read models for the first time', () => {

@@ -5,6 +5,7 @@ import { type ClientDocument, type Projection, projections } from '#read-models'
 import { describeWithMongo } from '../servers/mongodb/mongo-server.js';
 import { type Answer, eventually } from '../support/api/http.js';
 import type { Portal } from '../support/api/portal.js';
+import { inGroups } from '../support/load/in-groups.js';
 import { PortalLoad } from '../support/load/portal-load.js';
 import { ProductionSite } from '../support/processes/production-site.js';
 import { Release } from '../support/processes/release.js';
@@ -73,7 +74,8 @@ async function createMany({ log }: ProductionSite): Promise<void> {
       },
     );
   };
-  for (let n = 0; n < CLIENTS; n += 50) await Promise.all(Array.from({ length: 50 }, (_, index) => create(n + index)));
+  const numbers = Array.from({ length: CLIENTS }, (_, n) => n);
+  await inGroups(numbers, create);
 }
 
 describeWithMongo('an upgrade from version 2 of a projection to version 3, on EventStoreDB and MongoDB', () => {

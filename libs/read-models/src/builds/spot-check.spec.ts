@@ -2,6 +2,7 @@ import { isPassed, projections, spotCheck } from '#read-models';
 import { ClientBuilds } from '../../../../test/replay/client-builds.js';
 import { clientNamed, type Stage, until } from '../../../../test/replay/stage.js';
 import { endOfLog } from '../../../../test/support/events/end-of-log.js';
+import { inGroups } from '../../../../test/support/load/in-groups.js';
 
 const { clients } = projections;
 
@@ -16,9 +17,8 @@ describe('the builds of a projection', () => {
   afterEach(() => builds.close());
 
   it('are counted, and at least 1,000 documents compared, while events come', async () => {
-    const created: Promise<unknown>[] = [];
-    for (let n = 0; n < 2_500; n++) created.push(stage.create(n));
-    await Promise.all(created);
+    const labels = Array.from({ length: 2_500 }, (_, n) => n);
+    await inGroups(labels, (n) => stage.create(n));
     await stage.project(clients);
     const { signal } = builds.stop;
     const check = () => spotCheck({ ...stage.stores, projection: clients, build: 'clients_v2_1', signal });
