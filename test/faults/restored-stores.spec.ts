@@ -1,6 +1,7 @@
 import { copyFileSync, cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readModels } from '#read-models';
 import { type Answer, eventually, send } from '../support/api/http.js';
 import { oauthErrorOf, oauthLogin } from '../support/api/login.js';
 import { Portal, readAfter } from '../support/api/portal.js';
@@ -64,12 +65,26 @@ const printed = (running: Standalone, what: RegExp) =>
     (output) => what.test(output),
   );
 
-/** Expects that every projection asks for a rebuild, both in the readiness check and in the process's log. */
+const DOWN = [
+  ...PROJECTIONS.map((name) => `"projection ${name}":"down"`),
+  ...readModels.map(({ name }) => `"read model ${name}":"down"`),
+];
+
+/**
+ * Expects that every projection asks for a rebuild, both in the readiness check and in the process's log, and that the
+ * process, which has just started, was never ready.
+ */
 async function expectRebuildNeeded(running: Standalone, reason: RegExp): Promise<void> {
+  const statuses = new Set<number>();
   await eventually(
-    () => send('GET', running.url, '/health/ready'),
-    ({ status, text }) => status === 503 && PROJECTIONS.every((name) => text.includes(`"projection ${name}":"down"`)),
+    async () => {
+      const answer = await send('GET', running.url, '/health/ready');
+      statuses.add(answer.status);
+      return answer;
+    },
+    ({ text }) => DOWN.every((check) => text.includes(check)),
   );
+  expect([...statuses]).toEqual([503]);
   for (const name of PROJECTIONS) await printed(running, new RegExp(`${name} must be rebuilt: ${reason.source}`));
 }
 

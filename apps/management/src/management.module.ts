@@ -55,12 +55,12 @@ export class ManagementModule implements OnModuleInit {
 
   /**
    * Adds a readiness check for each read model. The check passes when queries can read a build (copy of the documents)
-   * that this code's version of the read model has made.
+   * that this code's version of the read model has made, and that is of this log.
    */
   onModuleInit(): void {
     for (const projection of readModels.toSorted((one, other) => one.name.localeCompare(other.name))) {
       this.readiness.add(`read model ${projection.name}`, async () => {
-        await this.dependencies.readModels.served(projection);
+        await this.dependencies.readModels.at(projection);
       });
     }
   }

@@ -1,5 +1,5 @@
 import type { Clock, Logger } from '#platform';
-import type { ReadStore } from '#read-models';
+import { ReadModelQueries } from '#read-models';
 import type { PendingBook, PendingReadStore } from '#stores';
 import { ProjectionRunner, type RunnerStatus } from './projection-runner.js';
 
@@ -16,8 +16,8 @@ export interface RunningProjections {
 /** What the projector module uses. The process that runs it opens and closes the stores. */
 export interface ProjectorDependencies {
   readonly projections: RunningProjections;
-  /** Throws `ReadStoreUnavailable` until the read store is open, so every use must read this property anew. */
-  readonly readStore: Pick<ReadStore, 'served'>;
+  /** Throws `ReadStoreUnavailable` or `LogUnavailable` until both stores are open, so every use must read it anew. */
+  readonly readModels: Pick<ReadModelQueries, 'at'>;
 }
 
 /** NestJS injection token of `ProjectorDependencies`. */
@@ -25,15 +25,20 @@ export const DEPENDENCIES = Symbol('ProjectorDependencies');
 
 export interface ProjectorParts {
   readonly projections: RunningProjections;
+  readonly log: { readonly current: Pick<PendingBook['current'], 'book'> };
   readonly readStore: PendingReadStore;
 }
 
-export const projectorDependencies = ({ projections, readStore }: ProjectorParts): ProjectorDependencies => ({
-  projections,
-  get readStore() {
-    return readStore.current;
-  },
-});
+export function projectorDependencies({ projections, log, readStore }: ProjectorParts): ProjectorDependencies {
+  let readModels: ReadModelQueries | undefined;
+  return {
+    projections,
+    get readModels() {
+      const { log: eventLog, logId } = log.current.book;
+      return (readModels ??= new ReadModelQueries({ log: eventLog, logId, store: readStore.current }));
+    },
+  };
+}
 
 export interface OwnThreadParts {
   readonly log: PendingBook;

@@ -11,7 +11,7 @@ runProcess((configuration, logger) => {
   const readStore = pendingReadStore(context, 'write');
   const projections = projectionsOnThisThread({ log, readStore, clock, logger });
   return {
-    module: ProjectorModule.with(projectorDependencies({ projections, readStore })),
+    module: ProjectorModule.with(projectorDependencies({ projections, log, readStore })),
     dependencies: [log, readStore],
     onListening: (url) => {
       console.error(`Consumer Clients, projector: ${url}`);

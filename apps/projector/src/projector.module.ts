@@ -8,7 +8,7 @@ import {
 import { Counter, Gauge } from 'prom-client';
 import { Degraded, ReadinessChecks, Registry } from '#platform';
 import { allProjections } from '#process-managers';
-import { NotReady, type Projection } from '#read-models';
+import type { Projection } from '#read-models';
 import { DEPENDENCIES, type ProjectorDependencies } from './dependencies.js';
 import { errorOf } from './plain-error.js';
 import type { ManagerStatus, ProjectionStatus } from './projection-runner.js';
@@ -45,14 +45,15 @@ export class ProjectorModule implements OnApplicationBootstrap, BeforeApplicatio
   }
 
   /**
-   * Throws until this code's version of the projection has a served build (a copy of its documents that queries read).
-   * Also throws if the projection had to stop, and while it waits for a store.
+   * Throws until this code's version of the projection has a served build (a copy of its documents that queries read),
+   * and the build's checkpoint was found in the log. Also throws if the projection had to stop, and while it waits for a
+   * store.
    */
-  private async requireServed({ name, version }: Projection): Promise<void> {
+  private async requireServed(projection: Projection): Promise<void> {
     const { projections } = await this.dependencies.projections.status();
-    const failure = projections.find((projection) => projection.name === name)?.failure;
+    const failure = projections.find(({ name }) => name === projection.name)?.failure;
     if (failure) throw errorOf(failure);
-    if ((await this.dependencies.readStore.served(name, version)) === undefined) throw new NotReady(name);
+    await this.dependencies.readModels.at(projection);
   }
 
   /** Throws while a process manager waits for a store. Throws `Degraded` while work fails again and again. */

@@ -30,7 +30,7 @@ runProcess(async (configuration, logger) => {
         managementTokens: tokens,
         gatewaySecret: ownGatewaySecret(configuration),
       }),
-      projector: projectorDependencies({ projections, readStore }),
+      projector: projectorDependencies({ projections, log, readStore }),
     }),
     dependencies: [log, readStore, projections],
     extend: serveOpenApi,

@@ -117,7 +117,7 @@ export class ReadModelQueries {
    * Returns the build that queries read, for this code's version of the projection. Throws `NotReady`,
    * `ReadStoreUnavailable`.
    */
-  async served({ name, version }: Pick<Projection, 'name' | 'version'>): Promise<BuildName> {
+  private async served({ name, version }: Pick<Projection, 'name' | 'version'>): Promise<BuildName> {
     const build = await this.store.served(name, version);
     if (build === undefined) throw new NotReady(name);
     return build;
