@@ -19,6 +19,8 @@ import { LOGGER, type Logger, NestLogger } from './logging.js';
 import { addressOf, createRegistry, metricsServer, Registry, serveMetrics } from './metrics.js';
 import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
 import { closeAll, type ProcessDependency } from './process-dependency.js';
+import { hasBody } from './request-body.js';
+import { headProblem, originForm } from './request-head.js';
 import { requestIdOf } from './request-id.js';
 import { type RequestObserver, requestObserver } from './request-observer.js';
 import { validationPipe } from './validation.js';
@@ -49,8 +51,8 @@ export type EarlyHandler = (request: IncomingMessage, response: ServerResponse) 
 
 /**
  * Lets modules answer requests before Fastify and Nest see the requests. No hook, filter or plugin sees such an answer.
- * The handler MUST therefore do four things itself: send `headers`, send the request's id (`requestIdOf`), call
- * `observe` after the answer, and end the connection if `isClosing` is true.
+ * The handler MUST therefore do five things itself: refuse a malformed head (`headProblem`), send `headers`, send the
+ * request's id (`requestIdOf`), call `observe` after the answer, and end the connection if `isClosing` is true.
  */
 export class BeforeFastify {
   private readonly handlers: EarlyHandler[] = [];
@@ -66,9 +68,13 @@ export class BeforeFastify {
     this.handlers.push(handler);
   }
 
-  /** Offers each request to the handlers. A request that no handler answers goes to `next`. */
+  /**
+   * Offers each request to the handlers, with its target in `originForm`. A request that no handler answers goes to
+   * `next`.
+   */
   listener(next: RequestListener): RequestListener {
     return (request, response) => {
+      request.url = originForm(request.url ?? '');
       for (const handler of this.handlers) if (handler(request, response)) return;
       next(request, response);
     };
@@ -149,9 +155,17 @@ function httpServer(listener: RequestListener): Server {
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      // Node would answer a request without Host itself, and `/gateway/check` has answers of its own (`headProblem`).
+      requireHostHeader: false,
     },
     listener,
   );
+  // A server may ignore expectations that it doesn't know (RFC 9110 §10.1.1). Node would answer 417.
+  server.on('checkExpectation', listener);
+  server.on('checkContinue', (request, response) => {
+    if (hasBody(request.headers)) response.writeContinue();
+    listener(request, response);
+  });
   // By default, Node drops every header after the 2000th. We would not notice a repeated header among the dropped
   // headers.
   server.maxHeadersCount = 0;
@@ -220,7 +234,7 @@ export class HttpApplication {
     acceptJsonBodies(this.fastify);
     this.fastify.addHook('onRequest', (request, reply, done) => {
       reply.headers(headers).header('x-request-id', request.id);
-      done();
+      done(headProblem(request.raw));
     });
     this.fastify.addHook('onSend', (request, reply, _payload, done) => {
       readRestOfBody(request, reply);

@@ -22,6 +22,8 @@ export { Problem, validationFailed } from './problem.js';
 export { httpRefusal, ProblemFilter } from './problem-filter.js';
 export type { ProcessDependency } from './process-dependency.js';
 export { RateLimit, rateLimited, rateLimitHeaders, type RateLimitState } from './rate-limit.js';
+export { hasBody, requirePlainUtf8 } from './request-body.js';
+export { headProblem } from './request-head.js';
 export { requestIdOf } from './request-id.js';
 export { runProcess } from './run-process.js';
 export { MayBeAbsent } from './validation.js';

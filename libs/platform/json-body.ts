@@ -1,12 +1,13 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { fieldPath, Problem, validationFailed } from './problem.js';
+import { requirePlainUtf8 } from './request-body.js';
 
 /** The maximum size of a request's body, in bytes. */
 export const MAX_BODY_BYTES = 65_536;
 
 const MAX_DEPTH = 32;
 const JSON_TYPE = /^application\/(?:[\w.!#$&^-]+\+)?json\s*(?:;|$)/i;
-const CHARSET = /;\s*charset\s*=\s*"?([^";\s]+)/i;
+
 /**
  * Whether the name is `prototype` or a name that every object inherits (`__proto__`, `constructor`, …). Such names have
  * a meaning in JavaScript itself, so they are dangerous as names of fields.
@@ -17,20 +18,9 @@ export const isPrototypeName = (name: string): boolean => name === 'prototype' |
 export function acceptJsonBodies(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser(JSON_TYPE, { parseAs: 'buffer', bodyLimit: MAX_BODY_BYTES }, (request, body, done) => {
-    refuseOtherEncodings(request);
+    requirePlainUtf8(request.headers);
     done(null, body.length === 0 ? undefined : jsonObjectIn(Buffer.from(body)));
   });
-}
-
-function refuseOtherEncodings({ headers }: FastifyRequest): void {
-  const encoding = headers['content-encoding'];
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    throw new Problem(415, 'UNSUPPORTED_MEDIA_TYPE', 'The body must not be compressed (Content-Encoding)');
-  }
-  const charset = CHARSET.exec(headers['content-type'] ?? '')?.[1]?.toLowerCase();
-  if (charset !== undefined && charset !== 'utf-8' && charset !== 'utf8') {
-    throw new Problem(415, 'UNSUPPORTED_MEDIA_TYPE', 'The body must be UTF-8');
-  }
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });

@@ -1,10 +1,10 @@
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { EventLog } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { postLogin } from '../support/api/login.js';
 import { type NewClient, Portal } from '../support/api/portal.js';
+import { exchange } from '../support/api/raw-http.js';
 import { endOfLog } from '../support/events/end-of-log.js';
 import { Standalone } from '../support/processes/standalone.js';
 
@@ -177,6 +177,7 @@ const FRAMINGS: readonly [what: string, head: string][] = [
 test.each(FRAMINGS)('a rename with %s is refused', async (_what, head) => {
   const before = await end();
   const text = await exchange(
+    portal.url,
     `PATCH /v1/clients/${client.clientId} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${portal.token}\r\n` +
       `Content-Type: application/json\r\n${head}\r\n\r\n{"name":"Other"}`,
   );
@@ -186,19 +187,6 @@ test.each(FRAMINGS)('a rename with %s is refused', async (_what, head) => {
   expect(text).not.toMatch(STACK_TRACE);
   expect(await end()).toBe(before);
 });
-
-/** Sends the bytes and then ends the connection's sending side. Resolves to everything that the server sends back. */
-const exchange = (bytes: string) =>
-  new Promise<string>((resolve, reject) => {
-    let received = '';
-    const socket = connect(Number(new URL(portal.url).port), '127.0.0.1');
-    socket.on('data', (chunk) => (received += chunk.toString()));
-    socket.on('close', () => {
-      resolve(received);
-    });
-    socket.on('error', reject);
-    socket.end(bytes);
-  });
 
 const NAMES: readonly [what: string, name: unknown][] = [
   ['empty', ''],

@@ -1,13 +1,13 @@
 import { createHmac, createPublicKey } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { METHODS } from 'node:http';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { decodeJwt, type JWK } from 'jose';
 import { GatewayDouble, gatewaySecretOf } from '../support/api/gateway.js';
 import { eventually, send } from '../support/api/http.js';
 import { apiKeyLogin, basic, form, oauthLogin } from '../support/api/login.js';
 import { type NewClient, Portal, secretOf } from '../support/api/portal.js';
+import { sendLines } from '../support/api/raw-http.js';
 import { idleMs, LoadMeter } from '../support/load/load-meter.js';
 import { Standalone } from '../support/processes/standalone.js';
 
@@ -161,7 +161,12 @@ describe('a call that must not reach the provider', () => {
     })) {
       const given = { 'X-Gateway-Secret': gatewaySecretOf(server), 'X-Endpoint-Uri': 'weather', authorization };
       const lines = [...Object.entries(given), [name, value], [name, value]].map((line) => line.join(': '));
-      const answer = await raw(['GET /gateway/check HTTP/1.1', 'Host: x', 'Connection: close', ...lines]);
+      const answer = await sendLines(server.url, [
+        'GET /gateway/check HTTP/1.1',
+        'Host: x',
+        'Connection: close',
+        ...lines,
+      ]);
       expect(answer).toMatch(/^HTTP\/1.1 403 [^]*x-auth-code: HEADER_REPEATED/i);
     }
   });
@@ -175,20 +180,6 @@ describe('a call that must not reach the provider', () => {
     expect(await gateway.ask({ token, headers: none, path: '/gateway/check/weather' })).toBe('403 NOT_AN_ENDPOINT');
   });
 });
-
-/** Sends exactly these lines. Resolves to the server's response. */
-const raw = (lines: readonly string[]): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const { hostname, port } = new URL(server.url);
-    let answer = '';
-    connect(Number(port), hostname)
-      .on('data', (chunk: Buffer) => (answer += chunk.toString()))
-      .on('end', () => {
-        resolve(answer);
-      })
-      .on('error', reject)
-      .end(`${lines.join('\r\n')}\r\n\r\n`);
-  });
 
 describe('revoked means revoked', () => {
   let load: LoadMeter;

@@ -1,6 +1,15 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import proxyAddress from '@fastify/proxy-addr';
-import { type BeforeFastify, type EarlyHandler, httpRefusal, type Logger, requestIdOf } from '#platform';
+import {
+  type BeforeFastify,
+  type EarlyHandler,
+  headProblem,
+  httpRefusal,
+  type Logger,
+  type Problem,
+  requestIdOf,
+  requirePlainUtf8,
+} from '#platform';
 
 /** Returns whether the address belongs to a trusted proxy, whose `X-Forwarded-For` is believed. */
 type TrustsProxy = (address: string, hop: number) => boolean;
@@ -17,11 +26,16 @@ export class FastRequest {
     this.id = requestIdOf(raw.rawHeaders);
   }
 
+  /** The problem if the head of the request is malformed. Each handler MUST then refuse the request. */
+  get problem(): Problem | undefined {
+    return headProblem(this.raw);
+  }
+
   get method(): string {
     return this.raw.method ?? '';
   }
 
-  /** The request target (path and query), exactly as the caller sent the target. */
+  /** The request target (path and query), exactly as the caller sent it, but without the scheme and host of a URL. */
   get target(): string {
     return this.raw.url ?? '';
   }
@@ -41,12 +55,14 @@ export class FastRequest {
   }
 
   /**
-   * Reads the whole body. Rejects with a 413 `Problem` if the body has more than `maxBytes` bytes, and with a 400
-   * `Problem` if the body breaks off. A handler may ignore the body: Node discards an unread body.
+   * Reads the whole body. Rejects with a `Problem`: 413 if the body has more than `maxBytes` bytes, 415 if the body is
+   * compressed or not UTF-8, and 400 if the body breaks off. A handler may ignore the body: Node discards an unread
+   * body.
    */
   body(maxBytes: number): Promise<Buffer> {
     const { raw } = this;
     return new Promise((resolve, reject) => {
+      requirePlainUtf8(raw.headers);
       if (Number(raw.headers['content-length'] ?? 0) > maxBytes) {
         reject(httpRefusal(413));
         return;
@@ -135,14 +151,11 @@ export class RouteTable {
 
 const ANY_SEGMENT = '/:';
 
-/**
- * Decodes the percent-encoding of a path (RFC 3986 §6.2.2.2), and removes the `http://host` that a proxy may put in
- * front of the path (RFC 9112 §3.2.2).
- */
+/** Decodes the percent-encoding of a path (RFC 3986 §6.2.2.2). */
 function decodedPath(path: string): string {
-  if (path.startsWith('/') && !path.includes('%')) return path;
+  if (!path.includes('%')) return path;
   try {
-    return decodeURI(path.replace(/^https?:\/\/[^/]*/i, ''));
+    return decodeURI(path);
   } catch {
     return path;
   }
@@ -224,7 +237,8 @@ function writeAtOnce(response: ServerResponse, body: string, bytes: number): voi
   response.socket?.uncork();
 }
 
+/** Returns the target without its query. A fragment is cut off, too, so that its route can refuse it (`headProblem`). */
 const pathOf = (target: string): string => {
-  const end = target.indexOf('?');
+  const end = target.search(/[?#]/);
   return end < 0 ? target : target.slice(0, end);
 };

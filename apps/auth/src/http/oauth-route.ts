@@ -1,7 +1,6 @@
-import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '#domain';
 import { StreamIsQuarantined } from '#event-log';
-import { type Logger, Problem } from '#platform';
+import { hasBody, type Logger, Problem } from '#platform';
 import type { FastAnswer, FastRequest, Handler } from './fast-path.js';
 import {
   invalidClient,
@@ -33,7 +32,7 @@ export interface OAuthRequest {
 export type OAuthEndpoint = (request: OAuthRequest) => Promise<string | undefined>;
 
 /** At the path of an OAuth endpoint, answers every method except `POST` with 405. */
-export const refuseOtherMethods: Handler = () => refusal(postOnly());
+export const refuseOtherMethods: Handler = ({ problem }) => refusal(problem ? asOAuthError(problem) : postOnly());
 
 /**
  * Makes an HTTP handler from an OAuth endpoint. The body is a form or JSON, and parameters in the URL are refused.
@@ -58,16 +57,13 @@ export const oauthHandler =
     }
   };
 
-function requireProperHead({ target, headers, rawHeaders }: FastRequest): void {
+function requireProperHead({ problem, target, headers, rawHeaders }: FastRequest): void {
+  if (problem) throw problem;
   if (target.includes('?')) throw invalidRequest('Parameters belong in the body, not in the URL');
   if (headers.authorization !== undefined && isRepeated('authorization', rawHeaders)) {
     throw invalidRequest('Authorization must not be given twice');
   }
 }
-
-/** Whether the request has a body, by RFC 9112 §6.3. */
-const hasBody = (headers: IncomingHttpHeaders): boolean =>
-  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 
 /**
  * Whether this header was sent more than once. Node's `headers` doesn't show a repetition, because Node keeps the first
@@ -128,8 +124,8 @@ function asOAuthError(error: unknown): OAuthError {
   if (error instanceof OAuthError) return error;
   // The client was quarantined after its state was read.
   if (error instanceof StreamIsQuarantined) return invalidClient();
-  if (error instanceof Problem && error.status === 413) {
-    return new OAuthError(413, 'invalid_request', 'The body is too large');
+  if (error instanceof Problem && (error.status === 413 || error.status === 415)) {
+    return new OAuthError(error.status, 'invalid_request', error.detail);
   }
   if (error instanceof Problem) {
     const [wrong] = error.errors ?? [];

@@ -26,7 +26,7 @@ it('a document is read by GET and HEAD; every other method is left to the applic
 
 it('only documents are found at another spelling of their path', () => {
   const routes = table();
-  const paths = ['/.well-known/jwks%2Ejson', 'http://a/.well-known/jwks.json', '/%6Cogin', 'http://a/login', '/%zz'];
-  expect(paths.filter((path) => routes.find('GET', path))).toEqual(paths.slice(0, 2));
+  const paths = ['/.well-known/jwks%2Ejson', '/%6Cogin', '/%zz'];
+  expect(paths.filter((path) => routes.find('GET', path))).toEqual(paths.slice(0, 1));
   expect(paths.filter((path) => routes.find('POST', path))).toEqual([]);
 });

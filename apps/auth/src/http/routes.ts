@@ -12,6 +12,7 @@ import { jwksHandler, metadataHandler, metadataPath } from '../tokens/well-known
 import type { AuthenticationLimits } from './authentication-limits.js';
 import type { Route } from './fast-path.js';
 import { type OAuthEndpoint, oauthHandler, refuseOtherMethods } from './oauth-route.js';
+import { problemHandler } from './problem-route.js';
 
 /** The parts that the handlers of the routes need. */
 export interface RouteParts {
@@ -46,8 +47,12 @@ export function authRoutes(parts: RouteParts): Route[] {
       handler: oauth(introspectionEndpoint({ introspection, authentication, limits, managementTokens })),
     },
     { method: 'POST', path: '/oauth/revoke', handler: oauth(revocationEndpoint({ revocation, authentication })) },
-    { method: 'GET', path: '/.well-known/jwks.json', handler: jwksHandler(dependencies, logger) },
-    { method: 'GET', path: metadataPath(issuer), handler: metadataHandler({ issuer, managementTokens }) },
+    { method: 'GET', path: '/.well-known/jwks.json', handler: problemHandler(jwksHandler(dependencies), logger) },
+    {
+      method: 'GET',
+      path: metadataPath(issuer),
+      handler: problemHandler(metadataHandler({ issuer, managementTokens }), logger),
+    },
   ];
   return routes.flatMap((route) =>
     route.method === 'POST' ? [route, { method: 'ANY', path: route.path, handler: refuseOtherMethods }] : [route],

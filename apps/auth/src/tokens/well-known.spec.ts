@@ -1,6 +1,7 @@
 import { LogUnavailable } from '#event-log';
 import { createLogger } from '#platform';
 import type { FastAnswer, FastRequest } from '../http/fast-path.js';
+import { problemHandler } from '../http/problem-route.js';
 import { jwksHandler, metadataHandler } from './well-known.js';
 
 test('a node that knows no issuer of management tokens offers no introspection with one', () => {
@@ -16,7 +17,7 @@ test.each([
   [new TypeError('A mistake of ours'), 500, 'INTERNAL', []],
 ])('key sets that cannot be read are problem details: %s', async (error, status, code, headers) => {
   const ring = { state: () => Promise.reject(error) } as never;
-  const handler = jwksHandler({ ring, now: () => '2026-03-01T10:00:00.000Z' }, createLogger('silent'));
+  const handler = problemHandler(jwksHandler({ ring, now: () => '2026-03-01T10:00:00.000Z' }), createLogger('silent'));
   const answer = await handler({ id: 'r1', headers: {} } as FastRequest);
   expect(answer).toMatchObject({ status, headers: [...headers, 'content-type', 'application/problem+json'] });
   expect(JSON.parse(answer.body ?? '')).toMatchObject({ status, code, requestId: 'r1' });

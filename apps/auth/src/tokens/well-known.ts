@@ -1,6 +1,5 @@
 import { hash } from 'node:crypto';
-import { Failure, JWKS_MAX_AGE_SECONDS } from '#domain';
-import { type Logger, Problem } from '#platform';
+import { JWKS_MAX_AGE_SECONDS } from '#domain';
 import { jwksOf } from '#tokens';
 import type { AuthDependencies } from '../dependencies.js';
 import type { FastAnswer, FastRequest, Handler } from '../http/fast-path.js';
@@ -10,40 +9,19 @@ import type { FastAnswer, FastRequest, Handler } from '../http/fast-path.js';
  * strongly (and so are never outdated), so a compromised key disappears at once.
  */
 export const jwksHandler =
-  (dependencies: Pick<AuthDependencies, 'ring' | 'now'>, logger: Logger): Handler =>
+  (dependencies: Pick<AuthDependencies, 'ring' | 'now'>): Handler =>
   async (request) => {
-    try {
-      const { ring, now } = dependencies;
-      const body = JSON.stringify(jwksOf(await ring.state(), now()));
-      const etag = `"${hash('sha256', body, 'base64url')}"`;
-      const headers = ['cache-control', `public, max-age=${JWKS_MAX_AGE_SECONDS}`, 'etag', etag];
-      if (isKnown(request, etag)) return { status: 304, headers };
-      return { status: 200, headers: [...headers, 'content-type', 'application/jwk-set+json; charset=utf-8'], body };
-    } catch (error) {
-      return failureAnswer(error, request, logger);
-    }
+    const { ring, now } = dependencies;
+    const body = JSON.stringify(jwksOf(await ring.state(), now()));
+    const etag = `"${hash('sha256', body, 'base64url')}"`;
+    const headers = ['cache-control', `public, max-age=${JWKS_MAX_AGE_SECONDS}`, 'etag', etag];
+    if (isKnown(request, etag)) return { status: 304, headers };
+    return { status: 200, headers: [...headers, 'content-type', 'application/jwk-set+json; charset=utf-8'], body };
   };
 
 /** Whether the caller already has the key set with this `etag`, by the weak comparison of RFC 9110 §13.1.2. */
 const isKnown = ({ headers }: FastRequest, etag: string): boolean =>
   (headers['if-none-match'] ?? '').split(',').some((known) => ['*', etag, `W/${etag}`].includes(known.trim()));
-
-/**
- * Answers with problem details, because this route is not an OAuth endpoint. An outage is logged once by the readiness
- * check, and at `debug` for each request.
- */
-function failureAnswer(err: unknown, { id }: FastRequest, logger: Logger): FastAnswer {
-  const problem = problemOf(err);
-  if (problem.status === 500) logger.error({ requestId: id, err }, 'request failed');
-  else logger.debug({ requestId: id, err }, 'request could not be served');
-  const headers = [...Object.entries(problem.headers).flat(), 'content-type', 'application/problem+json'];
-  return { status: problem.status, headers, body: JSON.stringify(problem.toBody(id)) };
-}
-
-const problemOf = (error: unknown): Problem =>
-  error instanceof Failure && error.kind === 'unavailable'
-    ? new Problem(503, error.code.toUpperCase(), error.detail, { headers: { 'Retry-After': '1' } })
-    : new Problem(500, 'INTERNAL', 'Something went wrong on our side');
 
 type MetadataSource = Pick<AuthDependencies, 'issuer' | 'managementTokens'>;
 

@@ -76,6 +76,8 @@ export const CommandRoute = (scope: ManagementScope, ...answers: Answer[]) =>
     ...answers.map(({ status, type }) => ApiResponse({ status, type, headers: placeHeaders })),
     problem(409, 'The state of the resource does not allow it'),
     problem(412, 'If-Match names another revision'),
+    problem(413, 'The body is too large'),
+    problem(415, 'The body is not JSON, is compressed, or has another charset than UTF-8'),
     problem(422, 'The Idempotency-Key was used for another payload'),
   );
 
