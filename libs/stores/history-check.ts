@@ -18,13 +18,19 @@ const CHECK_DEADLINE_MS = 1_500;
 /** The largest number of streams that one check reads again, to see whether their events are still missing. */
 const MAX_READ_AGAIN = 20;
 
+/** The largest number of streams for which one check logs lines of their own. */
+const MAX_LINES = 20;
+
 /**
- * Checks for missing events. Logs once each stream that lacks events, and each way in which a stream is cut. The check
- * of a secondary log leaves out what the first log of the process finds, too: the streams that are cut, and `log`.
+ * Checks for missing events. Logs once each stream that lacks events, and each way in which a stream is cut; where a check
+ * finds many, one line names some of them. The check of a secondary log leaves out what the first log of the process
+ * finds, too: the streams that are cut, and `log`.
  */
 export class HistoryCheck {
   private readonly told = new Set<string>();
   private toldCuts: readonly StreamCut[] = [];
+  /** The number of cut streams in the latest line that named only some of them; 0 if all were named. */
+  private toldCount = 0;
   /** Where the next check begins, in the list of streams to read again. */
   private next = 0;
 
@@ -40,7 +46,7 @@ export class HistoryCheck {
   async requireWhole({ log, logId, quarantines }: BookOfRecord): Promise<QuarantinesInForce> {
     const options = { deadlineMs: CHECK_DEADLINE_MS };
     const { missingHistory } = log;
-    if (!this.isSecondary) this.tellCuts(missingHistory.cuts);
+    if (!this.isSecondary) this.tellCuts(missingHistory);
     try {
       const [quarantined] = await Promise.all([quarantines.inForce(options), requireSameLog(log, logId, options)]);
       const toRead = new Map(missingHistory.cuts.map(({ stream }) => [stream, 0n]));
@@ -68,25 +74,50 @@ export class HistoryCheck {
   private tell(found: readonly HistoryMissing[]): void {
     const missing = new Set(found.map(({ stream }) => stream));
     for (const stream of this.told) if (!missing.has(stream)) this.told.delete(stream);
-    for (const err of found) {
-      if (this.told.has(err.stream)) continue;
-      this.told.add(err.stream);
-      this.logger.error({ err, stream: err.stream }, 'events are missing from the event log');
+    const untold = found.filter(({ stream }) => !this.told.has(stream));
+    for (const { stream } of untold) this.told.add(stream);
+    if (untold.length > MAX_LINES) {
+      this.logger.error(someOf(untold, found.length), 'events of many streams are missing from the event log');
+      return;
     }
+    for (const err of untold) this.logger.error({ err, stream: err.stream }, 'events are missing from the event log');
   }
 
-  private tellCuts(cuts: readonly StreamCut[]): void {
+  private tellCuts({ cuts, cutCount }: MissingHistory): void {
     const told = new Set(this.toldCuts.map(sentenceOf));
-    for (const cut of cuts) {
-      if (told.has(sentenceOf(cut))) continue;
-      this.logger.error(cut, 'a stream of the event log is cut: its events will be lost at the next scavenge');
+    const untold = cuts.filter((cut) => !told.has(sentenceOf(cut)));
+    // Only some of the streams are known by name. The others are told as often as their number has doubled.
+    const hasDoubled = cutCount > cuts.length && cutCount >= 2 * this.toldCount;
+    if (untold.length > MAX_LINES || hasDoubled) {
+      const message = 'many streams of the event log are cut: their events will be lost at the next scavenge';
+      this.logger.error(someOf(cuts, cutCount), message);
+      this.toldCount = cutCount;
+    } else {
+      for (const cut of untold) {
+        this.logger.error(cut, 'a stream of the event log is cut: its events will be lost at the next scavenge');
+      }
     }
-    const stillCut = new Set(cuts.map(({ stream }) => stream));
-    for (const { stream } of this.toldCuts) {
-      if (!stillCut.has(stream)) this.logger.info({ stream }, 'a stream of the event log is no longer cut');
-    }
+    this.tellWhole(cuts);
     this.toldCuts = cuts;
+    if (cutCount === 0) this.toldCount = 0;
   }
+
+  /** Logs which streams are no longer cut. */
+  private tellWhole(cuts: readonly StreamCut[]): void {
+    const stillCut = new Set(cuts.map(({ stream }) => stream));
+    const whole = this.toldCuts.filter(({ stream }) => !stillCut.has(stream));
+    if (whole.length > MAX_LINES) {
+      this.logger.info(someOf(whole, whole.length), 'many streams of the event log are no longer cut');
+      return;
+    }
+    for (const { stream } of whole) this.logger.info({ stream }, 'a stream of the event log is no longer cut');
+  }
+}
+
+/** The fields of a line about many streams: the names of some, and how many more there are. */
+function someOf(streams: readonly { readonly stream: string }[], count: number): { streams: string[]; more: number } {
+  const named = streams.slice(0, MAX_LINES).map(({ stream }) => stream);
+  return { streams: named, more: count - named.length };
 }
 
 /** What only a secondary log may have found. */

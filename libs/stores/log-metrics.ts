@@ -26,7 +26,7 @@ function addHistoryMetrics(registry: Registry, current: () => BookOfRecord | und
   addGauge(
     'event_log_cut_streams',
     'Number of streams from which EventStoreDB cuts events, now or later',
-    ({ log }) => log.missingHistory.cuts.length,
+    ({ log }) => log.missingHistory.cutCount,
   );
   addGauge(
     'event_log_quarantined_streams',

@@ -105,10 +105,10 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
 };
 
 /** Throws `Degraded` if streams are cut, but no events are missing yet. An operator can take it back in time. */
-function requireNoCuts({ missingHistory: { cuts } }: EventLog): void {
+function requireNoCuts({ missingHistory: { cuts, cutCount } }: EventLog): void {
   const [first] = cuts;
   if (!first) return;
-  const more = cuts.length > 1 ? `, and ${cuts.length - 1} more streams are cut` : '';
+  const more = cutCount > 1 ? `, and ${cutCount - 1} more streams are cut` : '';
   throw new Degraded(`${sentenceOf(first)}: its events will be lost${more}`);
 }
 

@@ -121,7 +121,7 @@ async function rebuilt(
 async function compared({ projection }: FedProjection): Promise<void> {
   await withStores(projection, async (feed, signal) => {
     const quarantined = await readQuarantines(feed.log);
-    const cuts = (await feed.log.findCuts()).filter(({ stream }) => !quarantined.has(stream));
+    const cuts = (await feed.log.findCuts(signal)).filter(({ stream }) => !quarantined.has(stream));
     for (const { stream, how } of cuts) console.error(`${stream} ${how}: its events will be lost at the next scavenge`);
     if (cuts.length > 0) process.exitCode = STREAMS_CUT;
     const { documents, different, examples } = await compareWithLog({ ...feed, signal });

@@ -128,6 +128,9 @@ export class EventStoreDbLog implements EventLog {
   private readonly sealCheck: SealCheck;
   private readonly sameLog = new SameLog();
   private readonly streamCuts: StreamCuts;
+  /** The streams that were found to be cut, and from which no event was read since. */
+  private readonly newlyCut = new Set<string>();
+  private isLookingForEvents = false;
   private readonly credentials: Credentials;
   private readonly deadlineMs: number;
   private readonly closing = new AbortController();
@@ -270,16 +273,18 @@ export class EventStoreDbLog implements EventLog {
     await deadline.retry(() => this.strongReads.fences.mark(deadline), this.closing.signal);
   }
 
-  findCuts(): Promise<readonly StreamCut[]> {
+  findCuts(signal?: AbortSignal): Promise<readonly StreamCut[]> {
     this.accept();
-    return this.streamCuts.find();
+    return this.streamCuts.find(signal);
   }
 
   watchCuts(observer: OutageObserver): Promise<void> {
-    return this.streamCuts.watch(observer, (cuts) => {
-      const known = new Map(this.missingHistory.cuts.map(({ stream, how }) => [stream, how]));
-      this.missingHistory.cuts = cuts;
-      void this.lookForEvents(cuts.filter(({ stream, how }) => known.get(stream) !== how));
+    const { missingHistory } = this;
+    return this.streamCuts.watch(observer, (cuts, count) => {
+      const known = new Map(missingHistory.cuts.map(({ stream, how }) => [stream, how]));
+      Object.assign(missingHistory, { cuts, cutCount: count });
+      for (const { stream, how } of cuts) if (known.get(stream) !== how) this.newlyCut.add(stream);
+      void this.lookForEvents();
     });
   }
 
@@ -298,13 +303,17 @@ export class EventStoreDbLog implements EventLog {
   }
 
   /**
-   * Finds out whether the first events of these streams are missing. If so, `missingHistory` knows it from then on.
-   * Never rejects: the checks of readiness look again.
+   * Finds out, one after the other, whether the first events of the newly cut streams are missing. If so,
+   * `missingHistory` knows it from then on. Never rejects: the checks of readiness look again.
    */
-  private async lookForEvents(streams: readonly StreamCut[]): Promise<void> {
-    for (const { stream } of streams) {
+  private async lookForEvents(): Promise<void> {
+    if (this.isLookingForEvents) return;
+    this.isLookingForEvents = true;
+    for (const stream of this.newlyCut) {
+      this.newlyCut.delete(stream);
       await this.readStream(stream, { limit: 1, consistency: 'strong' }).catch(() => undefined);
     }
+    this.isLookingForEvents = false;
   }
 
   private async appendUnlessSealed(

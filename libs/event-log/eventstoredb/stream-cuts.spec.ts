@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { PassThrough } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import { binaryEvent, EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import { type EventLog, HistoryMissing, identifyLog, type OutageObserver } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
@@ -29,8 +31,8 @@ afterEach(async () => {
 });
 
 const newStream = () => `consumerClient-cc_${randomUUID()}`;
-const newProcess = () => {
-  const process = openEventStoreDbLog({ url: store.url });
+const newProcess = (options: { deadlineMs?: number } = {}) => {
+  const process = openEventStoreDbLog({ url: store.url, ...options });
   opened.push(process);
   return process;
 };
@@ -52,6 +54,13 @@ const untilCuts = (process: EventLog, cuts: EventLog['missingHistory']['cuts']) 
   eventually(
     () => Promise.resolve(process.missingHistory.cuts),
     (found) => JSON.stringify(found) === JSON.stringify(cuts),
+    30,
+  );
+
+const untilCutCount = (process: EventLog, count: number) =>
+  eventually(
+    () => Promise.resolve(process.missingHistory.cutCount),
+    (found) => found === count,
     30,
   );
 
@@ -139,6 +148,29 @@ describe('a stream that is cut', () => {
     await untilCuts(log, [{ stream, how: 'has $maxCount 2' }]);
   });
 
+  it('is one of very many: some are named, all are counted and found, and notes stay small', async () => {
+    const readStream = jest.spyOn(log, 'readStream');
+    void watching(log);
+    await untilCuts(log, []);
+    const streams = Array.from({ length: 1_500 }, newStream);
+    for (let begin = 0; begin < streams.length; begin += 100) {
+      const some = streams.slice(begin, begin + 100);
+      await Promise.all(some.map((each) => operator.setStreamMetadata(each, { maxCount: 1 })));
+    }
+    await untilCutCount(log, streams.length);
+    expect(log.missingHistory.cuts).toHaveLength(1_000);
+    expect(await newProcess().findCuts()).toHaveLength(streams.length);
+    expect((await log.snapshots.read('cut-streams'))?.match(/maxCount/g)?.length).toBeLessThanOrEqual(1_000);
+    const next = newProcess();
+    void watching(next);
+    await untilCutCount(next, streams.length);
+    expect(readStream.mock.calls.length).toBeLessThanOrEqual(1_000);
+
+    for (const each of streams.slice(0, 600)) await operator.setStreamMetadata(each, {});
+    await untilCutCount(next, 900);
+    expect(next.missingHistory.cuts).toHaveLength(900);
+  });
+
   it('was cut before a process starts: the process notices it', async () => {
     await operator.setStreamMetadata(stream, { maxCount: 1 });
     void watching(log);
@@ -181,6 +213,51 @@ describe('a search', () => {
     await untilCuts(next, [{ stream, how: 'has $maxCount 1' }]);
     // The log is too short for a position of the other search, which looks for tombstones.
     expect(begun()).toEqual([{ commit: expect.any(BigInt) as bigint, prepare: expect.any(BigInt) as bigint }, 'start']);
+  });
+
+  it('of many records is noted, although nothing is cut', async () => {
+    const subscribe = jest.spyOn(EventStoreDBClient.prototype, 'subscribeToAll');
+    void watching(log);
+    await eventually(
+      () => Promise.resolve(subscribe.mock.calls.length),
+      (calls) => calls === 2,
+    );
+    /** Lets the server's reports come that it has searched a thousand records more, so many times. */
+    const search = (reports: number) => {
+      const position = { commit: 5n, prepare: 5n };
+      for (const [options] of subscribe.mock.calls) {
+        const report = options?.filter?.checkpointReached;
+        for (let count = 0; count < reports; count += 1) void report?.({} as never, position);
+      }
+    };
+    search(97);
+    await setTimeout(200);
+    expect(await log.snapshots.read('cut-streams')).toBeUndefined();
+    search(1);
+    expect(await noted()).toBe(JSON.stringify({ searchedTo: ['5/5', '5/5'], cuts: [] }));
+  });
+
+  /** A subscription that the server never confirms. */
+  const unconfirmed = () =>
+    Object.assign(new PassThrough({ objectMode: true }), { unsubscribe: () => Promise.resolve() }) as never;
+
+  it('of the whole log goes on after a failure where it has ended, as often as it gets further', async () => {
+    await operator.tombstoneStream(stream);
+    const begun = startPlaces();
+    jest.spyOn(EventStoreDBClient.prototype, 'subscribeToAll').mockImplementationOnce(unconfirmed);
+    expect(await newProcess({ deadlineMs: 1_000 }).findCuts()).toEqual([{ stream, how: 'was tombstoned' }]);
+    const place = { commit: expect.any(BigInt) as bigint, prepare: expect.any(BigInt) as bigint };
+    expect(begun()).toEqual(['start', 'start', 'start', place]);
+  });
+
+  it('of the whole log ends when it is interrupted', async () => {
+    jest.spyOn(EventStoreDBClient.prototype, 'subscribeToAll').mockImplementation(unconfirmed);
+    const interruption = new AbortController();
+    const found = log.findCuts(interruption.signal);
+    void setTimeout(100).then(() => {
+      interruption.abort(new Error('Interrupted'));
+    });
+    await expect(found).rejects.toThrow('Interrupted');
   });
 
   it.each([

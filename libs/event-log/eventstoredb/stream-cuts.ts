@@ -7,6 +7,7 @@ import {
 } from '@eventstore/db-client';
 import {
   LogUnavailable,
+  MAX_REMEMBERED_STREAMS,
   type OutageObserver,
   repeatUntilAborted,
   type SnapshotStore,
@@ -47,18 +48,35 @@ function metadataOf({ isJson, data }: ServerEvent): unknown {
   }
 }
 
+/** How far each of the two searches has come; `undefined` before it knows a position. */
+type SearchedTo = readonly (Position | undefined)[];
+
 /** The streams of ours that are cut, according to the events so far. */
 class Cuts {
   /** How often what is known has changed. */
   changes = 0;
   private readonly byStream: Map<string, string>;
 
-  constructor(known: readonly StreamCut[] = []) {
+  constructor(
+    known: readonly StreamCut[] = [],
+    /** How far the log was searched. */
+    public searchedTo: SearchedTo = [],
+  ) {
     this.byStream = new Map(known.map(({ stream, how }) => [stream, how]));
   }
 
-  get all(): StreamCut[] {
-    return [...this.byStream].map(([stream, how]) => ({ stream, how }));
+  get count(): number {
+    return this.byStream.size;
+  }
+
+  /** Returns at most `limit` of the cuts. */
+  some(limit: number): StreamCut[] {
+    const found: StreamCut[] = [];
+    for (const [stream, how] of this.byStream) {
+      if (found.length >= limit) break;
+      found.push({ stream, how });
+    }
+    return found;
   }
 
   /**
@@ -79,9 +97,6 @@ class Cuts {
   }
 }
 
-/** How far each of the two searches has come; `undefined` before it knows a position. */
-type SearchedTo = readonly (Position | undefined)[];
-
 type CheckpointOptions = Pick<Filter, 'checkpointInterval' | 'checkpointReached'>;
 type FilterOf = (names: StreamNames, options: CheckpointOptions) => Filter;
 
@@ -100,15 +115,17 @@ class Search {
   /** About how many records of the log were searched. */
   records = 0;
   private readonly subscription;
+  private readonly unconfirmed;
 
   /**
    * `notice` is called whenever there is something to take or a checkpoint, and when the subscription has caught up or
-   * failed.
+   * failed. The subscription fails if the server does not confirm it by the deadline.
    */
   constructor(
     private readonly link: Link,
     filterOf: FilterOf,
     private readonly after: Position | undefined,
+    deadline: Deadline,
     notice: () => void,
   ) {
     const filter = filterOf(link.names, {
@@ -125,6 +142,9 @@ class Search {
     };
     this.subscription = link.client
       .subscribeToAll({ fromPosition: after ?? 'start', filter, requiresLeader: true })
+      .on('confirmation', () => {
+        clearTimeout(this.unconfirmed);
+      })
       .on('caughtUp', () => {
         this.hasCaughtUp = true;
         notice();
@@ -134,6 +154,9 @@ class Search {
       .on('end', () => {
         fail(new LogUnavailable('EventStoreDB ended a subscription'));
       });
+    this.unconfirmed = setTimeout(() => {
+      fail(deadline.exceeded());
+    }, deadline.remainingMs);
   }
 
   get searchedTo(): Position | undefined {
@@ -152,34 +175,36 @@ class Search {
   }
 
   async end(): Promise<void> {
+    clearTimeout(this.unconfirmed);
     await this.subscription.unsubscribe().catch(() => undefined);
     this.subscription.destroy();
   }
 }
 
 /**
- * Adds to `cuts` what the log says after `after`. Yields how far the log was searched, and about how many records were
- * searched for this: as soon as the log was searched to its end, and then after each change. Ends when the signal aborts.
- * Throws `LogUnavailable`.
+ * Adds to `cuts` what the log says after `cuts.searchedTo`. Yields about how many records were searched for this: as soon
+ * as the log was searched to its end, and then after each change. Ends when the signal aborts. Throws `LogUnavailable`.
  */
 async function* search(
   connection: Connection,
   cuts: Cuts,
-  { after = [], deadlineMs, signal }: { after?: SearchedTo | undefined; deadlineMs: number; signal: AbortSignal },
-): AsyncGenerator<{ readonly searchedTo: SearchedTo; readonly records: number }> {
+  { deadlineMs, signal }: { deadlineMs: number; signal: AbortSignal },
+): AsyncGenerator<number> {
   const isOver = () => signal.aborted;
-  const lease = await connection.lease(new Deadline(deadlineMs));
+  const deadline = new Deadline(deadlineMs);
+  const lease = await connection.lease(deadline);
   const { link } = lease;
   let wake = (): void => undefined;
   let changed = Promise.resolve();
   const notice = () => {
     wake();
   };
-  const searches = [ofMetadata, ofTombstones].map(
-    (filterOf, index) => new Search(link, filterOf, after[index], notice),
-  );
+  const searches: Search[] = [];
   signal.addEventListener('abort', notice);
   try {
+    for (const [index, filterOf] of [ofMetadata, ofTombstones].entries()) {
+      searches.push(new Search(link, filterOf, cuts.searchedTo[index], deadline, notice));
+    }
     for (;;) {
       await changed;
       // From here on, a further change wakes the next round.
@@ -188,9 +213,9 @@ async function* search(
       for (const each of searches) each.take(cuts);
       const [failure] = searches.flatMap((each) => each.failure ?? []);
       if (failure) throw failure;
+      cuts.searchedTo = searches.map((each) => each.searchedTo);
       if (!searches.every(({ hasCaughtUp }) => hasCaughtUp)) continue;
-      const searchedTo = searches.map((each) => each.searchedTo);
-      yield { searchedTo, records: Math.max(...searches.map(({ records }) => records)) };
+      yield Math.max(...searches.map(({ records }) => records));
     }
   } catch (error) {
     if (isTransient(error)) link.giveUp();
@@ -214,6 +239,13 @@ interface Notes {
   readonly cuts: readonly StreamCut[];
 }
 
+/**
+ * The largest number of cuts that notes contain, so that they stay far below the largest append. While more streams are
+ * cut, nothing is noted, and a search goes on from an older note. Notes without some of the cuts would be wrong for ever:
+ * when such a stream is no longer cut, nobody could tell whether it had been.
+ */
+const MAX_NOTED = MAX_REMEMBERED_STREAMS;
+
 /** Positions are written as `commit/prepare`, an unknown one as an empty text. */
 const toText = ({ searchedTo, cuts }: Notes): string =>
   JSON.stringify({ searchedTo: searchedTo.map((to) => (to ? `${to.commit}/${to.prepare}` : '')), cuts });
@@ -231,6 +263,9 @@ function fromText(text: string | undefined): Notes | undefined {
     return undefined;
   }
 }
+
+const isSamePlace = (a: SearchedTo, b: SearchedTo): boolean =>
+  a.length === b.length && a.every((position, index) => position?.commit === b[index]?.commit);
 
 export interface StreamCutsOptions {
   readonly connection: Connection;
@@ -259,38 +294,57 @@ export class StreamCuts {
 
   constructor(private readonly options: StreamCutsOptions) {}
 
-  /** Searches the whole log up to now. Throws `LogUnavailable`. */
-  async find(): Promise<StreamCut[]> {
-    const { connection, deadlineMs, closing: signal } = this.options;
+  /**
+   * Searches the whole log up to now. A search that was interrupted by a failure goes on where it has ended. Throws
+   * `LogUnavailable` if it gets no further until the deadline, and the reason of `signal`.
+   */
+  async find(signal?: AbortSignal): Promise<StreamCut[]> {
+    const { deadlineMs, closing } = this.options;
+    const stop = signal ? AbortSignal.any([signal, closing]) : closing;
     const cuts = new Cuts();
-    for await (const _ of search(connection, cuts, { deadlineMs, signal })) return cuts.all;
-    throw new LogUnavailable('The event log is closed');
+    for (;;) {
+      const { searchedTo } = cuts;
+      try {
+        await new Deadline(deadlineMs).retry(() => this.searchToEnd(cuts, stop), stop);
+        return cuts.some(Infinity);
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (stop.aborted || isSamePlace(cuts.searchedTo, searchedTo)) throw error;
+      }
+    }
   }
 
-  /** Searches the log until it is closed. `found` gets all cuts, at first and whenever they may have changed. */
-  watch(observer: OutageObserver, found: (cuts: readonly StreamCut[]) => void): Promise<void> {
+  /**
+   * Searches the log until it is closed. `found` gets the number of all cuts, and at most `MAX_REMEMBERED_STREAMS` of
+   * them, at first and whenever they may have changed.
+   */
+  watch(observer: OutageObserver, found: (cuts: readonly StreamCut[], count: number) => void): Promise<void> {
     const { connection, snapshots, deadlineMs, closing: signal } = this.options;
     const isOutage = (error: unknown) => error instanceof Error;
     const follow = async (recovered: () => void) => {
       const notes = this.distrustsNotes ? undefined : fromText(await snapshots.read(NOTES));
       this.distrustsNotes = notes !== undefined;
-      const after = notes?.searchedTo;
-      const cuts = new Cuts(notes?.cuts);
+      const cuts = new Cuts(notes?.cuts, notes?.searchedTo);
       let noted = { records: 0, changes: cuts.changes };
       let reported: number | undefined;
-      for await (const { searchedTo, records } of search(connection, cuts, { after, deadlineMs, signal })) {
+      for await (const records of search(connection, cuts, { deadlineMs, signal })) {
         this.distrustsNotes = false;
         recovered();
-        const { changes } = cuts;
-        if (changes !== reported) found(cuts.all);
+        const { changes, count, searchedTo } = cuts;
+        if (changes !== reported) found(cuts.some(MAX_REMEMBERED_STREAMS), count);
         reported = changes;
         const isDue = records >= noted.records + RECORDS_PER_NOTE || changes !== noted.changes;
-        if (!isDue) continue;
+        if (!isDue || count > MAX_NOTED) continue;
         noted = { records, changes };
         // A note that can't be written costs the next search time, and nothing else.
-        await snapshots.write(NOTES, toText({ searchedTo, cuts: cuts.all })).catch(() => undefined);
+        await snapshots.write(NOTES, toText({ searchedTo, cuts: cuts.some(MAX_NOTED) })).catch(() => undefined);
       }
     };
     return repeatUntilAborted(signal, observer, follow, { isOutage });
+  }
+
+  private async searchToEnd(cuts: Cuts, signal: AbortSignal): Promise<void> {
+    for await (const _ of search(this.options.connection, cuts, { ...this.options, signal })) return;
+    throw new LogUnavailable('The event log is closed');
   }
 }

@@ -73,8 +73,8 @@ class Connection implements EventLog {
     return this.connected().mark();
   }
 
-  findCuts() {
-    return this.connected().findCuts();
+  findCuts(signal?: AbortSignal) {
+    return this.connected().findCuts(signal);
   }
 
   watchCuts(...args: Parameters<EventLog['watchCuts']>) {

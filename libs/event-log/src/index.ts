@@ -44,7 +44,7 @@ export {
 export { internalContext } from './internal-context.js';
 export { KeyedQueue } from './keyed-queue.js';
 export { identifyLog, readLogId, requireSameLog } from './log-id.js';
-export { eventsMissing, MissingHistory, type StreamCut } from './missing-history.js';
+export { eventsMissing, MAX_REMEMBERED_STREAMS, MissingHistory, type StreamCut } from './missing-history.js';
 export { LONG_AGO, type Moment, momentNow, msSince } from './moment.js';
 export { readNamedFile } from './named-file.js';
 export {

@@ -3,7 +3,7 @@ import { HistoryMissing } from './errors.js';
 import { LOG_STREAM } from './streams.js';
 
 /** Number of streams that are remembered. More streams are found again when they are read again. */
-const MAX_STREAMS = 1_000;
+export const MAX_REMEMBERED_STREAMS = 1_000;
 
 /**
  * A stream of ours from which the store cuts events, now or when it grows or gets older. The events may still be there
@@ -28,8 +28,13 @@ interface ReadRange {
  */
 export class MissingHistory {
   private readonly errors = new Map<string, HistoryMissing>();
-  /** The streams that are cut, as far as `EventLog.watchCuts` has found them. Events of some may not be missing yet. */
+  /**
+   * Streams that are cut, at most `MAX_REMEMBERED_STREAMS` of those that `EventLog.watchCuts` has found. Events of some
+   * may not be missing yet.
+   */
   cuts: readonly StreamCut[] = [];
+  /** Number of all streams that are cut. */
+  cutCount = 0;
 
   /** What is missing, one error for each stream. */
   get all(): readonly HistoryMissing[] {
@@ -73,7 +78,7 @@ export class MissingHistory {
   }
 
   note(error: HistoryMissing): void {
-    if (this.errors.size < MAX_STREAMS) this.errors.set(error.stream, error);
+    if (this.errors.size < MAX_REMEMBERED_STREAMS) this.errors.set(error.stream, error);
   }
 
   forget(stream: string): void {

@@ -171,13 +171,13 @@ export interface EventLog {
 
   /**
    * Returns the streams of ours that are cut, whether events are missing already or not (see `StreamCut`). SQLite cuts
-   * no streams. Throws `LogUnavailable`.
+   * no streams. Throws `LogUnavailable`, and the reason of `signal` when it aborts.
    */
-  findCuts(): Promise<readonly StreamCut[]>;
+  findCuts(signal?: AbortSignal): Promise<readonly StreamCut[]>;
 
   /**
    * Keeps `missingHistory.cuts` current until the log is closed: a stream that is cut while this runs MUST be there
-   * within a second, and one that is not cut any more MUST be gone. If events of a newly cut stream are missing,
+   * within a second (if very many are cut, it may only be counted), and one that is not cut any more MUST be gone. If events of a newly cut stream are missing,
    * `missingHistory` knows it, too. `observer` is told while the log can't be searched.
    */
   watchCuts(observer: OutageObserver): Promise<void>;

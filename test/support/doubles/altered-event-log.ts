@@ -25,7 +25,7 @@ const reading = (log: EventLog, readStream: ReadStream): EventLog => ({
   end: () => log.end(),
   subscribe: (options) => log.subscribe(options),
   mark: () => log.mark(),
-  findCuts: () => log.findCuts(),
+  findCuts: (signal) => log.findCuts(signal),
   watchCuts: (observer) => log.watchCuts(observer),
   close: () => log.close(),
 });

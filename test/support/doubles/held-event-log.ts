@@ -118,8 +118,8 @@ export class HeldEventLog implements EventLog {
     return this.log.mark();
   }
 
-  findCuts() {
-    return this.log.findCuts();
+  findCuts(signal?: AbortSignal) {
+    return this.log.findCuts(signal);
   }
 
   watchCuts(...args: Parameters<EventLog['watchCuts']>) {

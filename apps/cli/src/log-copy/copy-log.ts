@@ -71,10 +71,10 @@ export async function copyLog(copy: CopyOptions): Promise<CopyReport> {
   const { source, target, signal, onProgress, onCut } = copy;
   if ((await readLogId(source)) === undefined) throw new CopyRefused('The source holds no event log of ours');
   if (await isSealed(target)) throw new CopyRefused('The target is sealed: unseal it first, if it is the right one');
-  const [cut] = await target.findCuts();
+  const [cut] = await target.findCuts(signal);
   if (cut) throw new CopyRefused(`The target would lose events: ${cut.stream} ${cut.how}`);
   const quarantines = await readQuarantines(source);
-  const cuts = (await source.findCuts()).filter(({ stream }) => !quarantines.has(stream));
+  const cuts = (await source.findCuts(signal)).filter(({ stream }) => !quarantines.has(stream));
   cuts.forEach(onCut);
   const options = { ...copy, quarantines };
   const tally = new Tally();
