@@ -272,9 +272,15 @@ describe('GATEWAY_URI_FROM', () => {
           '/weather//a',
           '/weather/%00',
           '/weather/a\\b',
+          '/weather/..%23/victim',
+          '/weather/a%09',
           '/%zz',
         ]) {
           expect({ path, answer: await ask(path) }).toEqual({ path, answer: '403 NOT_AN_ENDPOINT' });
+        }
+        const refused = uriFrom === 'path' ? '403 MALFORMED_REQUEST' : '403 NOT_AN_ENDPOINT';
+        for (const path of ['/weather/..#/victim', '/weather#', '/weather?a=#']) {
+          expect({ path, answer: await ask(path) }).toEqual({ path, answer: refused });
         }
         expect(await ask('/tides', { 'x-endpoint-uri': 'weather' })).toBe('403 SUBSCRIPTION_NOT_LIVE');
         await office.revoke(consumer.clientId);
