@@ -1,10 +1,10 @@
 import { type Position, type RecordedEvent, upcast, type UpcastEvent } from '#events';
 import { CheckpointMoved, ProjectionStopped, RebuildNeeded } from './errors.js';
+import { applying, LeftOutEvents } from './left-out-events.js';
 import { readLogId } from './log-id.js';
 import type { EventLog, LogBatch } from './port.js';
-import { readQuarantines } from './quarantines.js';
 import { type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
-import { isQuarantinable, QUARANTINES_STREAM, type StreamPrefix } from './streams.js';
+import { QUARANTINES_STREAM, type StreamPrefix } from './streams.js';
 
 /** Whether the stream begins with one of the prefixes. */
 export const isStreamOf = (prefixes: readonly StreamPrefix[], stream: string): boolean =>
@@ -78,9 +78,14 @@ export interface FollowOptions {
   /**
    * Carries out the effects of the events after `checkpoint`, in order; `[]` if all events were skipped. A second call
    * with the same events MUST have no further effect. `apply` MUST handle each event inside `applying`, so that an error
-   * names the event. `apply` MAY throw `CheckpointMoved` if the stored checkpoint is not `checkpoint`.
+   * names the event. `apply` MAY throw `CheckpointMoved` if the stored checkpoint is not `checkpoint`. Where `leftOut` is
+   * given to `applying`, the events that it leaves out are skipped together; otherwise `apply` is called once for each.
    */
-  readonly apply: (events: readonly FollowedEvent[], checkpoint: Checkpoint | undefined) => Promise<void>;
+  readonly apply: (
+    events: readonly FollowedEvent[],
+    checkpoint: Checkpoint | undefined,
+    leftOut: LeftOutEvents,
+  ) => Promise<void>;
   /**
    * Prepares what the effects need. The loop calls `prepare` at the start and after every reconnect, before the loop
    * reads the checkpoint.
@@ -141,32 +146,6 @@ export const follow = (options: FollowOptions): Promise<void> =>
 export const isNotFinal = (error: unknown): error is Error =>
   error instanceof Error && !(error instanceof ProjectionStopped) && !(error instanceof RebuildNeeded);
 
-/** Runs `step` for one event. If `step` throws, this function throws a `ProjectionStopped` that names the event. */
-export function applying<T>(name: string, event: RecordedEvent | FollowedEvent, step: () => T): T {
-  try {
-    return step();
-  } catch (error) {
-    throw new ProjectionStopped(name, event, error);
-  }
-}
-
-/**
- * Runs `step` for one event, as `applying` does. If the event can't be applied, it is left out if its stream is
- * quarantined. Throws `ProjectionStopped`, `LogUnavailable`.
- */
-export async function applyingUnlessLeftOut(
-  log: EventLog,
-  name: string,
-  event: RecordedEvent,
-  step: () => void,
-): Promise<void> {
-  try {
-    applying(name, event, step);
-  } catch (error) {
-    if (!(error instanceof ProjectionStopped) || !(await isLeftOut(log, error))) throw error;
-  }
-}
-
 const LONGEST_GATHERING_MS = 250;
 
 /** Carries out steps 1 to 4 of `follow`. Throws `CheckpointMoved` if `follow` has to continue with step 1. */
@@ -194,7 +173,9 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
       // loop awaits the next batch.
       if (!batch.caughtUp) next = prefetched(batches);
       const follows = checkpoint;
-      const { applied, stoppedBy } = await applyInOrder(options, batch.events, (events) => apply(events, follows));
+      const { applied, stoppedBy } = await applyInOrder(options, batch.events, (events, leftOut) =>
+        apply(events, follows, leftOut),
+      );
       const last = applied.findLast(canBeCheckpoint);
       if (last) {
         const reached = { logId, position: last.position, eventId: last.eventId };
@@ -231,18 +212,11 @@ const prefetched = (batches: AsyncIterator<LogBatch>): Promise<IteratorResult<Lo
 };
 
 /**
- * Whether the event that can't be applied is left out, because its stream is quarantined. This is asked for each such
- * event anew, so that what is left out does not depend on when the quarantine came. Throws `LogUnavailable`.
- */
-const isLeftOut = async (log: EventLog, { stream }: Pick<ProjectionStopped, 'stream'>): Promise<boolean> =>
-  isQuarantinable(stream) && (await readQuarantines(log)).has(stream);
-
-/**
  * Whether a follower that an event has stopped can go on: the event's stream is quarantined now, or the store can read
  * the event again. Throws `LogUnavailable`.
  */
 export const canGoOn = async (log: EventLog, stoppedBy: ProjectionStopped): Promise<boolean> => {
-  if (await isLeftOut(log, stoppedBy)) return true;
+  if (await new LeftOutEvents(log).lookUp(stoppedBy)) return true;
   if (!stoppedBy.isUnreadable) return false;
   const event = await log.eventAt(stoppedBy.position);
   return event !== undefined && !event.unreadable;
@@ -250,26 +224,31 @@ export const canGoOn = async (log: EventLog, stoppedBy: ProjectionStopped): Prom
 
 /**
  * Applies the batch's events of the follower's streams. Events that can't be applied are left out if their streams are
- * quarantined. Only the events before the first other one that can't be applied are applied.
+ * quarantined. This is found out at the first such event of each stream, and the batch is applied again without all of
+ * them, so that their number does not matter. Only the events before the first other one that can't be applied are applied.
  */
 async function applyInOrder(
   options: Pick<FollowOptions, 'name' | 'streams' | 'log'>,
   events: readonly RecordedEvent[],
-  apply: (events: readonly FollowedEvent[]) => Promise<void>,
+  apply: (events: readonly FollowedEvent[], leftOut: LeftOutEvents) => Promise<void>,
 ): Promise<{ applied: readonly RecordedEvent[]; stoppedBy?: ProjectionStopped }> {
   const { name, streams, log } = options;
   let ours = streams ? events.filter(({ stream }) => isStreamOf(streams, stream)) : events;
   let applied = events;
   let stoppedBy: ProjectionStopped | undefined;
+  const leftOut = new LeftOutEvents(log);
   while (applied.length > 0) {
     try {
-      await apply(ours.map((event) => applying(name, event, () => followed(event))));
+      await apply(
+        ours.flatMap((event) => applying(name, event, () => followed(event), leftOut) ?? []),
+        leftOut,
+      );
       break;
     } catch (error) {
       if (!(error instanceof ProjectionStopped)) throw error;
       const { position } = error;
-      if (await isLeftOut(log, error)) {
-        ours = ours.filter((event) => event.position !== position);
+      if (leftOut.note(error) || (await leftOut.lookUp(error))) {
+        ours = leftOut.without(ours);
       } else {
         const isBefore = (event: RecordedEvent) => event.position < position;
         ours = ours.filter(isBefore);

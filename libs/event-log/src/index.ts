@@ -25,8 +25,6 @@ export { eventsToNow } from './events-to-now.js';
 export type { ExpectedRevision } from './expected-revision.js';
 export { canBeRead, concernsOneStream } from './failing-stream.js';
 export {
-  applying,
-  applyingUnlessLeftOut,
   canGoOn,
   type Checkpoint,
   type CheckpointStore,
@@ -43,6 +41,7 @@ export {
 } from './follow.js';
 export { internalContext } from './internal-context.js';
 export { KeyedQueue } from './keyed-queue.js';
+export { applying, applyingUnlessLeftOut, LeftOutEvents } from './left-out-events.js';
 export { identifyLog, readLogId, requireSameLog } from './log-id.js';
 export { eventsMissing, MAX_REMEMBERED_STREAMS, MissingHistory, type StreamCut } from './missing-history.js';
 export { LONG_AGO, type Moment, momentNow, msSince } from './moment.js';

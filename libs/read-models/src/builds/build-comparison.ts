@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { applyingUnlessLeftOut, eventsToNow, followed, isStreamOf } from '#event-log';
+import { applyingUnlessLeftOut, eventsToNow, followed, isStreamOf, LeftOutEvents } from '#event-log';
 import type { BuildName, StoredDocument } from '../port.js';
 import { foldInto, type Projection } from '../projections/projection.js';
 import type { ReadModelStores } from './projector.js';
@@ -104,6 +104,7 @@ async function foldOn<Doc>(
   common: string | undefined,
 ): Promise<void> {
   if (uneven.size === 0) return;
+  const leftOut = new LeftOutEvents(log);
   const end = [...uneven.values()].reduce(
     (furthest, { ahead }) => (ahead.position > furthest ? ahead.position : furthest),
     '',
@@ -111,7 +112,7 @@ async function foldOn<Doc>(
   for await (const recorded of eventsToNow(log, { after: common })) {
     if (recorded.position > end) return;
     if (!isStreamOf(projection.streams, recorded.stream)) continue;
-    await applyingUnlessLeftOut(log, projection.name, recorded, () => {
+    await applyingUnlessLeftOut(leftOut, projection.name, recorded, () => {
       const event = followed(recorded);
       for (const id of projection.documentsOf(event)) {
         const pair = uneven.get(id);

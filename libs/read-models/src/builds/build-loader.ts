@@ -5,10 +5,11 @@ import {
   type CheckpointStore,
   type FollowedEvent,
   isSameCheckpoint,
+  type LeftOutEvents,
 } from '#event-log';
 import type { Position } from '#events';
 import type { BuildName, DocumentWrite, ReadStore, StoredDocument } from '../port.js';
-import { foldInto, isOwnEvent, type Projection } from '../projections/projection.js';
+import { type Change, changesBy, foldInto, isOwnEvent, type Projection } from '../projections/projection.js';
 
 /** The loader writes what it holds after this many events, or after this many batches (which are bounded in bytes). */
 const EVENTS_PER_LOAD = 5_000;
@@ -26,12 +27,6 @@ interface Entry<Doc> {
   stored: Position | undefined;
   isChanged: boolean;
   weight: number;
-}
-
-/** An event, and the ids of the documents that it changes. */
-interface Change {
-  readonly event: FollowedEvent;
-  readonly ids: readonly string[];
 }
 
 /**
@@ -92,16 +87,14 @@ export class BuildLoader<Doc> implements CheckpointStore {
   }
 
   /** Folds the events in memory. Throws `ProjectionStopped`, `CheckpointMoved`, `ReadStoreUnavailable`. */
-  async apply(events: readonly FollowedEvent[]): Promise<void> {
+  async apply(events: readonly FollowedEvent[], leftOut?: LeftOutEvents): Promise<void> {
     const { projection } = this;
-    const changes = events
-      .map((event) => ({ event, ids: applying(projection.name, event, () => projection.documentsOf(event)) }))
-      .filter(({ ids }) => ids.length > 0);
+    const changes = changesBy(projection, events, leftOut);
     await this.fetch(this.unknownOf(changes));
     for (const { event, ids } of changes) {
-      const folded = applying(projection.name, event, () => ids.map((id) => this.fold(event, id)));
+      const folded = applying(projection.name, event, () => ids.map((id) => this.fold(event, id)), leftOut);
       // An event that changes several documents changes all of them or none.
-      for (const [entry, document] of folded) this.keep(entry, document);
+      for (const [entry, document] of folded ?? []) this.keep(entry, document);
     }
     this.events += events.length;
     this.batches += 1;

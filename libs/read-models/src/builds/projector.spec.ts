@@ -1,5 +1,13 @@
 import { inspect } from 'node:util';
-import { type Checkpoint, type EventLog, type OutageObserver, ProjectionStopped, RebuildNeeded } from '#event-log';
+import {
+  type Checkpoint,
+  type EventLog,
+  internalContext,
+  type OutageObserver,
+  ProjectionStopped,
+  quarantineStream,
+  RebuildNeeded,
+} from '#event-log';
 import type { RecordedEvent } from '#events';
 import {
   type BuildName,
@@ -10,6 +18,7 @@ import {
   ReadStoreUnavailable,
 } from '#read-models';
 import { clientNamed, plainFold, silent, Stage, storedDocuments, until } from '../../../../test/replay/stage.js';
+import { newEvents } from '../../../../test/support/events/new-events.js';
 
 const { clients, history, subscriptions } = projections;
 
@@ -90,6 +99,25 @@ describe.each([
     const { position } = await stage.register('weather');
     await stage.project(clients);
     expect(await stage.store.checkpoint(BUILD)).toMatchObject({ logId: stage.logId, position });
+  });
+
+  it('leaves out all events of a quarantined stream that can’t be applied, with one look at the quarantines', async () => {
+    await stage.create('a');
+    const stream = 'consumerClient-without-its-beginning';
+    await stage.log.append(stream, 'none', newEvents(300));
+    await stage.rename('a', 'After');
+    const operator = { reason: 'An exercise', context: internalContext({ via: 'cli' }), now: stage.now };
+    await quarantineStream(stage.log, { stream, lastRevision: 299n }, operator);
+    const { position } = await stage.rename('a', 'Later');
+    const looks = jest.spyOn(stage.log, 'readStream');
+    const reads = jest.spyOn(stage.store, 'read');
+    const projector = projectorOf();
+    void start(projector);
+    await until(() => projector.status().position === position);
+    expect(looks.mock.calls.filter(([read]) => read === 'quarantines')).toHaveLength(1);
+    expect(reads.mock.calls.length).toBeLessThan(5);
+    const documents = [...(await storedDocuments<ClientDocument>(stage.store, BUILD)).values()];
+    expect(documents.map(({ doc }) => doc.name)).toEqual(['Later']);
   });
 
   it('applies a batch again that a crash left without a checkpoint, and nothing changes', async () => {

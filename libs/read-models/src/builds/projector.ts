@@ -12,6 +12,7 @@ import {
   type FollowProgress,
   isNotFinal,
   isSameCheckpoint,
+  type LeftOutEvents,
   type OutageObserver,
   ProjectionStopped,
   repeatUntilAborted,
@@ -19,7 +20,7 @@ import {
 import type { Position, RecordedEvent } from '#events';
 import { asError } from '../errors.js';
 import type { BuildName, DocumentWrite, ReadStore, StoredDocument } from '../port.js';
-import { foldInto, type Projection } from '../projections/projection.js';
+import { type Change, changesBy, foldInto, type Projection } from '../projections/projection.js';
 import { BuildLoader } from './build-loader.js';
 import type { ExpectedDocuments } from './expected-documents.js';
 import type { ManageBuild, ManagedBuild } from './process-manager.js';
@@ -125,7 +126,7 @@ export class Projector<Doc> {
           this.wasInterrupted = true;
           return this.prepare();
         },
-        apply: (events, checkpoint) => this.apply(events, checkpoint),
+        apply: (...batch) => this.apply(...batch),
         progressed: (progress) => {
           this.progressed(progress);
         },
@@ -156,9 +157,9 @@ export class Projector<Doc> {
           ...(catchUpReader && { source: catchUpReader }),
           checkpoints: loader,
           prepare: () => loader.begin(),
-          apply: async (events, checkpoint) => {
-            await loader.apply(events);
-            expected?.batchWritten(events, checkpoint);
+          apply: async (events, checkpoint, leftOut) => {
+            await loader.apply(events, leftOut);
+            expected?.batchWritten(leftOut.without(events), checkpoint);
           },
           progressed: ({ checkpoint, last, caughtUp }) => {
             expected?.checkpointStored(checkpoint);
@@ -238,19 +239,25 @@ export class Projector<Doc> {
    * Writes all documents of the batch at once. Documents that another projector has changed meanwhile are read and
    * folded again.
    */
-  private async apply(events: readonly FollowedEvent[], checkpoint: Checkpoint | undefined): Promise<void> {
+  private async apply(
+    events: readonly FollowedEvent[],
+    checkpoint: Checkpoint | undefined,
+    leftOut: LeftOutEvents,
+  ): Promise<void> {
     const { store, projection, build, expected } = this.options;
-    let pending = eventsByDocument(projection, events);
+    const changes = changesBy(projection, events, leftOut);
+    let pending = new Set(changes.flatMap(({ ids }) => ids));
     while (pending.size > 0) {
-      const stored = await store.read<Doc>(build, [...pending.keys()]);
+      const stored = await store.read<Doc>(build, [...pending]);
       // If the store was just restored from a backup, its documents may lack events from before this batch. The
       // checkpoint was restored together with the documents, so a changed checkpoint shows this.
       if (!isSameCheckpoint(await store.checkpoint(build), checkpoint)) throw new CheckpointMoved(projection.name);
-      const missed = await store.write(build, foldAll(projection, stored, pending));
-      pending = new Map(missed.map((id) => [id, pending.get(id) ?? []]));
+      const writes = foldAll(projection, stored, { changes, ids: pending }, leftOut);
+      pending = new Set(await store.write(build, writes));
     }
-    this.managed?.written(events);
-    expected?.batchWritten(events, checkpoint);
+    const applied = leftOut.without(events);
+    this.managed?.written(applied);
+    expected?.batchWritten(applied, checkpoint);
   }
 }
 
@@ -262,35 +269,26 @@ function timeOf(event: RecordedEvent | undefined): number | undefined {
   return Number.isNaN(time) ? undefined : time;
 }
 
-type EventsByDocument = ReadonlyMap<string, readonly FollowedEvent[]>;
-
-function eventsByDocument<Doc>(projection: Projection<Doc>, events: readonly FollowedEvent[]): EventsByDocument {
-  const byDocument = new Map<string, FollowedEvent[]>();
-  for (const event of events) {
-    for (const id of applying(projection.name, event, () => projection.documentsOf(event))) {
-      const known = byDocument.get(id);
-      if (known) known.push(event);
-      else byDocument.set(id, [event]);
-    }
-  }
-  return byDocument;
-}
-
-/** Returns every document that the events change, in its full new state. */
+/** Returns the documents of `ids` that the events change, in their full new state. */
 function foldAll<Doc>(
   projection: Projection<Doc>,
   stored: readonly StoredDocument<Doc>[],
-  pending: EventsByDocument,
+  { changes, ids: wanted }: { readonly changes: readonly Change[]; readonly ids: ReadonlySet<string> },
+  leftOut: LeftOutEvents,
 ): DocumentWrite[] {
   const before = new Map(stored.map((document) => [document.id, document]));
-  const writes: DocumentWrite[] = [];
-  for (const [id, events] of pending) {
-    let document = before.get(id);
-    const expected = document?.position;
-    for (const event of events) {
-      document = applying(projection.name, event, () => foldInto(projection, document, event, id));
+  const after = new Map(before);
+  for (const { event, ids } of changes) {
+    if (leftOut.has(event)) continue;
+    const fold = () =>
+      ids.filter((id) => wanted.has(id)).map((id) => [id, foldInto(projection, after.get(id), event, id)] as const);
+    // An event that changes several documents changes all of them or none.
+    for (const [id, document] of applying(projection.name, event, fold, leftOut) ?? []) {
+      if (document) after.set(id, document);
     }
-    if (document && document.position !== expected) writes.push({ ...document, expected });
   }
-  return writes;
+  return [...after.values()].flatMap((document) => {
+    const expected = before.get(document.id)?.position;
+    return document.position === expected ? [] : [{ ...document, expected }];
+  });
 }

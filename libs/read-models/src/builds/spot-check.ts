@@ -1,5 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import { applyingUnlessLeftOut, eventsToNow, followed, type FollowedEvent, isStreamOf } from '#event-log';
+import {
+  applyingUnlessLeftOut,
+  eventsToNow,
+  followed,
+  type FollowedEvent,
+  isStreamOf,
+  LeftOutEvents,
+} from '#event-log';
 import type { Position } from '#events';
 import type { BuildName, StoredDocument } from '../port.js';
 import { changeOfCount, foldInto, type Projection } from '../projections/projection.js';
@@ -65,11 +72,12 @@ export async function spotCheck<Doc>(options: SpotCheckOptions<Doc>): Promise<Sp
   const known = options.expected?.copy();
   const checkpoint = await store.checkpoint(build);
   const expected = usable(known, checkpoint?.position) ?? new ExpectedDocuments(projection);
+  const leftOut = new LeftOutEvents(log);
   const read = async (after: Position | undefined, to: Position | undefined, use: (event: FollowedEvent) => void) => {
     for await (const recorded of eventsToNow(log, { after, signal })) {
       if (to !== undefined && recorded.position > to) return;
       if (!isStreamOf(projection.streams, recorded.stream)) continue;
-      await applyingUnlessLeftOut(log, projection.name, recorded, () => {
+      await applyingUnlessLeftOut(leftOut, projection.name, recorded, () => {
         use(followed(recorded));
       });
     }

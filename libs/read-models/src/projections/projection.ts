@@ -1,4 +1,4 @@
-import type { FollowedEvent, StreamPrefix } from '#event-log';
+import { applying, type FollowedEvent, type LeftOutEvents, type StreamPrefix } from '#event-log';
 import type { Revision } from '#events';
 import type { CollectionSchema, StoredDocument } from '../port.js';
 
@@ -81,6 +81,23 @@ export function changeOfCount(
     ? projection.documentsOf(event).filter((id) => isOwnEvent(projection, event, id)).length
     : 0;
 }
+
+/** An event, and the ids of the documents that it changes. */
+export interface Change {
+  readonly event: FollowedEvent;
+  readonly ids: readonly string[];
+}
+
+/** Returns what the events change, without the events that change nothing. Throws `ProjectionStopped`. */
+export const changesBy = (
+  projection: Pick<Projection, 'name' | 'documentsOf'>,
+  events: readonly FollowedEvent[],
+  leftOut?: LeftOutEvents,
+): Change[] =>
+  events.flatMap((event) => {
+    const ids = applying(projection.name, event, () => projection.documentsOf(event), leftOut) ?? [];
+    return ids.length > 0 ? [{ event, ids }] : [];
+  });
 
 /**
  * Returns the document after the event. If the document contains the event already, returns the document unchanged.
