@@ -1,5 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as endOfTurn } from 'node:timers/promises';
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
@@ -10,6 +9,8 @@ import { type EventStore, type EventStoreOptions, startEventStore } from './even
 // which takes the options of the real one, and runs the stand-in.
 
 const FAKE = join(__dirname, 'fake-eventstored.mjs');
+/** Not the system's folder for temporary files, in which programs may be forbidden. */
+const CACHE = join(__dirname, '../../../node_modules/.cache');
 const { EVENTSTOREDB_PROGRAM } = process.env;
 
 let directory: string;
@@ -17,7 +18,8 @@ let store: EventStore | undefined;
 let client: EventStoreDBClient | undefined;
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'installed-server-'));
+  mkdirSync(CACHE, { recursive: true });
+  directory = mkdtempSync(join(CACHE, 'installed-server-'));
 });
 afterEach(async () => {
   await client?.dispose();

@@ -84,14 +84,15 @@ export class ProductionPair implements StorePair {
   }
 
   async arrive(): Promise<void> {
-    const mongo = await this.startMongo();
-    const eventStore = await startEventStore({ port: this.eventStorePort, file: this.files.eventStore });
+    const [mongo, eventStore] = await Promise.all([
+      this.startMongo(),
+      startEventStore({ port: this.eventStorePort, file: this.files.eventStore }),
+    ]);
     this.servers = { mongo, eventStore };
   }
 
   async remove(): Promise<void> {
-    await this.servers?.eventStore.stop();
-    await this.servers?.mongo.stop();
+    await Promise.all([this.servers?.eventStore.stop(), this.servers?.mongo.stop()]);
     await rm(this.directory, { recursive: true });
   }
 
