@@ -248,7 +248,17 @@ describe('creating a client', () => {
 });
 
 describe('a name', () => {
-  const good = ['x', 'Zahlungsverkehr – Köln', 'x'.repeat(100), '🌦️'.repeat(50), `  ${'x'.repeat(100)}  `];
+  const good = [
+    'x',
+    'Zahlungsverkehr – Köln',
+    'שלום \u200eABC',
+    'مي\u200cخواهم',
+    '👩\u200d💻',
+    '\u0301',
+    'x'.repeat(100),
+    '🌦️'.repeat(50),
+    `  ${'x'.repeat(100)}  `,
+  ];
   const bad = [
     '',
     '   ',
@@ -259,6 +269,17 @@ describe('a name', () => {
     'a\nb',
     'a\u007fb',
     'a\u0085b',
+    'a\u2028b',
+    'a\u2029b',
+    'a\u202eb',
+    'a\u202ab\u202c',
+    '\u2067a\u2069',
+    '\u200b',
+    '\u200e \u200f',
+    '\u00ad\u3164\ufe0f',
+    '\u2800',
+    '\ufffb',
+    '\u{e0041}',
     'a\ud83cb',
   ];
 

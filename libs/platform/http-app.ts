@@ -17,6 +17,7 @@ import { ReadinessChecks, serveHealth } from './health.js';
 import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
 import { LOGGER, type Logger, NestLogger } from './logging.js';
 import { addressOf, createRegistry, metricsServer, Registry, serveMetrics } from './metrics.js';
+import { queryProblem } from './parameters.js';
 import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
 import { closeAll, type ProcessDependency } from './process-dependency.js';
 import { hasBody } from './request-body.js';
@@ -234,7 +235,7 @@ export class HttpApplication {
     acceptJsonBodies(this.fastify);
     this.fastify.addHook('onRequest', (request, reply, done) => {
       reply.headers(headers).header('x-request-id', request.id);
-      done(headProblem(request.raw));
+      done(headProblem(request.raw) ?? queryProblem(request.raw.url ?? ''));
     });
     this.fastify.addHook('onSend', (request, reply, _payload, done) => {
       readRestOfBody(request, reply);

@@ -194,6 +194,8 @@ const NAMES: readonly [what: string, name: unknown][] = [
   ['101 characters', 'a'.repeat(101)],
   ['a NUL', 'a\u0000b'],
   ['a line break', 'a\nb'],
+  ['invisible', '\u200b\u2060'],
+  ['a direction override', 'a\u202eb'],
   ['a number', 1e300],
   ['a list', ['a']],
   ['null', null],
@@ -237,11 +239,22 @@ const QUERIES = [
   ['cursor=%00', 'cursor'],
   ['cursor=W10', 'cursor'],
   ['colour=red', 'colour'],
+  ['name=%ff', 'name'],
+  ['name=%ed%a0%80', 'name'],
+  ['name=50%', 'name'],
+  ['name=a&%ff=b', 'a parameter'],
   ['__proto__=1', '__proto__'],
 ] as const;
 test.each(QUERIES)('a list with ?%s is refused, naming %s', async (query, field) => {
   const answer = await portal.send('GET', `/v1/clients?${query}`);
   expect([answer.status, answer.problem.errors?.[0]?.field]).toEqual([400, field]);
+});
+
+test('the end of a subscription whose reason is not UTF-8 is refused', async () => {
+  const before = await end();
+  const answer = await portal.send('DELETE', '/v1/subscriptions/weather-1?reason=%ff');
+  expect([answer.refusal, answer.problem.errors?.[0]?.field]).toEqual([INVALID, 'reason']);
+  expect(await end()).toBe(before);
 });
 
 const PATHS = [
@@ -275,6 +288,8 @@ const LOGINS: readonly [what: string, body: string | Buffer, type: string, statu
   ['broken UTF-8', Buffer.from([0x7b, 0xff, 0x7d]), 'application/json', 400],
   ['XML', '<login/>', 'application/xml', 415],
   ['nothing', '', 'application/json', 400],
+  ['a parameter that is no UTF-8', 'grant_type=%ff', 'application/x-www-form-urlencoded', 400, 'grant_type'],
+  ['a form that is no UTF-8', Buffer.from([0x61, 0x3d, 0xff]), 'application/x-www-form-urlencoded', 400],
   ['a repeated parameter', 'grant_type=client_credentials&grant_type=a', 'application/x-www-form-urlencoded', 400],
 ];
 test.each(LOGINS)('a login with %s is refused in OAuth’s own format', async (_, body, type, status, named = '') => {

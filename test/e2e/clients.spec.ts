@@ -362,7 +362,7 @@ describe('lists', () => {
   });
 
   test('are filtered by type, sorted both ways, and searched by the beginning of the name', async () => {
-    const sorted = ['Alpha', 'bravo 1', 'BRAVO 2', 'charlie', 'delta', 'ﬁeld', 'Ämter'];
+    const sorted = ['Alpha', 'Ämter', 'bravo 1', 'BRAVO 2', 'charlie', 'delta', 'ﬁeld'];
     expect(names((await hub().list({ sort: 'name' })).body.items)).toEqual(sorted);
     expect(names((await hub().list({ sort: 'name', order: 'desc' })).body.items)).toEqual(sorted.toReversed());
     expect(names((await hub().list({ sort: 'createdAt', order: 'desc', limit: 1 })).body.items)).toEqual(['ﬁeld']);
@@ -373,6 +373,7 @@ describe('lists', () => {
     ]);
     expect(names((await hub().list({ name: '  BrAvO ' })).body.items)).toEqual(['bravo 1', 'BRAVO 2']);
     expect(names((await hub().list({ name: 'fi' })).body.items)).toEqual(['ﬁeld']);
+    expect(names((await hub().list({ name: 'AMT' })).body.items)).toEqual(['Ämter']);
     expect(names((await hub().list({ name: 'bravo', status: 'revoked' })).body.items)).toEqual(['bravo 0']);
     expect(names((await hub().list({ name: 'bravo', authenticationType: 'API_KEY' })).body.items)).toEqual(['bravo 1']);
     expect(names((await hub().list({ name: '%' })).body.items)).toEqual([]);

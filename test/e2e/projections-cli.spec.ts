@@ -95,8 +95,8 @@ describe('an operator', () => {
     expect((await portal.get(importer.clientId)).body.name).toBe('Spoilt');
 
     const rebuilt = await cli('rebuild', 'clients', '--accept-differences', '--grace', '1');
-    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v2_2\n']);
-    expect(rebuilt.stderr).toContain('Switched from clients_v2_1 (2 documents compared, 1 differ)');
+    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v3_2\n']);
+    expect(rebuilt.stderr).toContain('Switched from clients_v3_1 (2 documents compared, 1 differ)');
     expect((await portal.get(importer.clientId)).body.name).toBe(importer.name);
     const renamed = await portal.rename(importer.clientId, 'Fed by the service again');
     const read = await eventually(
@@ -105,7 +105,7 @@ describe('an operator', () => {
     );
     expect(read.body.name).toBe('Fed by the service again');
     expect((await listed()).flatMap(([name, , build]) => (name === 'clients' ? [build] : []))).toEqual([
-      'clients_v2_2',
+      'clients_v3_2',
     ]);
     expect((await cli('compare', 'clients')).code).toBe(0);
   });
@@ -125,7 +125,7 @@ describe('an operator', () => {
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(/^clients must be rebuilt: its checkpoint \d+ is past the end of the log$/m);
     const rebuilt = await cli('rebuild', 'clients', '--grace', '0');
-    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v2_2\n']);
+    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v3_2\n']);
     expect((await cli('compare', 'clients')).stdout).toBe('clients: 1 documents, 0 differ from the log\n');
   });
 

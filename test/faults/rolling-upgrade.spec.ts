@@ -24,10 +24,10 @@ interface CountedClient extends ClientDocument {
   readonly subscriptionCount: number;
 }
 
-/** The projection `clients` in the next release: version 3, which has a field that version 2 lacks. */
+/** The projection `clients` in the next release: version 4, which has a field that version 3 lacks. */
 const countedClients: Projection<CountedClient> = {
   ...clients,
-  version: 3,
+  version: 4,
   apply: (client, event, id) => {
     const changed = clients.apply(client, event, id);
     return { ...changed, subscriptionCount: changed.subscriptions.length };
@@ -36,7 +36,7 @@ const countedClients: Projection<CountedClient> = {
 
 const nextRelease = () =>
   Release.make([
-    { file: 'libs/read-models/src/projections/clients.js', from: 'version: 2,', to: 'version: 3,' },
+    { file: 'libs/read-models/src/projections/clients.js', from: 'version: 3,', to: 'version: 4,' },
     {
       file: 'libs/read-models/src/projections/clients.js',
       from: '    apply,',
@@ -78,7 +78,7 @@ async function createMany({ log }: ProductionSite): Promise<void> {
   await inGroups(numbers, create);
 }
 
-describeWithMongo('an upgrade from version 2 of a projection to version 3, on EventStoreDB and MongoDB', () => {
+describeWithMongo('an upgrade from version 3 of a projection to version 4, on EventStoreDB and MongoDB', () => {
   let site: ProductionSite;
   let release: Release;
 

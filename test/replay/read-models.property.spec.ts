@@ -238,7 +238,7 @@ async function rewind(store: ReadStore, build: BuildName, logId: string, to: Rec
 async function expectStreamsAndTablesToAgree(stage: Stage): Promise<void> {
   for (let n = 0; n < CLIENTS; n++) {
     const { state, revision } = await stage.book.clients.read(clientNamed(n));
-    const [stored] = await stage.store.read('clients_v2_1', [clientNamed(n)]);
+    const [stored] = await stage.store.read('clients_v3_1', [clientNamed(n)]);
     if (state.status === 'NONE') {
       expect(stored).toBeUndefined();
       continue;

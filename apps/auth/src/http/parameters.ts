@@ -1,4 +1,5 @@
-import { jsonObjectIn } from '#platform';
+import { isUtf8 } from 'node:buffer';
+import { jsonObjectIn, undecodableParameter } from '#platform';
 import { invalidRequest } from './oauth-error.js';
 
 /** The parameters in a form or a JSON body. All values are strings. */
@@ -17,13 +18,17 @@ export function jsonParameters(body: Buffer): Parameters {
 }
 
 /**
- * Parses an `application/x-www-form-urlencoded` body. Throws `OAuthError` if a parameter is repeated, even with an
- * empty value (RFC 6749 §3.2).
+ * Parses an `application/x-www-form-urlencoded` body. Throws `OAuthError` if the body is not percent-encoded UTF-8, or
+ * if a parameter is repeated, even with an empty value (RFC 6749 §3.2).
  */
 export function formParameters(body: Buffer): Parameters {
+  if (!isUtf8(body)) throw invalidRequest('The body is not UTF-8');
+  const text = body.toString();
+  const undecodable = undecodableParameter(text);
+  if (undecodable !== undefined) throw invalidRequest(`${printable(undecodable)} must be percent-encoded UTF-8`);
   const parameters: Record<string, string> = Object.create(null) as Record<string, string>;
   const seen = new Set<string>();
-  for (const [name, value] of new URLSearchParams(body.toString('utf8'))) {
+  for (const [name, value] of new URLSearchParams(text)) {
     if (seen.has(name)) throw invalidRequest(`${printable(name)} must not be given twice`);
     seen.add(name);
     if (value !== '') parameters[name] = value; // RFC 6749 §3.2: an empty parameter counts as omitted.

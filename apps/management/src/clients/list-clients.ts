@@ -20,7 +20,10 @@ export class ListClientsParameters extends PageQueryParameters {
   @IsIn(['active', 'revoked'])
   status?: 'active' | 'revoked';
 
-  @ApiPropertyOptional({ description: 'Names that begin so, whatever their case; sorted by name', example: 'fore' })
+  @ApiPropertyOptional({
+    description: 'Names that begin so, whatever their case and accents; sorted by name',
+    example: 'fore',
+  })
   @IsOptional()
   @IsString()
   @MaxLength(100)

@@ -20,7 +20,7 @@ export class ListSubscriptionsParameters extends PageQueryParameters {
   @IsIn(['live', 'ended'])
   status?: 'live' | 'ended';
 
-  @ApiPropertyOptional({ description: 'Service names that begin so, whatever their case; sorted by name' })
+  @ApiPropertyOptional({ description: 'Service names that begin so, whatever their case and accents; sorted by name' })
   @IsOptional()
   @IsString()
   @MaxLength(100)

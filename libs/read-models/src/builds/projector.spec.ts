@@ -22,7 +22,7 @@ import { newEvents } from '../../../../test/support/events/new-events.js';
 
 const { clients, history, subscriptions } = projections;
 
-const BUILD = 'clients_v2_1';
+const BUILD = 'clients_v3_1';
 
 describe.each([
   ['a projector', false],
@@ -269,7 +269,7 @@ describe.each([
       'Renamed after that',
     );
     const stopped = { name: 'ProjectionStopped', eventType: 'SubscriptionSuspended' };
-    const options = { projection: subscriptions, build: 'subscriptions_v1_1', isFresh, observer: silent } as const;
+    const options = { projection: subscriptions, build: 'subscriptions_v2_1', isFresh, observer: silent } as const;
     await expect(new Projector({ ...stage.stores, ...options }).run(stop.signal)).rejects.toMatchObject(stopped);
   });
 

@@ -167,7 +167,7 @@ const withSubscriptions = (client: ClientDocument, subscriptions: Assignment[]):
 /** One document per client. The documents form the tables of active and revoked clients. */
 export const clients: ReadModel<ClientDocument, typeof list> = {
   name: 'clients',
-  version: 2,
+  version: 3,
   streams: ['consumerClient-'],
   indexes: Object.values(list.sorts).flatMap((sort) => [
     [...table, sort],

@@ -72,7 +72,7 @@ const apply = (subscription: SubscriptionDocument | undefined, event: FollowedEv
 /** One document per subscription. An ended subscription keeps its document. */
 export const subscriptions: ReadModel<SubscriptionDocument, typeof list> = {
   name: 'subscriptions',
-  version: 1,
+  version: 2,
   streams: ['subscription-'],
   indexes: Object.values(list.sorts).flatMap((sort) => [
     ['workspaceId', sort],
