@@ -154,21 +154,24 @@ describe('the SQLite read store', () => {
       workerData: { file: server.file, busyTimeoutMs: 1 },
       resourceLimits: { maxOldGenerationSizeMb: 64 },
     });
-    const rows = [['n1', undefined, '0001', 0n, 'x'.repeat(8 * 1024 * 1024)]];
-    const gather = async (load: number) => {
+    const rows = [['n1', undefined, '0001', 0n, JSON.stringify('x'.repeat(8 * 1024 * 1024))]];
+    const next = { logId: 'log', position: '0001', eventId: 'e1' };
+    const load = async (order: number) => {
       const answered = once(writer, 'message');
-      writer.postMessage({ order: load, request: { type: 'gather', load, rows } });
+      writer.postMessage({ load: order, rows });
+      const request = { type: 'load', load: order, documents: 1, build: BUILD, expected: undefined, next };
+      writer.postMessage({ order, request });
       const [answer] = (await answered) as [unknown];
       return answer;
     };
     const other = new Database(server.file);
     other.exec('BEGIN IMMEDIATE');
-    for (let load = 0; load < 20; load++) {
-      expect(await gather(load)).toHaveProperty('error', expect.stringContaining('locked'));
+    for (let order = 0; order < 20; order++) {
+      expect(await load(order)).toHaveProperty('error', expect.stringContaining('locked'));
     }
     other.exec('COMMIT');
     other.close();
-    expect(await gather(20)).toEqual({ order: 20, misses: [] });
+    expect(await load(20)).toEqual({ order: 20, misses: [] });
     await writer.terminate();
   });
 

@@ -142,12 +142,16 @@ class SqliteReadStore implements ReadStore {
     return [...(await this.request({ type: 'write', build, rows: rowsOf(writes) }))];
   }
 
-  /** Sends the documents to the writer thread in parts, so that other code can run in between. */
+  /**
+   * Sends the documents to the writer thread in parts, so that other code can run in between. The parts are not answered:
+   * the thread may be busy with another load, and the documents would stay in memory until it is done.
+   */
   async load(build: BuildName, { writes, expected, next }: Load): Promise<boolean> {
     const load = this.writer.newLoad();
     for (let from = 0; from < writes.length; from += DOCUMENTS_PER_PART) {
-      const rows = rowsOf(writes.slice(from, from + DOCUMENTS_PER_PART));
-      await this.request({ type: 'gather', load, rows });
+      this.requireOpen();
+      this.writer.gather({ load, rows: rowsOf(writes.slice(from, from + DOCUMENTS_PER_PART)) });
+      await setImmediate();
     }
     const misses = await this.request({ type: 'load', load, documents: writes.length, build, expected, next });
     return misses.length === 0;
@@ -252,7 +256,7 @@ class SqliteReadStore implements ReadStore {
 
   /** Returns `undefined` if the file is not a read store yet. */
   private openedReader(): Connection | undefined {
-    if (this.closed) throw new ReadStoreUnavailable(CLOSED);
+    this.requireOpen();
     if (this.reader?.isCurrent() !== true) {
       this.forgetReader();
       this.reader = openToRead(this.options.file, READ_BUSY_TIMEOUT_MS);
@@ -265,8 +269,12 @@ class SqliteReadStore implements ReadStore {
     this.reader = undefined;
   }
 
-  private request(request: WriterRequest): Promise<readonly string[]> {
-    if (this.closed) return Promise.reject(new ReadStoreUnavailable(CLOSED));
+  private requireOpen(): void {
+    if (this.closed) throw new ReadStoreUnavailable(CLOSED);
+  }
+
+  private async request(request: WriterRequest): Promise<readonly string[]> {
+    this.requireOpen();
     return this.writer.request(request);
   }
 }

@@ -31,12 +31,10 @@ export type WriterRequest =
     }
   | { readonly type: 'drop'; readonly build: BuildName }
   | { readonly type: 'write'; readonly build: BuildName; readonly rows: readonly DocumentRow[] }
-  /** Documents of a load, which the writer thread keeps until the request `load` with the same number comes. */
-  | { readonly type: 'gather'; readonly load: number; readonly rows: readonly DocumentRow[] }
   | {
       readonly type: 'load';
       readonly load: number;
-      /** Number of documents that were gathered. */
+      /** Number of documents in the load's parts. */
       readonly documents: number;
       readonly build: BuildName;
       readonly expected: Checkpoint | undefined;
@@ -55,6 +53,15 @@ export type WriterRequest =
       readonly next: Lease;
     }
   | { readonly type: 'release lease'; readonly build: BuildName; readonly holder: string };
+
+/**
+ * Some documents of a load. The writer thread keeps them until the request `load` with the same number comes. Parts are
+ * not answered.
+ */
+export interface LoadPart {
+  readonly load: number;
+  readonly rows: readonly DocumentRow[];
+}
 
 export interface Order {
   readonly order: number;

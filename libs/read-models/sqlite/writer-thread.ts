@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { ReadStoreUnavailable } from '#read-models';
-import type { Answer, Order, WriterOptions, WriterRequest } from './writer-protocol.js';
+import type { Answer, LoadPart, Order, WriterOptions, WriterRequest } from './writer-protocol.js';
 
 interface Waiting {
   readonly resolve: (misses: readonly string[]) => void;
@@ -26,15 +26,19 @@ export class WriterThread {
    * `ReadStoreUnavailable`. If the thread died, the request may have been carried out nevertheless.
    */
   request(request: WriterRequest): Promise<readonly string[]> {
-    const worker = (this.worker ??= this.started());
     const order = this.orders++;
     return new Promise((resolve, reject) => {
       this.waiting.set(order, { resolve, reject });
-      worker.postMessage({ order, request } satisfies Order);
+      this.post({ order, request });
     });
   }
 
-  /** Returns a number for the requests `gather` and `load` of one load. */
+  /** Sends documents of a load before the request `load`, which fails if the thread dies in between. */
+  gather(part: LoadPart): void {
+    this.post(part);
+  }
+
+  /** Returns a number for the parts of one load and its request `load`. */
   newLoad(): number {
     return this.loads++;
   }
@@ -45,6 +49,11 @@ export class WriterThread {
     const exited = once(this.worker, 'exit');
     this.worker.postMessage('close');
     await exited;
+  }
+
+  private post(message: LoadPart | Order): void {
+    this.worker ??= this.started();
+    this.worker.postMessage(message);
   }
 
   private started(): Worker {

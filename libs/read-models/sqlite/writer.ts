@@ -3,13 +3,12 @@ import type { Checkpoint } from '#event-log';
 import type { BuildName, Lease } from '#read-models';
 import type { Connection } from './connection.js';
 import { layOut, layOutToLoad, openToWrite, remove, tableOf } from './layout.js';
-import type { Answer, DocumentRow, Order, WriterOptions, WriterRequest } from './writer-protocol.js';
+import type { Answer, DocumentRow, LoadPart, Order, WriterOptions, WriterRequest } from './writer-protocol.js';
 
 /**
  * This file is the writer thread. If several requests are waiting, the thread carries them out together, in one
  * transaction.
  */
-type GatherRequest = Extract<WriterRequest, { readonly type: 'gather' }>;
 type LoadRequest = Extract<WriterRequest, { readonly type: 'load' }>;
 
 const port = parentPort;
@@ -30,27 +29,31 @@ function closeConnection(): void {
   connection = undefined;
 }
 
-port.on('message', (first: Order | 'close') => {
-  const waiting = [first];
-  for (let next = received(); next !== undefined; next = received()) waiting.push(next);
-  const orders = waiting.filter((order) => order !== 'close');
-  for (const { request } of orders) if (request.type === 'gather') gather(request);
+type Message = Order | LoadPart | 'close';
+
+port.on('message', (first: Message) => {
+  const orders: Order[] = [];
+  let isClosing = false;
+  for (let message: Message | undefined = first; message !== undefined; message = received()) {
+    if (message === 'close') isClosing = true;
+    else if ('order' in message) orders.push(message);
+    else gather(message);
+  }
   carryOut(orders);
   for (const { request } of orders) if (request.type === 'load') gathered.delete(request.load);
-  if (waiting.includes('close')) {
+  if (isClosing) {
     closeConnection();
     port.close();
   }
 });
 
-function gather({ load, rows }: GatherRequest): void {
+function gather({ load, rows }: LoadPart): void {
   const before = gathered.get(load);
   if (before) before.push(...rows);
   else gathered.set(load, [...rows]);
 }
 
-const received = (): Order | 'close' | undefined =>
-  (receiveMessageOnPort(port) as { message: Order | 'close' } | undefined)?.message;
+const received = (): Message | undefined => (receiveMessageOnPort(port) as { message: Message } | undefined)?.message;
 
 /**
  * Carries out the requests in one transaction. If a request fails, its caller gets the error, and a new transaction
@@ -75,9 +78,7 @@ function carryOut(orders: readonly Order[]): void {
     } catch (error) {
       closeConnection();
       const failed = current === undefined ? waiting : [current];
-      for (const { order, request } of failed) {
-        // The sender gives up the load, so the request `load`, which would remove the documents, never comes.
-        if (request.type === 'gather') gathered.delete(request.load);
+      for (const { order } of failed) {
         answer({ order, error: error instanceof Error ? error.message : String(error) });
       }
       waiting = waiting.filter((order) => !failed.includes(order));
@@ -98,8 +99,6 @@ function fulfil(open: Connection, request: WriterRequest): string[] {
     case 'prepare to load':
       layOutToLoad(open, request.build, request.schema);
       return [];
-    case 'gather':
-      return []; // done by `gather`, before the transaction
     case 'load':
       return loaded(open, request) ? [] : [request.build];
     case 'write':
