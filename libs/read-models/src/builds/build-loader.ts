@@ -16,8 +16,14 @@ const EVENTS_PER_LOAD = 5_000;
 const BATCHES_PER_LOAD = 20;
 /** The loader writes what it holds when the changed documents have this weight (see `weightOf`). */
 const CHANGED_WEIGHT_PER_LOAD = 30_000;
-/** Unchanged documents are forgotten, oldest first, when all documents in memory together have a larger weight. */
+/**
+ * Unchanged documents are forgotten, oldest first, when the documents of all loaders of this process together have a
+ * larger weight: some 25 MB.
+ */
 const MOST_WEIGHT = 100_000;
+
+/** Weight of the documents that all loaders of this process hold. */
+let weightOfAll = 0;
 
 /** A document in memory. */
 interface Entry<Doc> {
@@ -51,7 +57,6 @@ interface Entry<Doc> {
  */
 export class BuildLoader<Doc> implements CheckpointStore {
   private readonly entries = new Map<string, Entry<Doc>>();
-  private weight = 0;
   private changedWeight = 0;
   private events = 0;
   private batches = 0;
@@ -70,10 +75,9 @@ export class BuildLoader<Doc> implements CheckpointStore {
 
   /** Forgets everything in memory, and creates the build if it is missing. */
   async begin(): Promise<void> {
-    await this.settled();
+    await this.end();
     this.loading = Promise.resolve(true);
-    this.entries.clear();
-    this.weight = this.changedWeight = this.events = this.batches = 0;
+    this.changedWeight = this.events = this.batches = 0;
     this.hasLoaded = false;
     await this.store.prepareToLoad(this.build, this.projection);
     this.stored = this.reached = await this.store.checkpoint(this.build);
@@ -121,9 +125,10 @@ export class BuildLoader<Doc> implements CheckpointStore {
     return this.stored?.position;
   }
 
-  /** Resolves when no load is under way. */
-  async settled(): Promise<void> {
+  /** Forgets everything in memory. Resolves when no load is under way. */
+  async end(): Promise<void> {
     await this.loading.catch(() => undefined);
+    for (const [id, entry] of this.entries) this.forget(id, entry);
   }
 
   /** Begins to write what is in memory, as soon as the load under way is done. Returns `false` if that one failed. */
@@ -148,8 +153,9 @@ export class BuildLoader<Doc> implements CheckpointStore {
     const writes: DocumentWrite[] = [];
     for (const [id, entry] of this.entries) {
       if (!entry.isChanged || !entry.document) continue;
-      writes.push({ ...entry.document, expected: entry.stored });
-      entry.stored = entry.document.position;
+      const { position, revision, doc } = entry.document;
+      writes.push({ id, position, revision, doc, expected: entry.stored });
+      entry.stored = position;
       entry.isChanged = false;
       if (this.projection.isOneEventEach === true) this.forget(id, entry);
     }
@@ -159,17 +165,17 @@ export class BuildLoader<Doc> implements CheckpointStore {
 
   /** Forgets unchanged documents. MUST NOT be called while a load is under way, since its documents count as unchanged. */
   private forgetSome(): void {
-    if (this.weight <= MOST_WEIGHT) return;
+    if (weightOfAll <= MOST_WEIGHT) return;
     for (const [id, entry] of this.entries) {
       if (entry.isChanged) continue;
       this.forget(id, entry);
-      if (this.weight <= MOST_WEIGHT / 2) return;
+      if (weightOfAll <= MOST_WEIGHT / 2) return;
     }
   }
 
   private forget(id: string, { weight }: Entry<Doc>): void {
     this.entries.delete(id);
-    this.weight -= weight;
+    weightOfAll -= weight;
   }
 
   private fold(event: FollowedEvent, id: string): [Entry<Doc>, StoredDocument<Doc> | undefined] {
@@ -180,7 +186,7 @@ export class BuildLoader<Doc> implements CheckpointStore {
   private keep(entry: Entry<Doc>, document: StoredDocument<Doc> | undefined): void {
     if (document === entry.document) return;
     const weight = weightOf(document);
-    this.weight += weight - entry.weight;
+    weightOfAll += weight - entry.weight;
     this.changedWeight += weight - (entry.isChanged ? entry.weight : 0);
     entry.document = document;
     entry.weight = weight;
@@ -190,7 +196,7 @@ export class BuildLoader<Doc> implements CheckpointStore {
   private remember(id: string, document: StoredDocument<Doc> | undefined): Entry<Doc> {
     const entry = { document, stored: document?.position, isChanged: false, weight: weightOf(document) };
     this.entries.set(id, entry);
-    this.weight += entry.weight;
+    weightOfAll += entry.weight;
     return entry;
   }
 
@@ -235,9 +241,15 @@ export class BuildLoader<Doc> implements CheckpointStore {
   }
 }
 
+/**
+ * Number of small objects (of some 250 bytes) that a document takes without its arrays: the entry, the stored document,
+ * the document itself, and their texts.
+ */
+const WEIGHT_WITHOUT_ARRAYS = 4;
+
 /** Returns roughly how much memory a document takes, as a number of small objects. */
 const weightOf = (stored: StoredDocument | undefined): number => {
-  let weight = 1;
+  let weight = WEIGHT_WITHOUT_ARRAYS;
   const doc = stored?.doc as Readonly<Record<string, unknown>> | undefined;
   for (const field in doc) {
     const value = doc[field];

@@ -177,7 +177,7 @@ export class Projector<Doc> {
         if (error instanceof ProjectionStopped) await loader.finish();
         if (!(error instanceof CheckpointMoved)) throw error;
       } finally {
-        await loader.settled();
+        await loader.end();
       }
     };
     await repeatUntilAborted(AbortSignal.any([signal, done.signal]), this.outages, loadOnce, { isOutage: isNotFinal });
