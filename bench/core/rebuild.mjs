@@ -24,8 +24,7 @@ export async function rebuild(bench) {
   const without = [];
   for (let round = 0; round < rounds; round++) {
     for (const suffix of ['', '-wal', '-shm']) rmSync(join(dataDir, `read-models.db${suffix}`), { force: true });
-    const server = await MeasuredStandalone.start(dataDir);
-    bench.atEnd(() => server.stop());
+    const server = await MeasuredStandalone.start(bench, dataDir);
     const requests = await warmLogins(server);
     during.push(...(await pacedLogins(server, requests, seconds)));
     if (!bench.isQuick && (await server.isReady())) throw new Error('The rebuild ended before the logins; seed more');

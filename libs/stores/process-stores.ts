@@ -57,7 +57,9 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
   const history = new HistoryCheck(historyLogger, options.isSecondary);
   const cutObserver: OutageObserver = {
     outageBegan: (err) => {
-      logger.warn({ err }, 'it can’t be noticed whether streams of the event log are cut');
+      // That the log is away has its own warning, by readiness.
+      const level = err instanceof LogUnavailable ? 'info' : 'warn';
+      logger[level]({ err }, 'it can’t be noticed whether streams of the event log are cut');
     },
     outageEnded: () => {
       logger.info('it is noticed again whether streams of the event log are cut');
