@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type DynamicModule, Global, Module, type NestApplicationOptions, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -12,12 +13,14 @@ import {
   type FastifyRequest,
   LogController,
 } from 'fastify';
+import { AllowedMethods } from './allowed-methods.js';
 import { CONFIGURATION, type Configuration } from './configuration.js';
 import { ReadinessChecks, serveHealth } from './health.js';
 import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
 import { LOGGER, type Logger, NestLogger } from './logging.js';
 import { addressOf, createRegistry, metricsServer, Registry, serveMetrics } from './metrics.js';
 import { queryProblem } from './parameters.js';
+import { methodNotAllowed } from './problem.js';
 import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
 import { closeAll, type ProcessDependency } from './process-dependency.js';
 import { hasBody } from './request-body.js';
@@ -163,6 +166,10 @@ function httpServer(listener: RequestListener): Server {
   );
   // A server may ignore expectations that it doesn't know (RFC 9110 §10.1.1). Node would answer 417.
   server.on('checkExpectation', listener);
+  // `CONNECT` asks for a tunnel, and so names no resource of ours. Node would close the connection without an answer.
+  server.on('connect', (_request, socket) => {
+    refuseOnSocket(400, socket);
+  });
   server.on('checkContinue', (request, response) => {
     if (hasBody(request.headers)) response.writeContinue();
     listener(request, response);
@@ -198,7 +205,10 @@ function readRestOfBody({ raw }: FastifyRequest, reply: FastifyReply): void {
  */
 function refuseUnreadable(error: ConnectionError, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  const status = { HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400;
+  refuseOnSocket({ HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400, socket);
+}
+
+function refuseOnSocket(status: number, socket: Duplex): void {
   const { title, ...rest } = httpRefusal(status).toBody(requestIdOf([]));
   const body = JSON.stringify({ title, ...rest });
   socket.end(
@@ -233,9 +243,13 @@ export class HttpApplication {
     this.nest = nest;
     this.fastify = nest.getHttpAdapter().getInstance();
     acceptJsonBodies(this.fastify);
+    const allowedMethods = new AllowedMethods(this.fastify);
     this.fastify.addHook('onRequest', (request, reply, done) => {
       reply.headers(headers).header('x-request-id', request.id);
-      done(headProblem(request.raw) ?? queryProblem(request.raw.url ?? ''));
+      const { raw, url, is404 } = request;
+      const allowed = is404 ? allowedMethods.of(url) : [];
+      const wrongMethod = allowed.length > 0 ? methodNotAllowed(allowed) : undefined;
+      done(headProblem(raw) ?? wrongMethod ?? queryProblem(url));
     });
     this.fastify.addHook('onSend', (request, reply, _payload, done) => {
       readRestOfBody(request, reply);

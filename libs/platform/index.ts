@@ -17,9 +17,9 @@ export { BeforeFastify, createHttpApplication, type EarlyHandler, HttpApplicatio
 export { jsonObjectIn } from './json-body.js';
 export { createLogger, LOGGER, type Logger, logWarnings, writeLine } from './logging.js';
 export { Registry } from './metrics.js';
-export { networkOf } from './network.js';
+export { networkOf, withoutPort } from './network.js';
 export { undecodableParameter } from './parameters.js';
-export { Problem, validationFailed } from './problem.js';
+export { methodNotAllowed, Problem, validationFailed } from './problem.js';
 export { httpRefusal, ProblemFilter } from './problem-filter.js';
 export type { ProcessDependency } from './process-dependency.js';
 export { RateLimit, rateLimited, rateLimitHeaders, type RateLimitState } from './rate-limit.js';

@@ -18,7 +18,7 @@ export const isPrototypeName = (name: string): boolean => name === 'prototype' |
 export function acceptJsonBodies(fastify: FastifyInstance): void {
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser(JSON_TYPE, { parseAs: 'buffer', bodyLimit: MAX_BODY_BYTES }, (request, body, done) => {
-    requirePlainUtf8(request.headers);
+    requirePlainUtf8(request.raw);
     done(null, body.length === 0 ? undefined : jsonObjectIn(Buffer.from(body)));
   });
 }

@@ -1,4 +1,4 @@
-import { networkOf } from '#platform';
+import { networkOf, withoutPort } from '#platform';
 
 describe('what an address is counted as', () => {
   it.each([
@@ -23,4 +23,17 @@ describe('what an address is counted as', () => {
       expect(networkOf(address)).toBe('unknown');
     },
   );
+});
+
+it.each([
+  ['203.0.113.7:4711', '203.0.113.7'],
+  ['203.0.113.7', '203.0.113.7'],
+  ['[2001:db8::7]:4711', '2001:db8::7'],
+  ['[2001:db8::7]', '2001:db8::7'],
+  ['2001:db8::7', '2001:db8::7'],
+  ['::ffff:203.0.113.7', '::ffff:203.0.113.7'],
+  ['203.0.113.7:http', '203.0.113.7:http'],
+  ['', ''],
+])('without its port, %j is %j', (address, expected) => {
+  expect(withoutPort(address)).toBe(expected);
 });

@@ -1,5 +1,13 @@
 import { isIP, SocketAddress } from 'node:net';
 
+const WITH_PORT = /^(?:\[(?<v6>[^\]]+)\](?::\d+)?|(?<v4>\d+\.\d+\.\d+\.\d+):\d+)$/;
+
+/** Returns the address without the brackets and the port that some proxies write into `X-Forwarded-For`. */
+export function withoutPort(address: string): string {
+  const { v4, v6 } = WITH_PORT.exec(address)?.groups ?? {};
+  return v4 ?? v6 ?? address;
+}
+
 const GROUPS = 8;
 const GROUPS_OF_64_BITS = 4;
 

@@ -58,6 +58,12 @@ export class Problem extends Error {
 export const validationFailed = (...errors: readonly FieldError[]): Problem =>
   new Problem(400, 'VALIDATION_FAILED', 'The request is not valid; see errors', { errors });
 
+/** The answer to a method that this route lacks. `methods`: the methods that it has. */
+export const methodNotAllowed = (methods: readonly string[]): Problem => {
+  const allow = methods.join(', ');
+  return new Problem(405, 'METHOD_NOT_ALLOWED', `This takes only ${allow}`, { headers: { Allow: allow } });
+};
+
 const LONGEST_PATH = 200;
 
 /** Turns `['a', 'b', 0]` into `a.b[0]`. The caller determines the names and their number, so a long path is cut. */

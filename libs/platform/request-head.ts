@@ -19,15 +19,39 @@ export function originForm(target: string): string {
 const HOST = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?$/i;
 
 /**
- * Returns the problem of a request whose head Node accepts, although RFC 9112 §3.2 requires that it is refused with 400.
+ * Returns the problem of a request whose head Node accepts, although it must be refused with 400 (RFC 9112 §3.2), or is
+ * ambiguous because a header is repeated.
  * Returns `undefined` for all other requests. The target must be in `originForm`.
  */
-export function headProblem({ url = '', headers: { host }, httpVersion }: IncomingMessage): Problem | undefined {
+export function headProblem(request: IncomingMessage): Problem | undefined {
+  const { url = '', headers, rawHeaders, httpVersion } = request;
+  const { host } = headers;
   if (url.includes('#')) return malformed('The request target must not contain a #');
   if (!url.startsWith('/') && url !== '*')
     return malformed('The request target must be a path, or an http or https URL');
+  const repeated = repeatedHeader(rawHeaders, SOLE_HEADERS);
+  if (repeated) return repeated;
   if (host === undefined) return httpVersion === '1.0' ? undefined : malformed('The header Host is needed');
   return HOST.test(host) ? undefined : malformed('The header Host must be a host and an optional port');
+}
+
+/** Headers that Node reads from their first line, while a proxy may read the last one. */
+const SOLE_HEADERS = ['Host', 'Authorization'];
+
+/** Returns the 400 `Problem` of a request that has one of these headers more than once. */
+export function repeatedHeader(rawHeaders: readonly string[], names: readonly string[]): Problem | undefined {
+  for (const name of names) {
+    const lowerCased = name.toLowerCase();
+    let times = 0;
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      if (rawHeaders[i]?.length === name.length && rawHeaders[i]?.toLowerCase() === lowerCased) times += 1;
+    }
+    if (times > 1) {
+      const errors = [{ field: name, message: 'must not be given twice' }];
+      return new Problem(400, 'HEADER_REPEATED', `The header ${name} must not be given twice`, { errors });
+    }
+  }
+  return undefined;
 }
 
 const malformed = (detail: string) => new Problem(400, 'MALFORMED_REQUEST', detail);

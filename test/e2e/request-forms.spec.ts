@@ -118,11 +118,57 @@ describe.each(Object.entries(EXAMPLES))('%s', (_name, example) => {
     ['a # in the target', '#', [HOST]],
     ['no Host', '', []],
     ['a Host that is none', '', ['Host: a/b']],
+    ['two Hosts', '', [HOST, HOST]],
+    ['two Authorizations', '', [HOST, 'Authorization: Bearer a', 'AUTHORIZATION: Bearer b']],
   ])('is refused with %s', async (_what, suffix, lines) => {
     const [head = '', ...more] = await heads(example, path + suffix, lines);
     expect([statusOf(head), more]).toEqual([refused, []]);
     expect(head).toMatch(/^x-request-id: /im);
   });
+});
+
+test('the refusal of a repeated header names it', async () => {
+  const head = ['GET /v1/clients HTTP/1.1', HOST, 'Connection: close', 'Authorization: Bearer a'];
+  const received = await sendLines(standalone.url, [...head, bearer(portal.token)]);
+  expect(received).toMatch(/^HTTP\/1\.1 400 [^]*"code":"HEADER_REPEATED"[^]*"errors":\[\{"field":"Authorization"/);
+  const check = ['GET /gateway/check HTTP/1.1', HOST, HOST, 'Connection: close'];
+  expect(await sendLines(standalone.url, check)).toMatch(/^HTTP\/1\.1 403 [^]*x-auth-code: HEADER_REPEATED/);
+});
+
+test.each([
+  ['/v1/clients', 'GET, HEAD, POST'],
+  ['/v1/clients?limit=%ff', 'GET, HEAD, POST'],
+  ['/v1/clients/cc_0000000000000000000000', 'GET, HEAD, PATCH'],
+  ['/v1/clients/%2e%2e/revoke', 'POST'],
+  ['/v1/clients/a/subscriptions/b', 'DELETE, PUT'],
+  ['/v1/credential-drafts', 'POST'],
+  ['/v1/subscriptions', 'GET, HEAD'],
+  ['/openapi.json', 'GET, HEAD'],
+  ['/docs', 'GET, HEAD'],
+  ['/health/ready', 'GET, HEAD'],
+  ['/metrics', 'GET, HEAD'],
+  ['/.well-known/jwks.json', 'GET, HEAD'],
+  ['/.well-known/oauth-authorization-server', 'GET, HEAD'],
+  ['/login', 'POST'],
+  ['/weather/login', 'POST'],
+  ['/oauth/revoke', 'POST'],
+])('%s takes %s only', async (path, allowed) => {
+  for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND']) {
+    if (allowed.split(', ').includes(method)) continue;
+    const { status, headers } = await sendRequest(method, standalone.url, path);
+    expect([method, status, headers.allow]).toEqual([method, 405, allowed]);
+  }
+});
+
+test('no method is right where there is no route', async () => {
+  for (const path of ['/nowhere', '/v1/clients/', '/v1/clients/a/b/c', '/v1/Clients']) {
+    const { status, headers } = await sendRequest('DELETE', standalone.url, path);
+    expect([path, status, headers.allow]).toEqual([path, 404, undefined]);
+  }
+});
+
+test('a tunnel is refused with an answer', async () => {
+  expect(await sendLines(standalone.url, ['CONNECT a:443 HTTP/1.1', HOST])).toMatch(/^HTTP\/1\.1 400 /);
 });
 
 test.each(['ftp://a/login', 'http:///login', 'http:/login'])('%s is no target', async (target) => {
@@ -146,7 +192,7 @@ describe.each([
   ['JSON', ofJson, 'application/json'],
   ['a command', ofCommand, 'application/json'],
 ])('the body of %s', (_what, example, type) => {
-  const send = (headers: Readonly<Record<string, string>>, encode = (text: string) => Buffer.from(text)) => {
+  const send = (headers: Readonly<Record<string, string | string[]>>, encode = (text: string) => Buffer.from(text)) => {
     const { method = '', path = '', body } = example ?? {};
     const authorization = example === ofCommand && { authorization: `Bearer ${portal.token}` };
     return sendRequest(method, standalone.url, path, {
@@ -163,6 +209,10 @@ describe.each([
     'boundary=a; Charset = latin1',
   ])('may have no other charset than UTF-8: %s', async (parameters) => {
     expect((await send({ 'content-type': `${type}; ${parameters}` })).status).toBe(415);
+  });
+
+  test('has one content type', async () => {
+    expect((await send({ 'content-type': [type, type] })).status).toBe(400);
   });
 
   test.each(['gzip', 'GZIP', 'br', 'identity, gzip', 'x-unknown'])('may not be encoded: %s', async (encoding) => {

@@ -298,6 +298,16 @@ describe('If-Match', () => {
     expect(statuses.filter((status) => status === 412)).toHaveLength(9);
   });
 
+  test('with * wants that there is something', async () => {
+    const any = { 'if-match': '*' };
+    expect((await portal.register('sub_nothing', {}, any)).refusal).toBe('412 PRECONDITION_FAILED');
+    expect((await portal.register('sub_nothing')).status).toBe(201);
+    expect((await portal.register('sub_nothing', {}, any)).status).toBe(200);
+    for (const headers of [any, { ...any, ...newKey() }]) {
+      expect((await portal.create({}, headers)).refusal).toBe('412 PRECONDITION_FAILED');
+    }
+  });
+
   test('guards the end of a subscription, too', async () => {
     const registered = await portal.register('sub_guarded', { endpointUri: 'guarded' });
     expect((await portal.end('sub_guarded', 'x', { 'if-match': '"7"' })).refusal).toBe('412 PRECONDITION_FAILED');

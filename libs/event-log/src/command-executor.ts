@@ -26,10 +26,10 @@ export interface Executed<State> extends Folded<State> {
 export interface CommandRequest extends CallOptions {
   readonly context: CommandContext;
   /**
-   * The command is carried out only if the stream is still at this revision; otherwise `PreconditionFailed` is thrown
-   * (HTTP `If-Match`).
+   * The command is carried out only if the stream is still at this revision, or exists; otherwise `PreconditionFailed`
+   * is thrown (HTTP `If-Match`).
    */
-  readonly ifMatch?: Revision;
+  readonly ifMatch?: Revision | 'exists';
   /** Whether the command's id was made for this call. A command with a new id can't have been carried out before. */
   readonly isNew?: boolean;
   /**
@@ -212,7 +212,8 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     const events = this.aggregate.decide(known.state, command);
     // `ifMatch` is compared only after the aggregate has decided (RFC 9110 §13.2.1). Otherwise a caller who may not see
     // a stream could learn from a 412 response that the stream exists.
-    if (ifMatch !== undefined && known.revision !== ifMatch) throw new PreconditionFailed(stream);
+    const isMatch = ifMatch === 'exists' ? known.revision !== undefined : known.revision === ifMatch;
+    if (ifMatch !== undefined && !isMatch) throw new PreconditionFailed(stream);
     if (events.length === 0) return { ...known, outcome: 'unchanged' };
     const last = known.revision === undefined ? undefined : { revision: known.revision, hash: known.lastHash };
     const occurredAt = command.at < known.lastOccurredAt ? known.lastOccurredAt : command.at;

@@ -38,8 +38,7 @@ export interface CheckRequest {
 }
 
 /** Why a call must not reach the provider. The code is sent as `X-Auth-Code`, for the gateway and its logs. */
-export type CheckRefusal =
-  TokenRefusal | 'NO_TOKEN' | 'NOT_A_GATEWAY' | 'MALFORMED_REQUEST' | 'HEADER_REPEATED' | 'NOT_AN_ENDPOINT';
+export type CheckRefusal = TokenRefusal | 'NO_TOKEN' | 'NOT_A_GATEWAY' | 'HEADER_REPEATED' | 'NOT_AN_ENDPOINT';
 
 export type CheckAnswer =
   | { readonly code: 'GOOD'; readonly client: ActiveClient; readonly subscriptionId: SubscriptionId | undefined }

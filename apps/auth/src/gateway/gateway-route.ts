@@ -1,7 +1,7 @@
 import { Failure } from '#domain';
 import type { Logger } from '#platform';
 import type { FastAnswer, Handler } from '../http/fast-path.js';
-import type { CheckAnswer, CheckRefusal, GatewayCheck } from './gateway-check.js';
+import type { CheckAnswer, GatewayCheck } from './gateway-check.js';
 
 interface GatewayParts {
   readonly check: Pick<GatewayCheck, 'check'>;
@@ -21,7 +21,7 @@ export const gatewayHandler =
       return { status: 503, headers: ['cache-control', 'no-store', 'x-auth-code', 'UNAVAILABLE'] };
     };
     try {
-      if (request.problem) return refusal('MALFORMED_REQUEST');
+      if (request.problem) return refusal(request.problem.code);
       const answer = check.check(request);
       return answer instanceof Promise ? answer.then(answerOf, unavailable) : answerOf(answer);
     } catch (err) {
@@ -44,7 +44,8 @@ function answerOf(answer: CheckAnswer): FastAnswer {
   return refusal(answer.code);
 }
 
-function refusal(code: CheckRefusal): FastAnswer {
+/** `code` is a `CheckRefusal`, or the code of a malformed head. */
+function refusal(code: string): FastAnswer {
   const headers = ['cache-control', 'no-store', 'x-auth-code', code];
   // RFC 6750 §3: if a request has no token, the 401 says only that a token is needed.
   return code === 'NO_TOKEN'

@@ -103,6 +103,16 @@ describe('a fast route', () => {
     answer = ({ address }) => address;
     const headers = { 'x-forwarded-for': '198.51.100.1, 203.0.113.7' };
     expect(await (await ask('/asked/a', { headers })).text()).toBe('203.0.113.7');
+    for (const [given, address] of [
+      ['198.51.100.1, 203.0.113.7:4711', '203.0.113.7'],
+      ['203.0.113.7:4711, 127.0.0.1:80', '203.0.113.7'],
+      ['[2001:db8::7]:4711, [::1]:80', '2001:db8::7'],
+      ['[2001:db8::7], 127.0.0.1', '2001:db8::7'],
+      ['2001:db8::7', '2001:db8::7'],
+      ['nobody:80', 'nobody:80'],
+    ] as const) {
+      expect(await (await ask('/asked/a', { headers: { 'x-forwarded-for': given } })).text()).toBe(address);
+    }
   });
 
   it('answers requests that were sent without waiting in their order, whatever characters the answers have', async () => {

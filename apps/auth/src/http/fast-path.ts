@@ -9,6 +9,7 @@ import {
   type Problem,
   requestIdOf,
   requirePlainUtf8,
+  withoutPort,
 } from '#platform';
 
 /** Returns whether the address belongs to a trusted proxy, whose `X-Forwarded-For` is believed. */
@@ -51,7 +52,7 @@ export class FastRequest {
 
   /** The address of the caller in front of all `TRUSTED_PROXIES`; `unknown` after the caller has disconnected. */
   get address(): string {
-    return proxyAddress(this.raw, this.trustsProxy) || 'unknown';
+    return withoutPort(proxyAddress(this.raw, this.trustsProxy)) || 'unknown';
   }
 
   /**
@@ -62,7 +63,7 @@ export class FastRequest {
   body(maxBytes: number): Promise<Buffer> {
     const { raw } = this;
     return new Promise((resolve, reject) => {
-      requirePlainUtf8(raw.headers);
+      requirePlainUtf8(raw);
       if (Number(raw.headers['content-length'] ?? 0) > maxBytes) {
         reject(httpRefusal(413));
         return;
@@ -182,7 +183,8 @@ export class FastPath {
   constructor(private readonly options: FastPathOptions) {
     this.routes = new RouteTable(options.routes);
     this.headers = Object.entries(options.platform.headers).flat();
-    this.trustsProxy = proxyAddress.compile([...options.trustedProxies]);
+    const isTrusted = proxyAddress.compile([...options.trustedProxies]);
+    this.trustsProxy = (address, hop) => isTrusted(withoutPort(address), hop);
   }
 
   /** Answers a request if one of the routes matches. Returns whether a route matched. */

@@ -57,22 +57,9 @@ export const oauthHandler =
     }
   };
 
-function requireProperHead({ problem, target, headers, rawHeaders }: FastRequest): void {
+function requireProperHead({ problem, target }: FastRequest): void {
   if (problem) throw problem;
   if (target.includes('?')) throw invalidRequest('Parameters belong in the body, not in the URL');
-  if (headers.authorization !== undefined && isRepeated('authorization', rawHeaders)) {
-    throw invalidRequest('Authorization must not be given twice');
-  }
-}
-
-/**
- * Whether this header was sent more than once. Node's `headers` doesn't show a repetition, because Node keeps the first
- * value and silently drops the others.
- */
-function isRepeated(name: string, rawHeaders: readonly string[]): boolean {
-  let times = 0;
-  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]?.toLowerCase() === name) times += 1;
-  return times > 1;
 }
 
 const JSON_TYPE = /^application\/json\s*(?:;|$)/i;

@@ -1,5 +1,5 @@
 import { Failure } from '#domain';
-import { type Logger, Problem } from '#platform';
+import { type Logger, methodNotAllowed, Problem } from '#platform';
 import type { FastAnswer, FastRequest, Handler } from './fast-path.js';
 
 /**
@@ -16,6 +16,12 @@ export const problemHandler =
       return failureAnswer(error, request, logger);
     }
   };
+
+/** At the path of a document, answers every method except `GET` and `HEAD` with 405. */
+export const readOnly = (logger: Logger): Handler =>
+  problemHandler(() => {
+    throw methodNotAllowed(['GET', 'HEAD']);
+  }, logger);
 
 /** An outage is logged once by the readiness check, and at `debug` for each request. */
 function failureAnswer(err: unknown, { id }: FastRequest, logger: Logger): FastAnswer {

@@ -10,9 +10,9 @@ import { type Introspection, introspectionEndpoint } from '../tokens/introspecti
 import { type Revocation, revocationEndpoint } from '../tokens/revocation.js';
 import { jwksHandler, metadataHandler, metadataPath } from '../tokens/well-known.js';
 import type { AuthenticationLimits } from './authentication-limits.js';
-import type { Route } from './fast-path.js';
+import type { Handler, Route } from './fast-path.js';
 import { type OAuthEndpoint, oauthHandler, refuseOtherMethods } from './oauth-route.js';
-import { problemHandler } from './problem-route.js';
+import { problemHandler, readOnly } from './problem-route.js';
 
 /** The parts that the handlers of the routes need. */
 export interface RouteParts {
@@ -26,7 +26,7 @@ export interface RouteParts {
   readonly check: Pick<GatewayCheck, 'check'>;
 }
 
-/** All routes of the auth app. At the path of each `POST` route, all other methods are refused. */
+/** All routes of the auth app. At the path of each route, the methods that it lacks are refused. */
 export function authRoutes(parts: RouteParts): Route[] {
   const { dependencies, logger, limits, authentication, login, introspection, revocation, check } = parts;
   const { issuer, managementTokens } = dependencies;
@@ -54,7 +54,9 @@ export function authRoutes(parts: RouteParts): Route[] {
       handler: problemHandler(metadataHandler({ issuer, managementTokens }), logger),
     },
   ];
-  return routes.flatMap((route) =>
-    route.method === 'POST' ? [route, { method: 'ANY', path: route.path, handler: refuseOtherMethods }] : [route],
-  );
+  const refusals: Record<Route['method'], Handler[]> = { POST: [refuseOtherMethods], GET: [readOnly(logger)], ANY: [] };
+  return routes.flatMap((route) => [
+    route,
+    ...refusals[route.method].map((handler): Route => ({ method: 'ANY', path: route.path, handler })),
+  ]);
 }

@@ -72,7 +72,11 @@ export const CommandRoute = (scope: ManagementScope, ...answers: Answer[]) =>
       required: false,
       description: '1 to 128 visible ASCII characters; the same key and payload is carried out once',
     }),
-    ApiHeader({ name: 'If-Match', required: false, description: 'An ETag; 412 when the resource has changed since' }),
+    ApiHeader({
+      name: 'If-Match',
+      required: false,
+      description: 'An ETag, or * for any; 412 when the resource has changed since, or does not exist',
+    }),
     ...answers.map(({ status, type }) => ApiResponse({ status, type, headers: placeHeaders })),
     problem(409, 'The state of the resource does not allow it'),
     problem(412, 'If-Match names another revision'),
@@ -105,6 +109,7 @@ export const ManagementRoute = (scope: ManagementScope) =>
     problem(401, 'No bearer token, or one that is not good'),
     problem(403, 'The token lacks the scope, or names another workspace'),
     problem(404, 'There is no such resource in this workspace'),
+    problem(405, 'The path has no such method; Allow names those that it has'),
     problem(429, 'Too many requests of this subject; see Retry-After'),
     problem(503, 'A store can’t answer now, or has not caught up; see Retry-After'),
   );

@@ -7,7 +7,7 @@ import { validationFailed } from '#platform';
 import type { Caller } from './management-guard.js';
 
 /**
- * A command that came over HTTP. `ifMatch` is the revision in the `If-Match` header. `isNew` is true if the request has
+ * A command that came over HTTP. `ifMatch` is the revision in the `If-Match` header, or `exists` for `*`. `isNew` is true if the request has
  * no `Idempotency-Key`.
  */
 export interface HttpCommandRequest extends CommandRequest {
@@ -83,8 +83,9 @@ const commandHashOf = ({ method, url, body }: FastifyRequest): string =>
 
 const ETAG = /^"(\d{1,19})"$/;
 
-function revisionIn(header: string | undefined): Revision | undefined {
-  if (header === undefined || header === '*') return undefined;
+function revisionIn(header: string | undefined): Revision | 'exists' | undefined {
+  if (header === undefined) return undefined;
+  if (header === '*') return 'exists';
   const [, digits] = ETAG.exec(header) ?? [];
   if (digits === undefined)
     throw validationFailed({ field: 'If-Match', message: 'must be one ETag of this API, such as "3"' });
