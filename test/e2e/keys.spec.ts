@@ -28,7 +28,7 @@ let keyed: NewClient;
 const start = (env: Readonly<Record<string, string>> = {}) =>
   Standalone.startReady({ dataDir, env: { ...clock.env, PUBLIC_URL: 'http://127.0.0.1:3000', ...env } });
 
-beforeEach(async () => {
+const begin = async () => {
   clock = new ProgramClock();
   dataDir = mkdtempSync(join(tmpdir(), 'consumer-clients-'));
   here = await start();
@@ -38,15 +38,23 @@ beforeEach(async () => {
   oauth = await portal.newClient('OAUTH2');
   keyed = await portal.newClient('API_KEY');
   for (const { clientId } of [oauth, keyed]) await portal.assign(clientId, 'weather');
-});
-
-afterEach(async () => {
-  for (const node of [here, there]) await node.stop();
+};
+const end = async () => {
+  await stopNodes();
   clock.remove();
   rmSync(dataDir, { recursive: true });
-});
+};
+const freshNodesForEachTest = () => {
+  beforeEach(begin);
+  afterEach(end);
+};
+const sameNodesForAllTests = () => {
+  beforeAll(begin);
+  afterAll(end);
+};
 
 const nodes = () => [here, there];
+const stopNodes = () => Promise.all(nodes().map((node) => node.stop()));
 /** Runs an operator's command. Resolves to the command's exit code and output. */
 const operateWith = async (env: Readonly<Record<string, string>>, ...parameters: string[]) => {
   const { code, stdout, stderr } = await Cli.run(parameters, { ...clock.env, DATA_DIR: dataDir, ...env });
@@ -87,6 +95,8 @@ const COMPROMISED = ['inactive, SIGNING_KEY_COMPROMISED', 'inactive, SIGNING_KEY
 const REVOKED = ['inactive, TOKEN_REVOKED', 'inactive, TOKEN_REVOKED'];
 
 describe('rotating the signing key', () => {
+  freshNodesForEachTest();
+
   test('publishes the next key at once, which starts to sign by itself after twice the JWKS’s max-age', async () => {
     const before = await oauthToken();
     const { lines, code } = await operate('keys', 'rotate');
@@ -137,6 +147,14 @@ describe('rotating the signing key', () => {
 });
 
 describe('a compromised signing key', () => {
+  sameNodesForAllTests();
+
+  test('must be a known key', async () => {
+    const { code, stderr } = await operate('keys', 'compromise', 'unknown');
+    expect({ code, stderr }).toEqual({ code: 1, stderr: 'No such signing key' });
+    expect(await statuses()).toEqual(['SIGNING']);
+  });
+
   test('is refused on every node at once with every token that it signed, and logins go on with another key', async () => {
     const tokens = [await oauthToken(), await staticToken()];
     const clients = [oauth, keyed];
@@ -156,21 +174,17 @@ describe('a compromised signing key', () => {
     expect(await verdicts(renewed, keyed)).toEqual(GOOD);
     expect(await verdicts(await oauthToken(), oauth)).toEqual(GOOD);
   });
-
-  test('must be a known key', async () => {
-    const { code, stderr } = await operate('keys', 'compromise', 'unknown');
-    expect({ code, stderr }).toEqual({ code: 1, stderr: 'No such signing key' });
-    expect(await statuses()).toEqual(['SIGNING']);
-  });
 });
 
 describe('replacing the master key', () => {
+  freshNodesForEachTest();
+
   const masterKeyFile = () => join(dataDir, 'master.key');
 
   test('takes the former key out of use step by step, and every token stays good', async () => {
     const token = await staticToken();
     const former = readFileSync(masterKeyFile(), 'utf8').trim();
-    for (const node of nodes()) await node.stop();
+    await stopNodes();
     writeFileSync(masterKeyFile(), randomBytes(32).toString('base64'));
     const both = { MASTER_KEY_PREVIOUS: former };
     const withBoth = async (...parameters: string[]) => (await operateWith(both, ...parameters)).lines;
@@ -194,7 +208,7 @@ describe('replacing the master key', () => {
     expect(await usage()).toEqual(['current   1 credentials  1 signing keys']);
 
     expect(kidOf(token)).toBe(kidOf(await staticToken(there, await portal.newClient('API_KEY'))));
-    for (const node of nodes()) await node.stop();
+    await stopNodes();
     [here, there] = [await start(), await start()];
     expect(kidOf(token)).toBe(kidOf(await staticToken(there, await Portal.of(here).newClient('API_KEY'))));
   });
@@ -230,7 +244,7 @@ describe('replacing the master key', () => {
   });
 
   test('is refused if the former key is not given', async () => {
-    for (const node of nodes()) await node.stop();
+    await stopNodes();
     writeFileSync(masterKeyFile(), randomBytes(32).toString('base64'));
     const { code, stderr } = await operate('master-key', 'rotate');
     expect(code).toBe(1);
@@ -239,6 +253,26 @@ describe('replacing the master key', () => {
 });
 
 describe('ending all tokens', () => {
+  sameNodesForAllTests();
+
+  test('of a workspace or of all workspaces can be interrupted: the next run continues, and does nothing twice', async () => {
+    const other = Portal.of(here, { workspaceId: 'globex' });
+    const stranger = await other.newClient('OAUTH2');
+    const [mine, theirs] = [await oauthToken(), await oauthToken(there, stranger)];
+    const cutShort = await operate('tokens', 'end', '--workspace', 'acme');
+    expect(cutShort.lines).toEqual(['2 clients, 1 ended']);
+    const isActive = async (token: string, client: NewClient) =>
+      (await introspect(there.url, token, basicOf(client))).body.active;
+    expect([await isActive(mine, oauth), await isActive(theirs, stranger)]).toEqual([false, true]);
+    const [, run = ''] = /--run (\S+)/.exec(cutShort.stderr) ?? [];
+    const goOn = async () => (await operate('tokens', 'end', '--all', '--run', run)).lines;
+    expect(await goOn()).toEqual(['3 clients, 1 ended']);
+    expect(await isActive(theirs, stranger)).toBe(false);
+    expect(await goOn()).toEqual(['3 clients, 0 ended']);
+    const types = await eventTypesOf(dataDir, `consumerClient-${oauth.clientId}`);
+    expect(types.filter((type) => type === 'ConsumerClientTokensEnded')).toHaveLength(1);
+  });
+
   test('of a client ends access, refresh and static tokens on every node; new ones are good at once', async () => {
     const login = await oauthLogin(here.url, oauth);
     const tokens = { access: login.body.access_token, fixed: await staticToken() };
@@ -266,24 +300,6 @@ describe('ending all tokens', () => {
     });
   });
 
-  test('of a workspace or of all workspaces can be interrupted: the next run continues, and does nothing twice', async () => {
-    const other = Portal.of(here, { workspaceId: 'globex' });
-    const stranger = await other.newClient('OAUTH2');
-    const [mine, theirs] = [await oauthToken(), await oauthToken(there, stranger)];
-    const cutShort = await operate('tokens', 'end', '--workspace', 'acme');
-    expect(cutShort.lines).toEqual(['2 clients, 1 ended']);
-    const isActive = async (token: string, client: NewClient) =>
-      (await introspect(there.url, token, basicOf(client))).body.active;
-    expect([await isActive(mine, oauth), await isActive(theirs, stranger)]).toEqual([false, true]);
-    const [, run = ''] = /--run (\S+)/.exec(cutShort.stderr) ?? [];
-    const goOn = async () => (await operate('tokens', 'end', '--all', '--run', run)).lines;
-    expect(await goOn()).toEqual(['3 clients, 1 ended']);
-    expect(await isActive(theirs, stranger)).toBe(false);
-    expect(await goOn()).toEqual(['3 clients, 0 ended']);
-    const types = await eventTypesOf(dataDir, `consumerClient-${oauth.clientId}`);
-    expect(types.filter((type) => type === 'ConsumerClientTokensEnded')).toHaveLength(1);
-  });
-
   test('of a workspace without clients is a failure', async () => {
     const { code, lines, stderr } = await operate('tokens', 'end', '--workspace', 'acmee');
     expect([code, lines]).toEqual([1, []]);
@@ -300,6 +316,8 @@ describe('ending all tokens', () => {
 });
 
 describe('the command line', () => {
+  sameNodesForAllTests();
+
   test('creates no event log: before the first start, or with the wrong directory, it creates nothing', async () => {
     const empty = mkdtempSync(join(tmpdir(), 'consumer-clients-'));
     try {

@@ -61,136 +61,148 @@ const logged = ({ output }: Service, pattern: RegExp): number => output().match(
 function processes(createPair: () => Promise<StorePair>): void {
   let pair: StorePair;
 
-  beforeEach(async () => {
+  const begin = async () => {
     pair = await createPair();
     await setEnvironment(pair);
-  });
-
-  afterEach(async () => {
+  };
+  const end = async () => {
     await stopAll();
     await pair.remove();
-  });
+  };
 
-  it('let a portal read its own writes at another process, and a client log in at a third', async () => {
-    await pair.arrive();
-    const [commands, queries, auth] = await Promise.all([start('management'), start('management'), start('auth')]);
-    await startReady('projector');
-    await Promise.all([commands.ready(), queries.ready(), auth.ready()]);
-    const [writer, reader] = [await portalOf(commands), await portalOf(queries)];
+  describe('whose stores are there', () => {
+    let commands: Service;
+    let queries: Service;
+    let auth: Service;
+    /** The projector that works at the end of the test before. */
+    let projector: Service;
 
-    await writer.register('sub_weather', { endpointUri: 'weather' });
-    const client = await writer.newClient();
-    for (let n = 0; n < 20; n++) {
-      const renamed = await writer.rename(client.clientId, `Importer ${n}`);
-      expect((await reader.get(client.clientId, readAfter(renamed))).body.name).toBe(`Importer ${n}`);
-    }
-    await writer.assign(client.clientId, 'sub_weather');
-    expect((await oauthLogin(auth.url, client, 'weather')).body.token_type).toBe('Bearer');
+    beforeAll(async () => {
+      await begin();
+      await pair.arrive();
+      [commands, queries, auth, projector] = await Promise.all([
+        start('management'),
+        start('management'),
+        start('auth'),
+        start('projector'),
+      ]);
+      await Promise.all(running.map((service) => service.ready()));
+    });
+    afterAll(end);
 
-    // The process manager unassigns the client. The process manager runs in the projector's process.
-    const ended = await writer.end('sub_weather', 'contract over');
-    const unassigned = await eventually(
-      async () => (await reader.get(client.clientId, readAfter(ended))).body,
-      ({ subscriptions }) => subscriptions.length === 0,
-    );
-    expect(unassigned.status).toBe('ACTIVE');
+    it('let a portal read its own writes at another process, and a client log in at a third', async () => {
+      const [writer, reader] = [await portalOf(commands), await portalOf(queries)];
 
-    const revoked = await writer.revoke(client.clientId);
-    expect((await oauthLogin(auth.url, client)).status).toBe(401);
-    const list = await reader.list({ status: 'revoked' }, readAfter(revoked));
-    expect(list.body.items.map(({ clientId }) => clientId)).toEqual([client.clientId]);
-  });
+      await writer.register('sub_weather', { endpointUri: 'weather' });
+      const client = await writer.newClient();
+      for (let n = 0; n < 20; n++) {
+        const renamed = await writer.rename(client.clientId, `Importer ${n}`);
+        expect((await reader.get(client.clientId, readAfter(renamed))).body.name).toBe(`Importer ${n}`);
+      }
+      await writer.assign(client.clientId, 'sub_weather');
+      expect((await oauthLogin(auth.url, client, 'weather')).body.token_type).toBe('Bearer');
 
-  it('answer 503 with Retry-After rather than stale data, while no projector works', async () => {
-    await pair.arrive();
-    const [management, projector] = await Promise.all([start('management'), start('projector')]);
-    await Promise.all([management.ready(), projector.ready()]);
-    const portal = await portalOf(management);
-    const created = await portal.create({ name: 'Before' });
-    const { clientId } = created.body.client;
-    expect((await portal.get(clientId, readAfter(created))).body.name).toBe('Before');
+      // The process manager unassigns the client. The process manager runs in the projector's process.
+      const ended = await writer.end('sub_weather', 'contract over');
+      const unassigned = await eventually(
+        async () => (await reader.get(client.clientId, readAfter(ended))).body,
+        ({ subscriptions }) => subscriptions.length === 0,
+      );
+      expect(unassigned.status).toBe('ACTIVE');
 
-    await projector.kill();
-    const renamed = await portal.rename(clientId, 'After');
-    const refused = await portal.get(clientId, readAfter(renamed));
-    expect(refused.refusal).toBe('503 READ_MODEL_BEHIND');
-    expect(refused.header('retry-after')).toBe('1');
-    expect((await portal.get(clientId)).body.name).toBe('Before');
+      const revoked = await writer.revoke(client.clientId);
+      expect((await oauthLogin(auth.url, client)).status).toBe(401);
+      const list = await reader.list({ status: 'revoked' }, readAfter(revoked));
+      expect(list.body.items.map(({ clientId }) => clientId)).toEqual([client.clientId]);
+    });
 
-    await start('projector');
-    const read = await eventually(
-      () => portal.get(clientId, readAfter(renamed)),
-      ({ status }) => status !== 503,
-    );
-    expect(read.body.name).toBe('After');
-  });
+    it('answer 503 with Retry-After rather than stale data, while no projector works', async () => {
+      const portal = await portalOf(commands);
+      const created = await portal.create({ name: 'Before' });
+      const { clientId } = created.body.client;
+      expect((await portal.get(clientId, readAfter(created))).body.name).toBe('Before');
 
-  it('have one working projector, and another takes over within 5 s of its kill -9', async () => {
-    await pair.arrive();
-    const [management, first] = await Promise.all([start('management'), start('projector')]);
-    await Promise.all([management.ready(), eventually(() => isAtWork(first), Boolean)]);
-    const second = await startReady('projector');
-    const portal = await portalOf(management);
-    const client = await portal.newClient();
-    await portal.get(client.clientId, readAfter(await portal.rename(client.clientId, 'Known')));
-    expect([await isAtWork(first), await isAtWork(second)]).toEqual([true, false]);
+      await projector.kill();
+      const renamed = await portal.rename(clientId, 'After');
+      const refused = await portal.get(clientId, readAfter(renamed));
+      expect(refused.refusal).toBe('503 READ_MODEL_BEHIND');
+      expect(refused.header('retry-after')).toBe('1');
+      expect((await portal.get(clientId)).body.name).toBe('Before');
 
-    await first.kill();
-    const takeOver = async () => {
-      const renamed = await portal.rename(client.clientId, 'Taken over');
-      const { body } = await eventually(
-        () => portal.get(client.clientId, readAfter(renamed)),
+      projector = await start('projector');
+      const read = await eventually(
+        () => portal.get(clientId, readAfter(renamed)),
         ({ status }) => status !== 503,
       );
-      expect(body.name).toBe('Taken over');
-    };
-    expect(await idleMs(takeOver)).toBeLessThan(5_000);
-    expect(await isAtWork(second)).toBe(true);
+      expect(read.body.name).toBe('After');
+    });
+
+    it('have one working projector, and another takes over within 5 s of its kill -9', async () => {
+      const first = projector;
+      await eventually(() => isAtWork(first), Boolean);
+      const second = (projector = await startReady('projector'));
+      const portal = await portalOf(commands);
+      const client = await portal.newClient();
+      await portal.get(client.clientId, readAfter(await portal.rename(client.clientId, 'Known')));
+      expect([await isAtWork(first), await isAtWork(second)]).toEqual([true, false]);
+
+      await first.kill();
+      const takeOver = async () => {
+        const renamed = await portal.rename(client.clientId, 'Taken over');
+        const { body } = await eventually(
+          () => portal.get(client.clientId, readAfter(renamed)),
+          ({ status }) => status !== 503,
+        );
+        expect(body.name).toBe('Taken over');
+      };
+      expect(await idleMs(takeOver)).toBeLessThan(5_000);
+      expect(await isAtWork(second)).toBe(true);
+    });
+
+    it('stop when their master key is not the log’s, naming the variable', async () => {
+      const other = { ...env, MASTER_KEY: randomBytes(32).toString('base64') };
+      const ended = (['management', 'auth'] as const).map((name) => Program.runToEnd(name, { env: other }));
+      for (const { code, output } of await Promise.all(ended)) {
+        expect(code).toBe(1);
+        expect(output).toContain('MASTER_KEY is not the key');
+      }
+    });
   });
 
-  it('are live while the stores are missing, name them, log it once, and work when the stores come', async () => {
-    const [management, auth, projector] = await startAll();
-    const readModels = ['clients', 'history', 'subscriptions', 'usage'].map((name) => `read model ${name}`);
-    const projections = PROJECTIONS.map((name) => `projection ${name}`);
-    expect(await missing(management)).toEqual([503, ['event log', 'read store', ...readModels]]);
-    expect(await missing(auth)).toEqual([503, ['event log']]);
-    expect(await missing(projector)).toEqual([503, ['event log', 'read store', ...projections]]);
-    const portal = await portalOf(management);
-    expect((await portal.create()).refusal).toBe('503 LOG_UNAVAILABLE');
-    expect((await portal.list()).refusal).toBe('503 READ_STORE_UNAVAILABLE');
-    const waits = () =>
-      [/waiting for the event log/, /waiting for the read store/].map((line) => logged(management, line));
-    await eventually(
-      () => Promise.resolve(waits()),
-      ([log, store]) => log === 1 && store === 1,
-    );
+  describe('that begin without their stores', () => {
+    beforeEach(begin);
+    afterEach(end);
 
-    await pair.arrive();
-    await Promise.all([management, auth, projector].map((service) => service.ready()));
-    const client = await portal.newClient();
-    expect((await oauthLogin(auth.url, client)).status).toBe(200);
-    expect(waits()).toEqual([1, 1]);
-    expect(logged(management, /the event log is there/)).toBe(1);
-  });
+    it('are live while the stores are missing, name them, log it once, work when the stores come, and exit with 0', async () => {
+      const [management, auth, projector] = await startAll();
+      const readModels = ['clients', 'history', 'subscriptions', 'usage'].map((name) => `read model ${name}`);
+      const projections = PROJECTIONS.map((name) => `projection ${name}`);
+      expect(await missing(management)).toEqual([503, ['event log', 'read store', ...readModels]]);
+      expect(await missing(auth)).toEqual([503, ['event log']]);
+      expect(await missing(projector)).toEqual([503, ['event log', 'read store', ...projections]]);
+      const portal = await portalOf(management);
+      expect((await portal.create()).refusal).toBe('503 LOG_UNAVAILABLE');
+      expect((await portal.list()).refusal).toBe('503 READ_STORE_UNAVAILABLE');
+      const waits = () =>
+        [/waiting for the event log/, /waiting for the read store/].map((line) => logged(management, line));
+      await eventually(
+        () => Promise.resolve(waits()),
+        ([log, store]) => log === 1 && store === 1,
+      );
 
-  it('exit with 0 on SIGTERM, with their stores there and while they wait for them', async () => {
-    const waiting = await startAll();
-    expect(await Promise.all(waiting.map((service) => service.stop()))).toEqual([0, 0, 0]);
-    await pair.arrive();
-    const working = await startAll();
-    await Promise.all(working.map((service) => service.ready()));
-    expect(await Promise.all(working.map((service) => service.stop()))).toEqual([0, 0, 0]);
-  });
+      await pair.arrive();
+      await Promise.all([management, auth, projector].map((service) => service.ready()));
+      const client = await portal.newClient();
+      expect((await oauthLogin(auth.url, client)).status).toBe(200);
+      expect(waits()).toEqual([1, 1]);
+      expect(logged(management, /the event log is there/)).toBe(1);
+      expect(await Promise.all([management, auth, projector].map((service) => service.stop()))).toEqual([0, 0, 0]);
+    });
 
-  it('stop when their master key is not the log’s, naming the variable', async () => {
-    await pair.arrive();
-    await startReady('auth');
-    const other = { ...env, MASTER_KEY: randomBytes(32).toString('base64') };
-    for (const name of ['management', 'auth'] as const) {
-      const { code, output } = await Program.runToEnd(name, { env: other });
-      expect(code).toBe(1);
-      expect(output).toContain('MASTER_KEY is not the key');
-    }
+    it('exit with 0 on SIGTERM while they wait for their stores', async () => {
+      const waiting = await startAll();
+      expect(await Promise.all(waiting.map((service) => service.stop()))).toEqual([0, 0, 0]);
+    });
   });
 }
 
@@ -316,6 +328,16 @@ describeWithOwnMongo('a production store that goes away', () => {
 
 describe('a single process', () => {
   const MASTER_KEY = randomBytes(32).toString('base64');
+  /** Waits for its stores while the other tests run, because drivers take long to say that a server is not there. */
+  let projector: Service;
+
+  beforeAll(async () => {
+    projector = await Service.start('projector', {
+      EVENTSTOREDB_URL: 'esdb://admin:hunter2@127.0.0.1:1?tls=false',
+      MONGODB_URL: 'mongodb://admin:hunter2@127.0.0.1:1/clients',
+    });
+  });
+  afterAll(() => projector.stop());
 
   it.each<[ServiceName, string, Environment]>([
     ['management', 'MANAGEMENT_ISSUER', { MASTER_KEY }],
@@ -348,18 +370,11 @@ describe('a single process', () => {
   });
 
   it('waits for missing production stores, and does not print their credentials', async () => {
-    const projector = await Service.start('projector', {
-      EVENTSTOREDB_URL: 'esdb://admin:hunter2@127.0.0.1:1?tls=false',
-      MONGODB_URL: 'mongodb://admin:hunter2@127.0.0.1:1/clients',
-    });
-    try {
-      const waitsForBoth = (output: string) =>
-        output.includes('for the event log') && output.includes('for the read store');
-      const output = await eventually(() => Promise.resolve(projector.output()), waitsForBoth);
-      expect(output).not.toContain('hunter2');
-      expect((await projector.readiness()).text).toMatch(/"event log":"down","read store":"down"/);
-    } finally {
-      expect(await projector.stop()).toBe(0);
-    }
+    const waitsForBoth = (output: string) =>
+      output.includes('for the event log') && output.includes('for the read store');
+    const output = await eventually(() => Promise.resolve(projector.output()), waitsForBoth);
+    expect(output).not.toContain('hunter2');
+    expect((await projector.readiness()).text).toMatch(/"event log":"down","read store":"down"/);
+    expect(await projector.stop()).toBe(0);
   });
 });
