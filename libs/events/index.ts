@@ -10,6 +10,7 @@ export type {
 } from './envelope.js';
 export { InvalidEvent, UnknownEvent } from './errors.js';
 export { type ChainLink, eventIdOf, FIRST_HASH, hashOf, seal, verifyChain } from './hash-chain.js';
+export type { LogAdopted } from './log-adopted.js';
 export type { LogSealed, LogUnsealed } from './log-seal.js';
 export type { StreamQuarantined, StreamQuarantineLifted } from './quarantine.js';
 export {

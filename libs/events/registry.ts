@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { ConsumerClientEvent, EndpointUriEvent, SigningKeysEvent, SubscriptionEvent } from '#domain';
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from './envelope.js';
 import { InvalidEvent, UnknownEvent } from './errors.js';
+import type { LogAdopted } from './log-adopted.js';
 import type { LogCreated } from './log-created.js';
 import type { LogSealed, LogUnsealed } from './log-seal.js';
 import type { StreamQuarantined, StreamQuarantineLifted } from './quarantine.js';
@@ -26,6 +27,7 @@ export type LogEvent =
   | LogCreated
   | LogSealed
   | LogUnsealed
+  | LogAdopted
   | StreamQuarantined
   | StreamQuarantineLifted;
 export type LogEventType = LogEvent['type'];

@@ -2,8 +2,10 @@ import {
   type BookOfRecord,
   type HistoryMissing,
   LOG_STREAM,
+  type LogRestored,
   type MissingHistory,
   type QuarantinesInForce,
+  readAdoptions,
   requireSameLog,
   type StreamCut,
 } from '#event-log';
@@ -22,15 +24,16 @@ const MAX_READ_AGAIN = 20;
 const MAX_LINES = 20;
 
 /**
- * Checks for missing events. Logs once each stream that lacks events, and each way in which a stream is cut; where a check
- * finds many, one line names some of them. The check of a secondary log leaves out what the first log of the process
- * finds, too: the streams that are cut, and `log`.
+ * Checks for missing events. Logs once each stream that lacks events, each way in which a stream is cut, and that the
+ * log was restored; where a check finds many streams, one line names some of them. The check of a secondary log leaves
+ * out what the first log of the process finds, too: the streams that are cut, `log`, and the restore.
  */
 export class HistoryCheck {
   private readonly told = new Set<string>();
   private toldCuts: readonly StreamCut[] = [];
   /** The number of cut streams in the latest line that named only some of them; 0 if all were named. */
   private toldCount = 0;
+  private isRestoreTold = false;
   /** Where the next check begins, in the list of streams to read again. */
   private next = 0;
 
@@ -41,14 +44,18 @@ export class HistoryCheck {
 
   /**
    * Throws `HistoryMissing` if the log was exchanged, or if a stream whose events were missing still lacks them and is
-   * not quarantined. Returns the quarantines. Throws `LogUnavailable`.
+   * not quarantined. Throws `LogRestored` until an operator has adopted a restored log. Returns the quarantines. Throws
+   * `LogUnavailable`.
    */
   async requireWhole({ log, logId, quarantines }: BookOfRecord): Promise<QuarantinesInForce> {
     const options = { deadlineMs: CHECK_DEADLINE_MS };
     const { missingHistory } = log;
     if (!this.isSecondary) this.tellCuts(missingHistory);
     try {
-      const [quarantined] = await Promise.all([quarantines.inForce(options), requireSameLog(log, logId, options)]);
+      // The log remembers the adoptions, so that it can tell a new one from these.
+      const adoptions = readAdoptions(log, options);
+      const sameLog = requireSameLog(log, logId, options);
+      const [quarantined] = await Promise.all([quarantines.inForce(options), sameLog, adoptions]);
       const toRead = new Map(missingHistory.cuts.map(({ stream }) => [stream, 0n]));
       for (const { stream, first = 0n } of missingHistory.all) toRead.set(stream, first);
       for (const stream of quarantined.keys()) toRead.delete(stream);
@@ -60,6 +67,7 @@ export class HistoryCheck {
       if (still) throw still;
       return quarantined;
     } finally {
+      if (!this.isSecondary) this.tellRestore(log.restored);
       this.tell(this.isSecondary ? ofItsOwn(missingHistory) : missingHistory.all);
     }
   }
@@ -81,6 +89,12 @@ export class HistoryCheck {
       return;
     }
     for (const err of untold) this.logger.error({ err, stream: err.stream }, 'events are missing from the event log');
+  }
+
+  private tellRestore(err: LogRestored | undefined): void {
+    if (err && !this.isRestoreTold) this.logger.error({ err }, 'the event log was restored to an older state');
+    if (!err && this.isRestoreTold) this.logger.info('an operator has adopted the restored event log');
+    this.isRestoreTold = err !== undefined;
   }
 
   private tellCuts({ cuts, cutCount }: MissingHistory): void {

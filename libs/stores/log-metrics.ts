@@ -23,6 +23,9 @@ function addHistoryMetrics(registry: Registry, current: () => BookOfRecord | und
     'Number of streams that this process has read and whose events are missing, without quarantined ones',
     ({ log, quarantines }) => log.missingHistory.except(quarantines.lastKnown).length,
   );
+  addGauge('event_log_restored', '1 while the event log is restored to an older state and not adopted', ({ log }) =>
+    log.restored ? 1 : 0,
+  );
   addGauge(
     'event_log_cut_streams',
     'Number of streams from which EventStoreDB cuts events, now or later',

@@ -72,7 +72,14 @@ async function expectTold(standalone: Standalone, what: string): Promise<void> {
     ({ status }) => status === 503,
   );
   expect(text).toContain('"event log":"down"');
-  expect((await send('GET', standalone.url, '/metrics')).text).toContain('event_log_streams_with_missing_events 1');
+  await eventually(
+    () => send('GET', standalone.url, '/metrics'),
+    (metrics) => metrics.text.includes('event_log_streams_with_missing_events 1'),
+  );
+  await eventually(
+    () => Promise.resolve(standalone.output()),
+    (output) => output.includes(what),
+  );
   const lines = standalone.output().split('\n');
   expect(lines.filter((line) => line.includes('"level":"error"') && line.includes(what))).toHaveLength(1);
 }

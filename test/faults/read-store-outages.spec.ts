@@ -2,8 +2,10 @@ import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeWithMongo, describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
 import { type Answer, eventually } from '../support/api/http.js';
+import { oauthLogin } from '../support/api/login.js';
 import { type Portal, readAfter } from '../support/api/portal.js';
 import { PortalLoad } from '../support/load/portal-load.js';
+import { Cli } from '../support/processes/cli.js';
 import { ProductionSite } from '../support/processes/production-site.js';
 import { PROJECTIONS } from '../support/processes/projections.js';
 import type { Service } from '../support/processes/service.js';
@@ -15,16 +17,16 @@ const seed = Number(process.env.OUTAGE_SEED ?? Math.floor(Math.random() * 2 ** 3
 let site: ProductionSite;
 let management: Service;
 let projector: Service;
+let auth: Service;
 let portal: Portal;
 
 async function startAll(options?: ProductionPairOptions): Promise<void> {
   site = await ProductionSite.create(options);
-  const [first, second, auth] = await Promise.all([
+  [management, projector, auth] = await Promise.all([
     site.start('management'),
     site.start('projector'),
     site.start('auth'),
   ]);
-  [management, projector] = [first, second];
   await Promise.all([management.ready(), projector.ready(), auth.ready()]);
   portal = await site.portal(management);
 }
@@ -92,7 +94,7 @@ describeWithMongo('EventStoreDB', () => {
     expect([answer.refusal, answer.header('retry-after')]).toEqual(['503 READ_MODEL_REBUILD_NEEDED', '1']);
   };
 
-  it('is restored to an older copy: every projection says that it must be rebuilt, and shows nothing stale', async () => {
+  it('is restored to an older copy and adopted: every projection says that it must be rebuilt, and shows nothing stale', async () => {
     const { eventStore, files } = site.pair;
     const kept = await portal.newClient('OAUTH2', 'Before the backup');
     await eventStore.kill();
@@ -114,6 +116,18 @@ describeWithMongo('EventStoreDB', () => {
     await eventStore.kill();
     replace(files.eventStore, backup);
     await eventStore.restart();
+    for (const { output } of [management, projector, auth]) {
+      await eventually(
+        () => Promise.resolve(output()),
+        (text) => text.includes('the event log was restored to an older state'),
+      );
+    }
+    expect((await portal.rename(kept.clientId, 'Not to be written')).refusal).toBe('503 LOG_RESTORED');
+    expect((await oauthLogin(auth.url, kept)).status).toBe(503);
+    expect((await auth.readiness()).text).toContain('"event log":"down"');
+    expect((await Cli.run(['log', 'adopt', '--reason', 'An exercise'], site.pair.env)).code).toBe(0);
+    await auth.ready();
+    expect((await oauthLogin(auth.url, kept)).status).toBe(200);
     const renamed = await eventually(
       () => portal.rename(kept.clientId, 'After the restore'),
       ({ status }) => status !== 503,

@@ -1,11 +1,16 @@
 import { copyFileSync, cpSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { readModels } from '#read-models';
+import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
+import { GatewayDouble } from '../support/api/gateway.js';
 import { type Answer, eventually, send } from '../support/api/http.js';
 import { oauthErrorOf, oauthLogin } from '../support/api/login.js';
+import { basicOf, introspect, revokeToken } from '../support/api/oauth.js';
 import { Portal, readAfter } from '../support/api/portal.js';
 import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaughtUp } from '../support/events/audit.js';
+import { Cli } from '../support/processes/cli.js';
 import { PROJECTIONS } from '../support/processes/projections.js';
 import { Standalone } from '../support/processes/standalone.js';
 
@@ -42,8 +47,12 @@ const restore = (store: Store, copy: string): void => {
 };
 
 /** Runs a standalone process (all apps in one) until `story` has finished. */
-async function live<T>(story: (portal: Portal, running: Standalone) => Promise<T>, directory = dataDir): Promise<T> {
-  const running = (standalone = await Standalone.start({ dataDir: directory }));
+async function live<T>(
+  story: (portal: Portal, running: Standalone) => Promise<T>,
+  directory = dataDir,
+  env: Readonly<Record<string, string>> = {},
+): Promise<T> {
+  const running = (standalone = await Standalone.start({ dataDir: directory, env }));
   const told = await story(Portal.of(running), running);
   expect(await running.stop()).toBe(0);
   standalone = undefined;
@@ -176,6 +185,131 @@ describe('an event log that was restored', () => {
     const refused = await portal.create();
     expect([refused.refusal, refused.header('retry-after')]).toEqual(['503 LOG_UNAVAILABLE', '1']);
     await printed(running, /file was replaced or removed/);
+  });
+});
+
+describe('an event log on EventStoreDB that was restored under the running process', () => {
+  let file: string;
+  let eventStore: EventStore;
+  let env: Readonly<Record<string, string>>;
+
+  beforeEach(async () => {
+    file = join(folder, 'events');
+    eventStore = await startEventStore({ file });
+    env = { EVENTSTOREDB_URL: eventStore.url };
+  });
+  afterEach(() => eventStore.stop());
+
+  const whileStopped = async (change: () => void) => {
+    await eventStore.kill();
+    change();
+    await eventStore.restart();
+  };
+  /** Runs a command that must succeed. Returns what it prints to stdout. */
+  const cli = async (...args: string[]) => {
+    const { code, stdout, stderr } = await Cli.run(args, { DATA_DIR: dataDir, ...env });
+    expect([args, code, code === 0 ? '' : stderr]).toEqual([args, 0, '']);
+    return stdout;
+  };
+  const eventIds = async () => {
+    const log = openEventStoreDbLog({ url: eventStore.url });
+    const events = await log.readAll({ limit: Infinity });
+    await log.close();
+    return events.map(({ eventId }) => eventId);
+  };
+  /** Waits until the service answers other than 503. */
+  const answered = <T>(ask: () => Promise<Answer<T>>) => eventually(ask, ({ status }) => status !== 503);
+
+  it('serves and writes nothing until an operator has adopted it, who learns which revocations are lost', async () => {
+    const running = (standalone = await Standalone.startReady({ dataDir, env }));
+    const portal = Portal.of(running);
+    const { url } = running;
+    await portal.register('sub_weather', { endpointUri: 'weather' });
+    const [kept, revoked] = [await portal.newClient('OAUTH2', 'Kept'), await portal.newClient('OAUTH2', 'Revoked')];
+    await portal.assign(kept.clientId, 'sub_weather');
+    await portal.revoke((await portal.newClient('OAUTH2', 'Revoked before the backup')).clientId);
+    const token = (await oauthLogin(url, kept, 'weather')).body.access_token;
+    const gateway = new GatewayDouble(running);
+    expect(await gateway.ask({ token })).toBe('200 GOOD');
+    const backup = `${file}.backup`;
+    await whileStopped(() => {
+      cpSync(file, backup, { recursive: true });
+    });
+    await answered(() => portal.revoke(revoked.clientId, 'Leaked'));
+    await portal.revoke((await portal.newClient('OAUTH2', 'Of the lost days')).clientId);
+    const last = await portal.rename(kept.clientId, 'Lost name');
+    await answered(() => portal.list({}, readAfter(last)));
+
+    await whileStopped(() => {
+      rmSync(file, { recursive: true });
+      cpSync(backup, file, { recursive: true });
+    });
+    const restored = await eventIds();
+    await printed(running, /the event log was restored to an older state/);
+    const commands = [await portal.create(), await portal.rename(kept.clientId, 'Not to be written')];
+    for (const answer of commands) {
+      expect([answer.refusal, answer.header('retry-after')]).toEqual(['503 LOG_RESTORED', '1']);
+    }
+    const answers = [
+      await oauthLogin(url, kept),
+      await oauthLogin(url, revoked),
+      await introspect(url, token, basicOf(kept)),
+      await revokeToken(url, token, basicOf(kept)),
+    ];
+    expect(answers.map((answer) => [answer.status, answer.header('retry-after')])).toEqual(
+      answers.map(() => [503, '1']),
+    );
+    expect(await gateway.ask({ token })).toBe('503 UNAVAILABLE');
+    expect((await send('GET', url, '/health/ready')).text).toContain('"event log":"down"');
+    expect((await send('GET', url, '/metrics')).text).toContain('event_log_restored 1');
+    expect(await eventIds()).toEqual(restored);
+    const told = running.output().match(/"level":"error".*the event log was restored to an older state/g);
+    expect(told).toHaveLength(1);
+
+    const lost = new RegExp(`^${revoked.clientId}  \\S+  \\S+  Revoked  Leaked\n$`);
+    expect(await cli('log', 'adopt', '--list-revoked')).toMatch(lost);
+    expect(await eventIds()).toEqual(restored);
+    expect(await cli('log', 'adopt', '--reason', 'The backup of Sunday')).toMatch(lost);
+    expect(await cli('log', 'adopt', '--list')).toMatch(/^\S+ {2}\d+ {2}cli {2}The backup of Sunday\n$/);
+    expect((await answered(() => oauthLogin(url, kept, 'weather'))).status).toBe(200);
+    expect((await oauthLogin(url, revoked)).status).toBe(200);
+    expect(await gateway.ask({ token })).toBe('200 GOOD');
+    expect((await portal.rename(kept.clientId, 'New name')).status).toBe(200);
+    await portal.revoke(revoked.clientId, 'Leaked');
+    expect((await oauthLogin(url, revoked)).status).toBe(401);
+
+    await eventually(
+      () => portal.list(),
+      ({ status }) => status === 503,
+    );
+    expect((await portal.list()).refusal).toBe('503 READ_MODEL_REBUILD_NEEDED');
+    for (const name of PROJECTIONS) await cli('projections', 'rebuild', name, '--accept-differences', '--grace', '0');
+    await running.ready();
+    expect((await send('GET', url, '/metrics')).text).toContain('event_log_restored 0');
+    const { items } = (await portal.list()).body;
+    expect(items.map(({ name }) => name)).toEqual(['New name']);
+    expect(await running.stop()).toBe(0);
+  });
+
+  it('is used at once by a process that starts after the restore', async () => {
+    await live(async (portal) => portal.newClient(), undefined, env);
+    const backup = `${file}.backup`;
+    await whileStopped(() => {
+      cpSync(file, backup, { recursive: true });
+    });
+    await live((portal) => portal.newClient('OAUTH2', 'Of the lost days'), undefined, env);
+    await whileStopped(() => {
+      rmSync(file, { recursive: true });
+      cpSync(backup, file, { recursive: true });
+    });
+    await live(
+      async (portal, running) => {
+        expect((await portal.create()).status).toBe(201);
+        expect(running.output()).not.toContain('the event log was restored');
+      },
+      undefined,
+      env,
+    );
   });
 });
 

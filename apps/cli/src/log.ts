@@ -6,6 +6,7 @@ import { type Configuration, configurationFrom, prepareDataDir, systemClock } fr
 import { requireFittingMasterKeys } from '#tokens';
 import { masterKeysOf } from './environment.js';
 import { untilInterrupted } from './exit.js';
+import { adoptCommand } from './log-adopt/adopt-command.js';
 import { copyLog, type CopyPhase } from './log-copy/copy-log.js';
 import { quarantineCommand } from './log-quarantine/quarantine-command.js';
 import { ProgressBar } from './progress-bar.js';
@@ -20,7 +21,8 @@ interface CopyCommandOptions {
 
 /**
  * `log copy`: copies the book of record to another store. With `--unseal`, makes the source of a copy accept events
- * again. `log quarantine`: lets everything else go on without a damaged stream.
+ * again. `log quarantine`: lets everything else go on without a damaged stream. `log adopt`: lets the processes go on
+ * after a restore.
  */
 export const logCommand = (): Command =>
   createCommand('log')
@@ -55,7 +57,8 @@ export const logCommand = (): Command =>
           });
         }),
     )
-    .addCommand(quarantineCommand());
+    .addCommand(quarantineCommand())
+    .addCommand(adoptCommand());
 
 interface LogPlaceOptions {
   /** Whether to create the SQLite file if the file does not exist. */

@@ -177,6 +177,11 @@ export class Connection {
     }
   }
 
+  /** Gives the link up, so that the next call opens a new one. */
+  renew(): void {
+    this.link?.giveUp();
+  }
+
   close(): void {
     this.isClosed = true;
     this.link?.giveUp();

@@ -1,6 +1,6 @@
 import { ErrorType } from '@eventstore/db-client';
 import { Failure } from '#domain';
-import { LogRefused, LogUnavailable } from '#event-log';
+import { LogRefused, LogRestored, LogUnavailable } from '#event-log';
 
 /** The server's answers that say something about the stream or the append. Waiting does not change them. */
 const ANSWERS = new Set<unknown>([
@@ -74,11 +74,12 @@ const isOurOwn = (error: unknown): boolean =>
 
 /**
  * Whether the same call may succeed a moment later, on a new connection. This holds for every error except the server's
- * answers (`ANSWERS`), a call that the server finds invalid, the refusal of an account, and our own errors. We don't
- * list the errors that pass, because such a list is never complete.
+ * answers (`ANSWERS`), a call that the server finds invalid, the refusal of an account, a restored log, and our own
+ * errors. We don't list the errors that pass, because such a list is never complete.
  */
 export const isTransient = (error: unknown): boolean =>
   !isOurOwn(error) &&
+  !(error instanceof LogRestored) &&
   !ANSWERS.has(typeOf(error)) &&
   !isInvalid(error) &&
   !isNoPlaceInLog(error) &&

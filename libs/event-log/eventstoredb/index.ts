@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { type Credentials, EventStoreDBClient } from '@eventstore/db-client';
 import {
+  ADOPTIONS_STREAM,
   type Appended,
   type CallOptions,
   type EventLog,
@@ -11,6 +12,7 @@ import {
   type LogBatch,
   type LogReadOptions,
   LogRefused,
+  type LogRestored,
   LogUnavailable,
   MissingHistory,
   type OutageObserver,
@@ -26,6 +28,7 @@ import { type ConnectionFailureExplainer, explainerFor } from './connection-fail
 import { parseConnectionString, withOptions } from './connection-string.js';
 import { Deadline } from './deadline.js';
 import { lookAtEnd, mayReadMetadata, readEnd, readLog, readStream } from './reads.js';
+import { type KnownEvent, RestoredLog } from './restored-log.js';
 import { SameLog } from './same-log.js';
 import { MAX_SEAL_AGE_MS, SealCheck } from './seal-check.js';
 import { EventStoreDbSnapshots } from './snapshots.js';
@@ -127,6 +130,7 @@ export class EventStoreDbLog implements EventLog {
   private readonly strongReads: StrongReads;
   private readonly sealCheck: SealCheck;
   private readonly sameLog = new SameLog();
+  private readonly restoredLog = new RestoredLog();
   private readonly streamCuts: StreamCuts;
   /** The streams that were found to be cut, and from which no event was read since. */
   private readonly newlyCut = new Set<string>();
@@ -149,8 +153,9 @@ export class EventStoreDbLog implements EventLog {
     this.subscriptions = connectionFor('subscriptions');
     this.strongConnection = connectionFor('strong reads');
     const { wallClock = () => Date.now() } = options;
-    const fences = { connection: this.strongConnection, credentials, processName, maxAgeMs: fenceMaxAgeMs, wallClock };
-    this.strongReads = new StrongReads(fences, deadlineMs);
+    const { strongConnection: connection, sameLog, restoredLog } = this;
+    const fences = { connection, credentials, processName, maxAgeMs: fenceMaxAgeMs, wallClock };
+    this.strongReads = new StrongReads({ ...fences, deadlineMs, sameLog, restoredLog });
     this.credentials = credentials;
     this.deadlineMs = deadlineMs;
     this.snapshots = new EventStoreDbSnapshots({
@@ -160,8 +165,8 @@ export class EventStoreDbLog implements EventLog {
       credentials,
       accept: (call) => this.accept(call),
     });
-    const { subscriptions: connection, snapshots, closing } = this;
-    this.streamCuts = new StreamCuts({ connection, snapshots, deadlineMs, closing: closing.signal });
+    const { subscriptions, snapshots, closing } = this;
+    this.streamCuts = new StreamCuts({ connection: subscriptions, snapshots, deadlineMs, closing: closing.signal });
     this.sealHoldsAfterMs = MAX_SEAL_AGE_MS + Math.max(deadlineMs, DEFAULT_DEADLINE_MS);
     const lastOfLogStream = { direction: 'backwards', limit: 1 } as const;
     this.sealCheck = new SealCheck(
@@ -175,6 +180,10 @@ export class EventStoreDbLog implements EventLog {
 
   get connectionEpoch(): number {
     return this.strongConnection.losses;
+  }
+
+  get restored(): LogRestored | undefined {
+    return this.restoredLog.error;
   }
 
   /** The value is always 0: the clock is compared with the leader's clock (`clockSkewMs`). */
@@ -201,8 +210,9 @@ export class EventStoreDbLog implements EventLog {
   }
 
   async readStream(stream: string, options: StreamReadOptions = {}): Promise<RecordedEvent[]> {
-    const deadline = this.accept(options);
+    const deadline = await this.acceptUnlessRestored(options);
     if (options.limit === 0) return [];
+    const { adoptions } = this.restoredLog;
     const events = await this.missingHistory.reading(stream, options, () => {
       if (options.consistency === 'strong') {
         this.sealCheck.prepare();
@@ -211,27 +221,42 @@ export class EventStoreDbLog implements EventLog {
       return this.fromReads(deadline, (link) => readStream(link, stream, options, deadline));
     });
     if (stream === LOG_STREAM) this.sameLog.note(events);
+    if (stream === ADOPTIONS_STREAM) this.restoredLog.noteAdoptions(events);
+    if (options.consistency === 'strong') this.remember(lastOf(events), adoptions);
     return events;
   }
 
   async readAll(options: LogReadOptions = {}): Promise<RecordedEvent[]> {
-    const deadline = this.accept(options);
+    const deadline = await this.acceptUnlessRestored(options);
     if (options.limit === 0) return [];
     if (options.consistency === 'strong') return this.strongReads.readLog(options, deadline, this.closing.signal);
     return this.fromReads(deadline, (link) => readLog(link, options, deadline));
   }
 
   async eventAt(position: Position): Promise<RecordedEvent | undefined> {
-    const [found] = await this.strongReads.readEventAt(position, this.accept(), this.closing.signal);
+    const deadline = await this.acceptUnlessRestored();
+    const [found] = await this.strongReads.readEventAt(position, deadline, this.closing.signal);
     return found;
   }
 
   async end(): Promise<Position | undefined> {
-    const deadline = this.accept();
+    const deadline = await this.acceptUnlessRestored();
     return this.fromReads(deadline, (link) => readEnd(link, deadline));
   }
 
-  subscribe(options: SubscribeOptions): AsyncIterable<LogBatch> {
+  async *subscribe(options: SubscribeOptions): AsyncGenerator<LogBatch> {
+    await this.acceptUnlessRestored();
+    const { adoptions } = this.restoredLog;
+    for await (const batch of this.follow(options)) {
+      // What was fetched before a restore must not be taken for a part of the restored log.
+      if (adoptions !== this.restoredLog.adoptions) throw new LogUnavailable('The event log was restored');
+      const last = batch.events.at(-1);
+      if (last) this.restoredLog.note(last);
+      yield batch;
+    }
+  }
+
+  private follow(options: SubscribeOptions): AsyncIterable<LogBatch> {
     const { fences } = this.strongReads;
     return follow(this.subscriptions, options, {
       fences,
@@ -269,7 +294,7 @@ export class EventStoreDbLog implements EventLog {
    * receive the fence as their marker.
    */
   async mark(): Promise<void> {
-    const deadline = this.accept();
+    const deadline = await this.acceptUnlessRestored();
     await deadline.retry(() => this.strongReads.fences.mark(deadline), this.closing.signal);
   }
 
@@ -323,12 +348,41 @@ export class EventStoreDbLog implements EventLog {
     deadline: Deadline,
   ): Promise<Appended> {
     const { bytes } = serialiseAppend(stream, expected, newEvents);
+    if (this.restoredLog.error) await this.requireAdopted(deadline);
     this.missingHistory.requireWhole(stream);
     if (stream !== LOG_STREAM) await this.sealCheck.requireUnsealed(deadline);
-    const requireSameLog = (link: Link) => this.sameLog.require(link, deadline);
-    return this.missingHistory.noting(() =>
+    const { adoptions } = this.restoredLog;
+    const readStrongly = () => this.strongReads.readStream(LOG_STREAM, { limit: 1 }, deadline, this.closing.signal);
+    const requireSameLog = (link: Link) => this.sameLog.require(link, deadline, readStrongly);
+    const appended = await this.missingHistory.noting(() =>
       append(this.appends, { stream, expected, newEvents, bytes }, this.credentials, deadline, requireSameLog),
     );
+    const last = newEvents.at(-1);
+    if (last) this.remember({ ...appended, stream, eventId: last.eventId.toLowerCase() }, adoptions);
+    return appended;
+  }
+
+  /** `adoptions`: how many there were when the call began. What began before a restore is not of the restored log. */
+  private remember(event: KnownEvent | undefined, adoptions: number): void {
+    if (event && adoptions === this.restoredLog.adoptions) this.restoredLog.note(event);
+  }
+
+  /** Throws `LogRestored` while the log is restored and not adopted. */
+  private requireAdopted(deadline: Deadline): Promise<void> {
+    return this.restoredLog.requireAdopted(
+      () => this.strongReads.readRestored(ADOPTIONS_STREAM, {}, deadline),
+      () => {
+        this.missingHistory.forgetAll();
+        this.strongConnection.renew();
+      },
+    );
+  }
+
+  /** Throws `LogUnavailable`. */
+  private async acceptUnlessRestored(options?: CallOptions): Promise<Deadline> {
+    const deadline = this.accept(options);
+    if (this.restoredLog.error) await this.requireAdopted(deadline);
+    return deadline;
   }
 
   private accept({ deadlineMs = this.deadlineMs }: CallOptions = {}): Deadline {
@@ -336,3 +390,9 @@ export class EventStoreDbLog implements EventLog {
     return new Deadline(deadlineMs);
   }
 }
+
+/** Returns the event with the highest revision. */
+const lastOf = (events: readonly RecordedEvent[]): RecordedEvent | undefined => {
+  const [first, last] = [events[0], events.at(-1)];
+  return first && last && first.revision > last.revision ? first : last;
+};

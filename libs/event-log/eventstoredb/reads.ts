@@ -86,6 +86,18 @@ export async function requireNeverExisted(link: Link, stream: string, deadline: 
   }
 }
 
+/** Whether the stream's metadata, or a tombstone, hide or remove events of the stream. Throws what `readStream` throws. */
+export async function isCut(link: Link, stream: string, deadline: Deadline): Promise<boolean> {
+  try {
+    await readStream(link, stream, { limit: 1 }, deadline);
+    await requireNeverExisted(link, stream, deadline);
+    return false;
+  } catch (error) {
+    if (error instanceof HistoryMissing) return true;
+    throw error;
+  }
+}
+
 /** Returns whether the account has the right to read the stream's metadata. Throws the errors of the driver. */
 export async function mayReadMetadata(link: Link, stream: string, deadline: Deadline): Promise<boolean> {
   try {

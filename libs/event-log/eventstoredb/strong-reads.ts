@@ -1,10 +1,12 @@
-import type { LogReadOptions, StreamReadOptions } from '#event-log';
+import { HistoryMissing, LOG_STREAM, type LogReadOptions, type StreamReadOptions } from '#event-log';
 import type { Position, RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
 import { ALL_STREAMS } from './errors.js';
 import { Fences, type FencesOptions } from './fence.js';
-import { readEventAt, readFoundStream, readLog, readStream, requireNeverExisted } from './reads.js';
+import { isCut, readEnd, readEventAt, readFoundStream, readLog, readStream, requireNeverExisted } from './reads.js';
+import type { RestoredLog } from './restored-log.js';
+import type { SameLog } from './same-log.js';
 import { SharedReads } from './shared-reads.js';
 
 interface Answer {
@@ -14,23 +16,29 @@ interface Answer {
 
 type Send = (link: Link, deadline: Deadline) => Promise<RecordedEvent[]>;
 
+export interface StrongReadsOptions extends FencesOptions {
+  /**
+   * How long one read may take, in milliseconds. Callers with different deadlines share a read, so the read has a
+   * deadline of its own.
+   */
+  readonly deadlineMs: number;
+  readonly sameLog: Pick<SameLog, 'isSame'>;
+  readonly restoredLog: Pick<RestoredLog, 'requireKnownEvents'>;
+}
+
 /**
  * Reads that return every event that any node acknowledged before the read's caller asked. `Fences` proves that the
- * reads come from the current leader.
+ * reads come from the current leader. The first read on each link also looks whether the log was restored to an older
+ * state: then all these reads throw `LogRestored`.
  */
 export class StrongReads {
   private readonly connection: Connection;
   readonly fences: Fences;
   private readonly shared = new SharedReads<Answer>();
+  /** The links on which the log was found not to be restored. */
+  private readonly checked = new WeakSet<Link>();
 
-  constructor(
-    options: FencesOptions,
-    /**
-     * How long one read may take, in milliseconds. Callers with different deadlines share a read, so the read has a
-     * deadline of its own.
-     */
-    private readonly deadlineMs: number,
-  ) {
+  constructor(private readonly options: StrongReadsOptions) {
     this.connection = options.connection;
     this.fences = new Fences(options);
   }
@@ -43,7 +51,7 @@ export class StrongReads {
     closing?: AbortSignal,
   ): Promise<RecordedEvent[]> {
     const place = { ...(from !== undefined && { from }), ...(direction && { direction }), ...(limit && { limit }) };
-    const key = [stream, from, direction, limit].join('\n');
+    const key = keyOf(stream, place);
     if (isProbablyMissing) return this.readMissing(key, stream, place, deadline, closing);
     return this.read(key, (link, sharedDeadline) => readStream(link, stream, place, sharedDeadline), deadline, closing);
   }
@@ -86,19 +94,63 @@ export class StrongReads {
     return this.read(key, (link, sharedDeadline) => readEventAt(link, position, sharedDeadline), deadline, closing);
   }
 
+  /** Reads a stream also from a log that was restored. Throws `LogUnavailable`, and the errors of the driver. */
+  async readRestored(
+    stream: string,
+    place: Pick<StreamReadOptions, 'from' | 'limit'>,
+    deadline: Deadline,
+  ): Promise<readonly RecordedEvent[]> {
+    const send: Send = (link, shared) => readStream(link, stream, place, shared);
+    return (await this.answer(keyOf(stream, place), send, deadline)).events;
+  }
+
   private read(key: string, send: Send, deadline: Deadline, closing?: AbortSignal): Promise<RecordedEvent[]> {
     const arrivedAt = performance.now();
     return deadline.retry(async () => {
-      for (;;) {
-        const fence = await this.fences.fenceFor(arrivedAt, deadline);
-        const answer = await deadline.race(this.shared.read(key, () => this.send(send)));
-        if (answer.link === fence.link && this.fences.counts(fence, arrivedAt)) return [...answer.events];
-      }
+      const { events, link } = await this.answer(key, send, deadline, arrivedAt);
+      if (!this.checked.has(link)) await this.check(link, deadline);
+      return [...events];
     }, closing);
   }
 
+  /** Reads until a fence shows that the answer came from the leader. */
+  private async answer(key: string, send: Send, deadline: Deadline, arrivedAt = performance.now()): Promise<Answer> {
+    for (;;) {
+      const fence = await this.fences.fenceFor(arrivedAt, deadline);
+      const answer = await deadline.race(this.shared.read(key, () => this.send(send)));
+      if (answer.link === fence.link && this.fences.counts(fence, arrivedAt)) return answer;
+    }
+  }
+
+  /** Throws `LogRestored` if this link leads to a log that was restored to an older state. */
+  private async check(link: Link, deadline: Deadline): Promise<void> {
+    const { sameLog, restoredLog } = this.options;
+    const use = <T>(read: (link: Link, deadline: Deadline) => Promise<T>) =>
+      this.connection.use(deadline, (current) => read(current, deadline));
+    await restoredLog.requireKnownEvents({
+      has: async ({ stream, revision, eventId }) => {
+        const place = { from: revision, limit: 1 };
+        const found = await this.readRestored(stream, place, deadline).catch(noneIfMissing);
+        return found[0]?.eventId === eventId;
+      },
+      isCut: (stream) => use((current) => isCut(current, stream, deadline)),
+      isSameLog: async () => sameLog.isSame(await this.readRestored(LOG_STREAM, { limit: 1 }, deadline)),
+      end: () => use(readEnd),
+    });
+    this.checked.add(link);
+  }
+
   private send(send: Send): Promise<Answer> {
-    const deadline = new Deadline(this.deadlineMs);
+    const deadline = new Deadline(this.options.deadlineMs);
     return this.connection.use(deadline, async (link) => ({ events: await send(link, deadline), link }));
   }
+}
+
+/** The name under which callers share equal reads. */
+const keyOf = (stream: string, { from, direction, limit }: StreamReadOptions): string =>
+  [stream, from, direction, limit].join('\n');
+
+function noneIfMissing(error: unknown): [] {
+  if (error instanceof HistoryMissing) return [];
+  throw error;
 }

@@ -94,6 +94,7 @@ class SqliteEventLog implements EventLog {
   /** The value is always 0, because all processes are on one machine and share its clock. */
   readonly clockSkewMs = 0;
   readonly missingHistory = new MissingHistory();
+  readonly restored = undefined;
   readonly snapshots: SqliteSnapshots;
   private readonly writer: Writer;
   private readonly reader: Reader;

@@ -1,5 +1,6 @@
 import { type Aggregate, consumerClient, endpointUri, type Instant, signingKeys, subscription } from '#domain';
 import type { EventVersions, LogEvent } from '#events';
+import { readAdoptions } from './adoptions.js';
 import { CommandExecutor } from './command-executor.js';
 import { identifyLog } from './log-id.js';
 import type { EventLog } from './port.js';
@@ -52,7 +53,8 @@ export async function openBookOfRecord(
   eventVersions: EventVersions = 'current',
   snapshotObserver?: OutageObserver,
 ): Promise<BookOfRecord> {
-  const logId = await identifyLog(log, now);
+  // The log remembers the adoptions, so that it can tell a later one from these.
+  const [logId] = await Promise.all([identifyLog(log, now), readAdoptions(log)]);
   const snapshotWrites = new SnapshotWrites(snapshotObserver);
   const quarantines = new Quarantines(log);
   const executorOf = <Id, State, Command extends { readonly at: Instant }, Event extends LogEvent>(

@@ -299,6 +299,7 @@ describe('a node whose log comes back restored to an older state', () => {
       get missingHistory() {
         return current().missingHistory;
       },
+      restored: undefined,
       append: (...call) => current().append(...call),
       readStream: (...call) => current().readStream(...call),
       readAll: (...call) => current().readAll(...call),

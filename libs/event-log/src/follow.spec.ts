@@ -35,6 +35,10 @@ class Connection implements EventLog {
     return this.connected().missingHistory;
   }
 
+  get restored() {
+    return this.connected().restored;
+  }
+
   get snapshots() {
     return this.connected().snapshots;
   }

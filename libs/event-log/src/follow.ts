@@ -4,7 +4,7 @@ import { applying, LeftOutEvents } from './left-out-events.js';
 import { readLogId } from './log-id.js';
 import type { EventLog, LogBatch } from './port.js';
 import { type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
-import { QUARANTINES_STREAM, type StreamPrefix } from './streams.js';
+import { ADOPTIONS_STREAM, QUARANTINES_STREAM, type StreamPrefix } from './streams.js';
 
 /** Whether the stream begins with one of the prefixes. */
 export const isStreamOf = (prefixes: readonly StreamPrefix[], stream: string): boolean =>
@@ -200,10 +200,11 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
 }
 
 /**
- * Whether a checkpoint may name the event. The release before quarantines does not take an event of `quarantines` for
- * one of ours. During a rolling upgrade, it would not find such a checkpoint in the log, and would ask for a rebuild.
+ * Whether a checkpoint may name the event. Earlier releases do not take an event of these streams for one of ours.
+ * During a rolling upgrade, they would not find such a checkpoint in the log, and would ask for a rebuild.
  */
-const canBeCheckpoint = ({ stream }: RecordedEvent): boolean => stream !== QUARANTINES_STREAM;
+const canBeCheckpoint = ({ stream }: RecordedEvent): boolean =>
+  stream !== QUARANTINES_STREAM && stream !== ADOPTIONS_STREAM;
 
 const prefetched = (batches: AsyncIterator<LogBatch>): Promise<IteratorResult<LogBatch>> => {
   const next = batches.next();

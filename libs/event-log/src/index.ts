@@ -1,3 +1,4 @@
+export { type Adoption, adoptLog, readAdoptions } from './adoptions.js';
 export { serialiseAppend, type SerialisedEvent, sizeOf } from './append-checks.js';
 export { type BookOfRecord, type ConsumerClients, openBookOfRecord, type SigningKeys } from './book-of-record.js';
 export type { CallOptions } from './call-options.js';
@@ -13,6 +14,7 @@ export {
   HistoryMissing,
   LogIsSealed,
   LogRefused,
+  LogRestored,
   LogUnavailable,
   PreconditionFailed,
   ProjectionStopped,
@@ -71,6 +73,7 @@ export type { SnapshotStore } from './snapshot-store.js';
 export { snapshotName } from './snapshots/snapshots.js';
 export { type Folded, foldEvent, type StreamState } from './stream-states.js';
 export {
+  ADOPTIONS_STREAM,
   FIRST_STREAMS,
   isOurStream,
   isQuarantinable,

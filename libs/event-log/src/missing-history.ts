@@ -85,6 +85,11 @@ export class MissingHistory {
     this.errors.delete(stream);
   }
 
+  /** Forgets what is missing, because the log was restored to an older state. It is found again when it is read. */
+  forgetAll(): void {
+    this.errors.clear();
+  }
+
   private noteIfMissing(error: unknown): void {
     if (error instanceof HistoryMissing) this.note(error);
   }

@@ -1,5 +1,6 @@
 import type { NewEvent, Position, RecordedEvent, Revision } from '#events';
 import type { CallOptions } from './call-options.js';
+import type { LogRestored } from './errors.js';
 import type { ExpectedRevision } from './expected-revision.js';
 import type { MissingHistory, StreamCut } from './missing-history.js';
 import type { Moment } from './moment.js';
@@ -82,7 +83,7 @@ export interface LogBatch {
 /**
  * The append-only log of all events. The log has two adapters: SQLite (for one machine) and EventStoreDB. Both adapters
  * MUST pass the contract suite `test/contract/event-log.ts`. An adapter MUST NOT throw errors of its driver. An adapter
- * throws only `RevisionConflict`, `EventTooLarge`, `LogUnavailable` (`LogIsSealed` and `LogRefused` are subclasses),
+ * throws only `RevisionConflict`, `EventTooLarge`, `LogUnavailable` (`LogIsSealed`, `LogRefused` and `LogRestored` are subclasses),
  * `HistoryMissing`, `ForeignEvent`, and `TypeError` for a bug in the call, also for an append that the store finds
  * invalid. Whatever else a store refuses is `LogUnavailable`.
  */
@@ -111,6 +112,12 @@ export interface EventLog {
   readonly clockBehindMs: number;
   /** The streams whose events are missing, as far as this process has met them. */
   readonly missingHistory: MissingHistory;
+  /**
+   * Set while the log lacks events that this process has read or written, because it was restored to an older state, and
+   * until an operator has adopted it. All calls throw this error meanwhile, and this process writes nothing. SQLite does
+   * not set it: a process whose file was replaced does not use the new file before it is restarted.
+   */
+  readonly restored: LogRestored | undefined;
   /** Snapshots of this log's streams. */
   readonly snapshots: SnapshotStore;
 

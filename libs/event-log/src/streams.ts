@@ -8,9 +8,11 @@ export type StreamPrefix = (typeof OUR_STREAM_PREFIXES)[number];
 export const LOG_STREAM = 'log';
 /** The name of the stream whose events tell which streams are quarantined. */
 export const QUARANTINES_STREAM = 'quarantines';
+/** The name of the stream whose events tell that an operator has adopted the log after a restore. */
+export const ADOPTIONS_STREAM = 'logAdoptions';
 /** Every log begins with these streams. */
 export const FIRST_STREAMS = ['signingKeys', LOG_STREAM] as const;
-export const OUR_STREAMS = [...FIRST_STREAMS, QUARANTINES_STREAM] as const;
+export const OUR_STREAMS = [...FIRST_STREAMS, QUARANTINES_STREAM, ADOPTIONS_STREAM] as const;
 
 export const isOurStream = (stream: string): boolean =>
   (OUR_STREAMS as readonly string[]).includes(stream) ||

@@ -32,7 +32,7 @@ export {
   type StoredDocument,
   type View,
 } from './port.js';
-export type { ClientDocument } from './projections/clients.js';
+export { type ClientDocument, clients } from './projections/clients.js';
 export { type HistoryDocument, recordedEventOf } from './projections/history.js';
 export { type DocumentOf, foldInto, type Projection } from './projections/projection.js';
 export { projections, readModels } from './projections/projections.js';

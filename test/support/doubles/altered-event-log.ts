@@ -18,6 +18,7 @@ const reading = (log: EventLog, readStream: ReadStream): EventLog => ({
   },
   snapshots: log.snapshots,
   missingHistory: log.missingHistory,
+  restored: log.restored,
   append: (...call) => log.append(...call),
   readStream,
   readAll: (options) => log.readAll(options),

@@ -51,6 +51,10 @@ export class HeldEventLog implements EventLog {
     return this.log.missingHistory;
   }
 
+  get restored() {
+    return this.log.restored;
+  }
+
   get connectionEpoch(): number {
     return this.log.connectionEpoch;
   }

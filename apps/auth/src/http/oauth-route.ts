@@ -98,6 +98,7 @@ function answerWith(
 const DESCRIPTIONS: Readonly<Record<string, string>> = {
   clocks_apart: 'The clock of this node is wrong; try again',
   contention: 'The client is being changed; try again',
+  log_restored: 'The event log can not be used now; try again later',
   log_sealed: 'The event log is being moved, or was; try again',
   log_unavailable: 'The event log can not be reached; try again',
   management_issuer_unavailable: 'The keys at MANAGEMENT_JWKS_URL are not to be had',

@@ -1,0 +1,61 @@
+import { createCommand, Option } from 'commander';
+import { adoptLog, type BookOfRecord, readAdoptions } from '#event-log';
+import { configurationFrom, systemClock } from '#platform/without-http';
+import { operatorContext, subjectOption, withBook } from '../environment.js';
+import { withReadStore } from '../projections.js';
+import { lostRevocations } from './lost-revocations.js';
+
+interface AdoptOptions {
+  readonly reason?: string;
+  readonly list?: true;
+  readonly listRevoked?: true;
+  readonly subject: string;
+}
+
+/** `log adopt`: lets the processes go on with a log that was restored to an older state. */
+export const adoptCommand = () =>
+  createCommand('adopt')
+    .description('let the processes go on that stopped because the log was restored to an older state')
+    .addOption(new Option('--reason <text>', 'why; kept for ever'))
+    .addOption(new Option('--list', 'show the adoptions so far').conflicts(['reason', 'listRevoked']))
+    .addOption(
+      new Option(
+        '--list-revoked',
+        'adopt nothing, and show the clients whose revocation is lost, as far as the read store knows them',
+      ).conflicts('reason'),
+    )
+    .addOption(subjectOption())
+    .action(({ reason, list, listRevoked, subject }: AdoptOptions) => {
+      if (list) return withBook(listAdoptions);
+      if (listRevoked) return withBook(listRevocations);
+      if (reason === undefined) throw new Error("Say why: '--reason <text>'");
+      return withBook((book) => adopt(book, { reason, subject }));
+    });
+
+async function listAdoptions({ log }: BookOfRecord): Promise<void> {
+  const adoptions = await readAdoptions(log);
+  for (const { adoptedAt, position, subject, reason } of adoptions) {
+    console.log([adoptedAt, position, subject, reason].join('  '));
+  }
+  if (adoptions.length === 0) console.log('The log was never adopted');
+}
+
+async function adopt(book: BookOfRecord, { reason, subject }: { reason: string; subject: string }): Promise<void> {
+  await adoptLog(book.log, { reason, context: operatorContext(subject), now: systemClock });
+  console.error('The log is adopted. The processes go on within seconds.');
+  await listRevocations(book);
+}
+
+const listRevocations = (book: BookOfRecord): Promise<void> =>
+  withReadStore(configurationFrom(process.env), async (store) => {
+    let count = 0;
+    for await (const { clientId, workspaceId, name, revokedAt, revocationReason } of lostRevocations(book, store)) {
+      console.log([clientId, workspaceId, revokedAt, name, revocationReason].join('  '));
+      count += 1;
+    }
+    console.error(
+      count === 0
+        ? 'The read store knows no client whose revocation is lost.'
+        : `The revocations of these clients are lost, and their credentials are good again: ${count}`,
+    );
+  });
