@@ -27,6 +27,10 @@ import { isFamilyRevoked } from './standing.js';
  */
 export const REFRESH_TOKEN_SECONDS = 1800;
 
+/** The lifetime, in seconds, of a refresh token of this family that is issued at `at`. */
+export const refreshTokenSeconds = (family: RefreshFamily, at: Instant): number =>
+  Math.min(REFRESH_TOKEN_SECONDS, familyEnd(family) - epochSeconds(at));
+
 /** The encrypted content of a refresh token. */
 export interface RefreshToken {
   readonly clientId: ClientId;
@@ -97,7 +101,7 @@ export class RefreshTokens {
       family,
       ...(tokenEpoch !== undefined && { tokenEpoch }),
       issuedAt,
-      expiresAt: Math.min(issuedAt + REFRESH_TOKEN_SECONDS, familyEnd(family)),
+      expiresAt: issuedAt + refreshTokenSeconds(family, at),
     };
     const { protectedHeader, authenticated, key } = this.#currentBatch();
     const nonce = this.#nextNonce();

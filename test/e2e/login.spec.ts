@@ -104,6 +104,7 @@ describe('an OAUTH2 client', () => {
       token_type: 'Bearer',
       expires_in: 300,
       refresh_token: expect.any(String) as unknown,
+      refresh_token_expires_in: 1800,
     });
     const now = Math.floor(Date.now() / 1000);
     const claims = await verified(plain, `${PUBLIC_URL}/gateway`);
@@ -226,6 +227,53 @@ describe('refused logins', () => {
         expect(answer.header('cache-control')).toBe('no-store');
         expect(answer.header('content-type')).toBe('application/json; charset=utf-8');
       }
+    }
+  });
+
+  test.each<[string, unknown]>([
+    ['null', null],
+    ['nothing', ''],
+  ])('a JSON parameter that is %s counts as omitted', async (_what, none) => {
+    const { clientId, secret } = oauthClient;
+    const logins = [
+      { headers: { authorization: basic(clientId, secret) }, body: { ...CREDENTIALS_GRANT, client_secret: none } },
+      { headers: { authorization: basic(clientId, secret) }, body: { ...CREDENTIALS_GRANT, client_id: none } },
+      { body: { ...CREDENTIALS_GRANT, client_id: clientId, client_secret: secret, 'api-key': none } },
+      { body: { 'api-key': apiKeyClient.secret, grant_type: none, client_secret: none, refresh_token: none } },
+    ];
+    for (const login of logins) expect((await postLogin(server.url, undefined, login)).status).toBe(200);
+    for (const [body, description] of [
+      [{ 'api-key': none }, 'api-key or grant_type is needed'],
+      [{ grant_type: 'refresh_token', refresh_token: none }, 'refresh_token is needed'],
+    ] as const) {
+      const refused = oauthErrorOf(await postLogin(server.url, undefined, { body }));
+      expect(refused).toEqual({ status: 400, error: 'invalid_request', error_description: description });
+    }
+  });
+
+  test('unknown JSON parameters of any type are ignored, and known ones must be strings', async () => {
+    const { clientId: client_id, secret: client_secret } = oauthClient;
+    const credentials = { client_id, client_secret };
+    const unknown = { scope: ['a'], audience: null, resource: { a: [1, null] }, 'x y': 7, extra: true, empty: '' };
+    for (const known of [{ ...CREDENTIALS_GRANT, ...credentials }, { 'api-key': apiKeyClient.secret }]) {
+      const answer = await postLogin(server.url, undefined, { body: { ...unknown, token: 7, ...known } });
+      expect(answer.status).toBe(200);
+    }
+    const introspection = { ...unknown, ...credentials, token: 'x', grant_type: 7, token_type_hint: [] };
+    expect((await send('POST', server.url, '/oauth/introspect', { body: introspection })).text).toBe(
+      '{"active":false}',
+    );
+    for (const [name, value] of [
+      ['client_secret', 7],
+      ['client_id', { a: 1 }],
+      ['grant_type', ['client_credentials']],
+      ['api-key', false],
+      ['refresh_token', 0],
+    ] as const) {
+      const body = { ...CREDENTIALS_GRANT, ...credentials, [name]: value };
+      expect(oauthErrorOf(await postLogin(server.url, undefined, { body }))).toEqual({
+        ...{ status: 400, error: 'invalid_request', error_description: `${name} must be a string` },
+      });
     }
   });
 

@@ -6,6 +6,7 @@ export interface LoginAnswer {
   readonly expires_in: number;
   /** Only OAUTH2 clients receive a refresh token. */
   readonly refresh_token?: string;
+  readonly refresh_token_expires_in?: number;
 }
 
 /** The body of an error response, as defined by RFC 6749 §5.2. */

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '#domain';
 import { StreamIsQuarantined } from '#event-log';
 import { hasBody, type Logger, Problem } from '#platform';
@@ -36,16 +37,18 @@ export const refuseOtherMethods: Handler = ({ problem }) => refusal(problem ? as
 
 /**
  * Makes an HTTP handler from an OAuth endpoint. The body is a form or JSON, and parameters in the URL are refused.
- * Errors have the format of RFC 6749 §5.2, and caches must not store the answers (§5.1).
+ * `names` are the parameters that the endpoint reads. Errors have the format of RFC 6749 §5.2, and caches must not store
+ * the answers (§5.1).
  */
 export const oauthHandler =
-  (endpoint: OAuthEndpoint, logger: Logger): Handler =>
+  (endpoint: OAuthEndpoint, names: readonly string[], logger: Logger): Handler =>
   async (request) => {
     const answerHeaders: Record<string, string> = {};
     try {
       const { id, target: path, headers } = request;
       requireProperHead(request);
-      const parameters = hasBody(headers) ? parserOf(headers['content-type'])(await request.body(MAX_BODY_BYTES)) : {};
+      const parse = parserOf(headers);
+      const parameters = parse ? parse(await request.body(MAX_BODY_BYTES), names) : {};
       const address = () => request.address;
       const { authorization } = headers;
       const json = await endpoint({ id, path, parameters, authorization, address, answerHeaders });
@@ -65,7 +68,10 @@ function requireProperHead({ problem, target }: FastRequest): void {
 const JSON_TYPE = /^application\/json\s*(?:;|$)/i;
 const FORM_TYPE = /^application\/x-www-form-urlencoded\s*(?:;|$)/i;
 
-function parserOf(contentType = ''): (body: Buffer) => Parameters {
+/** Returns how to parse the body; `undefined` if there is none. */
+function parserOf(headers: IncomingHttpHeaders): ((body: Buffer, names: readonly string[]) => Parameters) | undefined {
+  if (!hasBody(headers)) return undefined;
+  const { 'content-type': contentType = '' } = headers;
   if (FORM_TYPE.test(contentType)) return formParameters;
   if (JSON_TYPE.test(contentType)) return jsonParameters;
   throw new OAuthError(415, 'invalid_request', 'The body must be a form or JSON');

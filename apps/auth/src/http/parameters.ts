@@ -2,19 +2,23 @@ import { isUtf8 } from 'node:buffer';
 import { jsonObjectIn, undecodableParameter } from '#platform';
 import { invalidRequest } from './oauth-error.js';
 
-/** The parameters in a form or a JSON body. All values are strings. */
+/** The parameters in a form or a JSON body. No value is empty. */
 export type Parameters = Readonly<Record<string, string>>;
 
 /**
- * Parses a JSON body. Throws a `Problem` if the body is not a JSON object or repeats a name, and `OAuthError` if a
- * value is not a string.
+ * Parses a JSON body by the rules of a form: `null` and `''` count as omitted, and parameters other than `names` are
+ * ignored, whatever their type (RFC 6749 §3.2). Throws a `Problem` if the body is not a JSON object or repeats a name,
+ * and `OAuthError` if one of `names` is neither a string nor `null`.
  */
-export function jsonParameters(body: Buffer): Parameters {
-  const parameters = jsonObjectIn(body);
-  for (const name in parameters) {
-    if (typeof parameters[name] !== 'string') throw invalidRequest(`${printable(name)} must be a string`);
+export function jsonParameters(body: Buffer, names: readonly string[]): Parameters {
+  const given = jsonObjectIn(body);
+  const parameters: Record<string, string> = {};
+  for (const name of names) {
+    const value = given[name] ?? '';
+    if (typeof value !== 'string') throw invalidRequest(`${name} must be a string`);
+    if (value !== '') parameters[name] = value;
   }
-  return parameters as Parameters;
+  return parameters;
 }
 
 /**
@@ -36,10 +40,10 @@ export function formParameters(body: Buffer): Parameters {
   return parameters;
 }
 
-/** Returns the parameter's value. Throws an `OAuthError` (`invalid_request`) if the parameter is missing or empty. */
+/** Returns the parameter's value. Throws an `OAuthError` (`invalid_request`) if the parameter is missing. */
 export function required(parameters: Parameters, name: string): string {
   const value = parameters[name];
-  if (value === undefined || value === '') throw invalidRequest(`${name} is needed`);
+  if (value === undefined) throw invalidRequest(`${name} is needed`);
   return value;
 }
 

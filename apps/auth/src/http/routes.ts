@@ -3,9 +3,9 @@ import type { AuthDependencies } from '../dependencies.js';
 import type { GatewayCheck } from '../gateway/gateway-check.js';
 import { CHECK_PATH } from '../gateway/gateway-request.js';
 import { gatewayHandler } from '../gateway/gateway-route.js';
-import type { ClientAuthentication } from '../login/client-authentication.js';
+import { type ClientAuthentication, CREDENTIAL_PARAMETERS } from '../login/client-authentication.js';
 import type { Login } from '../login/login.js';
-import { loginAtEndpoint, loginEndpoint } from '../login/login-route.js';
+import { LOGIN_PARAMETERS, loginAtEndpoint, loginEndpoint } from '../login/login-route.js';
 import { type Introspection, introspectionEndpoint } from '../tokens/introspection.js';
 import { type Revocation, revocationEndpoint } from '../tokens/revocation.js';
 import { jwksHandler, metadataHandler, metadataPath } from '../tokens/well-known.js';
@@ -30,23 +30,35 @@ export interface RouteParts {
 export function authRoutes(parts: RouteParts): Route[] {
   const { dependencies, logger, limits, authentication, login, introspection, revocation, check } = parts;
   const { issuer, managementTokens } = dependencies;
-  const oauth = (endpoint: OAuthEndpoint) => oauthHandler(endpoint, logger);
+  const oauth = (endpoint: OAuthEndpoint, names: readonly string[]) => oauthHandler(endpoint, names, logger);
+  const tokenParameters = [...CREDENTIAL_PARAMETERS, 'token'];
 
   const routes: Route[] = [
     { method: 'ANY', path: CHECK_PATH, handler: gatewayHandler({ check, logger }) },
     { method: 'ANY', path: `${CHECK_PATH}/*`, handler: gatewayHandler({ check, logger }) },
-    { method: 'POST', path: '/login', handler: oauth(loginEndpoint({ dependencies, login, authentication })) },
+    {
+      method: 'POST',
+      path: '/login',
+      handler: oauth(loginEndpoint({ dependencies, login, authentication }), LOGIN_PARAMETERS),
+    },
     {
       method: 'POST',
       path: '/:endpointUri/login',
-      handler: oauth(loginAtEndpoint({ dependencies, login, authentication })),
+      handler: oauth(loginAtEndpoint({ dependencies, login, authentication }), LOGIN_PARAMETERS),
     },
     {
       method: 'POST',
       path: '/oauth/introspect',
-      handler: oauth(introspectionEndpoint({ introspection, authentication, limits, managementTokens })),
+      handler: oauth(
+        introspectionEndpoint({ introspection, authentication, limits, managementTokens }),
+        tokenParameters,
+      ),
     },
-    { method: 'POST', path: '/oauth/revoke', handler: oauth(revocationEndpoint({ revocation, authentication })) },
+    {
+      method: 'POST',
+      path: '/oauth/revoke',
+      handler: oauth(revocationEndpoint({ revocation, authentication }), tokenParameters),
+    },
     { method: 'GET', path: '/.well-known/jwks.json', handler: problemHandler(jwksHandler(dependencies), logger) },
     {
       method: 'GET',

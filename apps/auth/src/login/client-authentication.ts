@@ -119,6 +119,9 @@ export interface PresentedCredentials {
   readonly secret: string;
 }
 
+/** The parameters with which clients authenticate. */
+export const CREDENTIAL_PARAMETERS = ['api-key', 'client_id', 'client_secret'];
+
 /** Used instead of missing or malformed credentials, which are refused and counted like made-up credentials. */
 const NO_CREDENTIALS: PresentedCredentials = { clientId: '', secret: '' };
 

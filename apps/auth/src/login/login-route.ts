@@ -6,6 +6,7 @@ import { type Parameters, required } from '../http/parameters.js';
 import {
   apiKeyIn,
   type ClientAuthentication,
+  CREDENTIAL_PARAMETERS,
   inOneWayOnly,
   oauthCredentialsIn,
   type PresentedCredentials,
@@ -19,6 +20,9 @@ interface LoginParts {
   readonly login: Login;
   readonly authentication: ClientAuthentication;
 }
+
+/** The parameters that the token endpoints read. */
+export const LOGIN_PARAMETERS = [...CREDENTIAL_PARAMETERS, 'grant_type', 'refresh_token'];
 
 /** `POST /login` issues tokens that are not limited to one endpoint. */
 export const loginEndpoint =
@@ -53,9 +57,9 @@ async function tokenAnswer(
  * Tokens consist of base64url and dots, which JSON need not escape. `JSON.stringify` would look for such characters for
  * two microseconds.
  */
-function tokensAsJson({ access, refreshToken }: IssuedTokens): string {
-  const refresh = refreshToken === undefined ? '' : `,"refresh_token":"${refreshToken}"`;
-  return `{"access_token":"${access.token}","token_type":"Bearer","expires_in":${access.expiresIn}${refresh}}`;
+function tokensAsJson({ access, refresh }: IssuedTokens): string {
+  const more = refresh ? `,"refresh_token":"${refresh.token}","refresh_token_expires_in":${refresh.expiresIn}` : '';
+  return `{"access_token":"${access.token}","token_type":"Bearer","expires_in":${access.expiresIn}${more}}`;
 }
 
 /** The parts of a login request. Only the form of each part has been checked. */

@@ -18,6 +18,7 @@ import {
   issueAccessToken,
   type RefreshFamily,
   type RefreshToken,
+  refreshTokenSeconds,
   signStaticToken,
   staticTokenPeriod,
   type TokenGrant,
@@ -30,8 +31,8 @@ import { ownSubscription, type UnrecordedUsage } from './unrecorded-usage.js';
 
 export interface IssuedTokens {
   readonly access: AccessToken;
-  /** Present only for OAUTH2 clients. */
-  readonly refreshToken?: string;
+  /** Present only for OAUTH2 clients. `expiresIn` is in seconds. */
+  readonly refresh?: { readonly token: string; readonly expiresIn: number };
 }
 
 /**
@@ -135,7 +136,8 @@ export class Login {
   private tokenPair(grant: TokenGrant & { family: RefreshFamily }, keys: SigningKeysState, at: Instant): IssuedTokens {
     const { ring, refreshTokens } = this.dependencies;
     const access = issueAccessToken(ring.signer(keys), grant, { issuedAt: at, jti: randomUUID() });
-    return { access, refreshToken: refreshTokens.issue(grant, at) };
+    const refresh = { token: refreshTokens.issue(grant, at), expiresIn: refreshTokenSeconds(grant.family, at) };
+    return { access, refresh };
   }
 
   /**
