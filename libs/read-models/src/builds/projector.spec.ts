@@ -45,7 +45,13 @@ describe.each([
   });
 
   const projectorOf = (
-    options: { store?: ReadStore; log?: EventLog; batchSize?: number; observer?: OutageObserver } = {},
+    options: {
+      store?: ReadStore;
+      log?: EventLog;
+      batchSize?: number;
+      observer?: OutageObserver;
+      now?: () => Date;
+    } = {},
   ) => new Projector({ ...stage.stores, projection: clients, build: BUILD, isFresh, observer: silent, ...options });
 
   const start = (projector: Projector<never> | ReturnType<typeof projectorOf>): Promise<void> => {
@@ -92,6 +98,30 @@ describe.each([
     const { position } = await stage.revoke('a');
     await until(() => projector.status().position === position);
     await expectPlainFold();
+  });
+
+  it('says how long it lags while the store takes a batch slowly', async () => {
+    await stage.create('a');
+    let isSlow = false;
+    let take: () => void = () => undefined;
+    const write: ReadStore['write'] = async (...args) => {
+      if (isSlow) await new Promise<void>((resolve) => (take = resolve));
+      return stage.store.write(...args);
+    };
+    let time = Date.parse('2026-03-01T10:00:00.000Z');
+    const projector = projectorOf({ store: storeWith({ write }), now: () => new Date(time) });
+    void start(projector);
+    await projector.caughtUp;
+    isSlow = true;
+    const { position } = await stage.rename('a', 'Slowly');
+    await until(() => {
+      time += 1_000;
+      return (projector.status().lagSeconds ?? 0) > 5;
+    });
+    isSlow = false;
+    take();
+    await until(() => projector.status().position === position);
+    expect(projector.status()).toMatchObject({ state: 'live', lagSeconds: 0 });
   });
 
   it('advances its checkpoint over events that it ignores', async () => {

@@ -36,8 +36,8 @@ export interface ProjectorStatus {
   /** Position of the checkpoint that was last stored or read; `undefined` before the first checkpoint. */
   readonly position: Position | undefined;
   /**
-   * Upper limit for the age of the oldest event that the build lacks, in seconds. The value is 0 while the projector is
-   * live, and `undefined` as long as nothing is known.
+   * Upper limit for the age of the oldest event that the build lacks, in seconds. While the projector is live, the value
+   * is 0, or the time for which it has been applying a batch. It is `undefined` as long as nothing is known.
    */
   readonly lagSeconds: number | undefined;
   readonly error?: Error;
@@ -96,6 +96,8 @@ export class Projector<Doc> {
   private position: Position | undefined;
   /** Time up to which the build holds every event, in ms since 1970. */
   private completeTo: number | undefined;
+  /** When the batch came that is being applied, in ms since 1970; `undefined` if none is being applied. */
+  private applyingSince: number | undefined;
   private error: Error | undefined;
   private managed: ManagedBuild | undefined;
   /** Whether events may have been applied since the last call of `ManagedBuild.caughtUp` that `managed` does not know. */
@@ -123,6 +125,7 @@ export class Projector<Doc> {
         checkpoints: checkpointOf(store, build),
         prepare: () => {
           this.state = 'catching-up';
+          this.applyingSince = undefined;
           this.wasInterrupted = true;
           return this.prepare();
         },
@@ -214,15 +217,17 @@ export class Projector<Doc> {
   }
 
   status(): ProjectorStatus {
-    const { projection, build, now } = this.options;
-    const { state, position, completeTo, error } = this;
-    const behind = completeTo === undefined ? undefined : Math.max(0, now().getTime() - completeTo) / 1000;
-    const lagSeconds = state === 'live' ? 0 : behind;
+    const { projection, build } = this.options;
+    const { state, position, error } = this;
+    const now = this.options.now().getTime();
+    const completeTo = state === 'live' ? (this.applyingSince ?? now) : this.completeTo;
+    const lagSeconds = completeTo === undefined ? undefined : Math.max(0, now - completeTo) / 1000;
     return { projection: projection.name, build, state, position, lagSeconds, ...(error && { error }) };
   }
 
   private progressed({ checkpoint, last, caughtUp }: FollowProgress): void {
     this.state = caughtUp ? 'live' : 'catching-up';
+    this.applyingSince = undefined;
     this.position = checkpoint?.position;
     this.options.expected?.checkpointStored(checkpoint);
     if (caughtUp) {
@@ -244,7 +249,8 @@ export class Projector<Doc> {
     checkpoint: Checkpoint | undefined,
     leftOut: LeftOutEvents,
   ): Promise<void> {
-    const { store, projection, build, expected } = this.options;
+    const { store, projection, build, expected, now } = this.options;
+    this.applyingSince = now().getTime();
     const changes = changesBy(projection, events, leftOut);
     let pending = new Set(changes.flatMap(({ ids }) => ids));
     while (pending.size > 0) {
