@@ -44,12 +44,16 @@ export interface ManagementIssuer {
 /** The places where the URI of the called endpoint can be. The gateway check reads only the configured place. */
 const GATEWAY_URI_SOURCES = ['header', 'x-original-uri', 'x-forwarded-uri', 'path'] as const;
 
+/** Which statuses refused tokens get at the gateway check: the marketplace's own, or those of RFC 6750. */
+const GATEWAY_REFUSALS = ['marketplace', 'rfc6750'] as const;
+
 /** Whether events are written in their newest version, or in the version that the release before knows. */
 const EVENT_VERSIONS = ['current', 'previous'] as const;
 
 /** How gateways talk to the gateway check. */
 export interface GatewayConfiguration {
   readonly uriFrom: (typeof GATEWAY_URI_SOURCES)[number];
+  readonly refusals: (typeof GATEWAY_REFUSALS)[number];
   /** Lower-cased name of the header that holds the consumer's token. */
   readonly tokenHeader: string;
   /**
@@ -314,6 +318,7 @@ function gatewayFrom(env: Environment): GatewayConfiguration {
   const file = text(env, 'GATEWAY_SECRET_FILE');
   return {
     uriFrom: oneOf(env, 'GATEWAY_URI_FROM', GATEWAY_URI_SOURCES) ?? 'header',
+    refusals: oneOf(env, 'GATEWAY_REFUSALS', GATEWAY_REFUSALS) ?? 'marketplace',
     tokenHeader: tokenHeader.toLowerCase(),
     ...(file !== undefined && {
       secret: gatewaySecretIn(contentsOf(file, 'GATEWAY_SECRET_FILE'), 'GATEWAY_SECRET_FILE', file),

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { METHODS } from 'node:http';
 import { join } from 'node:path';
 import { decodeJwt, type JWK } from 'jose';
-import { GatewayDouble, gatewaySecretOf } from '../support/api/gateway.js';
+import { type Call, GatewayDouble, gatewaySecretOf } from '../support/api/gateway.js';
 import { eventually, send } from '../support/api/http.js';
 import { apiKeyLogin, basic, form, oauthLogin } from '../support/api/login.js';
 import { type NewClient, Portal, secretOf } from '../support/api/portal.js';
@@ -238,6 +238,38 @@ describe('revoked means revoked', () => {
     delays.sort((a, b) => a - b);
     expect(delays[98]).toBeLessThan(50 * load.slowdown);
   });
+});
+
+test('GATEWAY_REFUSALS=rfc6750: 401 for a token that is not good, 403 for one that is not good for the endpoint', async () => {
+  const other = await Standalone.startReady({ env: { GATEWAY_REFUSALS: 'rfc6750' } });
+  try {
+    const [office, asking] = [Portal.of(other), new GatewayDouble(other)];
+    await office.register('sub_weather', { endpointUri: 'weather' });
+    await office.register('sub_tides', { endpointUri: 'tides' });
+    const { client: consumer, token: good } = await consumerOf(other, office, 'sub_weather');
+    const rotated = await consumerOf(other, office, 'sub_weather');
+    await office.rotate(rotated.client.clientId);
+    const ask = async (call: Call) => {
+      const { status, headers } = await asking.check(call);
+      return [status, headers['x-auth-code'], headers['www-authenticate']];
+    };
+    const [invalid, insufficient] = ['Bearer error="invalid_token"', 'Bearer error="insufficient_scope"'];
+    expect(await ask({ token: good })).toEqual([200, 'GOOD', undefined]);
+    expect(await ask({})).toEqual([401, 'NO_TOKEN', 'Bearer realm="consumer-clients"']);
+    expect(await ask({ token: 'x' })).toEqual([401, 'NOT_A_TOKEN', invalid]);
+    expect(await ask({ token: token })).toEqual([401, 'NOT_A_TOKEN', invalid]);
+    expect(await ask({ token: rotated.token })).toEqual([401, 'GENERATION_ENDED', invalid]);
+    expect(await ask({ token: good, endpoint: 'tides' })).toEqual([403, 'NOT_ASSIGNED', insufficient]);
+    const notAGateway = { token: good, headers: { 'x-gateway-secret': 'x' } };
+    expect(await ask(notAGateway)).toEqual([403, 'NOT_A_GATEWAY', undefined]);
+    expect(await ask({ token: good, endpoint: '/a' })).toEqual([403, 'NOT_AN_ENDPOINT', undefined]);
+    await office.end('sub_weather');
+    expect(await ask({ token: good })).toEqual([403, 'SUBSCRIPTION_NOT_LIVE', insufficient]);
+    await office.revoke(consumer.clientId);
+    expect(await ask({ token: good })).toEqual([401, 'CLIENT_NOT_ACTIVE', invalid]);
+  } finally {
+    await other.stop();
+  }
 });
 
 describe('GATEWAY_URI_FROM', () => {

@@ -63,7 +63,13 @@ beforeEach(async () => {
       adminToken: new AdminTokenFile(join(folder, 'admin.token')),
     }),
     issuer: 'https://api.marketplace.example',
-    gateway: { uriFrom: 'header', tokenHeader: 'x-apx-authorization', secret: GATEWAY_SECRET, maxLagMs: 1_000 },
+    gateway: {
+      uriFrom: 'header',
+      refusals: 'marketplace',
+      tokenHeader: 'x-apx-authorization',
+      secret: GATEWAY_SECRET,
+      maxLagMs: 1_000,
+    },
   };
   const attempts = new UnrecordedUsage();
   const standing = new TokenStanding(dependencies);

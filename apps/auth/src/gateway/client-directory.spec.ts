@@ -72,7 +72,13 @@ beforeEach(async () => {
     issuer: ISSUER,
     clock: () => new Date(),
     now,
-    gateway: { uriFrom: 'header', tokenHeader: 'x-apx-authorization', secret: SECRET, maxLagMs: MAX_LAG_MS },
+    gateway: {
+      uriFrom: 'header',
+      refusals: 'marketplace',
+      tokenHeader: 'x-apx-authorization',
+      secret: SECRET,
+      maxLagMs: MAX_LAG_MS,
+    },
   } as const;
   standing = new TokenStanding(dependencies);
   outages = [];

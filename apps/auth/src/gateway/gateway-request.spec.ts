@@ -10,6 +10,7 @@ import {
 const SECRET = 'a'.repeat(43);
 const settings = (given: Partial<GatewaySettings> = {}): GatewaySettings => ({
   uriFrom: 'header',
+  refusals: 'marketplace',
   tokenHeader: 'x-apx-authorization',
   secret: SECRET,
   maxLagMs: 1000,

@@ -7,7 +7,7 @@ import { gatewayHandler } from './gateway-route.js';
 const asked = (answer: () => CheckAnswer) => {
   const check = { check: () => Promise.resolve().then(answer) };
   const request = { id: 'r1', method: 'GET', target: '/gateway/check', rawHeaders: [] } as unknown as FastRequest;
-  return gatewayHandler({ check, logger: createLogger('silent') })(request);
+  return gatewayHandler({ check, logger: createLogger('silent'), refusals: 'marketplace' })(request);
 };
 
 it('every failure is 503', async () => {

@@ -1,9 +1,11 @@
 import { Failure } from '#domain';
 import type { Logger } from '#platform';
 import type { FastAnswer, Handler } from '../http/fast-path.js';
-import type { CheckAnswer, GatewayCheck } from './gateway-check.js';
+import type { CheckAnswer, CheckRefusal, GatewayCheck } from './gateway-check.js';
+import type { GatewaySettings } from './gateway-request.js';
 
 interface GatewayParts {
+  readonly refusals: GatewaySettings['refusals'];
   readonly check: Pick<GatewayCheck, 'check'>;
   readonly logger: Logger;
 }
@@ -13,23 +15,24 @@ interface GatewayParts {
  * the body is ignored. The answer is always 200, 401, 403 or 503, because nginx turns every other status into 500.
  */
 export const gatewayHandler =
-  ({ check, logger }: GatewayParts): Handler =>
+  ({ check, logger, refusals }: GatewayParts): Handler =>
   (request) => {
     const unavailable = (err: unknown): FastAnswer => {
       const level = err instanceof Failure && err.kind === 'unavailable' ? 'debug' : 'error';
       logger[level]({ requestId: request.id, err }, 'a call could not be checked');
       return { status: 503, headers: ['cache-control', 'no-store', 'x-auth-code', 'UNAVAILABLE'] };
     };
+    const answered = (answer: CheckAnswer) => answerOf(answer, refusals);
     try {
-      if (request.problem) return refusal(request.problem.code);
+      if (request.problem) return forbidden(request.problem.code);
       const answer = check.check(request);
-      return answer instanceof Promise ? answer.then(answerOf, unavailable) : answerOf(answer);
+      return answer instanceof Promise ? answer.then(answered, unavailable) : answered(answer);
     } catch (err) {
       return unavailable(err);
     }
   };
 
-function answerOf(answer: CheckAnswer): FastAnswer {
+function answerOf(answer: CheckAnswer, refusals: GatewaySettings['refusals']): FastAnswer {
   if (answer.code === 'GOOD') {
     const { client, subscriptionId = '' } = answer;
     const headers = [
@@ -41,14 +44,39 @@ function answerOf(answer: CheckAnswer): FastAnswer {
     ];
     return { status: 200, headers };
   }
-  return refusal(answer.code);
+  // RFC 6750 §3: if a request has no token, the 401 says only that a token is needed.
+  if (answer.code === 'NO_TOKEN') return unauthorized(answer.code, 'Bearer realm="consumer-clients"');
+  const error = refusals === 'rfc6750' ? RFC6750_ERRORS[answer.code] : undefined;
+  if (error === 'invalid_token') return unauthorized(answer.code, 'Bearer error="invalid_token"');
+  const challenge = error === undefined ? [] : ['www-authenticate', `Bearer error="${error}"`];
+  return forbidden(answer.code, challenge);
 }
 
-/** `code` is a `CheckRefusal`, or the code of a malformed head. */
-function refusal(code: string): FastAnswer {
-  const headers = ['cache-control', 'no-store', 'x-auth-code', code];
-  // RFC 6750 §3: if a request has no token, the 401 says only that a token is needed.
-  return code === 'NO_TOKEN'
-    ? { status: 401, headers: [...headers, 'www-authenticate', 'Bearer realm="consumer-clients"'] }
-    : { status: 403, headers };
-}
+/**
+ * The error codes of RFC 6750 §3.1. A client that gets a new token after `invalid_token` may succeed; after
+ * `insufficient_scope` it needs an assignment. The other refusals don't concern the token.
+ */
+const RFC6750_ERRORS: Partial<Record<CheckRefusal, 'invalid_token' | 'insufficient_scope'>> = {
+  NOT_A_TOKEN: 'invalid_token',
+  EXPIRED: 'invalid_token',
+  NOT_YET_VALID: 'invalid_token',
+  OTHER_ISSUER: 'invalid_token',
+  OTHER_AUDIENCE: 'invalid_token',
+  SIGNING_KEY_COMPROMISED: 'invalid_token',
+  CLIENT_NOT_ACTIVE: 'invalid_token',
+  GENERATION_ENDED: 'invalid_token',
+  TOKEN_REVOKED: 'invalid_token',
+  OTHER_SUBSCRIPTION: 'insufficient_scope',
+  NOT_ASSIGNED: 'insufficient_scope',
+  SUBSCRIPTION_NOT_LIVE: 'insufficient_scope',
+};
+
+const unauthorized = (code: string, challenge: string): FastAnswer => ({
+  status: 401,
+  headers: ['cache-control', 'no-store', 'x-auth-code', code, 'www-authenticate', challenge],
+});
+
+const forbidden = (code: string, challenge: readonly string[] = []): FastAnswer => ({
+  status: 403,
+  headers: ['cache-control', 'no-store', 'x-auth-code', code, ...challenge],
+});

@@ -2,7 +2,8 @@ import { RouteTable } from './fast-path.js';
 import { authRoutes, type RouteParts } from './routes.js';
 
 const table = () => {
-  const parts = { dependencies: { issuer: 'https://auth.example.com' } } as RouteParts;
+  const gateway = { refusals: 'marketplace' } as const;
+  const parts = { dependencies: { issuer: 'https://auth.example.com', gateway } } as unknown as RouteParts;
   return new RouteTable(authRoutes(parts));
 };
 

@@ -16,7 +16,7 @@ import { problemHandler, readOnly } from './problem-route.js';
 
 /** The parts that the handlers of the routes need. */
 export interface RouteParts {
-  readonly dependencies: Pick<AuthDependencies, 'book' | 'ring' | 'now' | 'issuer' | 'managementTokens'>;
+  readonly dependencies: Pick<AuthDependencies, 'book' | 'ring' | 'now' | 'issuer' | 'managementTokens' | 'gateway'>;
   readonly logger: Logger;
   readonly limits: AuthenticationLimits;
   readonly authentication: ClientAuthentication;
@@ -30,12 +30,13 @@ export interface RouteParts {
 export function authRoutes(parts: RouteParts): Route[] {
   const { dependencies, logger, limits, authentication, login, introspection, revocation, check } = parts;
   const { issuer, managementTokens } = dependencies;
+  const checked = gatewayHandler({ check, logger, refusals: dependencies.gateway.refusals });
   const oauth = (endpoint: OAuthEndpoint, names: readonly string[]) => oauthHandler(endpoint, names, logger);
   const tokenParameters = [...CREDENTIAL_PARAMETERS, 'token'];
 
   const routes: Route[] = [
-    { method: 'ANY', path: CHECK_PATH, handler: gatewayHandler({ check, logger }) },
-    { method: 'ANY', path: `${CHECK_PATH}/*`, handler: gatewayHandler({ check, logger }) },
+    { method: 'ANY', path: CHECK_PATH, handler: checked },
+    { method: 'ANY', path: `${CHECK_PATH}/*`, handler: checked },
     {
       method: 'POST',
       path: '/login',
