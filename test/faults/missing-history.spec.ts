@@ -26,9 +26,12 @@ beforeEach(() => {
   env = {};
 });
 afterEach(async () => {
-  await Promise.all(running.map((standalone) => standalone.stop()));
+  await stopAll();
   rmSync(dataDir, { recursive: true });
 });
+
+/** Stops all processes. A test's event store must still run, because a process that stops would wait for its return. */
+const stopAll = () => Promise.all(running.splice(0).map((standalone) => standalone.stop()));
 
 const start = async () => {
   const standalone = await Standalone.start({ dataDir, env });
@@ -42,7 +45,7 @@ const startReady = async () => {
 };
 /** Stops all processes, and starts one again. */
 const restart = async () => {
-  await Promise.all(running.splice(0).map((standalone) => standalone.stop()));
+  await stopAll();
   return start();
 };
 
@@ -110,6 +113,7 @@ describe('on EventStoreDB', () => {
     for (let count = 1; count <= 5; count++) await portal.rename(client.clientId, `Name ${count}`);
   });
   afterEach(async () => {
+    await stopAll();
     await operator.dispose();
     await eventStore.stop();
   });
@@ -198,7 +202,7 @@ describe('on EventStoreDB', () => {
   it.each(['signingKeys', 'log'])(
     'a process does not start, and writes nothing, where %s is cut, deleted or tombstoned',
     async (stream) => {
-      await Promise.all(running.splice(0).map((standalone) => standalone.stop()));
+      await stopAll();
       const cuts: [() => Promise<unknown>, RegExp][] = [
         [() => operator.setStreamMetadata(stream, { truncateBefore: 1 }), /is missing|are missing/],
         [() => operator.setStreamMetadata(stream, { maxAge: 1 }), /are missing/],
@@ -263,6 +267,7 @@ describe('an event log that was exchanged for another one', () => {
     env = { EVENTSTOREDB_URL: eventStore.url };
   });
   afterEach(async () => {
+    await stopAll();
     await eventStore.stop();
     rmSync(folder, { recursive: true });
   });
@@ -377,7 +382,7 @@ describe('on SQLite', () => {
     'a process does not start, and writes nothing, without rows of %s',
     async (stream) => {
       await Portal.of(await startReady()).newClient('OAUTH2');
-      await Promise.all(running.splice(0).map((standalone) => standalone.stop()));
+      await stopAll();
       deleteRows(`stream = '${stream}'`);
       const written = await rows();
       await expectNoStart(`HistoryMissing: all events of ${stream} are missing`);

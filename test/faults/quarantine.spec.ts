@@ -348,6 +348,8 @@ describe('on EventStoreDB', () => {
     await begin();
   });
   afterEach(async () => {
+    // Before its event store, for whose return it would wait.
+    await service.stop();
     await operator.dispose();
     await eventStore.stop();
   });
