@@ -360,7 +360,6 @@ describe('a secondary log, for another thread of the process', () => {
     const other = await openSqliteEventLog({ file });
     const ending = new AbortController();
     const batchesOf = (log: EventLog) => log.subscribe({ signal: ending.signal })[Symbol.asyncIterator]();
-    // The first log looks for what others have appended while one of its own followers waits.
     const [ofFirst, ofSecond] = [batchesOf(first), batchesOf(second)];
     for (const batches of [ofFirst, ofSecond]) await batches.next();
 
@@ -375,6 +374,27 @@ describe('a secondary log, for another thread of the process', () => {
     expect(await second.readAll({ limit: Infinity })).toHaveLength(150);
     ending.abort();
     await Promise.all([ofFirst.return?.(), ofSecond.return?.()]);
+    for (const log of [first, second, other]) await log.close();
+  });
+
+  it('learns of appends by others without waiting, although nobody follows the first log', async () => {
+    const changeCounter = new SharedArrayBuffer(4);
+    const first = await openSqliteEventLog({ file, changeCounter });
+    const second = await openSqliteEventLog({ file, changeCounter, isSecondary: true });
+    const other = await openSqliteEventLog({ file });
+    const ending = new AbortController();
+    const batches = second.subscribe({ signal: ending.signal })[Symbol.asyncIterator]();
+    await batches.next();
+    const begunAt = performance.now();
+    for (const stream of newStreams(10)) {
+      const next = batches.next();
+      await other.append(stream, 'none', newEvents(1));
+      await next;
+    }
+    // Otherwise each of them comes up to a second late.
+    expect(performance.now() - begunAt).toBeLessThan(5_000);
+    ending.abort();
+    await batches.return?.();
     for (const log of [first, second, other]) await log.close();
   });
 

@@ -41,7 +41,10 @@ export interface SqliteEventLogOptions {
    * the file only when the counter says so. The file must exist, and `clockBehindMs` is 0 until the first append.
    */
   readonly isSecondary?: boolean;
-  /** Four bytes that the logs of several threads on one file share. A log raises this counter when the file has grown. */
+  /**
+   * Four bytes that the logs of several threads on one file share. The log that is not secondary raises this counter when
+   * the file has grown, and looks at the file for that all the time.
+   */
   readonly changeCounter?: SharedArrayBuffer | undefined;
 }
 
@@ -55,14 +58,15 @@ export async function openSqliteEventLog({
   file,
   deadlineMs = 10_000,
   isSecondary = false,
-  changeCounter = new SharedArrayBuffer(4),
+  changeCounter,
 }: SqliteEventLogOptions): Promise<EventLog> {
   const latestTime = new LatestEventTime();
   const options = { file, busyMs: deadlineMs };
   const writer = isSecondary ? new Writer(options, latestTime) : await Writer.open(options, latestTime);
   try {
     const reader = new Reader(file);
-    const changes = new Changes(reader, new Int32Array(changeCounter), isSecondary);
+    const counter = new Int32Array(changeCounter ?? new SharedArrayBuffer(4));
+    const changes = new Changes(reader, counter, isSecondary ? 'secondary' : changeCounter ? 'first' : 'only');
     return new SqliteEventLog({ writer, reader, changes, latestTime, deadlineMs });
   } catch (cause) {
     await writer.close();
@@ -200,8 +204,8 @@ class SqliteEventLog implements EventLog {
 
   async close(): Promise<void> {
     await this.writer.close();
+    this.changes.close();
     this.reader.close();
-    this.changes.wakeAll();
   }
 }
 
