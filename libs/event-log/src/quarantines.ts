@@ -160,7 +160,8 @@ export interface QuarantineOptions {
 
 /**
  * Quarantines a stream. `lastRevision` is the revision of its last event, if it can be told. The quarantine holds in
- * all processes when `QUARANTINE_HOLDS_AFTER_MS` have passed after this call. Returns `false` if the stream is quarantined already. Throws `InvalidEvent`, `LogUnavailable`.
+ * all processes when `QUARANTINE_HOLDS_AFTER_MS` have passed after this call. Returns `false` if the stream is
+ * quarantined already. Throws `InvalidEvent`, `LogUnavailable`.
  */
 export const quarantineStream = (
   log: EventLog,

@@ -26,8 +26,8 @@ class Gate {
 /** A real event log for tests. A test can hold back the results of reads, and break subscriptions. */
 export class HeldEventLog implements EventLog {
   /**
-   * Holds back the results of `readStream`, except looks for quarantines. The events are read before the gate, so the events may be outdated when the
-   * gate opens.
+   * Holds back the results of `readStream`, except looks for quarantines. The events are read before the gate, so the
+   * events may be outdated when the gate opens.
    */
   readonly reads = new Gate();
   /**

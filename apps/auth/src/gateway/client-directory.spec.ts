@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CredentialVerifier, MasterKeys, newClientId } from '#credentials';
 import type { ClientId, ConsumerClientCommand } from '#domain';
-import { type BookOfRecord, type EventLog, LogUnavailable, openBookOfRecord } from '#event-log';
+import { type BookOfRecord, type EventLog, LogUnavailable, openBookOfRecord, quarantineStream } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import type { CommandContext } from '#events';
 import {
@@ -217,6 +217,26 @@ describe('while the directory is current', () => {
     await caughtUp();
     held.unreachable = true;
     expect(await check(token)).toBe('CLIENT_NOT_ACTIVE');
+  });
+
+  test('a quarantine ends the tokens of one client, and the others are still answered without the log', async () => {
+    const { token } = await consumer();
+    const other = await newClient();
+    await assign(other, 'weather');
+    const othersToken = await tokenOf(other);
+    await standing.verified(othersToken);
+    await caughtUp();
+    expect([await check(token), await check(othersToken)]).toEqual(['GOOD', 'GOOD']);
+    await quarantineStream(
+      log,
+      { stream: `consumerClient-${other}`, lastRevision: undefined },
+      { reason: 'Damaged', context: context(), now: () => new Date() },
+    );
+    await caughtUp();
+    held.streamsRead.length = 0;
+    expect(await check(token)).toBe('GOOD');
+    expect(held.streamsRead).toEqual([]);
+    expect(await check(othersToken)).toBe('CLIENT_NOT_ACTIVE');
   });
 
   test('a compromised key ends the tokens that it signed', async () => {

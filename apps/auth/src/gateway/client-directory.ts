@@ -62,8 +62,8 @@ const GIVE_UP_AFTER_MS = 5_000;
  *    been applied. A subscription that delivers nothing proves nothing, because the connection may be cut.
  * 3. The directory returns states only while the newest marker that came back is younger than `maxLagMs`. Otherwise the
  *    directory returns `undefined`, and the caller reads the log.
- * 4. When a stream is quarantined, or a quarantine is lifted, the directory forgets all states. A quarantined stream is
- *    then filled in as a stream without events.
+ * 4. When a stream is quarantined, or a quarantine is lifted, the directory forgets the state of this stream. A
+ *    quarantined stream is then filled in as a stream without events.
  * 5. If the subscription fails, or no marker comes back for five seconds, events may have been missed. The directory
  *    then forgets all states and subscribes again.
  */
@@ -196,8 +196,18 @@ export class ClientDirectory {
   }
 
   private apply(event: RecordedEvent): void {
-    if (event.stream === QUARANTINES_STREAM) this.forget();
+    if (event.stream === QUARANTINES_STREAM) this.forgetStream(event);
     for (const streams of this.followed()) streams.apply(event);
+  }
+
+  /** Forgets the state of the stream that an event of `quarantines` is about; all states, if the event names none. */
+  private forgetStream({ data }: RecordedEvent): void {
+    if (typeof data.stream !== 'string') {
+      this.forget();
+      return;
+    }
+    this.options.book().quarantines.expire();
+    for (const streams of this.followed()) streams.forget(data.stream);
   }
 
   /** Forgets all states. States that are read from now on know of every quarantine that has arrived. */

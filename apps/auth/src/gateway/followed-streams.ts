@@ -71,6 +71,11 @@ export class FollowedStreams<Id, State, Event extends LogEvent> {
     }
   }
 
+  /** Forgets the state of one stream. The result of a read that is still running is discarded, too. */
+  forget(stream: string): void {
+    this.entries.delete(stream);
+  }
+
   /** Forgets all states. The result of a read that is still running is discarded, too. */
   clear(): void {
     this.entries.clear();
