@@ -79,10 +79,7 @@ async function expectTold(standalone: Standalone, what: string): Promise<void> {
     () => send('GET', standalone.url, '/metrics'),
     (metrics) => metrics.text.includes('event_log_streams_with_missing_events 1'),
   );
-  await eventually(
-    () => Promise.resolve(standalone.output()),
-    (output) => output.includes(what),
-  );
+  await standalone.printed(what);
   const lines = standalone.output().split('\n');
   expect(lines.filter((line) => line.includes('"level":"error"') && line.includes(what))).toHaveLength(1);
 }

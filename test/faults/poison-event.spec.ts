@@ -79,13 +79,6 @@ async function expectStopped(projections: readonly string[]): Promise<void> {
     expect(text).toContain(`projection_stopped{projection="${name}"} ${projections.includes(name) ? 1 : 0}`);
 }
 
-/** Waits until the process has printed the text. The text may arrive later than the answer to a request. */
-const printed = (what: string) =>
-  eventually(
-    () => Promise.resolve(standalone.output()),
-    (output) => output.includes(what),
-  );
-
 const expectBehind = (answer: Answer<unknown>): void => {
   expect([answer.refusal, answer.header('retry-after')]).toEqual(['503 READ_MODEL_BEHIND', '1']);
 };
@@ -100,7 +93,7 @@ it('an event that one projection can’t fold visibly stops that projection, and
   const place = await poison(poisoned, createdAgain);
   for (const life of ['as it comes', 'after a restart']) {
     await expectStopped(['clients']);
-    await printed(`clients can't apply ConsumerClientCreated ${place}`);
+    await standalone.printed(`clients can't apply ConsumerClientCreated ${place}`);
 
     const renamed = await portal.rename(other.clientId, `Orders ${life}`);
     expect(renamed.status).toBe(200);
@@ -134,7 +127,9 @@ it('an event that one projection can’t fold visibly stops that projection, and
     () => portal.wholeHistory(other.clientId, readAfter(endedToo)),
     (history) => history.at(-1)?.data.subscriptionId === 'tides',
   );
-  await printed(`"clientId":"${poisoned.clientId}","subscriptionId":"tides","msg":"work of the process manager failed`);
+  await standalone.printed(
+    `"clientId":"${poisoned.clientId}","subscriptionId":"tides","msg":"work of the process manager failed`,
+  );
   await expectStopped(['clients']);
   const { text } = await send('GET', standalone.url, '/metrics');
   expect(text).toContain('process_manager_failing{manager="subscription-ends"} 1');
@@ -147,7 +142,7 @@ it('an event of an unknown type in a client’s stream stops each projection of 
   const place = await poison(poisoned, ofUnknownType);
   for (const life of ['as it comes', 'after a restart']) {
     await expectStopped(OF_CLIENTS);
-    for (const name of OF_CLIENTS) await printed(`${name} can't apply ConsumerClientTeleported ${place}`);
+    for (const name of OF_CLIENTS) await standalone.printed(`${name} can't apply ConsumerClientTeleported ${place}`);
 
     const renamed = await portal.rename(other.clientId, `Orders ${life}`);
     expect(renamed.status).toBe(200);

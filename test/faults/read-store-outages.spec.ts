@@ -116,11 +116,8 @@ describeWithMongo('EventStoreDB', () => {
     await eventStore.kill();
     replace(files.eventStore, backup);
     await eventStore.restart();
-    for (const { output } of [management, projector, auth]) {
-      await eventually(
-        () => Promise.resolve(output()),
-        (text) => text.includes('the event log was restored to an older state'),
-      );
+    for (const service of [management, projector, auth]) {
+      await service.printed('the event log was restored to an older state');
     }
     expect((await portal.rename(kept.clientId, 'Not to be written')).refusal).toBe('503 LOG_RESTORED');
     expect((await oauthLogin(auth.url, kept)).status).toBe(503);
@@ -139,7 +136,7 @@ describeWithMongo('EventStoreDB', () => {
     expect(status).toBe(503);
     for (const name of PROJECTIONS) {
       expect(text).toContain(`"projection ${name}":"down"`);
-      expect(projector.output()).toMatch(new RegExp(`${name} must be rebuilt: its checkpoint \\S+ is past the end`));
+      await projector.printed(new RegExp(`${name} must be rebuilt: its checkpoint \\S+ is past the end`));
     }
     expectRebuildNeeded(await portal.get(lost.body.client.clientId));
     expectRebuildNeeded(await portal.list());

@@ -67,13 +67,6 @@ const untilReady = (url: string) =>
     (ready) => ready,
   );
 
-/** Waits until the process has printed the text. The text may arrive later than the answer to a request. */
-const printed = (running: Standalone, what: RegExp) =>
-  eventually(
-    () => Promise.resolve(running.output()),
-    (output) => what.test(output),
-  );
-
 const DOWN = [
   ...PROJECTIONS.map((name) => `"projection ${name}":"down"`),
   ...readModels.map(({ name }) => `"read model ${name}":"down"`),
@@ -94,7 +87,7 @@ async function expectRebuildNeeded(running: Standalone, reason: RegExp): Promise
     ({ text }) => DOWN.every((check) => text.includes(check)),
   );
   expect([...statuses]).toEqual([503]);
-  for (const name of PROJECTIONS) await printed(running, new RegExp(`${name} must be rebuilt: ${reason.source}`));
+  for (const name of PROJECTIONS) await running.printed(new RegExp(`${name} must be rebuilt: ${reason.source}`));
 }
 
 /** Expects that no query returns data of read models that belong to another log. */
@@ -184,7 +177,7 @@ describe('an event log that was restored', () => {
     restore('event-log', older);
     const refused = await portal.create();
     expect([refused.refusal, refused.header('retry-after')]).toEqual(['503 LOG_UNAVAILABLE', '1']);
-    await printed(running, /file was replaced or removed/);
+    await running.printed(/file was replaced or removed/);
   });
 });
 
@@ -245,7 +238,7 @@ describe('an event log on EventStoreDB that was restored under the running proce
       cpSync(backup, file, { recursive: true });
     });
     const restored = await eventIds();
-    await printed(running, /the event log was restored to an older state/);
+    await running.printed(/the event log was restored to an older state/);
     const commands = [await portal.create(), await portal.rename(kept.clientId, 'Not to be written')];
     for (const answer of commands) {
       expect([answer.refusal, answer.header('retry-after')]).toEqual(['503 LOG_RESTORED', '1']);

@@ -62,7 +62,7 @@ it('a client that can’t be unassigned makes readiness amber, and delays no oth
   expect(await readiness()).toEqual([200, 'degraded', 'degraded']);
   expect([await metric('process_manager_failing'), await metric('process_manager_failing_for_long')]).toEqual([1, 1]);
   expect(await metric('process_manager_failed_attempts_total')).toBeGreaterThanOrEqual(10);
-  expect(server.output()).toContain(`${bad.clientId} of weather`);
+  await server.printed(`${bad.clientId} of weather`);
   expect((await portal.get(good.clientId, await portal.readNow())).body.subscriptions).toEqual([]);
   expect(oauthErrorOf(await oauthLogin(server.url, good, 'weather'))).toMatchObject({ error: 'unauthorized_client' });
 

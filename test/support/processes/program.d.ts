@@ -56,6 +56,12 @@ export class Program {
    */
   ready(seconds?: number): Promise<void>;
 
+  /**
+   * Resolves when the program has printed this. A line may arrive later than the answer to a request that came after it.
+   * After `seconds` (default 30), throws an error that contains the program's output.
+   */
+  printed(what: string | RegExp, seconds?: number): Promise<void>;
+
   /** Kills the program (`kill -9`). Resolves when the program has ended. */
   kill(): Promise<void>;
 

@@ -70,6 +70,15 @@ class Program {
     }
   }
 
+  async printed(what, seconds = 30) {
+    const giveUpAt = performance.now() + seconds * 1000;
+    const isPrinted = () => (typeof what === 'string' ? this.output().includes(what) : what.test(this.output()));
+    while (!isPrinted()) {
+      if (performance.now() > giveUpAt) throw new Error(`Did not print ${what} in ${seconds} s:\n${this.output()}`);
+      await delay(10);
+    }
+  }
+
   async kill() {
     this.child.kill('SIGKILL');
     await this.exited;
