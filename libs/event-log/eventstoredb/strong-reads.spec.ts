@@ -280,8 +280,10 @@ describe('the fence', () => {
       await others.append(stream, 0n, newEvents(1));
       proxy.cut();
       expect(await reading).toHaveLength(2);
-      expect(asked.slice(-2)).toEqual([
+      // The first of the two reads looks for the event that this process has appended, which a restore would have undone.
+      expect(asked.filter(({ client }) => client === 2)).toEqual([
         { client: 2, call: 'fence' },
+        { client: 2, call: 'read' },
         { client: 2, call: 'read' },
       ]);
     });
