@@ -20,11 +20,10 @@ import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
 import { LOGGER, type Logger, NestLogger } from './logging.js';
 import { addressOf, createRegistry, metricsServer, Registry, serveMetrics } from './metrics.js';
 import { queryProblem } from './parameters.js';
-import { methodNotAllowed } from './problem.js';
+import { methodNotAllowed, type Problem } from './problem.js';
 import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
 import { closeAll, type ProcessDependency } from './process-dependency.js';
-import { hasBody } from './request-body.js';
-import { headProblem, originForm } from './request-head.js';
+import { hasBody, headProblem, originForm } from './request-form.js';
 import { requestIdOf } from './request-id.js';
 import { type RequestObserver, requestObserver } from './request-observer.js';
 import { validationPipe } from './validation.js';
@@ -49,13 +48,17 @@ const MAX_PATH_PARAMETER = 200;
 
 /**
  * Answers a request before Fastify sees the request. Returns false, and leaves the response untouched, if the request
- * is for Fastify.
+ * is for Fastify. `problem` says what is wrong with the request's head, if anything is.
  */
-export type EarlyHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
+export type EarlyHandler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  problem: Problem | undefined,
+) => boolean;
 
 /**
  * Lets modules answer requests before Fastify and Nest see the requests. No hook, filter or plugin sees such an answer.
- * The handler MUST therefore do five things itself: refuse a malformed head (`headProblem`), send `headers`, send the
+ * The handler MUST therefore do five things itself: refuse a request that has a `problem`, send `headers`, send the
  * request's id (`requestIdOf`), call `observe` after the answer, and end the connection if `isClosing` is true.
  */
 export class BeforeFastify {
@@ -79,7 +82,8 @@ export class BeforeFastify {
   listener(next: RequestListener): RequestListener {
     return (request, response) => {
       request.url = originForm(request.url ?? '');
-      for (const handler of this.handlers) if (handler(request, response)) return;
+      const problem = headProblem(request);
+      for (const handler of this.handlers) if (handler(request, response, problem)) return;
       next(request, response);
     };
   }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { fieldPath, Problem, validationFailed } from './problem.js';
-import { requirePlainUtf8 } from './request-body.js';
+import { requirePlainUtf8 } from './request-form.js';
 
 /** The maximum size of a request's body, in bytes. */
 export const MAX_BODY_BYTES = 65_536;

@@ -21,13 +21,7 @@ export {
   type ManagementPrincipal,
   ManagementTokenVerifier,
 } from './management-tokens.js';
-export {
-  isRefreshable,
-  REFRESH_TOKEN_SECONDS,
-  type RefreshToken,
-  RefreshTokens,
-  refreshTokenSeconds,
-} from './refresh-token.js';
+export { isRefreshable, REFRESH_TOKEN_SECONDS, type RefreshToken, RefreshTokens } from './refresh-token.js';
 export { SigningKeyOperations } from './signing-key-operations.js';
 export {
   type JsonWebKeySet,

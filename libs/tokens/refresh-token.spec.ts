@@ -33,7 +33,7 @@ const opened = (token: string, by = tokens) => {
 
 describe('a refresh token', () => {
   it('holds its bindings for 1800 s, and reveals none of them to its holder', () => {
-    const token = tokens.issue({ ...grant, endpoint }, after(7));
+    const token = tokens.issue({ ...grant, endpoint }, after(7)).token;
     expect(opened(token)).toEqual({
       ...{ clientId: CLIENT, generation: 1, subscriptionId: 'sub-1', family },
       ...{ issuedAt: SECOND + 7, expiresAt: SECOND + 7 + REFRESH_TOKEN_SECONDS },
@@ -42,36 +42,36 @@ describe('a refresh token', () => {
     const readable = token.split('.').map((part) => Buffer.from(part, 'base64url').toString('latin1'));
     expect(readable.join()).not.toMatch(new RegExp(`${CLIENT}|sub-1|generation`));
     expect(token.length).toBeLessThan(1024);
-    expect(opened(tokens.issue(grant, START))).not.toHaveProperty('subscriptionId');
+    expect(opened(tokens.issue(grant, START).token)).not.toHaveProperty('subscriptionId');
   });
 
   it('differs each time, and never reuses a nonce of its key', () => {
-    const issued = Array.from({ length: 2000 }, () => tokens.issue(grant, START));
+    const issued = Array.from({ length: 2000 }, () => tokens.issue(grant, START).token);
     expect(new Set(issued.map((token) => token.split('.')[2])).size).toBe(issued.length);
   });
 
   it('can be opened by every process, though each process encrypts under its own key', () => {
-    const [here, there] = [tokens.issue(grant, START), new RefreshTokens(keys).issue(grant, START)];
+    const [here, there] = [tokens.issue(grant, START).token, new RefreshTokens(keys).issue(grant, START).token];
     expect(opened(there)).toEqual(opened(here));
     const headers = [here, there].map((token) => token.split('.')[0]);
     expect(headers[0]).not.toBe(headers[1]);
-    expect(tokens.issue(grant, START).split('.')[0]).toBe(headers[0]);
+    expect(tokens.issue(grant, START).token.split('.')[0]).toBe(headers[0]);
   });
 
   it('is never good past 24 h from its family’s start', () => {
-    const late = opened(tokens.issue(grant, after(FAMILY_SECONDS - 60)));
+    const late = opened(tokens.issue(grant, after(FAMILY_SECONDS - 60)).token);
     expect(late.expiresAt).toBe(SECOND + 86_400);
   });
 
   it('can be opened with a previous master key, and with no other', () => {
-    const token = tokens.issue(grant, START);
+    const token = tokens.issue(grant, START).token;
     expect(opened(token, new RefreshTokens(rotatedKeys)).family).toEqual(family);
     expect(new RefreshTokens(MasterKeys.from({ current: randomBytes(32) })).open(token)).toBeUndefined();
-    expect(tokens.open(new RefreshTokens(rotatedKeys).issue(grant, START))).toBeUndefined();
+    expect(tokens.open(new RefreshTokens(rotatedKeys).issue(grant, START).token)).toBeUndefined();
   });
 
   it('is a JWE of exactly one kind: no other JWE can be opened, whoever encrypted it', async () => {
-    const token = tokens.issue(grant, START);
+    const token = tokens.issue(grant, START).token;
     const [header = '', , nonce = '', ciphertext = '', tag = ''] = token.split('.');
     const changedHeader = (change: object) => {
       const members = JSON.parse(Buffer.from(header, 'base64url').toString()) as object;
@@ -114,7 +114,7 @@ describe('a refresh token', () => {
   it('is a JWE that jose can read with the key of its batch', async () => {
     const { compactDecrypt, decodeProtectedHeader } = await import('jose');
     const { createHmac } = await import('node:crypto');
-    const token = tokens.issue(grant, START);
+    const token = tokens.issue(grant, START).token;
     const { batch } = decodeProtectedHeader(token) as { batch: string };
     const key = createHmac('sha256', keys.derive('refresh-token')).update(batch).digest();
     const { plaintext, protectedHeader } = await compactDecrypt(token, key);
@@ -143,8 +143,8 @@ describe('refreshing', () => {
     },
   };
   const clientAfter = (...events: ConsumerClientEvent[]) => fold(consumerClient, [created, ...events]) as ActiveClient;
-  const token = opened(tokens.issue(grant, START));
-  const weather = opened(tokens.issue({ ...grant, endpoint }, START));
+  const token = opened(tokens.issue(grant, START).token);
+  const weather = opened(tokens.issue({ ...grant, endpoint }, START).token);
 
   it('is allowed until the token expires, and up to 5 s before its issue by a faster clock', () => {
     expect(isRefreshable(token, clientAfter(), undefined, after(1799.999))).toBe(true);

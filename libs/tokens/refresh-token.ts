@@ -27,10 +27,6 @@ import { isFamilyRevoked } from './standing.js';
  */
 export const REFRESH_TOKEN_SECONDS = 1800;
 
-/** The lifetime, in seconds, of a refresh token of this family that is issued at `at`. */
-export const refreshTokenSeconds = (family: RefreshFamily, at: Instant): number =>
-  Math.min(REFRESH_TOKEN_SECONDS, familyEnd(family) - epochSeconds(at));
-
 /** The encrypted content of a refresh token. */
 export interface RefreshToken {
   readonly clientId: ClientId;
@@ -90,10 +86,14 @@ export class RefreshTokens {
     this.#random = random;
   }
 
-  /** Issues a refresh token that belongs to the grant's family (all tokens that descend from one login). */
-  issue(grant: TokenGrant & { readonly family: RefreshFamily }, at: Instant): string {
+  /**
+   * Issues a refresh token that belongs to the grant's family (all tokens that descend from one login). Returns also its
+   * lifetime in seconds.
+   */
+  issue(grant: TokenGrant & { readonly family: RefreshFamily }, at: Instant): { token: string; expiresIn: number } {
     const { clientId, generation, endpoint, family, tokenEpoch } = grant;
     const issuedAt = epochSeconds(at);
+    const expiresIn = Math.min(REFRESH_TOKEN_SECONDS, familyEnd(family) - issuedAt);
     const content: RefreshToken = {
       clientId,
       generation,
@@ -101,7 +101,7 @@ export class RefreshTokens {
       family,
       ...(tokenEpoch !== undefined && { tokenEpoch }),
       issuedAt,
-      expiresAt: issuedAt + refreshTokenSeconds(family, at),
+      expiresAt: issuedAt + expiresIn,
     };
     const { protectedHeader, authenticated, key } = this.#currentBatch();
     const nonce = this.#nextNonce();
@@ -110,7 +110,8 @@ export class RefreshTokens {
     // `final` returns no bytes: GCM is a stream cipher, so `update` has already returned the whole ciphertext.
     cipher.final();
     const tag = cipher.getAuthTag().toString('base64url');
-    return `${protectedHeader}..${nonce.toString('base64url')}.${ciphertext}.${tag}`;
+    const token = `${protectedHeader}..${nonce.toString('base64url')}.${ciphertext}.${tag}`;
+    return { token, expiresIn };
   }
 
   /**

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Aggregate, DomainError, type Instant } from '#domain';
 import { type CommandContext, type EventVersions, type LogEvent, type Revision, seal, upcast } from '#events';
 import type { CallOptions } from './call-options.js';
-import { requireCommonClock } from './common-clock.js';
+import { requireCommonClock } from './clocks.js';
 import { CommandIdReused, PreconditionFailed, RevisionConflict, StreamIsQuarantined } from './errors.js';
 import { KeyedQueue } from './keyed-queue.js';
 import type { EventLog } from './port.js';
@@ -235,10 +235,10 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
 
   /** Throws `StreamIsQuarantined`, whatever becomes of the read. The read begins together with a look that is needed. */
   private async unlessQuarantined<T>(stream: string, budget: TimeBudget, read: () => Promise<T>): Promise<T> {
-    const isFree = this.quarantines.requireFree(stream, budget.remaining);
+    const inForce = this.quarantines.inForce(budget.remaining);
     const reading = read();
     reading.catch(() => undefined);
-    await isFree;
+    if ((await inForce).has(stream)) throw new StreamIsQuarantined(stream);
     return reading;
   }
 

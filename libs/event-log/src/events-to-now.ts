@@ -1,5 +1,5 @@
 import type { Position, RecordedEvent } from '#events';
-import { LONG_AGO } from './moment.js';
+import { LONG_AGO } from './clocks.js';
 import type { EventLog } from './port.js';
 
 /**

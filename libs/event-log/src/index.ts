@@ -3,8 +3,8 @@ export { serialiseAppend, type SerialisedEvent, sizeOf } from './append-checks.j
 export { type BookOfRecord, type ConsumerClients, openBookOfRecord, type SigningKeys } from './book-of-record.js';
 export type { CallOptions } from './call-options.js';
 export { CatchUpReader } from './catch-up-reader.js';
+export { isClockBehind, LONG_AGO, type Moment, momentNow, msSince, requireCommonClock } from './clocks.js';
 export type { CommandRequest, Executed } from './command-executor.js';
-export { isClockBehind, requireCommonClock } from './common-clock.js';
 export { type ConsistencyToken, formatConsistencyToken, parseConsistencyToken } from './consistency-token.js';
 export {
   CheckpointMoved,
@@ -46,7 +46,6 @@ export { KeyedQueue } from './keyed-queue.js';
 export { applying, applyingUnlessLeftOut, LeftOutEvents } from './left-out-events.js';
 export { identifyLog, readLogId, requireSameLog } from './log-id.js';
 export { eventsMissing, MAX_REMEMBERED_STREAMS, MissingHistory, type StreamCut } from './missing-history.js';
-export { LONG_AGO, type Moment, momentNow, msSince } from './moment.js';
 export { readNamedFile } from './named-file.js';
 export {
   type Appended,

@@ -1,9 +1,9 @@
 import type { NewEvent, Position, RecordedEvent, Revision } from '#events';
 import type { CallOptions } from './call-options.js';
+import type { Moment } from './clocks.js';
 import type { LogRestored } from './errors.js';
 import type { ExpectedRevision } from './expected-revision.js';
 import type { MissingHistory, StreamCut } from './missing-history.js';
-import type { Moment } from './moment.js';
 import type { OutageObserver } from './retry.js';
 import type { SnapshotStore } from './snapshot-store.js';
 

@@ -9,10 +9,10 @@ import {
 } from '#events';
 import { appendNext } from './append-next.js';
 import type { CallOptions } from './call-options.js';
+import { LONG_AGO, type Moment, momentNow, msSince } from './clocks.js';
 import { StreamIsQuarantined } from './errors.js';
-import { LONG_AGO, type Moment, momentNow, msSince } from './moment.js';
 import type { EventLog, StreamReadOptions } from './port.js';
-import { isQuarantinable, QUARANTINES_STREAM } from './streams.js';
+import { QUARANTINES_STREAM } from './streams.js';
 
 /** A quarantine that is in force: an operator has decided that everything else goes on without this stream. */
 export interface Quarantine {
@@ -69,7 +69,7 @@ export class Quarantines {
 
   /** Throws `StreamIsQuarantined` if the stream is quarantined, and what `inForce` throws. */
   async requireFree(stream: string, options?: CallOptions): Promise<void> {
-    if (isQuarantinable(stream) && (await this.inForce(options)).has(stream)) throw new StreamIsQuarantined(stream);
+    if ((await this.inForce(options)).has(stream)) throw new StreamIsQuarantined(stream);
   }
 
   /** Returns the quarantines that are in force. Throws `LogUnavailable`, `HistoryMissing`. */

@@ -22,11 +22,11 @@ export const gatewayHandler =
       logger[level]({ requestId: request.id, err }, 'a call could not be checked');
       return { status: 503, headers: ['cache-control', 'no-store', 'x-auth-code', 'UNAVAILABLE'] };
     };
-    const answered = (answer: CheckAnswer) => answerOf(answer, refusals);
     try {
       if (request.problem) return forbidden(request.problem.code);
       const answer = check.check(request);
-      return answer instanceof Promise ? answer.then(answered, unavailable) : answered(answer);
+      if (!(answer instanceof Promise)) return answerOf(answer, refusals);
+      return answer.then((found) => answerOf(found, refusals), unavailable);
     } catch (err) {
       return unavailable(err);
     }

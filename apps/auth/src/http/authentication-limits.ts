@@ -23,21 +23,26 @@ export class AuthenticationLimits {
   }
 
   /**
-   * Throws a 429 if the client has no successful authentications left. Counts nothing. Called before the secret is
-   * verified, because verifying is expensive.
+   * Throws a 429 if the client has no successful authentications left, after a call of `refused`. Counts nothing. Called
+   * before the secret is verified, because verifying is expensive.
    */
-  requireLeft(clientId: string): void {
+  requireLeft(clientId: string, refused?: () => void): void {
     const spent = this.#good.spent(clientId);
-    if (spent) throw limited(spent);
+    if (!spent) return;
+    refused?.();
+    throw limited(spent);
   }
 
   /**
    * Counts a successful authentication. Returns the headers that state how many authentications are left. Throws a 429
-   * if none was left.
+   * if none was left, after a call of `refused`.
    */
-  countGood(clientId: string): Readonly<Record<string, string>> {
+  countGood(clientId: string, refused?: () => void): Readonly<Record<string, string>> {
     const state = this.#good.take(clientId);
-    if (state?.allowed === false) throw limited(state);
+    if (state?.allowed === false) {
+      refused?.();
+      throw limited(state);
+    }
     return state ? rateLimitHeaders(state) : {};
   }
 

@@ -3,7 +3,6 @@ import proxyAddress from '@fastify/proxy-addr';
 import {
   type BeforeFastify,
   type EarlyHandler,
-  headProblem,
   httpRefusal,
   type Logger,
   type Problem,
@@ -19,35 +18,25 @@ type TrustsProxy = (address: string, hop: number) => boolean;
 export class FastRequest {
   /** The caller's `X-Request-Id` if the header is valid, and otherwise a new id. */
   readonly id: string;
+  readonly method: string;
+  /** The request target (path and query), exactly as the caller sent it, but without the scheme and host of a URL. */
+  readonly target: string;
+  readonly headers: IncomingHttpHeaders;
+  /** The headers exactly as the caller sent them: name, value, name, value, …. */
+  readonly rawHeaders: readonly string[];
 
+  /** `problem`: what is wrong with the head of the request. If anything is, each handler MUST refuse the request. */
   constructor(
     private readonly raw: IncomingMessage,
+    readonly problem: Problem | undefined,
     private readonly trustsProxy: TrustsProxy,
   ) {
-    this.id = requestIdOf(raw.rawHeaders);
-  }
-
-  /** The problem if the head of the request is malformed. Each handler MUST then refuse the request. */
-  get problem(): Problem | undefined {
-    return headProblem(this.raw);
-  }
-
-  get method(): string {
-    return this.raw.method ?? '';
-  }
-
-  /** The request target (path and query), exactly as the caller sent it, but without the scheme and host of a URL. */
-  get target(): string {
-    return this.raw.url ?? '';
-  }
-
-  get headers(): IncomingHttpHeaders {
-    return this.raw.headers;
-  }
-
-  /** The headers exactly as the caller sent them: name, value, name, value, …. */
-  get rawHeaders(): readonly string[] {
-    return this.raw.rawHeaders;
+    const { method = '', url = '', headers, rawHeaders } = raw;
+    this.id = requestIdOf(rawHeaders);
+    this.method = method;
+    this.target = url;
+    this.headers = headers;
+    this.rawHeaders = rawHeaders;
   }
 
   /** The address of the caller in front of all `TRUSTED_PROXIES`; `unknown` after the caller has disconnected. */
@@ -188,17 +177,16 @@ export class FastPath {
   }
 
   /** Answers a request if one of the routes matches. Returns whether a route matched. */
-  readonly handle: EarlyHandler = (request, response) => {
+  readonly handle: EarlyHandler = (request, response, problem) => {
     const route = this.routes.find(request.method ?? '', pathOf(request.url ?? ''));
     if (!route) return false;
-    this.serve(route, request, response);
+    this.serve(route, new FastRequest(request, problem, this.trustsProxy), response);
     return true;
   };
 
-  private serve({ path, handler }: Route, raw: IncomingMessage, response: ServerResponse): void {
+  private serve({ path, handler }: Route, request: FastRequest, response: ServerResponse): void {
     const { platform, logger } = this.options;
     const beganAt = performance.now();
-    const request = new FastRequest(raw, this.trustsProxy);
     const send = ({ status, headers, body = '' }: FastAnswer) => {
       const bytes = Buffer.byteLength(body);
       const all = [...this.headers, 'x-request-id', request.id];
@@ -239,7 +227,7 @@ function writeAtOnce(response: ServerResponse, body: string, bytes: number): voi
   response.socket?.uncork();
 }
 
-/** Returns the target without its query. A fragment is cut off, too, so that its route can refuse it (`headProblem`). */
+/** Returns the target without its query. A fragment is cut off, too, so that its route can refuse it. */
 const pathOf = (target: string): string => {
   const end = target.search(/[?#]/);
   return end < 0 ? target : target.slice(0, end);

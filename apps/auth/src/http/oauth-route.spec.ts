@@ -9,7 +9,14 @@ import { oauthHandler } from './oauth-route.js';
 /** Returns the answer of an OAuth endpoint that fails with this error. */
 const answerTo = async (error: Error) => {
   const handler = oauthHandler(() => Promise.reject(error), [], createLogger('silent'));
-  const request = { id: 'r1', method: 'POST', target: '/oauth/it', headers: {}, rawHeaders: [] } as unknown;
+  const request = {
+    id: 'r1',
+    method: 'POST',
+    target: '/oauth/it',
+    headers: {},
+    rawHeaders: [],
+    body: () => Promise.resolve(Buffer.alloc(0)),
+  } as unknown;
   const answer = await handler(request as FastRequest);
   const retryAfter = answer.headers[answer.headers.indexOf('retry-after') + 1];
   const { error: code, error_description: description } = JSON.parse(answer.body ?? '') as Record<string, string>;

@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '#domain';
 import { StreamIsQuarantined } from '#event-log';
-import { hasBody, type Logger, Problem } from '#platform';
-import type { FastAnswer, FastRequest, Handler } from './fast-path.js';
+import { type Logger, Problem } from '#platform';
+import type { FastAnswer, Handler } from './fast-path.js';
 import {
   invalidClient,
   invalidRequest,
@@ -45,10 +45,11 @@ export const oauthHandler =
   async (request) => {
     const answerHeaders: Record<string, string> = {};
     try {
-      const { id, target: path, headers } = request;
-      requireProperHead(request);
-      const parse = parserOf(headers);
-      const parameters = parse ? parse(await request.body(MAX_BODY_BYTES), names) : {};
+      const { id, target: path, headers, problem } = request;
+      if (problem) throw problem;
+      if (path.includes('?')) throw invalidRequest('Parameters belong in the body, not in the URL');
+      const body = await request.body(MAX_BODY_BYTES);
+      const parameters = body.length > 0 ? parserOf(headers)(body, names) : {};
       const address = () => request.address;
       const { authorization } = headers;
       const json = await endpoint({ id, path, parameters, authorization, address, answerHeaders });
@@ -60,18 +61,13 @@ export const oauthHandler =
     }
   };
 
-function requireProperHead({ problem, target }: FastRequest): void {
-  if (problem) throw problem;
-  if (target.includes('?')) throw invalidRequest('Parameters belong in the body, not in the URL');
-}
+type BodyParser = (body: Buffer, names: readonly string[]) => Parameters;
 
 const JSON_TYPE = /^application\/json\s*(?:;|$)/i;
 const FORM_TYPE = /^application\/x-www-form-urlencoded\s*(?:;|$)/i;
 
-/** Returns how to parse the body; `undefined` if there is none. */
-function parserOf(headers: IncomingHttpHeaders): ((body: Buffer, names: readonly string[]) => Parameters) | undefined {
-  if (!hasBody(headers)) return undefined;
-  const { 'content-type': contentType = '' } = headers;
+/** Returns how to parse a body with this content type. */
+function parserOf({ 'content-type': contentType = '' }: IncomingHttpHeaders): BodyParser {
   if (FORM_TYPE.test(contentType)) return formParameters;
   if (JSON_TYPE.test(contentType)) return jsonParameters;
   throw new OAuthError(415, 'invalid_request', 'The body must be a form or JSON');

@@ -28,7 +28,7 @@ export function jsonParameters(body: Buffer, names: readonly string[]): Paramete
 export function formParameters(body: Buffer): Parameters {
   if (!isUtf8(body)) throw invalidRequest('The body is not UTF-8');
   const text = body.toString();
-  const undecodable = undecodableParameter(text);
+  const undecodable = text.includes('%') ? undecodableParameter(text) : undefined;
   if (undecodable !== undefined) throw invalidRequest(`${printable(undecodable)} must be percent-encoded UTF-8`);
   const parameters: Record<string, string> = Object.create(null) as Record<string, string>;
   const seen = new Set<string>();

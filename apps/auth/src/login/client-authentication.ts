@@ -60,7 +60,12 @@ export class ClientAuthentication {
     const { book, ring, verifier, now } = this.dependencies;
     const offered = isClientId(clientId) && verifier.offered(clientId, secret);
     if (!offered) throw this.madeUp(clientId, address());
-    this.requireLeft(clientId);
+    const rateLimited = (generation: number | null) => {
+      this.attempts.count(clientId, generation, null, 'RATE_LIMITED', now());
+    };
+    this.limits.requireLeft(clientId, () => {
+      rateLimited(null);
+    });
     const reading = book.clients.readUsable(clientId);
     const keys = ring.state();
     // Whoever needs the keys gets the error. If nobody does, it must not count as unhandled.
@@ -73,7 +78,10 @@ export class ClientAuthentication {
     const credentials = isCandidate ? goodCredentials(state, at) : [];
     const generation = verifier.recall(offered, credentials) ?? (await verifier.verify(offered, credentials));
     if (!isCandidate || generation === undefined) throw this.refused(clientId, state.status);
-    Object.assign(answerHeaders, this.countGood(clientId, generation));
+    const left = this.limits.countGood(clientId, () => {
+      rateLimited(generation);
+    });
+    Object.assign(answerHeaders, left);
     return { client: state, generation, keys };
   }
 
@@ -89,24 +97,6 @@ export class ClientAuthentication {
     if (status === 'NONE') this.attempts.countUnknown();
     else this.attempts.count(clientId, null, null, outcome, this.dependencies.now());
     return refusal;
-  }
-
-  private requireLeft(clientId: ClientId): void {
-    try {
-      this.limits.requireLeft(clientId);
-    } catch (error) {
-      this.attempts.count(clientId, null, null, 'RATE_LIMITED', this.dependencies.now());
-      throw error;
-    }
-  }
-
-  private countGood(clientId: ClientId, generation: number): Readonly<Record<string, string>> {
-    try {
-      return this.limits.countGood(clientId);
-    } catch (error) {
-      this.attempts.count(clientId, generation, null, 'RATE_LIMITED', this.dependencies.now());
-      throw error;
-    }
   }
 }
 
@@ -126,16 +116,15 @@ export const CREDENTIAL_PARAMETERS = ['api-key', 'client_id', 'client_secret'];
 const NO_CREDENTIALS: PresentedCredentials = { clientId: '', secret: '' };
 
 /** Returns the credentials of an API_KEY or OAUTH2 client. Throws `OAuthError`. */
-export const presentedCredentials = (parameters: Parameters, authorization: string | undefined): PresentedCredentials =>
-  apiKeyIn(parameters, authorization) ?? oauthCredentialsIn(parameters, authorization);
+export const presentedCredentials = (
+  parameters: Parameters,
+  authorization: string | undefined,
+): PresentedCredentials =>
+  'api-key' in parameters ? apiKeyIn(parameters, authorization) : oauthCredentialsIn(parameters, authorization);
 
-/**
- * Returns the credentials in the parameter `api-key`, or `undefined` if the parameter was not sent. Throws
- * `OAuthError`.
- */
-export function apiKeyIn(parameters: Parameters, authorization: string | undefined): PresentedCredentials | undefined {
-  const apiKey = parameters['api-key'];
-  if (apiKey === undefined) return undefined;
+/** Returns the credentials in the parameter `api-key`, which must have been sent. Throws `OAuthError`. */
+export function apiKeyIn(parameters: Parameters, authorization: string | undefined): PresentedCredentials {
+  const { 'api-key': apiKey = '' } = parameters;
   if (authorization !== undefined || 'client_secret' in parameters) throw inOneWayOnly();
   return parseApiKey(apiKey) ?? NO_CREDENTIALS;
 }

@@ -76,9 +76,10 @@ interface LoginRequest {
  */
 function loginRequest(parameters: Parameters, authorization: string | undefined): LoginRequest {
   const { grant_type: grantType } = parameters;
-  if ('api-key' in parameters && grantType !== undefined) throw inOneWayOnly();
-  const apiKey = apiKeyIn(parameters, authorization);
-  if (apiKey) return { credentials: apiKey, authenticationType: 'API_KEY' };
+  if ('api-key' in parameters) {
+    if (grantType !== undefined) throw inOneWayOnly();
+    return { credentials: apiKeyIn(parameters, authorization), authenticationType: 'API_KEY' };
+  }
   if (grantType === undefined) throw invalidRequest('api-key or grant_type is needed');
   if (grantType !== 'client_credentials' && grantType !== 'refresh_token') {
     throw new OAuthError(400, 'unsupported_grant_type', 'grant_type must be client_credentials or refresh_token');

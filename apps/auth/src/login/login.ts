@@ -18,7 +18,6 @@ import {
   issueAccessToken,
   type RefreshFamily,
   type RefreshToken,
-  refreshTokenSeconds,
   signStaticToken,
   staticTokenPeriod,
   type TokenGrant,
@@ -136,8 +135,7 @@ export class Login {
   private tokenPair(grant: TokenGrant & { family: RefreshFamily }, keys: SigningKeysState, at: Instant): IssuedTokens {
     const { ring, refreshTokens } = this.dependencies;
     const access = issueAccessToken(ring.signer(keys), grant, { issuedAt: at, jti: randomUUID() });
-    const refresh = { token: refreshTokens.issue(grant, at), expiresIn: refreshTokenSeconds(grant.family, at) };
-    return { access, refresh };
+    return { access, refresh: refreshTokens.issue(grant, at) };
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { Problem } from './problem.js';
 
 const SCHEME_AND_HOST = /^https?:\/\/[^/?#]+/i;
@@ -39,7 +39,7 @@ export function headProblem(request: IncomingMessage): Problem | undefined {
 const SOLE_HEADERS = ['Host', 'Authorization'];
 
 /** Returns the 400 `Problem` of a request that has one of these headers more than once. */
-export function repeatedHeader(rawHeaders: readonly string[], names: readonly string[]): Problem | undefined {
+function repeatedHeader(rawHeaders: readonly string[], names: readonly string[]): Problem | undefined {
   for (const name of names) {
     const lowerCased = name.toLowerCase();
     let times = 0;
@@ -55,3 +55,28 @@ export function repeatedHeader(rawHeaders: readonly string[], names: readonly st
 }
 
 const malformed = (detail: string) => new Problem(400, 'MALFORMED_REQUEST', detail);
+
+/** Whether the request has a body, by RFC 9112 §6.3. */
+export const hasBody = (headers: IncomingHttpHeaders): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+const CHARSET = /;\s*charset\s*=\s*"?([^";\s]*)/gi;
+const UTF_8 = new Set(['utf-8', 'utf8']);
+
+/**
+ * Throws a 415 `Problem` if the body is compressed, or has another charset than UTF-8, and a 400 `Problem` if there are
+ * two content types.
+ */
+export function requirePlainUtf8({ headers, rawHeaders }: IncomingMessage): void {
+  const repeated = repeatedHeader(rawHeaders, ['Content-Type']);
+  if (repeated) throw repeated;
+  const encoding = headers['content-encoding'];
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
+    throw new Problem(415, 'UNSUPPORTED_MEDIA_TYPE', 'The body must not be compressed (Content-Encoding)');
+  }
+  for (const [, charset = ''] of (headers['content-type'] ?? '').matchAll(CHARSET)) {
+    if (!UTF_8.has(charset.toLowerCase())) {
+      throw new Problem(415, 'UNSUPPORTED_MEDIA_TYPE', 'The body must be UTF-8');
+    }
+  }
+}
