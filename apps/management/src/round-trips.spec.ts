@@ -114,6 +114,17 @@ describe.each([
     }
   });
 
+  it('that changes a client with a long history waits for at most two', async () => {
+    const clientId = await knownClient();
+    const renamed = (request: HttpCommandRequest, name: string) =>
+      changeClient(request, clientId, { type: 'RenameClient', workspaceId: WORKSPACE, name, at: now() });
+    for (let n = 0; n < 1_200; n++) await renamed(requestOf(), `Name ${n}`);
+    const key = newKey();
+    expect(await roundTrips(() => renamed(requestOf(key), 'The last name'))).toBeLessThanOrEqual(2);
+    // A command that may have been carried out before is looked for in the index of the older commands.
+    expect(distant.called.includes('readPart')).toBe(key !== undefined);
+  });
+
   it('that registers a subscription waits for three: the reads together, the claim, and the registration', async () => {
     expect(await roundTrips(() => register(request()))).toBe(3);
     expect(await roundTrips(() => register(request()))).toBeLessThanOrEqual(2);

@@ -107,15 +107,33 @@ export class StreamStates<State, Event extends LogEvent> {
     budget: TimeBudget,
     hint?: StreamHint,
   ): Promise<{ readonly known: KnownStream<State>; readonly done: DoneCommand | undefined }> {
+    const remembered = isNew ? undefined : this.remembered(stream)?.past;
+    const early = remembered && this.earlyLookup(stream, remembered, commandId, budget);
     const known = await this.current(stream, budget, hint);
     const recent = known.past.recentCommand(commandId);
     if (recent || isNew) return { known, done: recent };
     try {
-      return { known, done: await this.snapshots.command(stream, known.past, commandId, budget) };
+      const isEnough = early?.coverage === known.past.coverage;
+      return {
+        known,
+        done: await (isEnough ? early.done : this.snapshots.command(stream, known.past, commandId, budget)),
+      };
     } catch (error) {
       if (!(error instanceof IndexIncomplete)) throw error;
       return this.rebuiltWith(stream, commandId, budget);
     }
+  }
+
+  /**
+   * Looks for a command in the index that is known now, so that this takes no round trip after the read of the stream.
+   * The result counts as long as `coverage` is what the newest snapshot covers.
+   */
+  private earlyLookup(stream: string, past: StreamPast<State>, commandId: string, budget: TimeBudget) {
+    const { coverage } = past;
+    const done = this.snapshots.command(stream, past, commandId, budget);
+    // If the result is not needed, nobody waits for its error.
+    done.catch(() => undefined);
+    return { coverage, done };
   }
 
   /** Does the same as `currentWith` by reading all events of the stream. The index of commands is made again. */

@@ -2,11 +2,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { type BookOfRecord, type EventLog, openBookOfRecord } from '#event-log';
+import { type BookOfRecord, type EventLog, openBookOfRecord, type SnapshotStore } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
 
-/** The calls that take a round trip to a server. */
-const CALLS: ReadonlySet<string | symbol> = new Set(['append', 'readStream', 'readAll', 'eventAt', 'end', 'mark']);
+/** The calls of a log, and of its snapshots, that take a round trip to a server, and for which a request waits. */
+const CALLS: ReadonlySet<string | symbol> = new Set([
+  ...['append', 'readStream', 'readAll', 'eventAt', 'end', 'mark'],
+  ...['read', 'readPart'],
+]);
 /** Turns of the event loop in which code that has been answered makes its next calls. */
 const TURNS = 10;
 
@@ -14,20 +17,26 @@ const TURNS = 10;
 export class DistantEventLog {
   /** The log as the process sees it. Outside of `roundTrips`, it answers without delay. */
   readonly log: EventLog;
+  /** The names of the calls that the last request of `roundTrips` has made. */
+  called: string[] = [];
   private isFar = false;
   private calls = 0;
   private readonly executing = new Set<Promise<unknown>>();
   private held: (() => void)[] = [];
-  private called: (() => void) | undefined;
+  private wake: (() => void) | undefined;
 
   constructor(near: EventLog) {
-    const send = (call: () => unknown) => this.send(call);
-    this.log = new Proxy(near, {
-      get(target, name) {
+    this.log = this.farAway(near);
+  }
+
+  private farAway<Near extends object>(near: Near): Near {
+    return new Proxy(near, {
+      get: (target, name) => {
         const value: unknown = Reflect.get(target, name, target);
+        if (name === 'snapshots') return this.farAway(value as SnapshotStore);
         if (typeof value !== 'function') return value;
         const call = value.bind(target) as (...args: readonly unknown[]) => unknown;
-        return CALLS.has(name) ? (...args: readonly unknown[]) => send(() => call(...args)) : call;
+        return CALLS.has(name) ? (...args: readonly unknown[]) => this.send(String(name), () => call(...args)) : call;
       },
     });
   }
@@ -38,10 +47,11 @@ export class DistantEventLog {
    */
   async roundTrips(request: () => Promise<unknown>): Promise<number> {
     this.isFar = true;
+    this.called = [];
     const state = { isAnswered: false };
     const answered = request().finally(() => {
       state.isAnswered = true;
-      this.called?.();
+      this.wake?.();
     });
     answered.catch(() => undefined); // The caller gets the error below.
     try {
@@ -59,10 +69,11 @@ export class DistantEventLog {
     }
   }
 
-  private async send(call: () => unknown): Promise<unknown> {
+  private async send(name: string, call: () => unknown): Promise<unknown> {
     if (!this.isFar) return call();
     this.calls += 1;
-    this.called?.();
+    this.called.push(name);
+    this.wake?.();
     const executed = Promise.resolve().then(call);
     const settled = executed.catch(() => undefined).finally(() => this.executing.delete(settled));
     this.executing.add(settled);
@@ -74,7 +85,7 @@ export class DistantEventLog {
   /** Resolves when all calls have been executed and no further call comes, or when the request is answered. */
   private async untilHeld(state: { readonly isAnswered: boolean }): Promise<void> {
     if (this.executing.size === 0 && this.held.length === 0 && !state.isAnswered) {
-      await new Promise<void>((resolve) => (this.called = resolve));
+      await new Promise<void>((resolve) => (this.wake = resolve));
     }
     let before: number;
     do {
