@@ -79,6 +79,11 @@ describe('the quarantines of a log', () => {
     await expect(quarantines.requireFree(STREAM)).rejects.toThrow(StreamIsQuarantined);
   });
 
+  it('don’t contain streams without which nothing works', async () => {
+    await quarantineStream(log, { stream: 'signingKeys', lastRevision: 0n }, options());
+    expect((await quarantines.inForce()).size).toBe(0);
+  });
+
   it('are unknown while the log can’t be read: nothing counts as free', async () => {
     looks.mockRejectedValue(new LogUnavailable('gone'));
     await expect(quarantines.requireFree(STREAM)).rejects.toThrow(LogUnavailable);

@@ -12,7 +12,7 @@ import type { CallOptions } from './call-options.js';
 import { LONG_AGO, type Moment, momentNow, msSince } from './clocks.js';
 import { StreamIsQuarantined } from './errors.js';
 import type { EventLog, StreamReadOptions } from './port.js';
-import { QUARANTINES_STREAM } from './streams.js';
+import { isQuarantinable, QUARANTINES_STREAM } from './streams.js';
 
 /** A quarantine that is in force: an operator has decided that everything else goes on without this stream. */
 export interface Quarantine {
@@ -141,6 +141,8 @@ function inForceAfter(events: readonly RecordedEvent[]): QuarantinesInForce {
   for (const recorded of events) {
     const event = upcast(recorded);
     if (event.type === 'StreamQuarantined') {
+      // Without the other streams nothing works, so a quarantine of one that somebody wrote by hand does not count.
+      if (!isQuarantinable(event.data.stream)) continue;
       found.set(event.data.stream, { ...event.data, subject: event.metadata.actor.subject });
     } else if (event.type === 'StreamQuarantineLifted') {
       found.delete(event.data.stream);
