@@ -109,7 +109,8 @@ const compare = (names: readonly string[]): Promise<[string, string][]> =>
     }),
   );
 
-const quarantine = (stream: string) => cliDone('log', 'quarantine', stream, '--reason', REASON);
+const quarantine = (stream: string, ...more: string[]) =>
+  cliDone('log', 'quarantine', stream, '--reason', REASON, ...more);
 
 /** Expects that everything but the damaged client works, and that the damaged one is refused everywhere. */
 async function expectOthersGoOn(): Promise<void> {
@@ -303,7 +304,10 @@ describe('on SQLite', () => {
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('EVENT_VERSIONS=previous')]);
 
     const { access_token: plain } = (await oauthLogin(service.url, damaged)).body;
-    await quarantine('endpointUri-weather');
+    const whole = await cliFails('log', 'quarantine', 'endpointUri-weather', '--reason', REASON);
+    expect(whole).toContain('--although-whole');
+    expect((await oauthLogin(service.url, damaged, 'weather')).status).toBe(200);
+    await quarantine('endpointUri-weather', '--although-whole');
     const claim = await Portal.of(service, { workspaceId: 'other' }).register('tides', { endpointUri: 'weather' });
     expect(claim.refusal).toBe('409 QUARANTINED');
     expect(oauthErrorOf(await oauthLogin(service.url, damaged, 'weather')).error).toBe('unauthorized_client');
@@ -313,7 +317,7 @@ describe('on SQLite', () => {
     expect(await new GatewayDouble(service).ask({ token: plain })).toBe('200 GOOD');
 
     const refreshToken = refreshTokenOf(await oauthLogin(service.url, damaged, 'weather'));
-    await quarantine('subscription-weather');
+    await quarantine('subscription-weather', '--although-whole');
     expect((await portal.end('weather')).refusal).toBe('409 QUARANTINED');
     expect((await portal.subscriptions()).body.items).toMatchObject([
       { subscriptionId: 'weather', ...quarantineShown },
@@ -406,7 +410,8 @@ describe('on EventStoreDB', () => {
       (await portal.rename(damaged.clientId, `Renamed ${randomUUID()}`)).status,
       await gateway.ask({ token: login.access_token }),
     ];
-    const { result } = Cli.start(['log', 'quarantine', streamOf(damaged), '--reason', REASON], {
+    const command = ['log', 'quarantine', streamOf(damaged), '--reason', REASON, '--although-whole'];
+    const { result } = Cli.start(command, {
       ...{ DATA_DIR: dataDir, ...env },
     });
     do expect(await isServed()).toHaveLength(3);

@@ -42,7 +42,7 @@ async function listAdoptions({ log }: BookOfRecord): Promise<void> {
 
 async function adopt(book: BookOfRecord, { reason, subject }: { reason: string; subject: string }): Promise<void> {
   await adoptLog(book.log, { reason, context: operatorContext(subject), now: systemClock });
-  console.error('The log is adopted. The processes go on within seconds.');
+  console.error('The log is adopted. Processes that had stopped because it was restored go on within seconds.');
   await listRevocations(book);
 }
 

@@ -20,6 +20,7 @@ import { hasUnreadable, lastRevisionOf, projectionsOf, requireWhole } from './wh
 
 interface QuarantineOptions {
   readonly reason?: string;
+  readonly althoughWhole?: true;
   readonly lift?: true;
   readonly list?: true;
   readonly grace: number;
@@ -35,6 +36,7 @@ export const quarantineCommand = () =>
     .description('let everything else go on without a stream that is damaged: what uses the stream is refused')
     .argument('[stream]', `the stream’s name: ${POSSIBLE}`)
     .addOption(new Option('--reason <text>', 'why; kept for ever, and shown by the API'))
+    .addOption(new Option('--although-whole', 'quarantine the stream even if nothing is found to be wrong with it'))
     .addOption(new Option('--lift', 'end the quarantine of a stream that is whole again; rebuilds its projections'))
     .addOption(new Option('--list', 'show which streams are quarantined').conflicts(['lift', 'reason']))
     .addOption(graceOption())
@@ -62,16 +64,21 @@ async function list({ log }: BookOfRecord): Promise<void> {
 async function quarantine(
   book: BookOfRecord,
   stream: string,
-  { reason, subject }: { readonly reason: string; readonly subject: string },
+  { reason, subject, althoughWhole }: QuarantineOptions & { readonly reason: string },
 ): Promise<void> {
   requireCurrentVersions(book);
   const { log } = book;
   const fault = await faultOf(log, stream);
+  if (fault === undefined && !althoughWhole && !(await readQuarantines(log)).has(stream)) {
+    throw new Error(`Nothing is wrong with ${stream}, as far as can be told. To quarantine it, add --although-whole`);
+  }
   const lastRevision = await lastRevisionOf(log, stream);
   const context = operatorContext(subject);
   const isNew = await quarantineStream(log, { stream, lastRevision }, { reason, context, now: systemClock });
   await untilHeld();
-  console.log(`${stream} is quarantined${isNew ? '' : ' already'}. ${fault}`);
+  console.log(
+    `${stream} is quarantined${isNew ? '' : ' already'}. ${fault ?? 'Nothing was found to be wrong with it.'}`,
+  );
 }
 
 /** Throws while processes of the former release may run. They know no quarantine, and would go on with the stream. */
@@ -81,10 +88,10 @@ function requireCurrentVersions({ eventVersions }: BookOfRecord): void {
 }
 
 /**
- * Says what is wrong with the stream. Throws if the stream never existed, and `LogUnavailable` if the log can't be read
+ * Says what is wrong with the stream; `undefined` if it is whole. Throws if the stream never existed, and `LogUnavailable` if the log can't be read
  * for another reason than an event of the stream.
  */
-async function faultOf(log: BookOfRecord['log'], stream: string): Promise<string> {
+async function faultOf(log: BookOfRecord['log'], stream: string): Promise<string | undefined> {
   let last: Revision | undefined;
   try {
     last = await requireWhole(log, stream);
@@ -93,7 +100,7 @@ async function faultOf(log: BookOfRecord['log'], stream: string): Promise<string
     return `What is wrong with it: ${asError(error).message}`;
   }
   if (last === undefined) throw new Error(`There is no stream ${stream}`);
-  return 'Nothing was found to be wrong with it.';
+  return undefined;
 }
 
 /**
