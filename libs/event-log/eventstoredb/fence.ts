@@ -152,6 +152,11 @@ export class Fences {
     if (this.latest) this.renewInTime(this.latest);
   }
 
+  /** Sets `$maxCount` of the stream again before the next fence, because the log was restored to an older state. */
+  forgetSettings(): void {
+    this.keepsOne = false;
+  }
+
   private async append(): Promise<void> {
     const { connection, credentials, wallClock } = this.options;
     const deadline = new Deadline(ATTEMPT_MS);

@@ -251,7 +251,7 @@ export class EventStoreDbLog implements EventLog {
       // What was fetched before a restore must not be taken for a part of the restored log.
       if (adoptions !== this.restoredLog.adoptions) throw new LogUnavailable('The event log was restored');
       const last = batch.events.at(-1);
-      if (last) this.restoredLog.note(last);
+      if (last && !last.unreadable) this.restoredLog.note(last);
       yield batch;
     }
   }
@@ -359,6 +359,10 @@ export class EventStoreDbLog implements EventLog {
     );
     const last = newEvents.at(-1);
     if (last) this.remember({ ...appended, stream, eventId: last.eventId.toLowerCase() }, adoptions);
+    const [first] = newEvents;
+    if (stream === LOG_STREAM && expected === 'none' && first) {
+      this.sameLog.note([{ revision: 0n, eventId: first.eventId.toLowerCase() }]);
+    }
     return appended;
   }
 
@@ -373,6 +377,8 @@ export class EventStoreDbLog implements EventLog {
       () => this.strongReads.readRestored(ADOPTIONS_STREAM, {}, deadline),
       () => {
         this.missingHistory.forgetAll();
+        this.strongReads.fences.forgetSettings();
+        this.snapshots.forgetSettings();
         this.strongConnection.renew();
       },
     );

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EventStoreDBClient } from '@eventstore/db-client';
+import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import {
   ADOPTIONS_STREAM,
   adoptLog,
@@ -145,6 +145,35 @@ it('an adoption that the process has known before does not count', async () => {
     ({ length }) => length === 2,
     10,
   );
+});
+
+it('it is noticed although the newest event of all is there again, because somebody has repeated its command', async () => {
+  const revoked = newStream();
+  await warm.append(revoked, 'none', newEvents(1));
+  const backup = await backUp();
+  const repeated = newEvents(1);
+  await onceConnected(() => warm.append(revoked, 0n, newEvents(1)));
+  await warm.append(stream, 1n, repeated);
+  await restore(backup);
+  await newProcess().append(stream, 1n, repeated);
+  expect(await onceConnected(() => warm.readStream(revoked, { consistency: 'strong' }))).toBeInstanceOf(LogRestored);
+});
+
+it('an event of another program, in the stream that was read last, stops the reads of no other stream', async () => {
+  const other = newStream();
+  await warm.append(other, 'none', newEvents(1));
+  await warm.readStream('log', { consistency: 'strong' });
+  const program = EventStoreDBClient.connectionString(store.url);
+  await program.appendToStream(stream, jsonEvent({ type: 'Theirs', data: {} }));
+  await program.dispose();
+  const stop = new AbortController();
+  for await (const { events } of warm.subscribe({ signal: stop.signal })) {
+    if (events.some(({ unreadable }) => unreadable)) break;
+  }
+  stop.abort();
+  await whileStopped(() => undefined);
+  expect(await onceConnected(() => warm.readStream(other, { consistency: 'strong' }))).toHaveLength(1);
+  expect(await warm.append(newStream(), 'none', newEvents(1))).toHaveProperty('revision', 0n);
 });
 
 it('a restart of the server is no restore', async () => {

@@ -10,8 +10,8 @@ const LOOK_EVERY_MS = 500;
 
 /** Strong reads of the log as it is now. They throw `LogUnavailable`. */
 export interface ReadsOfNow {
-  /** Whether the event is in its stream, and was not cut from it. */
-  has(event: KnownEvent): Promise<boolean>;
+  /** Whether the event is in its stream, and was not cut from it; `undefined` if its stream can't be read. */
+  has(event: KnownEvent): Promise<boolean | undefined>;
   /** Whether the server hides or removes events of the stream: it was cut, deleted or tombstoned. */
   isCut(stream: string): Promise<boolean>;
   /** Whether this is the log that the process began with, perhaps in an older state. */
@@ -24,12 +24,13 @@ export interface ReadsOfNow {
  *
  * 1. This process remembers the newest events that it has appended or read: one of each stream, and a few in all.
  * 2. A server can be given older data only while it is stopped, so all connections to it are lost. On each new
- *    connection, this process looks whether the newest of these events is still in its stream.
- * 3. If it is not there, and its stream is not cut, the log was restored. It does not help that the log ends at a later
- *    position, because others may have appended since the restore. Nor does it help that an older one of these events is
- *    there, because the log may have been restored to a state between the two.
- * 4. If its stream is cut, a scavenge may have removed the event. Then the event before it decides. If all these streams
- *    are cut, the end of the log decides.
+ *    connection, this process looks whether these events are still in their streams.
+ * 3. If one of them is not there, and its stream is not cut, the log was restored. It does not help that the log ends at
+ *    a later position, because others may have appended since the restore. Nor does it help that another one of these
+ *    events is there: the log may have been restored to a state between the two, and a command that was repeated after
+ *    the restore has made the very same event again.
+ * 4. If a stream is cut, a scavenge may have removed the event. A stream that can't be read says nothing, either: it may
+ *    have an event of another program. If nothing is known of any of these events, the end of the log decides.
  * 5. From then on, all calls of this process fail, until an operator has adopted the log. An adoption counts if this
  *    process did not know it before. So processes read the adoptions now and then while all is well.
  */
@@ -93,11 +94,11 @@ export class RestoredLog {
 /** Returns the newest of the events that the log has lost by a restore; `undefined` if it was not restored. */
 async function lostOf(known: readonly KnownEvent[], now: ReadsOfNow): Promise<KnownEvent | undefined> {
   const newest = known.at(-1);
-  for (const event of known.toReversed()) {
-    if (await now.has(event)) return undefined;
+  const are = await Promise.all(known.map((event) => now.has(event)));
+  for (const event of known.filter((_, index) => are[index] === false).toReversed()) {
     if (!(await now.isCut(event.stream))) return event;
   }
-  if (!newest) return undefined;
+  if (!newest || are.includes(true)) return undefined;
   const end = await now.end();
   return end === undefined || end < newest.position ? newest : undefined;
 }

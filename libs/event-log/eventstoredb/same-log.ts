@@ -16,8 +16,8 @@ export class SameLog {
   private firstEventId: string | undefined;
   private readonly checked = new WeakSet<Link>();
 
-  /** `events` were read from stream `log`. */
-  note([first]: readonly RecordedEvent[]): void {
+  /** `events` were read from stream `log`, or appended to it. */
+  note([first]: readonly Pick<RecordedEvent, 'revision' | 'eventId'>[]): void {
     if (first?.revision === 0n) this.firstEventId ??= first.eventId;
   }
 

@@ -31,6 +31,11 @@ export class EventStoreDbSnapshots implements SnapshotStore {
 
   constructor(private readonly options: EventStoreDbSnapshotsOptions) {}
 
+  /** Sets `$maxCount` of each stream again before its next snapshot, because the log was restored to an older state. */
+  forgetSettings(): void {
+    this.keepsOne.clear();
+  }
+
   read(name: string, options?: CallOptions): Promise<string | undefined> {
     return this.readOne(newestOf(name), 'end', options);
   }

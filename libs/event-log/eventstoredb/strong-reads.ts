@@ -1,8 +1,15 @@
-import { HistoryMissing, LOG_STREAM, type LogReadOptions, type StreamReadOptions } from '#event-log';
+import {
+  ForeignEvent,
+  HistoryMissing,
+  LOG_STREAM,
+  type LogReadOptions,
+  LogRefused,
+  type StreamReadOptions,
+} from '#event-log';
 import type { Position, RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { ALL_STREAMS } from './errors.js';
+import { ALL_STREAMS, isDenied } from './errors.js';
 import { Fences, type FencesOptions } from './fence.js';
 import { isCut, readEnd, readEventAt, readFoundStream, readLog, readStream, requireNeverExisted } from './reads.js';
 import type { RestoredLog } from './restored-log.js';
@@ -130,8 +137,8 @@ export class StrongReads {
     await restoredLog.requireKnownEvents({
       has: async ({ stream, revision, eventId }) => {
         const place = { from: revision, limit: 1 };
-        const found = await this.readRestored(stream, place, deadline).catch(noneIfMissing);
-        return found[0]?.eventId === eventId;
+        const found = await this.readRestored(stream, place, deadline).catch(asAnswer);
+        return found && found[0]?.eventId === eventId;
       },
       isCut: (stream) => use((current) => isCut(current, stream, deadline)),
       isSameLog: async () => sameLog.isSame(await this.readRestored(LOG_STREAM, { limit: 1 }, deadline)),
@@ -150,7 +157,9 @@ export class StrongReads {
 const keyOf = (stream: string, { from, direction, limit }: StreamReadOptions): string =>
   [stream, from, direction, limit].join('\n');
 
-function noneIfMissing(error: unknown): [] {
+/** What a failed read of an event says about the event: that it is missing, or nothing if the stream can't be read. */
+function asAnswer(error: unknown): [] | undefined {
   if (error instanceof HistoryMissing) return [];
+  if (error instanceof ForeignEvent || error instanceof LogRefused || isDenied(error)) return undefined;
   throw error;
 }

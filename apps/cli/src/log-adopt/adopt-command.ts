@@ -49,7 +49,12 @@ async function adopt(book: BookOfRecord, { reason, subject }: { reason: string; 
 const listRevocations = (book: BookOfRecord): Promise<void> =>
   withReadStore(configurationFrom(process.env), async (store) => {
     let count = 0;
-    for await (const { clientId, workspaceId, name, revokedAt, revocationReason } of lostRevocations(book, store)) {
+    for await (const { client, unreadable } of lostRevocations(book, store)) {
+      const { clientId, workspaceId, name, revokedAt, revocationReason } = client;
+      if (unreadable) {
+        console.error(`${clientId} can't be read: ${unreadable.message}`);
+        continue;
+      }
       console.log([clientId, workspaceId, revokedAt, name, revocationReason].join('  '));
       count += 1;
     }
