@@ -88,8 +88,8 @@ function requireCurrentVersions({ eventVersions }: BookOfRecord): void {
 }
 
 /**
- * Says what is wrong with the stream; `undefined` if it is whole. Throws if the stream never existed, and `LogUnavailable` if the log can't be read
- * for another reason than an event of the stream.
+ * Says what is wrong with the stream; `undefined` if it is whole. Throws if the stream never existed, and
+ * `LogUnavailable` if the log can't be read for another reason than an event of the stream.
  */
 async function faultOf(log: BookOfRecord['log'], stream: string): Promise<string | undefined> {
   let last: Revision | undefined;
