@@ -51,6 +51,7 @@ export {
   subscriptionNotFound,
   type SubscriptionState,
 } from './subscription.js';
+export { isWellFormed } from './text.js';
 export {
   currentStaticToken,
   hasTokenRevocations,

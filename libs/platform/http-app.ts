@@ -63,6 +63,7 @@ export type EarlyHandler = (
  */
 export class BeforeFastify {
   private readonly handlers: EarlyHandler[] = [];
+  private readonly problems = new WeakMap<IncomingMessage, Problem>();
   isClosing = false;
 
   constructor(
@@ -75,6 +76,11 @@ export class BeforeFastify {
     this.handlers.push(handler);
   }
 
+  /** What is wrong with the head of a request that has come to Fastify, if anything is. */
+  problemOf(request: IncomingMessage): Problem | undefined {
+    return this.problems.get(request);
+  }
+
   /**
    * Offers each request to the handlers, with its target in `originForm`. A request that no handler answers goes to
    * `next`.
@@ -84,6 +90,7 @@ export class BeforeFastify {
       request.url = originForm(request.url ?? '');
       const problem = headProblem(request);
       for (const handler of this.handlers) if (handler(request, response, problem)) return;
+      if (problem) this.problems.set(request, problem);
       next(request, response);
     };
   }
@@ -253,7 +260,7 @@ export class HttpApplication {
       const { raw, url, is404 } = request;
       const allowed = is404 ? allowedMethods.of(url) : [];
       const wrongMethod = allowed.length > 0 ? methodNotAllowed(allowed) : undefined;
-      done(headProblem(raw) ?? wrongMethod ?? queryProblem(url));
+      done(beforeFastify.problemOf(raw) ?? wrongMethod ?? queryProblem(url));
     });
     this.fastify.addHook('onSend', (request, reply, _payload, done) => {
       readRestOfBody(request, reply);

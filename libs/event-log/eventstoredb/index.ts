@@ -307,7 +307,8 @@ export class EventStoreDbLog implements EventLog {
     const { missingHistory } = this;
     return this.streamCuts.watch(observer, (cuts, count) => {
       const known = new Map(missingHistory.cuts.map(({ stream, how }) => [stream, how]));
-      Object.assign(missingHistory, { cuts, cutCount: count });
+      missingHistory.cuts = cuts;
+      missingHistory.cutCount = count;
       for (const { stream, how } of cuts) if (known.get(stream) !== how) this.newlyCut.add(stream);
       void this.lookForEvents();
     });

@@ -41,6 +41,7 @@ beforeEach(async () => {
   await warm.append(stream, 'none', newEvents(2));
 });
 afterEach(async () => {
+  jest.restoreAllMocks();
   await Promise.all(opened.map((each) => each.close()));
   await store.stop();
   rmSync(folder, { recursive: true });
@@ -135,10 +136,17 @@ it('an adoption that the process has known before does not count', async () => {
   const backup = await backUp();
   await onceConnected(() => warm.append(stream, 1n, newEvents(1)));
   await restore(backup);
-  for (let count = 0; count < 3; count++) {
-    expect(await onceConnected(() => warm.readStream(stream, { consistency: 'strong' }))).toBeInstanceOf(LogRestored);
-    await new Promise((resolve) => setTimeout(resolve, 600));
-  }
+  const reads = jest.spyOn(EventStoreDBClient.prototype, 'readStream');
+  const looks = () => reads.mock.calls.filter(([name]) => name === ADOPTIONS_STREAM).length;
+  await eventually(
+    async () => {
+      const read = () => warm.readStream(stream, { consistency: 'strong' });
+      expect(await onceConnected(read)).toBeInstanceOf(LogRestored);
+      return looks();
+    },
+    (count) => count >= 3,
+    30,
+  );
   await adopt();
   await eventually(
     () => warm.readStream(ADOPTIONS_STREAM, { consistency: 'strong' }).catch(() => []),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { PassThrough } from 'node:stream';
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate as endOfTurn } from 'node:timers/promises';
 import { binaryEvent, EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import { type EventLog, HistoryMissing, identifyLog, type OutageObserver } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
@@ -217,10 +217,13 @@ describe('a search', () => {
 
   it('of many records is noted, although nothing is cut', async () => {
     const subscribe = jest.spyOn(EventStoreDBClient.prototype, 'subscribeToAll');
+    const write = jest.spyOn(log.snapshots, 'write');
+    const { cuts: unknown } = log.missingHistory;
     void watching(log);
+    // The first report of what is cut comes when both subscriptions have caught up.
     await eventually(
-      () => Promise.resolve(subscribe.mock.calls.length),
-      (calls) => calls === 2,
+      () => Promise.resolve(log.missingHistory.cuts),
+      (cuts) => cuts !== unknown,
     );
     /** Lets the server's reports come that it has searched a thousand records more, so many times. */
     const search = (reports: number) => {
@@ -231,8 +234,8 @@ describe('a search', () => {
       }
     };
     search(97);
-    await setTimeout(200);
-    expect(await log.snapshots.read('cut-streams')).toBeUndefined();
+    for (let turn = 0; turn < 10; turn += 1) await endOfTurn();
+    expect(write).not.toHaveBeenCalled();
     search(1);
     expect(await noted()).toBe(JSON.stringify({ searchedTo: ['5/5', '5/5'], cuts: [] }));
   });
@@ -251,12 +254,15 @@ describe('a search', () => {
   });
 
   it('of the whole log ends when it is interrupted', async () => {
-    jest.spyOn(EventStoreDBClient.prototype, 'subscribeToAll').mockImplementation(unconfirmed);
+    const subscribe = jest.spyOn(EventStoreDBClient.prototype, 'subscribeToAll').mockImplementation(unconfirmed);
     const interruption = new AbortController();
     const found = log.findCuts(interruption.signal);
-    void setTimeout(100).then(() => {
-      interruption.abort(new Error('Interrupted'));
-    });
+    found.catch(() => undefined);
+    await eventually(
+      () => Promise.resolve(subscribe.mock.calls.length),
+      (calls) => calls === 2,
+    );
+    interruption.abort(new Error('Interrupted'));
     await expect(found).rejects.toThrow('Interrupted');
   });
 

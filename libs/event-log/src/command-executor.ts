@@ -235,10 +235,10 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
 
   /** Throws `StreamIsQuarantined`, whatever becomes of the read. The read begins together with a look that is needed. */
   private async unlessQuarantined<T>(stream: string, budget: TimeBudget, read: () => Promise<T>): Promise<T> {
-    const inForce = this.quarantines.inForce(budget.remaining);
+    const isFree = this.quarantines.requireFree(stream, budget.remaining);
     const reading = read();
     reading.catch(() => undefined);
-    if ((await inForce).has(stream)) throw new StreamIsQuarantined(stream);
+    await isFree;
     return reading;
   }
 

@@ -226,7 +226,8 @@ export const canGoOn = async (log: EventLog, stoppedBy: ProjectionStopped): Prom
 /**
  * Applies the batch's events of the follower's streams. Events that can't be applied are left out if their streams are
  * quarantined. This is found out at the first such event of each stream, and the batch is applied again without all of
- * them, so that their number does not matter. Only the events before the first other one that can't be applied are applied.
+ * them, so that their number does not matter. Only the events before the first other one that can't be applied are
+ * applied.
  */
 async function applyInOrder(
   options: Pick<FollowOptions, 'name' | 'streams' | 'log'>,

@@ -83,9 +83,9 @@ export interface LogBatch {
 /**
  * The append-only log of all events. The log has two adapters: SQLite (for one machine) and EventStoreDB. Both adapters
  * MUST pass the contract suite `test/contract/event-log.ts`. An adapter MUST NOT throw errors of its driver. An adapter
- * throws only `RevisionConflict`, `EventTooLarge`, `LogUnavailable` (`LogIsSealed`, `LogRefused` and `LogRestored` are subclasses),
- * `HistoryMissing`, `ForeignEvent`, and `TypeError` for a bug in the call, also for an append that the store finds
- * invalid. Whatever else a store refuses is `LogUnavailable`.
+ * throws only `RevisionConflict`, `EventTooLarge`, `LogUnavailable` (`LogIsSealed`, `LogRefused` and `LogRestored` are
+ * subclasses), `HistoryMissing`, `ForeignEvent`, and `TypeError` for a bug in the call, also for an append that the store
+ * finds invalid. Whatever else a store refuses is `LogUnavailable`.
  */
 export interface EventLog {
   /**
@@ -184,8 +184,9 @@ export interface EventLog {
 
   /**
    * Keeps `missingHistory.cuts` current until the log is closed: a stream that is cut while this runs MUST be there
-   * within a second (if very many are cut, it may only be counted), and one that is not cut any more MUST be gone. If events of a newly cut stream are missing,
-   * `missingHistory` knows it, too. `observer` is told while the log can't be searched.
+   * within a second (if very many are cut, it may only be counted), and one that is not cut any more MUST be gone. If
+   * events of a newly cut stream are missing, `missingHistory` knows it, too. `observer` is told while the log can't be
+   * searched.
    */
   watchCuts(observer: OutageObserver): Promise<void>;
 

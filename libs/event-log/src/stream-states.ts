@@ -108,7 +108,8 @@ export class StreamStates<State, Event extends LogEvent> {
     hint?: StreamHint,
   ): Promise<{ readonly known: KnownStream<State>; readonly done: DoneCommand | undefined }> {
     const remembered = isNew ? undefined : this.remembered(stream)?.past;
-    const early = remembered && this.earlyLookup(stream, remembered, commandId, budget);
+    const isToSeek = remembered && !remembered.recentCommand(commandId);
+    const early = isToSeek ? this.earlyLookup(stream, remembered, commandId, budget) : undefined;
     const known = await this.current(stream, budget, hint);
     const recent = known.past.recentCommand(commandId);
     if (recent || isNew) return { known, done: recent };

@@ -32,10 +32,10 @@ export interface AuthenticationOptions {
   /** The only type of client that may authenticate. If absent, both types may. */
   readonly authenticationType?: AuthenticationType;
   /**
-   * Is called when the client's state begins to be read. Reads that begin here take no round trip of their own. Not
-   * called for credentials that are refused without a read.
+   * Begins when the client's state begins to be read. Reads that begin here take no round trip of their own. Does not
+   * begin for credentials that are refused without a read.
    */
-  readonly alongside?: () => void;
+  readonly alongside?: { begin(): void } | undefined;
 }
 
 /** Authenticates clients by id and secret, and counts the attempts that are refused. */
@@ -70,7 +70,7 @@ export class ClientAuthentication {
     const keys = ring.state();
     // Whoever needs the keys gets the error. If nobody does, it must not count as unhandled.
     keys.catch(() => undefined);
-    alongside?.();
+    alongside?.begin();
     const { state } = await reading;
     const at = now();
     const isCandidate =

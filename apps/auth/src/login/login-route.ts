@@ -44,12 +44,8 @@ async function tokenAnswer(
 ): Promise<string> {
   const { parameters, authorization, id } = request;
   const { credentials, authenticationType, refreshToken: presented } = loginRequest(parameters, authorization);
-  const authenticated = await authentication.authenticate(credentials, request, {
-    authenticationType,
-    alongside: () => {
-      endpoint?.begin();
-    },
-  });
+  const options = { authenticationType, alongside: endpoint };
+  const authenticated = await authentication.authenticate(credentials, request, options);
   return tokensAsJson(await login.login(authenticated, presented, endpoint, id));
 }
 

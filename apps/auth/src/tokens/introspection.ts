@@ -153,7 +153,7 @@ export function introspectionEndpoint({
   limits,
   managementTokens,
 }: IntrospectionParts): OAuthEndpoint {
-  const visibilityOf = async (request: OAuthRequest, alongside: () => void): Promise<Visibility> => {
+  const visibilityOf = async (request: OAuthRequest, alongside: { begin(): void }): Promise<Visibility> => {
     const { parameters, authorization } = request;
     const [, bearer] = BEARER.exec(authorization ?? '') ?? [];
     if (bearer === undefined) {
@@ -171,10 +171,10 @@ export function introspectionEndpoint({
   return async (request) => {
     const token = required(request.parameters, 'token');
     let subscription: Promise<SubscriptionState> | undefined;
-    const alongside = () => {
+    const begin = () => {
       subscription = introspection.beginSubscriptionOf(token);
     };
-    const visibility = await visibilityOf(request, alongside);
+    const visibility = await visibilityOf(request, { begin });
     return JSON.stringify(await introspection.introspect(token, visibility, subscription));
   };
 }

@@ -7,8 +7,8 @@ import { validationFailed } from '#platform';
 import type { Caller } from './management-guard.js';
 
 /**
- * A command that came over HTTP. `ifMatch` is the revision in the `If-Match` header, or `exists` for `*`. `isNew` is true if the request has
- * no `Idempotency-Key`.
+ * A command that came over HTTP. `ifMatch` is the revision in the `If-Match` header, or `exists` for `*`. `isNew` is
+ * true if the request has no `Idempotency-Key`.
  */
 export interface HttpCommandRequest extends CommandRequest {
   readonly caller: Caller;
