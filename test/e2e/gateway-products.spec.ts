@@ -9,12 +9,14 @@ import { idleMs } from '../support/load/load-meter.js';
 import {
   CADDY,
   ENVOY,
+  type GatewayOptions,
   type GatewayProduct,
   isInstalled,
   NGINX,
   RealGateway,
   TRAEFIK,
 } from '../support/processes/gateway-products.js';
+import { isPhpInstalled, PhpProvider } from '../support/processes/php-provider.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 /** A request that reached the API provider behind the gateway. */
@@ -25,6 +27,9 @@ interface Arrived {
   readonly body: string;
 }
 
+/** The characters that RFC 9110 §5.6.2 allows in a header's name besides letters, digits and `-`. */
+const OTHER_NAME_CHARACTERS = Array.from("!#$%&'*+.^_`|~");
+
 /** Paths that every server interprets in the same way. */
 const UNAMBIGUOUS = /^\/(?:a\/?)?$/;
 /**
@@ -32,6 +37,9 @@ const UNAMBIGUOUS = /^\/(?:a\/?)?$/;
  * for the normalized path.
  */
 const REFUSALS = [400, 401, 403, 404];
+
+/** Like the products, PHP must be there in CI. */
+const testWithPhp = isPhpInstalled() || process.env.CI === 'true' ? test : test.skip;
 
 /**
  * If a product is not installed, its tests are skipped with a warning. But in CI, the tests of each product with
@@ -55,6 +63,7 @@ for (const product of [NGINX, CADDY, ENVOY, TRAEFIK]) {
 function suite(product: GatewayProduct): void {
   let server: Standalone;
   let provider: Server;
+  let addresses: GatewayOptions;
   let gateway: RealGateway;
   let portal: Portal;
   let client: NewClient;
@@ -71,7 +80,7 @@ function suite(product: GatewayProduct): void {
       request.on('end', () => {
         const { method = '', url = '', rawHeaders } = request;
         arrived.push({ method, url, rawHeaders, body: Buffer.concat(chunks).toString() });
-        response.end('sunny');
+        response.setHeader('access-control-allow-origin', '*').end('sunny');
       });
     }).listen(0, '127.0.0.1');
     await once(provider, 'listening');
@@ -80,11 +89,12 @@ function suite(product: GatewayProduct): void {
       return new Promise((resolve) => provider.close(resolve));
     });
     const { port } = provider.address() as AddressInfo;
-    gateway = await RealGateway.start(product, {
+    addresses = {
       checkAt: new URL(server.url).host,
       providerAt: `127.0.0.1:${port}`,
       gatewaySecret: gatewaySecretOf(server),
-    });
+    };
+    gateway = await RealGateway.start(product, addresses);
     started.push(() => gateway.stop());
     portal = Portal.of(server);
     await portal.register('sub_weather', { endpointUri: 'weather' });
@@ -106,23 +116,26 @@ function suite(product: GatewayProduct): void {
     send(method, gateway.url, path, { headers, body });
   const withToken = (headers: Record<string, string> = {}) => ({ authorization: `Bearer ${token}`, ...headers });
 
-  /** Sends exactly these lines. Resolves to the status of the response. */
-  const raw = (lines: readonly string[]): Promise<number> =>
+  /** Sends exactly these lines, and returns what is answered, up to the first match of `end`. */
+  const exchange = (port: number, lines: readonly string[], end: RegExp): Promise<string> =>
     new Promise((resolve, reject) => {
       let answer = '';
-      const socket = connect(gateway.port, '127.0.0.1')
+      const socket = connect(port, '127.0.0.1')
         .on('data', (chunk: Buffer) => {
           answer += chunk.toString('latin1');
-          if (!answer.includes('\r\n')) return;
-          resolve(Number(answer.split(' ')[1]));
+          if (!end.test(answer)) return;
+          resolve(answer);
           socket.destroy();
         })
         .on('end', () => {
-          reject(new Error(`Not answered: ${lines[0]}`));
+          reject(new Error(`Not answered: ${lines.join(', ')}\n${answer}`));
         })
         .on('error', reject);
       socket.write(Buffer.from(`${[...lines, 'Connection: close'].join('\r\n')}\r\n\r\n`, 'latin1'));
     });
+  const statusOf = (answer: string): number => Number(answer.split(' ')[1]);
+  const raw = async (lines: readonly string[]): Promise<number> =>
+    statusOf(await exchange(gateway.port, lines, /\r\n/));
 
   test('a good call reaches the provider, with the consumer’s identity and without its token', async () => {
     const sent = {
@@ -157,6 +170,7 @@ function suite(product: GatewayProduct): void {
       X_Consumer_Client_Id: 'cc_forged',
       'x_consumer-client_id': 'cc_forged',
       X_Gateway_Secret: 'forged',
+      ...Object.fromEntries(OTHER_NAME_CHARACTERS.map((other) => [`X${other}Consumer${other}Client-Id`, 'forged'])),
     };
     expect((await call('/weather/a', withToken(forged))).status).toBe(200);
     expect(JSON.stringify(arrived)).not.toContain('forged');
@@ -165,6 +179,49 @@ function suite(product: GatewayProduct): void {
     expect(arrived).toHaveLength(2);
     expect(JSON.stringify(arrived)).not.toContain('forged');
   });
+
+  testWithPhp(
+    'PHP reads no identity but the check’s, whatever stands for the hyphens in the consumer’s own',
+    async () => {
+      const provider = await PhpProvider.start();
+      started.push(() => provider.stop());
+      const front = await RealGateway.start(product, { ...addresses, providerAt: provider.address });
+      started.push(() => front.stop());
+      const request = ['GET /weather/a HTTP/1.1', 'Host: x', `Authorization: Bearer ${token}`];
+      for (const other of [...OTHER_NAME_CHARACTERS, '-', ' ', '[', '(', '"', '/', '\t', '\0', '\xe9']) {
+        const names = [
+          ['x', 'consumer', 'client', 'id'].join(other),
+          ['X', 'Consumer', 'Workspace-Id'].join(other),
+          `X-Consumer${other}Subscription-Id`,
+          `X-CONSUMER-CLIENT${other}ID`,
+          `X-Consumer${other}Groups`,
+        ];
+        const forged = names.flatMap((name) => [`${name}: forged`, `${name}: forged too`]);
+        for (const lines of [
+          [...request, ...forged],
+          [...request.slice(0, 2), ...forged, ...request.slice(2)],
+        ]) {
+          const answer = await exchange(front.port, lines, /^HTTP\/1\.1 (?!200)|\}/);
+          // HTTP allows to refuse any call with another character than these in a header's name.
+          if (/[-!#$%&'*+.^_`|~]/.test(other))
+            expect({ other, status: statusOf(answer) }).toEqual({ other, status: 200 });
+          if (statusOf(answer) === 200) {
+            const read = JSON.parse(/\{.*\}/s.exec(answer)?.[0] ?? '') as Record<string, string>;
+            const ours = Object.entries(read).filter(([name]) => name.startsWith('HTTP_X_CONSUMER'));
+            expect({ other, read: Object.fromEntries(ours.filter(([, value]) => value !== '')) }).toEqual({
+              other,
+              read: {
+                HTTP_X_CONSUMER_CLIENT_ID: client.clientId,
+                HTTP_X_CONSUMER_WORKSPACE_ID: 'acme',
+                HTTP_X_CONSUMER_SUBSCRIPTION_ID: 'sub_weather',
+              },
+            });
+            expect(JSON.stringify(read)).not.toContain('forged');
+          } else expect({ other, isRefused: REFUSALS.includes(statusOf(answer)) }).toEqual({ other, isRefused: true });
+        }
+      }
+    },
+  );
 
   test('the consumer can’t make the gateway drop the identity headers or its description of the call', async () => {
     for (const name of [
@@ -253,6 +310,17 @@ function suite(product: GatewayProduct): void {
       '/weather/%2e%2e;/mine/a',
       '/weather/..%3b/mine/a',
       '/weather/..%3Bv=1/mine/a',
+      '/weather/..%253b/mine/a',
+      '/weather/..%3f/mine/a',
+      '/weather/.%3Fa=b/mine/a',
+      '/weather/..%253F/mine/a',
+      '/weather/..%23/mine/a',
+      '/weather/%2e%2e%23/mine/a',
+      '/weather/..%2523/mine/a',
+      '/weather/..%252523/mine/a',
+      '/weather/..#/mine/a',
+      '/weather/a#b',
+      '/weather/a?b#/../c',
       '/weather/..\\mine\\a',
       '/weather/%5c..%5cmine',
       '/weather/a%255cb',
@@ -281,12 +349,90 @@ function suite(product: GatewayProduct): void {
       '/weather/',
       '/weather/a.b/...',
       '/weather/.well-known',
-      ...(product.takesPercent ? ['/weather/100%25'] : []),
+      ...(product.takesEncoded ? ['/weather/100%25', '/weather/why%3F', '/weather/c%23', '/weather/etc..%3f'] : []),
       '/weather/a?b=/../c//',
     ]) {
       expect({ path, status: (await call(path, withToken())).status }).toEqual({ path, status: 200 });
     }
   });
+
+  if (product === NGINX) {
+    test('a web page of a listed origin can call, and its preflight reaches neither the check nor the provider', async () => {
+      const origin = 'https://app.example';
+      const preflight = {
+        origin,
+        'access-control-request-method': 'PUT',
+        'access-control-request-headers': 'authorization',
+      };
+      const asked = await call('/weather/a', preflight, 'OPTIONS');
+      expect(asked.status).toBe(204);
+      expect(asked.headers).toMatchObject({
+        'access-control-allow-origin': origin,
+        'access-control-allow-methods': expect.stringContaining('PUT') as string,
+        'access-control-allow-headers': expect.stringMatching(/\bAuthorization\b.*\bContent-Type\b/) as string,
+        'access-control-max-age': '600',
+        vary: 'Origin',
+      });
+      expect(arrived).toEqual([]);
+      const answered = await call('/weather/a', withToken({ origin }), 'PUT', Buffer.from('{}'));
+      const refused = await call('/weather/a', { origin });
+      expect([answered.status, refused.status]).toEqual([200, 401]);
+      for (const { headers } of [answered, refused]) {
+        expect(headers).toMatchObject({
+          'access-control-allow-origin': origin,
+          'access-control-expose-headers': 'WWW-Authenticate, Retry-After',
+          vary: 'Origin',
+        });
+        expect(headers).not.toHaveProperty('access-control-allow-methods');
+      }
+      expect(arrived).toHaveLength(1);
+    });
+
+    test('a page of another origin gets no CORS headers, and OPTIONS that is no preflight needs a token', async () => {
+      for (const origin of [
+        'https://app.example.evil.example',
+        'null',
+        'http://app.example',
+        'https://app.example ok',
+      ]) {
+        const asked = await call('/weather/a', { origin, 'access-control-request-method': 'PUT' }, 'OPTIONS');
+        expect({ origin, status: asked.status }).toEqual({ origin, status: 401 });
+        const answered = await call('/weather/a', withToken({ origin }));
+        for (const { headers } of [asked, answered]) {
+          expect(Object.keys(headers).filter((name) => name.startsWith('access-control'))).toEqual([]);
+        }
+      }
+      expect((await call('/weather/a', { origin: 'https://app.example' }, 'OPTIONS')).status).toBe(401);
+      expect((await call('/weather/../a', { origin: 'https://app.example' }, 'OPTIONS')).status).toBe(403);
+      arrived = [];
+      expect((await call('/weather/a', withToken({ origin: 'https://app.example' }), 'OPTIONS')).status).toBe(200);
+      expect(arrived.map(({ method }) => method)).toEqual(['OPTIONS']);
+    });
+
+    test('its log names the client, or the reason of the refusal, and holds no token', async () => {
+      await call('/weather/good?access_token=secret', withToken());
+      await call('/weather/none', {});
+      await call('/weather/bad', { authorization: 'Bearer x' });
+      const logged = await eventually(
+        () => Promise.resolve(gateway.logLines('calls.log').slice(-3) as Record<string, string>[]),
+        (lines) => lines.at(-1)?.path === '/weather/bad',
+      );
+      expect(logged).toEqual([
+        expect.objectContaining({
+          method: 'GET',
+          path: '/weather/good',
+          status: '200',
+          authCode: 'GOOD',
+          clientId: client.clientId,
+          subscriptionId: 'sub_weather',
+        }),
+        expect.objectContaining({ path: '/weather/none', status: '401', authCode: 'NO_TOKEN', clientId: '' }),
+        expect.objectContaining({ path: '/weather/bad', status: '403', authCode: 'NOT_A_TOKEN' }),
+      ]);
+      expect(JSON.stringify(gateway.logLines('calls.log'))).not.toContain(token);
+      expect(JSON.stringify(gateway.logLines('calls.log'))).not.toContain('secret');
+    });
+  }
 
   test('repeated headers don’t get through', async () => {
     for (const [name, first, second] of [

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../api/http.js';
 import { freePort } from './free-ports.js';
+import { isListening } from './listening.js';
 
 const EXAMPLES = join(__dirname, '../../../examples/gateways');
 
@@ -45,8 +45,8 @@ export interface GatewayProduct {
    * false, the gateway refuses such paths.
    */
   readonly normalizes: boolean;
-  /** Whether the gateway accepts a path that contains an encoded `%`. */
-  readonly takesPercent: boolean;
+  /** Whether the gateway accepts a path that contains an encoded `%`, `?` or `#`. */
+  readonly takesEncoded: boolean;
   launch(place: Place): Launch;
 }
 
@@ -56,7 +56,7 @@ export const NGINX: GatewayProduct = {
   versionArgument: '-v',
   isInCi: true,
   normalizes: false,
-  takesPercent: true,
+  takesEncoded: true,
   launch: ({ directory, port, checkAt, providerAt, gatewaySecret }) => ({
     files: {
       'secret.conf': `proxy_set_header X-Gateway-Secret "${gatewaySecret}";\n`,
@@ -65,6 +65,8 @@ export const NGINX: GatewayProduct = {
         'server 127.0.0.1:3000': `server ${checkAt}`,
         'server 127.0.0.1:9000': `server ${providerAt}`,
         '/etc/nginx/consumer-clients-secret.conf': join(directory, 'secret.conf'),
+        '/var/log/nginx/consumer-clients.log': join(directory, 'calls.log'),
+        '# https://app.example': 'https://app.example',
       }),
       'nginx.conf': nginxMain(directory),
     },
@@ -78,7 +80,7 @@ export const CADDY: GatewayProduct = {
   versionArgument: 'version',
   isInCi: true,
   normalizes: false,
-  takesPercent: true,
+  takesEncoded: true,
   launch: ({ directory, port, checkAt, providerAt, gatewaySecret }) => ({
     files: {
       Caddyfile: example('caddy/Caddyfile', {
@@ -98,7 +100,7 @@ export const ENVOY: GatewayProduct = {
   versionArgument: '--version',
   isInCi: false,
   normalizes: true,
-  takesPercent: true,
+  takesEncoded: true,
   launch: ({ directory, port, checkAt, providerAt, gatewaySecret }) => ({
     files: {
       'envoy.yaml': example('envoy/envoy.yaml', {
@@ -119,7 +121,7 @@ export const TRAEFIK: GatewayProduct = {
   versionArgument: 'version',
   isInCi: false,
   normalizes: true,
-  takesPercent: false,
+  takesEncoded: false,
   launch: ({ directory, port, checkAt, providerAt, gatewaySecret }) => ({
     files: {
       'traefik.yml': example('traefik/traefik.yml', {
@@ -166,7 +168,7 @@ export class RealGateway {
     await eventually(
       async () => {
         if (child.exitCode !== null) throw new Error(`${product.name} ended:\n${output}`);
-        return accepts(port);
+        return isListening(port);
       },
       (isUp) => isUp,
     );
@@ -175,6 +177,12 @@ export class RealGateway {
 
   get url(): string {
     return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** The lines of a log file that the gateway writes into its directory, each parsed as JSON. */
+  logLines(file: string): unknown[] {
+    const lines = readFileSync(join(this.directory, file), 'utf8').split('\n').slice(0, -1);
+    return lines.map((line) => JSON.parse(line) as unknown);
   }
 
   async stop(): Promise<void> {
@@ -212,15 +220,3 @@ const nginxMain = (directory: string) => `
     include ${directory}/example.conf;
   }
 `;
-
-const accepts = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1')
-      .on('connect', () => {
-        socket.destroy();
-        resolve(true);
-      })
-      .on('error', () => {
-        resolve(false);
-      });
-  });
