@@ -53,6 +53,7 @@ const routesOf = (clientId: string, subscriptionId: string): Route[] => [
   },
   { method: 'GET', path: `/v1/clients/${clientId}`, scope: 'clients:read' },
   { method: 'GET', path: `/v1/clients/${clientId}/history`, scope: 'audit:read' },
+  { method: 'GET', path: `/v1/subscriptions/${subscriptionId}`, scope: 'clients:read' },
   { method: 'GET', path: `/v1/subscriptions/${subscriptionId}/clients`, scope: 'clients:read' },
   { method: 'DELETE', path: `/v1/subscriptions/${subscriptionId}`, scope: 'subscriptions:write' },
 ];

@@ -133,6 +133,19 @@ describe('the list of subscriptions', () => {
   });
 });
 
+test('one subscription is read with its ETag, live and ended; only in its own workspace', async () => {
+  const registered = await portal.register('sub_single', { endpointUri: 'single' });
+  const live = await portal.subscription('sub_single', readAfter(registered));
+  expect(live.body).toEqual(registered.body);
+  expect(live.header('etag')).toBe('"0"');
+  const end = await portal.end('sub_single', 'The contract is over');
+  const ended = await portal.subscription('sub_single', readAfter(end));
+  expect(ended.body).toEqual(end.body);
+  expect(ended.header('etag')).toBe('"1"');
+  expect((await stranger.subscription('sub_single', readAfter(end))).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+  expect((await portal.subscription('sub_of_nobody')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+});
+
 describe('ending a subscription', () => {
   test('answers agree with the list; ending it again changes nothing; another workspace’s is not found', async () => {
     await portal.register('sub_contract', { endpointUri: 'contract' });

@@ -15,6 +15,7 @@ import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
 import { AggregateCommandHandler } from './requests/aggregate-command.js';
 import { ManagementGuard } from './requests/management-guard.js';
+import { GetSubscriptionHandler } from './subscriptions/get-subscription.js';
 import { ListSubscriptionsHandler } from './subscriptions/list-subscriptions.js';
 import { RegisterSubscriptionHandler } from './subscriptions/register-subscription.js';
 import { SubscriptionsController } from './subscriptions/subscriptions.controller.js';
@@ -31,6 +32,7 @@ const COMMANDS = [
 const QUERIES = [
   GetClientHandler,
   GetHistoryHandler,
+  GetSubscriptionHandler,
   ListClientsHandler,
   ListSubscriptionsHandler,
   PreviewRevocationHandler,

@@ -181,6 +181,10 @@ export class Portal {
     return this.send('DELETE', path, { headers });
   }
 
+  subscription(subscriptionId: string, headers?: Headers): Promise<Answer<Subscription>> {
+    return this.send('GET', `/v1/subscriptions/${subscriptionId}`, { headers });
+  }
+
   subscriptions(query: Query = {}, headers?: Headers): Promise<Answer<Page<Subscription>>> {
     return this.send('GET', `/v1/subscriptions${queryOf(query)}`, { headers });
   }

@@ -12,8 +12,9 @@ import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../r
 import type { Caller } from '../requests/management-guard.js';
 import { newSubscriptionIdParameter, subscriptionIdParameter } from '../requests/path-parameters.js';
 import { ConsistencyTokenParameter, PageQueryParameters } from '../requests/query-request.js';
-import { setPlaceHeaders } from '../requests/response-headers.js';
+import { etagOf, setPlaceHeaders } from '../requests/response-headers.js';
 import { EndSubscriptionQuery } from './end-subscription.js';
+import { GetSubscription } from './get-subscription.js';
 import { ListSubscriptions, ListSubscriptionsParameters, SubscriptionPage } from './list-subscriptions.js';
 import { RegisterSubscription, RegisterSubscriptionBody } from './register-subscription.js';
 import { SubscriptionView, subscriptionView } from './subscription.js';
@@ -66,6 +67,20 @@ export class SubscriptionsController {
     @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
   ): Promise<SubscriptionPage> {
     return this.queries.execute(new ListSubscriptions(workspaceId, parameters, token));
+  }
+
+  @Get(':subscriptionId')
+  @QueryRoute('clients:read', SubscriptionView)
+  @ApiOperation({ summary: 'One subscription, live or ended' })
+  async get(
+    @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
+    @CallerParameter() { workspaceId }: Caller,
+    @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<SubscriptionView> {
+    const subscription = await this.queries.execute(new GetSubscription(workspaceId, subscriptionId, token));
+    void reply.header('etag', etagOf(subscription.revision));
+    return subscription;
   }
 
   @Get(':subscriptionId/clients')
