@@ -34,6 +34,8 @@ interface Route {
   readonly method: string;
   readonly path: string;
   readonly scope: string;
+  /** A scope that opens the route as well. */
+  readonly orScope?: string;
   readonly body?: object;
 }
 
@@ -51,15 +53,20 @@ const routesOf = (clientId: string, subscriptionId: string): Route[] => [
     scope: 'clients:write',
     body: { authenticationType: 'OAUTH2', clientId },
   },
-  { method: 'GET', path: `/v1/clients/${clientId}`, scope: 'clients:read' },
+  { method: 'GET', path: `/v1/clients/${clientId}`, scope: 'clients:read', orScope: 'audit:read' },
   { method: 'GET', path: `/v1/clients/${clientId}/history`, scope: 'audit:read' },
   { method: 'GET', path: `/v1/subscriptions/${subscriptionId}`, scope: 'clients:read' },
-  { method: 'GET', path: `/v1/subscriptions/${subscriptionId}/clients`, scope: 'clients:read' },
+  {
+    method: 'GET',
+    path: `/v1/subscriptions/${subscriptionId}/clients`,
+    scope: 'clients:read',
+    orScope: 'audit:read',
+  },
   { method: 'DELETE', path: `/v1/subscriptions/${subscriptionId}`, scope: 'subscriptions:write' },
 ];
 const LISTS_AND_CREATION: Route[] = [
   { method: 'POST', path: '/v1/clients', scope: 'clients:write', body: { name: 'Importer', authenticationType: 'OAUTH2' } },
-  { method: 'GET', path: '/v1/clients', scope: 'clients:read' },
+  { method: 'GET', path: '/v1/clients', scope: 'clients:read', orScope: 'audit:read' },
   { method: 'GET', path: '/v1/subscriptions', scope: 'clients:read' },
   { method: 'PUT', path: '/v1/subscriptions/sub_new', scope: 'subscriptions:write', body: { endpointUri: 'new-one', serviceName: 'New' } },
 ]; // prettier-ignore
@@ -92,8 +99,8 @@ test('without a good token every route answers 401 and says how to authenticate'
 
 test('each route needs its own scope: a token with all the other scopes is refused', async () => {
   const scopes = ['clients:write', 'clients:read', 'subscriptions:write', 'audit:read', 'analytics:read'] as const;
-  for (const { method, path, scope, body } of allRoutes()) {
-    const others = Portal.of(server, { scopes: scopes.filter((other) => other !== scope) });
+  for (const { method, path, scope, orScope, body } of allRoutes()) {
+    const others = Portal.of(server, { scopes: scopes.filter((other) => other !== scope && other !== orScope) });
     const answer = await others.send(method, path, { body });
     expect({ path, refusal: answer.refusal }).toEqual({ path, refusal: '403 INSUFFICIENT_SCOPE' });
     expect(answer.problem.detail).toContain(scope);
@@ -102,6 +109,17 @@ test('each route needs its own scope: a token with all the other scopes is refus
     revision: 1,
     status: 'ACTIVE',
   });
+});
+
+test('an auditor lists and finds clients without the right to see subscriptions', async () => {
+  const auditor = Portal.of(server, { scopes: ['audit:read'] });
+  const headers = await portal.readNow();
+  expect((await auditor.list({}, headers)).body.items).toContainEqual(
+    expect.objectContaining({ clientId: client.clientId }),
+  );
+  expect((await auditor.get(client.clientId, headers)).body).toMatchObject({ clientId: client.clientId });
+  expect((await auditor.clientsOf('sub_weather', {}, headers)).body.items).toHaveLength(1);
+  expect((await auditor.subscriptions({}, headers)).refusal).toBe('403 INSUFFICIENT_SCOPE');
 });
 
 test('ids of another workspace get exactly the answer that unknown ids get', async () => {

@@ -141,7 +141,7 @@ export class ClientsController {
   }
 
   @Get()
-  @QueryRoute('clients:read', ClientPage)
+  @QueryRoute(['clients:read', 'audit:read'], ClientPage)
   @ApiOperation({ summary: 'The active or the revoked table, by pages' })
   list(
     @Query() parameters: ListClientsParameters,
@@ -152,7 +152,7 @@ export class ClientsController {
   }
 
   @Get(':clientId')
-  @QueryRoute('clients:read', ClientView)
+  @QueryRoute(['clients:read', 'audit:read'], ClientView)
   @ApiOperation({ summary: 'One client' })
   async get(
     @Param('clientId', clientIdParameter) clientId: ClientId,

@@ -85,10 +85,13 @@ export const CommandRoute = (scope: ManagementScope, ...answers: Answer[]) =>
     problem(422, 'The Idempotency-Key was used for another payload'),
   );
 
-/** Decorates the route of a query on a read model with its scope, its request header and its response. */
-export const QueryRoute = (scope: ManagementScope, type: new () => unknown) =>
+/**
+ * Decorates the route of a query on a read model with its scopes, its request header and its response. A token needs
+ * one of the scopes.
+ */
+export const QueryRoute = (scopes: ManagementScope | readonly ManagementScope[], type: new () => unknown) =>
   applyDecorators(
-    ManagementRoute(scope),
+    ManagementRoute(...[scopes].flat()),
     ApiHeader({
       name: 'X-Consistency-Token',
       required: false,
@@ -98,11 +101,11 @@ export const QueryRoute = (scope: ManagementScope, type: new () => unknown) =>
   );
 
 /** Decorates a route with the parts that all routes of the management API share. */
-export const ManagementRoute = (scope: ManagementScope) =>
+export const ManagementRoute = (...scopes: ManagementScope[]) =>
   applyDecorators(
     UseGuards(ManagementGuard),
     UseFilters(new FailureFilter()),
-    RequiresScope(scope),
+    RequiresScope(...scopes),
     ApiBearerAuth(),
     workspaceHeader,
     problem(400, 'The request is not valid; `errors` names each field'),

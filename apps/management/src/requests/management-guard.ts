@@ -20,10 +20,10 @@ declare module 'fastify' {
   }
 }
 
-const SCOPE = 'management:scope';
+const SCOPES = 'management:scopes';
 
-/** Sets the scope that a route requires. A route without a scope refuses every request. */
-export const RequiresScope = (scope: ManagementScope) => SetMetadata(SCOPE, scope);
+/** Sets the scopes of a route. A token needs one of them. A route without scopes refuses every request. */
+export const RequiresScope = (...scopes: ManagementScope[]) => SetMetadata(SCOPES, scopes);
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
 
@@ -43,9 +43,9 @@ export class ManagementGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const principal = await this.authenticate(request);
     this.count(principal, context.switchToHttp().getResponse<FastifyReply>());
-    const scope = this.reflector.get<ManagementScope | undefined>(SCOPE, context.getHandler());
-    if (scope === undefined || !principal.scopes.has(scope)) {
-      throw new Problem(403, 'INSUFFICIENT_SCOPE', `This needs the scope ${scope ?? 'of no token'}`);
+    const scopes = this.reflector.get<readonly ManagementScope[] | undefined>(SCOPES, context.getHandler()) ?? [];
+    if (!scopes.some((scope) => principal.scopes.has(scope))) {
+      throw new Problem(403, 'INSUFFICIENT_SCOPE', `This needs the scope ${scopes.join(' or ') || 'of no token'}`);
     }
     const workspaceId = workspaceOf(principal, request.headers['x-workspace-id']);
     const at = this.dependencies.clock().toISOString();

@@ -84,7 +84,7 @@ export class SubscriptionsController {
   }
 
   @Get(':subscriptionId/clients')
-  @QueryRoute('clients:read', ClientPage)
+  @QueryRoute(['clients:read', 'audit:read'], ClientPage)
   @ApiOperation({ summary: 'The clients that are assigned to a subscription, by pages' })
   listClients(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
