@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import * as fc from 'fast-check';
 import {
   apiKeyOf,
@@ -109,6 +111,21 @@ describe('an API key', () => {
 
   it('is refused without an exception, for any text', () => {
     fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => parseApiKey(text) === undefined));
+  });
+});
+
+describe('the patterns of the operations guide', () => {
+  const guide = readFileSync(join(__dirname, '../../docs/operations.md'), 'utf8');
+  const patternOf = (name: string): RegExp => {
+    const [, pattern] = new RegExp(`^\\| ${name} +\\| \`(.+)\` +\\|$`, 'm').exec(guide) ?? [];
+    if (pattern === undefined) throw new Error(`The guide has no pattern of ${name}`);
+    return new RegExp(`^${pattern}$`);
+  };
+
+  it.each(Array.from({ length: 20 }, () => newClientId()))('recognise the secret and the API key of %s', (clientId) => {
+    const secret = mintSecret(clientId, keys);
+    expect(secret).toMatch(patternOf('client secret'));
+    expect(apiKeyOf(clientId, secret)).toMatch(patternOf('API key'));
   });
 });
 

@@ -35,7 +35,7 @@ test('a developer who pastes the guide’s blocks sees the output that the guide
   expect(fixed.expires_in).toBeGreaterThan(31_535_900);
 
   const claims = json() as { sub: string };
-  expect(claims).toMatchObject({ aud: `${PUBLIC_URL}/weather`, subscription_id: 'acme-weather' });
+  expect(claims).toMatchObject({ aud: `${PUBLIC_URL}/acme-weather`, subscription_id: 'acme-weather' });
   expect(next()).toBe('refreshed: good for 300');
   expect(json()).toMatchObject({ active: true, client_id: claims.sub, subscription_id: 'acme-weather' });
 

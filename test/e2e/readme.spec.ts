@@ -53,7 +53,7 @@ describe('A newcomer who follows the README', () => {
     const json = (): unknown => JSON.parse(next());
     const answer = () => json() as ClientAnswer;
 
-    expect(json()).toMatchObject({ subscriptionId: 'acme-weather', endpointUri: 'weather', status: 'LIVE' });
+    expect(json()).toMatchObject({ subscriptionId: 'acme-weather', endpointUri: 'acme-weather', status: 'LIVE' });
 
     const [, importer = '', apiKey = ''] = /^(cc_\w+) is to log in with (\S+)$/.exec(next()) ?? [];
     expect(Buffer.from(apiKey, 'base64').toString()).toMatch(new RegExp(`^${importer}:ccs_`));

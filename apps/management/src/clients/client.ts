@@ -29,7 +29,7 @@ export class AssignmentView {
   @ApiProperty({ example: 'sub_weather_1' })
   subscriptionId!: string;
 
-  @ApiProperty({ example: 'weather' })
+  @ApiProperty({ example: 'acme-weather' })
   endpointUri!: string;
 
   @ApiProperty({ example: 'Weather forecasts' })

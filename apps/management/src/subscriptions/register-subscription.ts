@@ -10,7 +10,7 @@ import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { HttpCommandRequest } from '../requests/command-request.js';
 
 export class RegisterSubscriptionBody {
-  @ApiProperty({ pattern: '^[a-z0-9][a-z0-9-]{2,62}$', example: 'weather' })
+  @ApiProperty({ pattern: '^[a-z0-9][a-z0-9-]{2,62}$', example: 'acme-weather' })
   @IsString()
   @MaxLength(200)
   endpointUri!: string;

@@ -13,7 +13,7 @@ export class SubscriptionView {
   @ApiProperty({ example: 'acme' })
   workspaceId!: string;
 
-  @ApiProperty({ example: 'weather' })
+  @ApiProperty({ example: 'acme-weather' })
   endpointUri!: string;
 
   @ApiProperty({ example: 'Weather forecasts' })
