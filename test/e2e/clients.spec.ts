@@ -414,6 +414,18 @@ describe('lists', () => {
     expect(walked).toEqual(users.body.items);
     expect((await hub().clientsOf('sub_of_nobody')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
   });
+
+  test('the list of clients takes a subscription beside its other filters and sorts', async () => {
+    const listed = async (query = {}) =>
+      names((await hub().list({ subscriptionId: 'sub_shared', ...query })).body.items);
+    expect(await listed()).toEqual(['delta', 'Alpha', 'Ämter']);
+    expect(await listed({ sort: 'name', order: 'desc' })).toEqual((await listed({ sort: 'name' })).toReversed());
+    expect(await listed({ name: 'alp' })).toEqual(['Alpha']);
+    expect(await listed({ status: 'revoked' })).toEqual([]);
+    expect((await hub().list({ subscriptionId: 'sub_of_nobody' })).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+    const malformed = await hub().list({ subscriptionId: 'a b' });
+    expect(malformed.problem.errors?.map(({ field }) => field)).toEqual(['subscriptionId']);
+  });
 });
 
 test('the history holds every event, no secret, and a hash chain that an auditor verifies', async () => {

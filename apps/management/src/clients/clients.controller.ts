@@ -148,7 +148,7 @@ export class ClientsController {
     @CallerParameter() { workspaceId }: Caller,
     @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
   ): Promise<ClientPage> {
-    return this.queries.execute(new ListClients(workspaceId, parameters, token));
+    return this.queries.execute(new ListClients(workspaceId, parameters, token, parameters.subscriptionId));
   }
 
   @Get(':clientId')

@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
+import { IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
 import { type AuthenticationType, type SubscriptionId, subscriptionNotFound, type WorkspaceId } from '#domain';
 import type { ConsistencyToken } from '#event-log';
 import { validationFailed } from '#platform';
@@ -33,6 +33,16 @@ export class ListClientsParameters extends PageQueryParameters {
   @IsOptional()
   @IsIn(['API_KEY', 'OAUTH2'])
   authenticationType?: AuthenticationType;
+
+  @ApiPropertyOptional({
+    pattern: '^[A-Za-z0-9_-]{1,64}$',
+    description: 'Only clients that are assigned to this subscription; 404 if the workspace has no such subscription',
+    example: 'sub_weather_1',
+  })
+  @IsOptional()
+  @IsString()
+  @Matches(/^[A-Za-z0-9_-]{1,64}$/)
+  subscriptionId?: SubscriptionId;
 
   @ApiPropertyOptional({ enum: Object.keys(clients.list.sorts), default: 'createdAt' })
   @IsOptional()
