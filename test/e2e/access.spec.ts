@@ -42,6 +42,7 @@ interface Route {
 const routesOf = (clientId: string, subscriptionId: string): Route[] => [
   { method: 'PATCH', path: `/v1/clients/${clientId}`, scope: 'clients:write', body: { name: 'Mine now' } },
   { method: 'POST', path: `/v1/clients/${clientId}/rotate`, scope: 'clients:write', body: {} },
+  { method: 'POST', path: `/v1/clients/${clientId}/rotate?dryRun=true`, scope: 'clients:write', body: {} },
   { method: 'DELETE', path: `/v1/clients/${clientId}/credentials/1`, scope: 'clients:write' },
   { method: 'PUT', path: `/v1/clients/${clientId}/subscriptions/sub_own`, scope: 'clients:write' },
   { method: 'DELETE', path: `/v1/clients/${clientId}/subscriptions/${subscriptionId}`, scope: 'clients:write' },

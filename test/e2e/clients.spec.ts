@@ -238,6 +238,37 @@ describe('rotation', () => {
   });
 });
 
+describe('a dry run of a rotation', () => {
+  test('shows which secrets would stop being good, and changes nothing', async () => {
+    const { clientId, secret } = await portal.newClient('API_KEY');
+    expect((await portal.previewRotation(clientId)).body).toEqual({ generation: 2, wouldInvalidate: [1] });
+    const overlap = (await portal.previewRotation(clientId, { overlapSeconds: 60 })).body;
+    expect(overlap).toMatchObject({ generation: 2, wouldInvalidate: [] });
+    expect(overlap.previousExpiresAt).toMatch(/Z$/);
+    const rotated = await portal.rotate(clientId, { overlapSeconds: 60 });
+    expect((await portal.previewRotation(clientId, { overlapSeconds: 60 })).body).toMatchObject({
+      generation: 3,
+      wouldInvalidate: [1],
+    });
+    expect((await portal.previewRotation(clientId)).body).toEqual({ generation: 3, wouldInvalidate: [1, 2] });
+    expect((await portal.get(clientId, readAfter(rotated))).body).toEqual(rotated.body.client);
+    expect((await apiKeyLogin(server.url, secret)).status).toBe(200);
+  });
+
+  test('is refused when the rotation would be, and spends no draft', async () => {
+    const { clientId } = await portal.newClient();
+    const { draft } = (await portal.draft('OAUTH2', clientId)).body;
+    expect((await portal.previewRotation(clientId, { draft })).body).toEqual({ generation: 2, wouldInvalidate: [1] });
+    expect((await portal.rotate(clientId, { draft })).status).toBe(200);
+    expect((await portal.previewRotation(clientId, { draft })).refusal).toBe('409 DRAFT_STALE');
+    const neither = await portal.send('POST', `/v1/clients/${clientId}/rotate?dryRun=perhaps`, { body: {} });
+    expect(neither.problem.errors?.map(({ field }) => field)).toEqual(['dryRun']);
+    await portal.revoke(clientId);
+    const refusal = (await portal.rotate(clientId)).refusal;
+    expect((await portal.previewRotation(clientId)).refusal).toBe(refusal);
+  });
+});
+
 describe('assignments', () => {
   test('a client is assigned to subscriptions and unassigned; a repetition changes nothing', async () => {
     await portal.register('sub_tides', { endpointUri: 'tides', serviceName: 'Tides' });

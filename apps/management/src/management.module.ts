@@ -9,7 +9,7 @@ import { GetClientHandler } from './clients/get-client.js';
 import { GetHistoryHandler } from './clients/get-history.js';
 import { ListClientsHandler } from './clients/list-clients.js';
 import { PreviewRevocationHandler } from './clients/revoke-client.js';
-import { RotateSecretHandler } from './clients/rotate-secret.js';
+import { PreviewRotationHandler, RotateSecretHandler } from './clients/rotate-secret.js';
 import { CredentialDraftsController } from './credential-drafts/credential-drafts.controller.js';
 import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
@@ -36,6 +36,7 @@ const QUERIES = [
   ListClientsHandler,
   ListSubscriptionsHandler,
   PreviewRevocationHandler,
+  PreviewRotationHandler,
 ];
 
 /** The management API under `/v1`, for portal backends, auditors and operators. */

@@ -70,6 +70,11 @@ export interface RevocationPreview {
   readonly wouldLeave: readonly Assignment[];
   readonly wouldInvalidate: readonly number[];
 }
+export interface RotationPreview {
+  readonly generation: number;
+  readonly wouldInvalidate: readonly number[];
+  readonly previousExpiresAt?: string;
+}
 
 export type Headers = Readonly<Record<string, string>>;
 export type Query = Readonly<Record<string, string | number>>;
@@ -132,6 +137,13 @@ export class Portal {
     headers?: Headers,
   ): Promise<Answer<ClientAnswer>> {
     return this.send('POST', `/v1/clients/${clientId}/rotate`, { body, headers });
+  }
+
+  previewRotation(
+    clientId: string,
+    body: { draft?: string; overlapSeconds?: number } = {},
+  ): Promise<Answer<RotationPreview>> {
+    return this.send('POST', `/v1/clients/${clientId}/rotate?dryRun=true`, { body });
   }
 
   retire(clientId: string, generation: number, headers?: Headers): Promise<Answer<ClientAnswer>> {

@@ -22,7 +22,7 @@ import { ClientWithCredential, type CredentialResult } from './issued-credential
 import { ClientPage, ListClients, ListClientsParameters } from './list-clients.js';
 import { RenameClientBody } from './rename-client.js';
 import { PreviewRevocation, RevocationPreview, RevokeClientBody } from './revoke-client.js';
-import { RotateSecret, RotateSecretBody } from './rotate-secret.js';
+import { PreviewRotation, RotateSecret, RotateSecretBody, RotationPreview } from './rotate-secret.js';
 
 /** Response body of a command that creates no credential. */
 class ClientAnswer {
@@ -67,13 +67,16 @@ export class ClientsController {
   @Post(':clientId/rotate')
   @HttpCode(200)
   @CommandRoute('clients:write', { status: 200, type: ClientWithCredential })
-  @ApiOperation({ summary: 'Give a client a new generation of its secret; the one before may overlap' })
+  @ApiOperation({ summary: 'Rotate the secret, with or without an overlap; with dryRun=true only show the effect' })
+  @ApiQuery({ name: 'dryRun', required: false, enum: ['true', 'false'] })
   async rotate(
     @Param('clientId', clientIdParameter) clientId: ClientId,
+    @Query('dryRun') dryRun: unknown,
     @Body() body: RotateSecretBody,
-    @CommandParameter() request: HttpCommandRequest,
+    @CommandParameter({ query: ['dryRun'] }) request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<ClientWithCredential> {
+  ): Promise<ClientWithCredential | RotationPreview> {
+    if (isTrue(dryRun)) return this.queries.execute(new PreviewRotation(clientId, body, request.caller));
     return this.answerWithCredential(
       reply,
       body.draft,

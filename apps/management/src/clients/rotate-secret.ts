@@ -1,12 +1,21 @@
 import { Inject } from '@nestjs/common';
-import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { ApiPropertyOptional } from '@nestjs/swagger';
+import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsInt, IsString, Max, MaxLength, Min } from 'class-validator';
-import { openDraft, requireFitting } from '#credentials';
-import { type ClientId, MAX_OVERLAP_SECONDS, type RotateSecret as RotateSecretCommand } from '#domain';
+import { type CredentialDraft, type MasterKeys, openDraft, requireFitting } from '#credentials';
+import {
+  type ClientId,
+  clientNotFound,
+  consumerClient,
+  goodCredentials,
+  MAX_OVERLAP_SECONDS,
+  newestCredential,
+  type RotateSecret as RotateSecretCommand,
+} from '#domain';
 import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { HttpCommandRequest } from '../requests/command-request.js';
+import type { Caller } from '../requests/management-guard.js';
 import { type CredentialResult, executeWithNewCredential } from './issued-credential.js';
 
 export class RotateSecretBody {
@@ -53,16 +62,77 @@ export class RotateSecretHandler implements ICommandHandler<RotateSecret> {
     request: HttpCommandRequest,
   ): Promise<CredentialResult> {
     const { book, masterKeys } = this.dependencies;
-    const { workspaceId, subject, at } = request.caller;
     const executed = await book.clients.execute(
       clientId,
       async () => {
-        const draft = await openDraft(jwe, masterKeys);
-        requireFitting(draft, { workspaceId, actor: subject, purpose: 'ROTATE', clientId }, at);
+        const draft = await fittingDraft(jwe, masterKeys, clientId, request.caller);
         return { ...command, verifier: draft.verifier, draft };
       },
       request,
     );
     return { executed };
   }
+}
+
+/** The credentials as they would be after a rotation. */
+export class RotationPreview {
+  @ApiProperty({ example: 2, description: 'The generation that the new secret would have' })
+  generation!: number;
+
+  @ApiProperty({ type: [Number], example: [1], description: 'Generations that would stop being good at once' })
+  wouldInvalidate!: number[];
+
+  @ApiPropertyOptional({
+    format: 'date-time',
+    description: 'When the secret before the new one would stop being good; absent without an overlap',
+  })
+  previousExpiresAt?: string;
+}
+
+export class PreviewRotation extends Query<RotationPreview> {
+  constructor(
+    readonly clientId: ClientId,
+    readonly body: RotateSecretBody,
+    readonly caller: Caller,
+  ) {
+    super();
+  }
+}
+
+/** Decides the rotation as the command does, so it is refused in the same cases. Nothing is minted or written. */
+@QueryHandler(PreviewRotation)
+export class PreviewRotationHandler implements IQueryHandler<PreviewRotation> {
+  constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
+
+  async execute({ clientId, body, caller }: PreviewRotation): Promise<RotationPreview> {
+    const { book, masterKeys } = this.dependencies;
+    const { overlapSeconds = 0, draft: jwe } = body;
+    const { workspaceId, at } = caller;
+    const { state } = await book.clients.read(clientId);
+    const draft = jwe === undefined ? undefined : await fittingDraft(jwe, masterKeys, clientId, caller);
+    const rotation = { type: 'RotateSecret', workspaceId, verifier: '', overlapSeconds, at } as const;
+    const events = consumerClient.decide(state, { ...rotation, ...(draft && { draft }) });
+    const after = events.reduce(consumerClient.evolve, state);
+    if (state.status !== 'ACTIVE' || after.status !== 'ACTIVE') throw clientNotFound();
+    const stillGood = new Map(goodCredentials(after, at).map(({ generation, expiresAt }) => [generation, expiresAt]));
+    const before = goodCredentials(state, at).map(({ generation }) => generation);
+    const previousExpiresAt = stillGood.get(newestCredential(state).generation);
+    return {
+      generation: newestCredential(after).generation,
+      wouldInvalidate: before.filter((generation) => !stillGood.has(generation)),
+      ...(previousExpiresAt !== undefined && { previousExpiresAt }),
+    };
+  }
+}
+
+/** Opens a draft for a rotation. Throws if the draft is not for this client and this caller. */
+async function fittingDraft(
+  jwe: string,
+  masterKeys: MasterKeys,
+  clientId: ClientId,
+  { workspaceId, subject, at }: Caller,
+): Promise<CredentialDraft> {
+  const draft = await openDraft(jwe, masterKeys);
+  requireFitting(draft, { workspaceId, actor: subject, purpose: 'ROTATE', clientId }, at);
+  return draft;
 }
