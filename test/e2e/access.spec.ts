@@ -63,6 +63,7 @@ const routesOf = (clientId: string, subscriptionId: string): Route[] => [
     scope: 'clients:read',
     orScope: 'audit:read',
   },
+  { method: 'DELETE', path: `/v1/subscriptions/${subscriptionId}?dryRun=true`, scope: 'subscriptions:write' },
   { method: 'DELETE', path: `/v1/subscriptions/${subscriptionId}`, scope: 'subscriptions:write' },
 ];
 const LISTS_AND_CREATION: Route[] = [

@@ -158,6 +158,27 @@ describe('ending a subscription', () => {
     expect((await portal.end('sub_contract', 'Again')).body).toEqual(ended.body);
   });
 
+  test('a dry run shows which clients would be unassigned, by pages, and ends nothing', async () => {
+    await portal.register('sub_crowded');
+    const clientIds: string[] = [];
+    for (let count = 0; count < 201; count += 1) {
+      const { clientId } = await portal.newClient();
+      await portal.assign(clientId, 'sub_crowded');
+      clientIds.push(clientId);
+    }
+    const caughtUp = await portal.readNow();
+    const { wouldUnassign, nextCursor = '' } = (await portal.previewEnd('sub_crowded', caughtUp)).body;
+    expect(wouldUnassign).toHaveLength(200);
+    const others = (await portal.clientsOf('sub_crowded', { cursor: nextCursor })).body.items;
+    expect([...wouldUnassign, ...others.map(({ clientId }) => clientId)].toSorted()).toEqual(clientIds.toSorted());
+    expect((await portal.subscription('sub_crowded', caughtUp)).body).toMatchObject({ status: 'LIVE', revision: 0 });
+    const neither = await portal.send('DELETE', '/v1/subscriptions/sub_crowded?dryRun=perhaps');
+    expect(neither.problem.errors?.map(({ field }) => field)).toEqual(['dryRun']);
+    expect((await stranger.previewEnd('sub_crowded')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+    await portal.end('sub_crowded');
+    expect((await portal.previewEnd('sub_crowded')).body).toEqual({ wouldUnassign: [] });
+  });
+
   test('refuses logins from the acknowledgement on, and unassigns every client afterwards', async () => {
     await portal.register('sub_ending', { endpointUri: 'ending' });
     await portal.register('sub_staying', { endpointUri: 'staying' });

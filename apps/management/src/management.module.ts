@@ -15,6 +15,7 @@ import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
 import { AggregateCommandHandler } from './requests/aggregate-command.js';
 import { ManagementGuard } from './requests/management-guard.js';
+import { PreviewEndHandler } from './subscriptions/end-subscription.js';
 import { GetSubscriptionHandler } from './subscriptions/get-subscription.js';
 import { ListSubscriptionsHandler } from './subscriptions/list-subscriptions.js';
 import { RegisterSubscriptionHandler } from './subscriptions/register-subscription.js';
@@ -35,6 +36,7 @@ const QUERIES = [
   GetSubscriptionHandler,
   ListClientsHandler,
   ListSubscriptionsHandler,
+  PreviewEndHandler,
   PreviewRevocationHandler,
   PreviewRotationHandler,
 ];

@@ -70,6 +70,10 @@ export interface RevocationPreview {
   readonly wouldLeave: readonly Assignment[];
   readonly wouldInvalidate: readonly number[];
 }
+export interface EndPreview {
+  readonly wouldUnassign: readonly string[];
+  readonly nextCursor?: string;
+}
 export interface RotationPreview {
   readonly generation: number;
   readonly wouldInvalidate: readonly number[];
@@ -191,6 +195,10 @@ export class Portal {
   end(subscriptionId: string, reason?: string, headers?: Headers): Promise<Answer<Subscription>> {
     const path = `/v1/subscriptions/${subscriptionId}${queryOf(reason === undefined ? {} : { reason })}`;
     return this.send('DELETE', path, { headers });
+  }
+
+  previewEnd(subscriptionId: string, headers?: Headers): Promise<Answer<EndPreview>> {
+    return this.send('DELETE', `/v1/subscriptions/${subscriptionId}?dryRun=true`, { headers });
   }
 
   subscription(subscriptionId: string, headers?: Headers): Promise<Answer<Subscription>> {

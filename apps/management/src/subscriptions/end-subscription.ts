@@ -1,5 +1,13 @@
-import { ApiPropertyOptional } from '@nestjs/swagger';
-import { IsOptional, IsString, MaxLength } from 'class-validator';
+import { Inject } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
+import { type SubscriptionId, subscriptionNotFound, type WorkspaceId } from '#domain';
+import type { ConsistencyToken } from '#event-log';
+import { projections } from '#read-models';
+import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+
+const { clients } = projections;
 
 export class EndSubscriptionQuery {
   @ApiPropertyOptional({ maxLength: 500, description: 'Kept in the history', example: 'The contract is over' })
@@ -7,4 +15,49 @@ export class EndSubscriptionQuery {
   @IsString()
   @MaxLength(2000)
   reason?: string;
+
+  @ApiPropertyOptional({ enum: ['true', 'false'], default: 'false', description: 'Only show what the end would do' })
+  @IsOptional()
+  @IsIn(['true', 'false'])
+  dryRun?: 'true' | 'false';
+}
+
+/** The clients that the end of a subscription would unassign. The list is empty if the subscription has ended. */
+export class EndPreview {
+  @ApiProperty({ type: [String], description: 'Ids of the first 200 clients that are assigned' })
+  wouldUnassign!: string[];
+
+  @ApiPropertyOptional({ description: 'If there are more: the `cursor` for GET /v1/subscriptions/{id}/clients' })
+  nextCursor?: string;
+}
+
+export class PreviewEnd extends Query<EndPreview> {
+  constructor(
+    readonly subscriptionId: SubscriptionId,
+    readonly workspaceId: WorkspaceId,
+    readonly token: ConsistencyToken | undefined,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(PreviewEnd)
+export class PreviewEndHandler implements IQueryHandler<PreviewEnd> {
+  constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
+
+  async execute({ subscriptionId, workspaceId, token }: PreviewEnd): Promise<EndPreview> {
+    const { book, readModels } = this.dependencies;
+    const { state } = await book.subscriptions.read(subscriptionId);
+    if (state.status === 'UNREGISTERED' || state.workspaceId !== workspaceId) throw subscriptionNotFound();
+    if (state.status === 'ENDED') return { wouldUnassign: [] };
+    // The same list as that of GET /v1/subscriptions/{id}/clients, so that its route takes the cursor.
+    const readModel = await readModels.at(clients, token);
+    const { items, ...rest } = await readModel.page({
+      equals: { workspaceId, status: 'ACTIVE' },
+      contains: { field: clients.list.contains.subscriptionId, value: subscriptionId },
+      sort: { field: clients.list.sorts.createdAt, direction: 'asc' },
+      limit: 200,
+    });
+    return { wouldUnassign: items.map(({ id }) => id), ...rest };
+  }
 }

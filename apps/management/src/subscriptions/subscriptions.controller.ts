@@ -13,7 +13,7 @@ import type { Caller } from '../requests/management-guard.js';
 import { newSubscriptionIdParameter, subscriptionIdParameter } from '../requests/path-parameters.js';
 import { ConsistencyTokenParameter, PageQueryParameters } from '../requests/query-request.js';
 import { etagOf, setPlaceHeaders } from '../requests/response-headers.js';
-import { EndSubscriptionQuery } from './end-subscription.js';
+import { EndPreview, EndSubscriptionQuery, PreviewEnd } from './end-subscription.js';
 import { GetSubscription } from './get-subscription.js';
 import { ListSubscriptions, ListSubscriptionsParameters, SubscriptionPage } from './list-subscriptions.js';
 import { RegisterSubscription, RegisterSubscriptionBody } from './register-subscription.js';
@@ -45,14 +45,16 @@ export class SubscriptionsController {
 
   @Delete(':subscriptionId')
   @CommandRoute('subscriptions:write', { status: 200, type: SubscriptionView })
-  @ApiOperation({ summary: 'End a subscription, for ever: logins are refused at once, its clients are unassigned' })
+  @ApiOperation({ summary: 'End a subscription and unassign its clients, for ever; with dryRun=true only show whom' })
   async end(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
-    @Query() { reason = 'Ended by the portal' }: EndSubscriptionQuery,
-    @CommandParameter({ query: ['reason'], bodyless: true }) request: HttpCommandRequest,
+    @Query() { reason = 'Ended by the portal', dryRun }: EndSubscriptionQuery,
+    @CommandParameter({ query: ['reason', 'dryRun'], bodyless: true }) request: HttpCommandRequest,
+    @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<SubscriptionView> {
+  ): Promise<SubscriptionView | EndPreview> {
     const { workspaceId, at } = request.caller;
+    if (dryRun === 'true') return this.queries.execute(new PreviewEnd(subscriptionId, workspaceId, token));
     const command = { type: 'EndSubscription', workspaceId, reason, at } as const;
     const aggregateCommand = new AggregateCommand('subscriptions', subscriptionId, command, request);
     return this.answer(reply, await this.commands.execute(aggregateCommand));
