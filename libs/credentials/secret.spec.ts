@@ -119,13 +119,27 @@ describe('the patterns of the operations guide', () => {
   const patternOf = (name: string): RegExp => {
     const [, pattern] = new RegExp(`^\\| ${name} +\\| \`(.+)\` +\\|$`, 'm').exec(guide) ?? [];
     if (pattern === undefined) throw new Error(`The guide has no pattern of ${name}`);
-    return new RegExp(`^${pattern}$`);
+    return new RegExp(pattern, 'g');
   };
+  const secretPattern = patternOf('client secret');
+  const keyPattern = patternOf('API key');
 
-  it.each(Array.from({ length: 20 }, () => newClientId()))('recognise the secret and the API key of %s', (clientId) => {
+  it.each(Array.from({ length: 20 }, () => newClientId()))('find the secret and the API key of %s', (clientId) => {
     const secret = mintSecret(clientId, keys);
-    expect(secret).toMatch(patternOf('client secret'));
-    expect(apiKeyOf(clientId, secret)).toMatch(patternOf('API key'));
+    const apiKey = apiKeyOf(clientId, secret);
+    const file = `ID=${clientId}\nSECRET="${secret}"\nKEY: ${apiKey}\nurl?key=${apiKey.replace('==', '')}&a=b\n`;
+    expect(file.match(secretPattern)).toEqual([secret]);
+    expect(file.match(keyPattern)).toEqual([apiKey.slice(0, -2), apiKey.slice(0, -2)]);
+  });
+
+  it('find nothing in ids, hashes and tokens of others', () => {
+    const secret = mintSecret(ada, keys);
+    const others = [ada, secret.slice(0, -1), `${secret}a`, `a${secret}`, apiKeyOf(ada, secret).slice(0, -3)];
+    const text = [...others, 'a'.repeat(200), Buffer.from(`${ada}:a secret of another kind`).toString('base64')].join(
+      ' ',
+    );
+    expect(text.match(secretPattern)).toBeNull();
+    expect(text.match(keyPattern)).toBeNull();
   });
 });
 

@@ -56,7 +56,7 @@ const routesOf = (clientId: string, subscriptionId: string): Route[] => [
   },
   { method: 'GET', path: `/v1/clients/${clientId}`, scope: 'clients:read', orScope: 'audit:read' },
   { method: 'GET', path: `/v1/clients/${clientId}/history`, scope: 'audit:read' },
-  { method: 'GET', path: `/v1/subscriptions/${subscriptionId}`, scope: 'clients:read' },
+  { method: 'GET', path: `/v1/subscriptions/${subscriptionId}`, scope: 'clients:read', orScope: 'audit:read' },
   {
     method: 'GET',
     path: `/v1/subscriptions/${subscriptionId}/clients`,
@@ -69,7 +69,7 @@ const routesOf = (clientId: string, subscriptionId: string): Route[] => [
 const LISTS_AND_CREATION: Route[] = [
   { method: 'POST', path: '/v1/clients', scope: 'clients:write', body: { name: 'Importer', authenticationType: 'OAUTH2' } },
   { method: 'GET', path: '/v1/clients', scope: 'clients:read', orScope: 'audit:read' },
-  { method: 'GET', path: '/v1/subscriptions', scope: 'clients:read' },
+  { method: 'GET', path: '/v1/subscriptions', scope: 'clients:read', orScope: 'audit:read' },
   { method: 'PUT', path: '/v1/subscriptions/sub_new', scope: 'subscriptions:write', body: { endpointUri: 'new-one', serviceName: 'New' } },
 ]; // prettier-ignore
 const allRoutes = () => [...routesOf(client.clientId, 'sub_weather'), ...LISTS_AND_CREATION];
@@ -113,7 +113,7 @@ test('each route needs its own scope: a token with all the other scopes is refus
   });
 });
 
-test('an auditor lists and finds clients without the right to see subscriptions', async () => {
+test('an auditor lists and finds clients and subscriptions, and changes nothing', async () => {
   const auditor = Portal.of(server, { scopes: ['audit:read'] });
   const headers = await portal.readNow();
   expect((await auditor.list({}, headers)).body.items).toContainEqual(
@@ -121,7 +121,9 @@ test('an auditor lists and finds clients without the right to see subscriptions'
   );
   expect((await auditor.get(client.clientId, headers)).body).toMatchObject({ clientId: client.clientId });
   expect((await auditor.clientsOf('sub_weather', {}, headers)).body.items).toHaveLength(1);
-  expect((await auditor.subscriptions({}, headers)).refusal).toBe('403 INSUFFICIENT_SCOPE');
+  expect((await auditor.subscription('sub_weather', headers)).body).toMatchObject({ subscriptionId: 'sub_weather' });
+  expect((await auditor.subscriptions({}, headers)).status).toBe(200);
+  expect((await auditor.rename(client.clientId, 'Mine now')).refusal).toBe('403 INSUFFICIENT_SCOPE');
 });
 
 test('ids of another workspace get exactly the answer that unknown ids get', async () => {

@@ -255,6 +255,18 @@ describe('a dry run of a rotation', () => {
     expect((await apiKeyLogin(server.url, secret)).status).toBe(200);
   });
 
+  test('has an ETag: a rotation that names it has the effect that was shown, or none', async () => {
+    const { clientId } = await portal.newClient();
+    const shown = await portal.previewRotation(clientId);
+    const ifMatch = { 'if-match': shown.header('etag') };
+    expect((await portal.rename(clientId, 'Renamed meanwhile')).status).toBe(200);
+    expect((await portal.previewRotation(clientId, {}, ifMatch)).refusal).toBe('412 PRECONDITION_FAILED');
+    expect((await portal.rotate(clientId, {}, ifMatch)).refusal).toBe('412 PRECONDITION_FAILED');
+    const shownAgain = { 'if-match': (await portal.previewRotation(clientId)).header('etag') };
+    expect((await portal.previewRotation(clientId, {}, shownAgain)).status).toBe(200);
+    expect((await portal.rotate(clientId, {}, shownAgain)).status).toBe(200);
+  });
+
   test('is refused when the rotation would be, and spends no draft', async () => {
     const { clientId } = await portal.newClient();
     const { draft } = (await portal.draft('OAUTH2', clientId)).body;
@@ -315,6 +327,7 @@ describe('revocation', () => {
       body: { reason: 'soon' },
     });
     expect(withBody.body).toEqual(preview.body);
+    expect(preview.header('etag')).toBe(rotated.header('etag'));
     expect((await portal.get(clientId, readAfter(rotated))).body).toEqual(rotated.body.client);
     expect((await apiKeyLogin(server.url, secret)).status).toBe(200);
 

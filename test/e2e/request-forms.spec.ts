@@ -143,6 +143,7 @@ test.each([
   ['/v1/clients/a/subscriptions/b', 'DELETE, PUT'],
   ['/v1/credential-drafts', 'POST'],
   ['/v1/subscriptions', 'GET, HEAD'],
+  ['/', 'GET, HEAD'],
   ['/openapi.json', 'GET, HEAD'],
   ['/docs', 'GET, HEAD'],
   ['/health/ready', 'GET, HEAD'],
@@ -158,6 +159,14 @@ test.each([
     const { status, headers } = await sendRequest(method, standalone.url, path);
     expect([method, status, headers.allow]).toEqual([method, 405, allowed]);
   }
+});
+
+test('the root points to the docs', async () => {
+  for (const method of ['GET', 'HEAD']) {
+    const { status, headers } = await sendRequest(method, standalone.url, '/?from=a-browser');
+    expect([method, status, headers.location]).toEqual([method, 302, '/docs']);
+  }
+  expect((await sendRequest('GET', standalone.url, '/docs')).status).toBe(200);
 });
 
 test('no method is right where there is no route', async () => {

@@ -161,13 +161,16 @@ describe('ending a subscription', () => {
   test('a dry run shows which clients would be unassigned, by pages, and ends nothing', async () => {
     await portal.register('sub_crowded');
     const clientIds: string[] = [];
-    for (let count = 0; count < 201; count += 1) {
+    const assigned = async () => {
       const { clientId } = await portal.newClient();
       await portal.assign(clientId, 'sub_crowded');
       clientIds.push(clientId);
-    }
+    };
+    for (let count = 0; count < 201; count += 3) await Promise.all([assigned(), assigned(), assigned()]);
     const caughtUp = await portal.readNow();
-    const { wouldUnassign, nextCursor = '' } = (await portal.previewEnd('sub_crowded', caughtUp)).body;
+    const preview = await portal.previewEnd('sub_crowded', caughtUp);
+    expect(preview.header('etag')).toBe('"0"');
+    const { wouldUnassign, nextCursor = '' } = preview.body;
     expect(wouldUnassign).toHaveLength(200);
     const others = (await portal.clientsOf('sub_crowded', { cursor: nextCursor })).body.items;
     expect([...wouldUnassign, ...others.map(({ clientId }) => clientId)].toSorted()).toEqual(clientIds.toSorted());

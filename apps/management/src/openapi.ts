@@ -1,13 +1,16 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { referredModels } from './requests/api-documentation.js';
 
 /**
- * Serves the API's OpenAPI 3.1 document at `/openapi.json`, and a readable page at `/docs`. The document is built at
- * the first request.
+ * Serves the API's OpenAPI 3.1 document at `/openapi.json`, and a readable page at `/docs`, to which `/` points. The
+ * document is built at the first request.
  */
 export function serveOpenApi(app: INestApplication): void {
   let document: OpenAPIObject | undefined;
+  const toDocs = (_: FastifyRequest, reply: FastifyReply) => reply.redirect('/docs', 302);
+  app.getHttpAdapter().get('/', toDocs);
   SwaggerModule.setup('docs', app, () => (document ??= openApiDocument(app)), { jsonDocumentUrl: 'openapi.json' });
 }
 

@@ -146,8 +146,9 @@ export class Portal {
   previewRotation(
     clientId: string,
     body: { draft?: string; overlapSeconds?: number } = {},
+    headers?: Headers,
   ): Promise<Answer<RotationPreview>> {
-    return this.send('POST', `/v1/clients/${clientId}/rotate?dryRun=true`, { body });
+    return this.send('POST', `/v1/clients/${clientId}/rotate?dryRun=true`, { body, headers });
   }
 
   retire(clientId: string, generation: number, headers?: Headers): Promise<Answer<ClientAnswer>> {

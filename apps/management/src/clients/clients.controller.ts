@@ -1,8 +1,14 @@
 import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post, Put, Query, Res } from '@nestjs/common';
-import { CommandBus, QueryBus } from '@nestjs/cqrs';
+import { CommandBus, type Query as NestQuery, QueryBus } from '@nestjs/cqrs';
 import { ApiOperation, ApiProperty, ApiQuery, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { type ClientId, type ConsumerClientCommand, type ConsumerClientState, type SubscriptionId } from '#domain';
+import {
+  type ClientId,
+  consumerClient,
+  type ConsumerClientCommand,
+  type ConsumerClientState,
+  type SubscriptionId,
+} from '#domain';
 import type { CommandRequest, ConsistencyToken, Executed } from '#event-log';
 import { validationFailed } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
@@ -12,7 +18,7 @@ import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../r
 import type { Caller } from '../requests/management-guard.js';
 import { clientIdParameter, generationParameter, subscriptionIdParameter } from '../requests/path-parameters.js';
 import { ConsistencyTokenParameter, PageQueryParameters } from '../requests/query-request.js';
-import { etagOf, forbidCaching, setPlaceHeaders } from '../requests/response-headers.js';
+import { answerPreview, etagOf, forbidCaching, type Preview, setPlaceHeaders } from '../requests/response-headers.js';
 import { AssignToSubscription } from './assign-to-subscription.js';
 import { ClientView, clientView } from './client.js';
 import { CreateClient, CreateClientBody } from './create-client.js';
@@ -66,7 +72,7 @@ export class ClientsController {
 
   @Post(':clientId/rotate')
   @HttpCode(200)
-  @CommandRoute('clients:write', { status: 200, type: ClientWithCredential })
+  @CommandRoute('clients:write', { status: 200, type: ClientWithCredential, dryRun: RotationPreview })
   @ApiOperation({ summary: 'Rotate the secret, with or without an overlap; with dryRun=true only show the effect' })
   @ApiQuery({ name: 'dryRun', required: false, enum: ['true', 'false'] })
   async rotate(
@@ -76,7 +82,8 @@ export class ClientsController {
     @CommandParameter({ query: ['dryRun'] }) request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientWithCredential | RotationPreview> {
-    if (isTrue(dryRun)) return this.queries.execute(new PreviewRotation(clientId, body, request.caller));
+    if (isTrue(dryRun))
+      return this.preview(clientId, new PreviewRotation(clientId, body, request.caller), request, reply);
     return this.answerWithCredential(
       reply,
       body.draft,
@@ -126,7 +133,7 @@ export class ClientsController {
 
   @Post(':clientId/revoke')
   @HttpCode(200)
-  @CommandRoute('clients:write', { status: 200, type: ClientAnswer })
+  @CommandRoute('clients:write', { status: 200, type: ClientAnswer, dryRun: RevocationPreview })
   @ApiOperation({ summary: 'Revoke a client, for ever; with dryRun=true only show what that would end' })
   @ApiQuery({ name: 'dryRun', required: false, enum: ['true', 'false'] })
   async revoke(
@@ -137,7 +144,7 @@ export class ClientsController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer | RevocationPreview> {
     const { workspaceId, at } = request.caller;
-    if (isTrue(dryRun)) return this.queries.execute(new PreviewRevocation(clientId, workspaceId, at));
+    if (isTrue(dryRun)) return this.preview(clientId, new PreviewRevocation(clientId, workspaceId, at), request, reply);
     const { reason } = body;
     if (reason === undefined) throw validationFailed({ field: 'reason', message: 'reason must be a string' });
     return this.execute(clientId, { type: 'RevokeClient', workspaceId, reason, at }, request, reply);
@@ -178,6 +185,15 @@ export class ClientsController {
     @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
   ): Promise<HistoryPage> {
     return this.queries.execute(new GetHistory(workspaceId, clientId, parameters, token));
+  }
+
+  private async preview<Effect>(
+    clientId: ClientId,
+    query: NestQuery<Preview<Effect>>,
+    request: CommandRequest,
+    reply: FastifyReply,
+  ): Promise<Effect> {
+    return answerPreview(reply, consumerClient.stream(clientId), request, await this.queries.execute(query));
   }
 
   private async execute(

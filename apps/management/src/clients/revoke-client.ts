@@ -5,6 +5,7 @@ import { IsString, MaxLength } from 'class-validator';
 import { type ClientId, clientNotFound, goodCredentials, type WorkspaceId } from '#domain';
 import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import type { Preview } from '../requests/response-headers.js';
 import { AssignmentView } from './client.js';
 
 export class RevokeClientBody {
@@ -31,7 +32,7 @@ export class RevocationPreview {
   wouldInvalidate!: number[];
 }
 
-export class PreviewRevocation extends Query<RevocationPreview> {
+export class PreviewRevocation extends Query<Preview<RevocationPreview>> {
   constructor(
     readonly clientId: ClientId,
     readonly workspaceId: WorkspaceId,
@@ -45,13 +46,15 @@ export class PreviewRevocation extends Query<RevocationPreview> {
 export class PreviewRevocationHandler implements IQueryHandler<PreviewRevocation> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  async execute({ clientId, workspaceId, at }: PreviewRevocation): Promise<RevocationPreview> {
-    const { state } = await this.dependencies.book.clients.read(clientId);
-    if (state.status === 'NONE' || state.workspaceId !== workspaceId) throw clientNotFound();
-    if (state.status === 'REVOKED') return { wouldLeave: [], wouldInvalidate: [] };
-    return {
+  async execute({ clientId, workspaceId, at }: PreviewRevocation): Promise<Preview<RevocationPreview>> {
+    const { state, revision } = await this.dependencies.book.clients.read(clientId);
+    if (state.status === 'NONE' || revision === undefined) throw clientNotFound();
+    if (state.workspaceId !== workspaceId) throw clientNotFound();
+    if (state.status === 'REVOKED') return { effect: { wouldLeave: [], wouldInvalidate: [] }, revision };
+    const effect = {
       wouldLeave: [...state.subscriptions.values()],
       wouldInvalidate: goodCredentials(state, at).map(({ generation }) => generation),
     };
+    return { effect, revision };
   }
 }

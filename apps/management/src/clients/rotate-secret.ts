@@ -16,6 +16,7 @@ import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { HttpCommandRequest } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
+import type { Preview } from '../requests/response-headers.js';
 import { type CredentialResult, executeWithNewCredential } from './issued-credential.js';
 
 export class RotateSecretBody {
@@ -89,7 +90,7 @@ export class RotationPreview {
   previousExpiresAt?: string;
 }
 
-export class PreviewRotation extends Query<RotationPreview> {
+export class PreviewRotation extends Query<Preview<RotationPreview>> {
   constructor(
     readonly clientId: ClientId,
     readonly body: RotateSecretBody,
@@ -104,24 +105,25 @@ export class PreviewRotation extends Query<RotationPreview> {
 export class PreviewRotationHandler implements IQueryHandler<PreviewRotation> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  async execute({ clientId, body, caller }: PreviewRotation): Promise<RotationPreview> {
+  async execute({ clientId, body, caller }: PreviewRotation): Promise<Preview<RotationPreview>> {
     const { book, masterKeys } = this.dependencies;
     const { overlapSeconds = 0, draft: jwe } = body;
     const { workspaceId, at } = caller;
-    const { state } = await book.clients.read(clientId);
+    const { state, revision } = await book.clients.read(clientId);
     const draft = jwe === undefined ? undefined : await fittingDraft(jwe, masterKeys, clientId, caller);
     const rotation = { type: 'RotateSecret', workspaceId, verifier: '', overlapSeconds, at } as const;
     const events = consumerClient.decide(state, { ...rotation, ...(draft && { draft }) });
     const after = events.reduce(consumerClient.evolve, state);
-    if (state.status !== 'ACTIVE' || after.status !== 'ACTIVE') throw clientNotFound();
+    if (state.status !== 'ACTIVE' || after.status !== 'ACTIVE' || revision === undefined) throw clientNotFound();
     const stillGood = new Map(goodCredentials(after, at).map(({ generation, expiresAt }) => [generation, expiresAt]));
     const before = goodCredentials(state, at).map(({ generation }) => generation);
     const previousExpiresAt = stillGood.get(newestCredential(state).generation);
-    return {
+    const effect = {
       generation: newestCredential(after).generation,
       wouldInvalidate: before.filter((generation) => !stillGood.has(generation)),
       ...(previousExpiresAt !== undefined && { previousExpiresAt }),
     };
+    return { effect, revision };
   }
 }
 

@@ -1,5 +1,13 @@
 import { applyDecorators, UseFilters, UseGuards } from '@nestjs/common';
-import { ApiBearerAuth, ApiHeader, ApiProperty, ApiPropertyOptional, ApiResponse } from '@nestjs/swagger';
+import {
+  ApiBearerAuth,
+  ApiExtraModels,
+  ApiHeader,
+  ApiProperty,
+  ApiPropertyOptional,
+  ApiResponse,
+  getSchemaPath,
+} from '@nestjs/swagger';
 import type { ManagementScope } from '#tokens';
 import { FailureFilter } from './failure-filter.js';
 import { ManagementGuard, RequiresScope } from './management-guard.js';
@@ -61,6 +69,19 @@ const placeHeaders = {
 interface Answer {
   readonly status: number;
   readonly type: new () => unknown;
+  /** The body of a dry run, if the route has one. */
+  readonly dryRun?: new () => unknown;
+}
+
+function commandResponse({ status, type, dryRun }: Answer) {
+  if (dryRun === undefined) return ApiResponse({ status, type, headers: placeHeaders });
+  const schema = { oneOf: [{ $ref: getSchemaPath(type) }, { $ref: getSchemaPath(dryRun) }] };
+  const description = 'The new state; with `dryRun=true` what the command would do, and no X-Consistency-Token';
+  const content = { 'application/json': { schema } };
+  return applyDecorators(
+    ApiExtraModels(type, dryRun),
+    ApiResponse({ status, description, headers: placeHeaders, content }),
+  );
 }
 
 /** Decorates the route of a command with its scope, its request headers and its responses. */
@@ -77,7 +98,7 @@ export const CommandRoute = (scope: ManagementScope, ...answers: Answer[]) =>
       required: false,
       description: 'An ETag, or * for any; 412 when the resource has changed since, or does not exist',
     }),
-    ...answers.map(({ status, type }) => ApiResponse({ status, type, headers: placeHeaders })),
+    ...answers.map(commandResponse),
     problem(409, 'The state of the resource does not allow it'),
     problem(412, 'If-Match names another revision'),
     problem(413, 'The body is too large'),
@@ -85,20 +106,19 @@ export const CommandRoute = (scope: ManagementScope, ...answers: Answer[]) =>
     problem(422, 'The Idempotency-Key was used for another payload'),
   );
 
+/** Decorates a route that reads a read model with the request header for it. */
+export const ConsistencyTokenHeader = ApiHeader({
+  name: 'X-Consistency-Token',
+  required: false,
+  description: 'Waits up to 2 s for the read model to come that far, else 503 with Retry-After',
+});
+
 /**
  * Decorates the route of a query on a read model with its scopes, its request header and its response. A token needs
  * one of the scopes.
  */
 export const QueryRoute = (scopes: ManagementScope | readonly ManagementScope[], type: new () => unknown) =>
-  applyDecorators(
-    ManagementRoute(...[scopes].flat()),
-    ApiHeader({
-      name: 'X-Consistency-Token',
-      required: false,
-      description: 'Waits up to 2 s for the read model to come that far, else 503 with Retry-After',
-    }),
-    ApiResponse({ status: 200, type }),
-  );
+  applyDecorators(ManagementRoute(...[scopes].flat()), ConsistencyTokenHeader, ApiResponse({ status: 200, type }));
 
 /** Decorates a route with the parts that all routes of the management API share. */
 export const ManagementRoute = (...scopes: ManagementScope[]) =>

@@ -1,5 +1,11 @@
 import type { FastifyReply } from 'fastify';
-import { type BookOfRecord, type Folded, formatConsistencyToken } from '#event-log';
+import {
+  type BookOfRecord,
+  type CommandRequest,
+  type Folded,
+  formatConsistencyToken,
+  PreconditionFailed,
+} from '#event-log';
 import type { Position, Revision } from '#events';
 
 /** The ETag of a resource is the revision of the resource's stream (RFC 9110 §8.8.3). */
@@ -16,6 +22,28 @@ export function setPlaceHeaders(
 }
 
 const consistencyToken = (logId: string, position: Position) => formatConsistencyToken({ logId, position });
+
+/** What a command would do, and the revision of the stream on which that was decided. */
+export interface Preview<Effect> {
+  readonly effect: Effect;
+  readonly revision: Revision;
+}
+
+/**
+ * Returns the body of a dry run, and sets its `ETag`. A command that sends this ETag as `If-Match` has the effect that
+ * the dry run has shown, or none. Throws `PreconditionFailed` where the command would: if the dry run itself has an
+ * `If-Match` that is out of date.
+ */
+export function answerPreview<Effect>(
+  reply: FastifyReply,
+  stream: string,
+  { ifMatch }: CommandRequest,
+  { effect, revision }: Preview<Effect>,
+): Effect {
+  if (ifMatch !== undefined && ifMatch !== 'exists' && ifMatch !== revision) throw new PreconditionFailed(stream);
+  void reply.header('etag', etagOf(revision));
+  return effect;
+}
 
 /** Forbids caching of a response that contains a secret (RFC 9111 §5.2.2.5). */
 export const forbidCaching = (reply: FastifyReply): void => void reply.header('cache-control', 'no-store');

@@ -6,6 +6,7 @@ import { type SubscriptionId, subscriptionNotFound, type WorkspaceId } from '#do
 import type { ConsistencyToken } from '#event-log';
 import { projections } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import type { Preview } from '../requests/response-headers.js';
 
 const { clients } = projections;
 
@@ -31,7 +32,7 @@ export class EndPreview {
   nextCursor?: string;
 }
 
-export class PreviewEnd extends Query<EndPreview> {
+export class PreviewEnd extends Query<Preview<EndPreview>> {
   constructor(
     readonly subscriptionId: SubscriptionId,
     readonly workspaceId: WorkspaceId,
@@ -45,11 +46,12 @@ export class PreviewEnd extends Query<EndPreview> {
 export class PreviewEndHandler implements IQueryHandler<PreviewEnd> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  async execute({ subscriptionId, workspaceId, token }: PreviewEnd): Promise<EndPreview> {
+  async execute({ subscriptionId, workspaceId, token }: PreviewEnd): Promise<Preview<EndPreview>> {
     const { book, readModels } = this.dependencies;
-    const { state } = await book.subscriptions.read(subscriptionId);
-    if (state.status === 'UNREGISTERED' || state.workspaceId !== workspaceId) throw subscriptionNotFound();
-    if (state.status === 'ENDED') return { wouldUnassign: [] };
+    const { state, revision } = await book.subscriptions.read(subscriptionId);
+    if (state.status === 'UNREGISTERED' || revision === undefined) throw subscriptionNotFound();
+    if (state.workspaceId !== workspaceId) throw subscriptionNotFound();
+    if (state.status === 'ENDED') return { effect: { wouldUnassign: [] }, revision };
     // The same list as that of GET /v1/subscriptions/{id}/clients, so that its route takes the cursor.
     const readModel = await readModels.at(clients, token);
     const { items, ...rest } = await readModel.page({
@@ -58,6 +60,6 @@ export class PreviewEndHandler implements IQueryHandler<PreviewEnd> {
       sort: { field: clients.list.sorts.createdAt, direction: 'asc' },
       limit: 200,
     });
-    return { wouldUnassign: items.map(({ id }) => id), ...rest };
+    return { effect: { wouldUnassign: items.map(({ id }) => id), ...rest }, revision };
   }
 }

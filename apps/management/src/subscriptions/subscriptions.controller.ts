@@ -2,17 +2,17 @@ import { Body, Controller, Delete, Get, Inject, Param, Put, Query, Res } from '@
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import type { SubscriptionId, SubscriptionState } from '#domain';
+import { subscription, type SubscriptionId, type SubscriptionState } from '#domain';
 import type { ConsistencyToken, Executed } from '#event-log';
 import { ClientPage, ListClients } from '../clients/list-clients.js';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { AggregateCommand } from '../requests/aggregate-command.js';
-import { CommandRoute, QueryRoute } from '../requests/api-documentation.js';
+import { CommandRoute, ConsistencyTokenHeader, QueryRoute } from '../requests/api-documentation.js';
 import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
 import { newSubscriptionIdParameter, subscriptionIdParameter } from '../requests/path-parameters.js';
 import { ConsistencyTokenParameter, PageQueryParameters } from '../requests/query-request.js';
-import { etagOf, setPlaceHeaders } from '../requests/response-headers.js';
+import { answerPreview, etagOf, setPlaceHeaders } from '../requests/response-headers.js';
 import { EndPreview, EndSubscriptionQuery, PreviewEnd } from './end-subscription.js';
 import { GetSubscription } from './get-subscription.js';
 import { ListSubscriptions, ListSubscriptionsParameters, SubscriptionPage } from './list-subscriptions.js';
@@ -44,7 +44,8 @@ export class SubscriptionsController {
   }
 
   @Delete(':subscriptionId')
-  @CommandRoute('subscriptions:write', { status: 200, type: SubscriptionView })
+  @CommandRoute('subscriptions:write', { status: 200, type: SubscriptionView, dryRun: EndPreview })
+  @ConsistencyTokenHeader
   @ApiOperation({ summary: 'End a subscription and unassign its clients, for ever; with dryRun=true only show whom' })
   async end(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
@@ -54,14 +55,17 @@ export class SubscriptionsController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<SubscriptionView | EndPreview> {
     const { workspaceId, at } = request.caller;
-    if (dryRun === 'true') return this.queries.execute(new PreviewEnd(subscriptionId, workspaceId, token));
+    if (dryRun === 'true') {
+      const preview = await this.queries.execute(new PreviewEnd(subscriptionId, workspaceId, token));
+      return answerPreview(reply, subscription.stream(subscriptionId), request, preview);
+    }
     const command = { type: 'EndSubscription', workspaceId, reason, at } as const;
     const aggregateCommand = new AggregateCommand('subscriptions', subscriptionId, command, request);
     return this.answer(reply, await this.commands.execute(aggregateCommand));
   }
 
   @Get()
-  @QueryRoute('clients:read', SubscriptionPage)
+  @QueryRoute(['clients:read', 'audit:read'], SubscriptionPage)
   @ApiOperation({ summary: 'The workspace’s subscriptions, by pages' })
   list(
     @Query() parameters: ListSubscriptionsParameters,
@@ -72,7 +76,7 @@ export class SubscriptionsController {
   }
 
   @Get(':subscriptionId')
-  @QueryRoute('clients:read', SubscriptionView)
+  @QueryRoute(['clients:read', 'audit:read'], SubscriptionView)
   @ApiOperation({ summary: 'One subscription, live or ended' })
   async get(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
@@ -80,9 +84,9 @@ export class SubscriptionsController {
     @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<SubscriptionView> {
-    const subscription = await this.queries.execute(new GetSubscription(workspaceId, subscriptionId, token));
-    void reply.header('etag', etagOf(subscription.revision));
-    return subscription;
+    const found = await this.queries.execute(new GetSubscription(workspaceId, subscriptionId, token));
+    void reply.header('etag', etagOf(found.revision));
+    return found;
   }
 
   @Get(':subscriptionId/clients')
