@@ -166,17 +166,24 @@ describe('ending a subscription', () => {
       await portal.assign(clientId, 'sub_crowded');
       clientIds.push(clientId);
     };
-    for (let count = 0; count < 201; count += 3) await Promise.all([assigned(), assigned(), assigned()]);
+    await Promise.all([assigned(), assigned(), assigned()]);
     const caughtUp = await portal.readNow();
-    const preview = await portal.previewEnd('sub_crowded', caughtUp);
+    const whole = (await portal.previewEnd('sub_crowded', {}, caughtUp)).body;
+    expect(whole.wouldUnassign.toSorted()).toEqual(clientIds.toSorted());
+    expect(whole.nextCursor).toBeUndefined();
+    const preview = await portal.previewEnd('sub_crowded', { limit: 2 }, caughtUp);
     expect(preview.header('etag')).toBe('"0"');
     const { wouldUnassign, nextCursor = '' } = preview.body;
-    expect(wouldUnassign).toHaveLength(200);
+    expect(wouldUnassign).toHaveLength(2);
     const others = (await portal.clientsOf('sub_crowded', { cursor: nextCursor })).body.items;
     expect([...wouldUnassign, ...others.map(({ clientId }) => clientId)].toSorted()).toEqual(clientIds.toSorted());
     expect((await portal.subscription('sub_crowded', caughtUp)).body).toMatchObject({ status: 'LIVE', revision: 0 });
     const neither = await portal.send('DELETE', '/v1/subscriptions/sub_crowded?dryRun=perhaps');
     expect(neither.problem.errors?.map(({ field }) => field)).toEqual(['dryRun']);
+    for (const limit of ['0', '201', 'x'])
+      expect((await portal.previewEnd('sub_crowded', { limit })).refusal).toBe('400 VALIDATION_FAILED');
+    const mistaken = await portal.send('DELETE', '/v1/subscriptions/sub_crowded?limit=2');
+    expect(mistaken.problem.errors?.map(({ field }) => field)).toEqual(['limit']);
     expect((await stranger.previewEnd('sub_crowded')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
     await portal.end('sub_crowded');
     expect((await portal.previewEnd('sub_crowded')).body).toEqual({ wouldUnassign: [] });

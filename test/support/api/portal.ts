@@ -198,8 +198,9 @@ export class Portal {
     return this.send('DELETE', path, { headers });
   }
 
-  previewEnd(subscriptionId: string, headers?: Headers): Promise<Answer<EndPreview>> {
-    return this.send('DELETE', `/v1/subscriptions/${subscriptionId}?dryRun=true`, { headers });
+  previewEnd(subscriptionId: string, query: Query = {}, headers?: Headers): Promise<Answer<EndPreview>> {
+    const path = `/v1/subscriptions/${subscriptionId}${queryOf({ dryRun: 'true', ...query })}`;
+    return this.send('DELETE', path, { headers });
   }
 
   subscription(subscriptionId: string, headers?: Headers): Promise<Answer<Subscription>> {

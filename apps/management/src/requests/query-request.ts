@@ -1,4 +1,4 @@
-import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { applyDecorators, createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { ApiPropertyOptional } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { IsIn, IsInt, IsOptional, IsString, Max, MaxLength, Min } from 'class-validator';
@@ -6,18 +6,25 @@ import type { FastifyRequest } from 'fastify';
 import { type ConsistencyToken, parseConsistencyToken } from '#event-log';
 import { validationFailed } from '#platform';
 
-const MAX_PAGE = 200;
+export const MAX_PAGE = 200;
+const DEFAULT_PAGE = 50;
+
+/** Validates the number of items of a page. */
+export const IsPageSize = () =>
+  applyDecorators(
+    IsOptional(),
+    Transform(({ value }: { value: unknown }) =>
+      typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value,
+    ),
+    IsInt(),
+    Min(1),
+    Max(MAX_PAGE),
+  );
 
 /** Query parameters that every list accepts. */
 export class PageQueryParameters {
-  @ApiPropertyOptional({ minimum: 1, maximum: MAX_PAGE, default: 50 })
-  @IsOptional()
-  @Transform(({ value }: { value: unknown }) =>
-    typeof value === 'string' && /^\d{1,4}$/.test(value) ? Number(value) : value,
-  )
-  @IsInt()
-  @Min(1)
-  @Max(MAX_PAGE)
+  @ApiPropertyOptional({ minimum: 1, maximum: MAX_PAGE, default: DEFAULT_PAGE })
+  @IsPageSize()
   limit?: number;
 
   @ApiPropertyOptional({ description: '`nextCursor` of the page before, with the same filters and sort' })
@@ -33,7 +40,7 @@ export class PageQueryParameters {
 }
 
 /** Returns the paging part of a read-model query. */
-export const pageOf = ({ limit = 50, cursor }: PageQueryParameters) => ({
+export const pageOf = ({ limit = DEFAULT_PAGE, cursor }: PageQueryParameters) => ({
   limit,
   ...(cursor !== undefined && { cursor }),
 });

@@ -6,6 +6,7 @@ import { type SubscriptionId, subscriptionNotFound, type WorkspaceId } from '#do
 import type { ConsistencyToken } from '#event-log';
 import { projections } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { IsPageSize, MAX_PAGE } from '../requests/query-request.js';
 import type { Preview } from '../requests/response-headers.js';
 
 const { clients } = projections;
@@ -21,11 +22,18 @@ export class EndSubscriptionQuery {
   @IsOptional()
   @IsIn(['true', 'false'])
   dryRun?: 'true' | 'false';
+
+  @ApiPropertyOptional({
+    ...{ minimum: 1, maximum: MAX_PAGE, default: MAX_PAGE },
+    description: 'How many clients a dry run shows; only with dryRun=true',
+  })
+  @IsPageSize()
+  limit?: number;
 }
 
 /** The clients that the end of a subscription would unassign. The list is empty if the subscription has ended. */
 export class EndPreview {
-  @ApiProperty({ type: [String], description: 'Ids of the first 200 clients that are assigned' })
+  @ApiProperty({ type: [String], description: 'Ids of the first `limit` clients that are assigned' })
   wouldUnassign!: string[];
 
   @ApiPropertyOptional({ description: 'If there are more: the `cursor` for GET /v1/subscriptions/{id}/clients' })
@@ -36,6 +44,7 @@ export class PreviewEnd extends Query<Preview<EndPreview>> {
   constructor(
     readonly subscriptionId: SubscriptionId,
     readonly workspaceId: WorkspaceId,
+    readonly limit: number,
     readonly token: ConsistencyToken | undefined,
   ) {
     super();
@@ -46,7 +55,7 @@ export class PreviewEnd extends Query<Preview<EndPreview>> {
 export class PreviewEndHandler implements IQueryHandler<PreviewEnd> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  async execute({ subscriptionId, workspaceId, token }: PreviewEnd): Promise<Preview<EndPreview>> {
+  async execute({ subscriptionId, workspaceId, limit, token }: PreviewEnd): Promise<Preview<EndPreview>> {
     const { book, readModels } = this.dependencies;
     const { state, revision } = await book.subscriptions.read(subscriptionId);
     if (state.status === 'UNREGISTERED' || revision === undefined) throw subscriptionNotFound();
@@ -58,7 +67,7 @@ export class PreviewEndHandler implements IQueryHandler<PreviewEnd> {
       equals: { workspaceId, status: 'ACTIVE' },
       contains: { field: clients.list.contains.subscriptionId, value: subscriptionId },
       sort: { field: clients.list.sorts.createdAt, direction: 'asc' },
-      limit: 200,
+      limit,
     });
     return { effect: { wouldUnassign: items.map(({ id }) => id), ...rest }, revision };
   }

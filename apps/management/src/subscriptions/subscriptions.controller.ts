@@ -4,6 +4,7 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { subscription, type SubscriptionId, type SubscriptionState } from '#domain';
 import type { ConsistencyToken, Executed } from '#event-log';
+import { validationFailed } from '#platform';
 import { ClientPage, ListClients } from '../clients/list-clients.js';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { AggregateCommand } from '../requests/aggregate-command.js';
@@ -11,7 +12,7 @@ import { CommandRoute, ConsistencyTokenHeader, QueryRoute } from '../requests/ap
 import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
 import { newSubscriptionIdParameter, subscriptionIdParameter } from '../requests/path-parameters.js';
-import { ConsistencyTokenParameter, PageQueryParameters } from '../requests/query-request.js';
+import { ConsistencyTokenParameter, MAX_PAGE, PageQueryParameters } from '../requests/query-request.js';
 import { answerPreview, etagOf, setPlaceHeaders } from '../requests/response-headers.js';
 import { EndPreview, EndSubscriptionQuery, PreviewEnd } from './end-subscription.js';
 import { GetSubscription } from './get-subscription.js';
@@ -49,16 +50,17 @@ export class SubscriptionsController {
   @ApiOperation({ summary: 'End a subscription and unassign its clients, for ever; with dryRun=true only show whom' })
   async end(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
-    @Query() { reason = 'Ended by the portal', dryRun }: EndSubscriptionQuery,
-    @CommandParameter({ query: ['reason', 'dryRun'], bodyless: true }) request: HttpCommandRequest,
+    @Query() { reason = 'Ended by the portal', dryRun, limit }: EndSubscriptionQuery,
+    @CommandParameter({ query: ['reason', 'dryRun', 'limit'], bodyless: true }) request: HttpCommandRequest,
     @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<SubscriptionView | EndPreview> {
     const { workspaceId, at } = request.caller;
     if (dryRun === 'true') {
-      const preview = await this.queries.execute(new PreviewEnd(subscriptionId, workspaceId, token));
+      const preview = await this.queries.execute(new PreviewEnd(subscriptionId, workspaceId, limit ?? MAX_PAGE, token));
       return answerPreview(reply, subscription.stream(subscriptionId), request, preview);
     }
+    if (limit !== undefined) throw validationFailed({ field: 'limit', message: 'is only for dryRun=true' });
     const command = { type: 'EndSubscription', workspaceId, reason, at } as const;
     const aggregateCommand = new AggregateCommand('subscriptions', subscriptionId, command, request);
     return this.answer(reply, await this.commands.execute(aggregateCommand));
