@@ -10,7 +10,7 @@ import { type EventStore, startEventStore } from '../servers/eventstoredb/event-
 import { GatewayDouble } from '../support/api/gateway.js';
 import { type Answer, eventually, send } from '../support/api/http.js';
 import { oauthLogin } from '../support/api/login.js';
-import { basicOf, introspect, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
+import { basicOf, introspect, refresh, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
 import { type NewClient, Portal } from '../support/api/portal.js';
 import { Standalone } from '../support/processes/standalone.js';
 
@@ -51,14 +51,6 @@ const restart = async () => {
 
 const MISSING = '503 HISTORY_MISSING';
 
-/** Waits until the process knows that events are missing. Until then, it may not have opened the log yet. */
-const untilNoticed = (standalone: Standalone) =>
-  eventually(
-    () => send('GET', standalone.url, '/metrics'),
-    ({ text }) => /^event_log_streams_with_missing_events [1-9]/m.test(text),
-    60,
-  );
-
 /** Expects that a login and a command for the client are refused because events are missing. */
 async function expectRefused(standalone: Standalone, { clientId, secret }: NewClient): Promise<void> {
   const portal = Portal.of(standalone);
@@ -84,61 +76,66 @@ async function expectTold(standalone: Standalone, what: string): Promise<void> {
   expect(lines.filter((line) => line.includes('"level":"error"') && line.includes(what))).toHaveLength(1);
 }
 
-/** Expects that no process starts, and that it prints all of this. */
-async function expectNoStart(...what: readonly (string | RegExp)[]): Promise<void> {
-  const error = await restart().then(
-    () => 'The process started',
-    (reason: unknown) => String(reason),
-  );
-  for (const part of what) expect(error).toMatch(part);
+/** The answers to calls, by the name of the call. */
+type Answers = Readonly<Record<string, string>>;
+
+/** Sends all calls at once. Returns each answer's status, with its code and `Retry-After` if it has them. */
+async function answersTo(calls: Readonly<Record<string, Promise<Answer<unknown>>>>): Promise<Answers> {
+  const entries = Object.entries(calls).map(async ([name, call]) => {
+    const answer = await call;
+    const isProblem = answer.headers['content-type'] === 'application/problem+json';
+    const retryAfter = answer.headers['retry-after'] === undefined ? '' : ` after ${answer.header('retry-after')}`;
+    return [name, (isProblem ? answer.refusal : String(answer.status)) + retryAfter] as const;
+  });
+  return Object.fromEntries(await Promise.all(entries));
 }
+
+/** Each way in which somebody with the store's rights can cut a stream. */
+const WAYS = ['$tb', '$maxCount', '$maxAge', 'a soft delete', 'a tombstone'] as const;
+type Way = (typeof WAYS)[number];
+/** The ways after which the server says that there is no stream. */
+const DELETIONS: ReadonlySet<Way> = new Set(['a soft delete', 'a tombstone']);
 
 describe('on EventStoreDB', () => {
   let eventStore: EventStore;
   let operator: EventStoreDBClient;
-  let portal: Portal;
-  let client: NewClient;
-  let warm: Standalone;
+  /** The prefix of this story's streams, because all stories share a server. */
+  let prefix: string;
+  let onServer: Readonly<Record<string, string>>;
 
-  beforeEach(async () => {
+  beforeAll(async () => {
     eventStore = await startEventStore();
     operator = EventStoreDBClient.connectionString(eventStore.url);
-    env = { EVENTSTOREDB_URL: eventStore.url };
-    warm = await startReady();
-    portal = Portal.of(warm);
-    client = await portal.newClient('OAUTH2');
-    for (let count = 1; count <= 5; count++) await portal.rename(client.clientId, `Name ${count}`);
   });
-  afterEach(async () => {
-    await stopAll();
+  afterAll(async () => {
     await operator.dispose();
     await eventStore.stop();
   });
 
-  const streamOf = ({ clientId }: NewClient) => `consumerClient-${clientId}`;
-  /** The number of events that were ever appended to our streams. */
-  const events = async () => {
-    const log = openEventStoreDbLog({ url: eventStore.url });
-    const all = await log.readAll({ limit: Infinity });
-    await log.close();
-    return all.filter(({ stream }) => !stream.startsWith('usage-')).length;
+  const useInstallation = (name: string) => {
+    prefix = `${name}-`;
+    onServer = { EVENTSTOREDB_URL: eventStore.url, EVENTSTOREDB_PREFIX: prefix };
   };
 
-  /** The ids of all records in the log. Not counted are fences, by which each process proves that it reads the leader. */
-  const everything = async () => {
-    const ids: string[] = [];
-    for await (const { event } of operator.readAll()) {
-      if (event && !/^(\$\$)?fence-/.test(event.streamId)) ids.push(event.id);
-    }
-    return ids;
+  /** Cuts a stream so that its first event, or all its events, can't be read. `$maxCount` needs two events. */
+  const cut = (stream: string, way: Way) => {
+    const name = `${prefix}${stream}`;
+    if (way === '$tb') return operator.setStreamMetadata(name, { truncateBefore: 1 });
+    if (way === '$maxCount') return operator.setStreamMetadata(name, { maxCount: 1 });
+    if (way === '$maxAge') return operator.setStreamMetadata(name, { maxAge: 1 });
+    return way === 'a soft delete' ? operator.deleteStream(name) : operator.tombstoneStream(name);
   };
+  /** Takes back what `cut` has done, except a tombstone. */
+  const makeWhole = (stream: string) => operator.setStreamMetadata(`${prefix}${stream}`, {});
   /** Waits until the first event of the stream can't be read any more. */
   const untilCut = (stream: string) =>
     eventually(
       async () => {
         try {
           let first: bigint | undefined;
-          for await (const { event } of operator.readStream(stream, { maxCount: 1 })) first = event?.revision;
+          for await (const { event } of operator.readStream(`${prefix}${stream}`, { maxCount: 1 })) {
+            first = event?.revision;
+          }
           return first;
         } catch {
           return undefined;
@@ -146,93 +143,275 @@ describe('on EventStoreDB', () => {
       },
       (revision) => revision !== 0n,
     );
+  const untilMissing = (standalone: Standalone, streams: number) =>
+    eventually(
+      () => send('GET', standalone.url, '/metrics'),
+      ({ text }) => text.includes(`event_log_streams_with_missing_events ${streams}\n`),
+    );
 
-  it.each([
-    ['$tb', { truncateBefore: 5 }],
-    ['$maxCount', { maxCount: 1 }],
-  ])(
-    'a client stream that %s cuts is never “unknown” to a restarted process, and whole again later',
-    async (_, cut) => {
-      await operator.setStreamMetadata(streamOf(client), cut);
-      const written = await events();
-      const restarted = await restart();
-      await untilNoticed(restarted);
-      await expectRefused(restarted, client);
-      await expectTold(restarted, `events 0 to 4 of ${streamOf(client)} are missing`);
-      expect(await events()).toBe(written);
-      await operator.setStreamMetadata(streamOf(client), {});
-      await restarted.ready(60);
-      expect((await oauthLogin(restarted.url, client)).status).toBe(200);
-      expect((await Portal.of(restarted).rename(client.clientId, 'Whole again')).status).toBe(200);
-    },
-  );
+  /** The records that processes have written, except usage, the adapter's own streams and what `cut` writes. */
+  const written = async () => {
+    const records: string[] = [];
+    for await (const { event } of operator.readAll()) {
+      const isOurs = event && !event.type.startsWith('$') && !/fence-|snapshot-|usage-/.test(event.streamId);
+      if (isOurs) records.push(`${event.streamId} ${event.id}`);
+    }
+    return records;
+  };
 
-  it.each(['deleteStream', 'tombstoneStream'] as const)(
-    'a client stream that was deleted (%s) is refused by a warm and by a restarted process',
-    async (how) => {
-      await operator[how](streamOf(client));
-      expect((await oauthLogin(warm.url, client)).status).toBe(503);
-      await expectTold(warm, `${streamOf(client)} was`);
-      const written = await events();
-      await expectRefused(warm, client);
-      const restarted = await restart();
-      await untilNoticed(restarted);
-      await expectRefused(restarted, client);
-      expect(await events()).toBe(written);
-    },
-  );
+  describe('streams of clients, endpoints and subscriptions', () => {
+    /** A client with tokens for one endpoint. One of the streams on which they depend is cut. */
+    interface Victim {
+      readonly client: NewClient;
+      readonly endpoint: string;
+      readonly token: string;
+      readonly refreshToken: string;
+      readonly stream: string;
+    }
+    const KINDS = ['client', 'endpoint', 'subscription'] as const;
+    type Kind = (typeof KINDS)[number];
+    /** `$maxCount` is only for clients, since the other streams have one event. */
+    const CASES = KINDS.flatMap((kind) =>
+      WAYS.filter((way) => kind === 'client' || way !== '$maxCount').map((way) => [kind, way] as const),
+    );
+    const nameOf = (kind: Kind, way: Way) => `${kind}-${WAYS.indexOf(way)}`;
 
-  it.each(['deleteStream', 'tombstoneStream'] as const)(
-    'an endpoint whose stream was deleted (%s) is not free for another workspace',
-    async (how) => {
-      await portal.register('weather');
-      await operator[how]('endpointUri-weather');
-      const restarted = await restart();
-      await untilNoticed(restarted);
-      const written = await events();
-      const claim = await Portal.of(restarted, { workspaceId: 'other' }).register('tides', { endpointUri: 'weather' });
-      expect(claim.refusal).toBe(MISSING);
-      expect(await events()).toBe(written);
-    },
-  );
+    const victims = new Map<string, Victim>();
+    const victimOf = (kind: Kind, way: Way): Victim => {
+      const victim = victims.get(nameOf(kind, way));
+      if (!victim) throw new Error(`There is no ${nameOf(kind, way)}`);
+      return victim;
+    };
+    let directory: string;
+    let warm: Standalone;
+    let writtenBefore: string[];
 
-  it.each(['signingKeys', 'log'])(
-    'a process does not start, and writes nothing, where %s is cut, deleted or tombstoned',
-    async (stream) => {
-      await stopAll();
-      const cuts: [() => Promise<unknown>, RegExp][] = [
-        [() => operator.setStreamMetadata(stream, { truncateBefore: 1 }), /is missing|are missing/],
-        [() => operator.setStreamMetadata(stream, { maxAge: 1 }), /are missing/],
-        [() => operator.deleteStream(stream), new RegExp(`${stream} was deleted`)],
-        [() => operator.tombstoneStream(stream), new RegExp(`${stream} was tombstoned`)],
-      ];
-      for (const [cut, why] of cuts) {
-        await cut();
-        await untilCut(stream);
-        const before = await everything();
-        await expectNoStart(/HistoryMissing: /, why);
-        expect(await everything()).toEqual(before);
+    const begin = async (kind: Kind, way: Way): Promise<Victim> => {
+      const endpoint = nameOf(kind, way);
+      const own = Portal.of(warm);
+      const client = await own.newClient('OAUTH2');
+      await own.register(endpoint);
+      await own.assign(client.clientId, endpoint);
+      const login = await oauthLogin(warm.url, client, endpoint);
+      const token = login.body.access_token;
+      expect(await new GatewayDouble(warm).ask({ token, endpoint })).toBe('200 GOOD');
+      const streams: Record<Kind, string> = {
+        client: `consumerClient-${client.clientId}`,
+        endpoint: `endpointUri-${endpoint}`,
+        subscription: `subscription-${endpoint}`,
+      };
+      return { client, endpoint, token, refreshToken: refreshTokenOf(login), stream: streams[kind] };
+    };
+
+    beforeAll(async () => {
+      useInstallation('clients');
+      directory = mkdtempSync(join(tmpdir(), 'missing-history-'));
+      warm = await Standalone.startReady({ dataDir: directory, env: onServer });
+      for (const [kind, way] of CASES) victims.set(nameOf(kind, way), await begin(kind, way));
+      writtenBefore = await written();
+      for (const [kind, way] of CASES) await cut(victimOf(kind, way).stream, way);
+      await untilMissing(warm, CASES.length);
+    });
+    afterAll(async () => {
+      await warm.stop();
+      rmSync(directory, { recursive: true });
+    });
+
+    /** What each kind of stream is needed for. The value is the answer of a process that knows the stream. */
+    const READS: Record<Kind, Answers> = {
+      client: {
+        ...{ assign: '200', preview: '200', draft: '201', login: '200', loginAtEndpoint: '200', refresh: '200' },
+        ...{ introspect: '200', gateway: '200' },
+      },
+      endpoint: { claim: '409 ENDPOINT_URI_TAKEN', loginAtEndpoint: '200', refresh: '200', gateway: '200' },
+      subscription: {
+        ...{ assign: '200', claim: '409 ENDPOINT_URI_TAKEN', register: '200', loginAtEndpoint: '200', refresh: '200' },
+        ...{ introspect: '200', gateway: '200' },
+      },
+    };
+    const WRITES: Record<Kind, readonly string[]> = {
+      client: ['rename', 'rotate', 'unassign', 'revoke', 'revokeToken'],
+      endpoint: [],
+      subscription: ['end'],
+    };
+    /** Calls that need none of the streams that are cut. */
+    const SERVED: Record<Kind, Answers> = {
+      client: { history: '200', register: '200' },
+      endpoint: { history: '200', register: '200', login: '200', introspect: '200' },
+      subscription: { history: '200', login: '200', preview: '200' },
+    };
+    const OF_AUTH = new Set(['login', 'loginAtEndpoint', 'refresh', 'introspect', 'revokeToken', 'gateway']);
+    const refusalOf = (call: string) => (OF_AUTH.has(call) ? '503 after 1' : `${MISSING} after 1`);
+
+    /** Sends the calls of these names. */
+    const ask = (standalone: Standalone, victim: Victim, names: readonly string[]) => {
+      const { url } = standalone;
+      const { client, endpoint, token, refreshToken } = victim;
+      const { clientId } = client;
+      const portal = Portal.of(standalone);
+      const calls = {
+        rename: () => portal.rename(clientId, 'Not to be written'),
+        rotate: () => portal.rotate(clientId),
+        assign: () => portal.assign(clientId, endpoint),
+        unassign: () => portal.unassign(clientId, endpoint),
+        revoke: () => portal.revoke(clientId),
+        preview: () => portal.previewRevocation(clientId),
+        draft: () => portal.draft('OAUTH2', clientId),
+        history: () => portal.history(clientId),
+        claim: () => Portal.of(standalone, { workspaceId: 'other' }).register('tides', { endpointUri: endpoint }),
+        register: () => portal.register(endpoint),
+        end: () => portal.end(endpoint),
+        login: () => oauthLogin(url, client),
+        loginAtEndpoint: () => oauthLogin(url, client, endpoint),
+        refresh: () => refresh(url, client, refreshToken, endpoint),
+        introspect: () => introspect(url, token, basicOf(client)),
+        revokeToken: () => revokeToken(url, refreshToken, basicOf(client)),
+        gateway: () => new GatewayDouble(standalone).check({ token, endpoint }),
+      };
+      return answersTo(
+        Object.fromEntries(
+          Object.entries(calls).flatMap(([name, call]) => (names.includes(name) ? [[name, call()] as const] : [])),
+        ),
+      );
+    };
+    const expectServed = async (standalone: Standalone, kind: Kind, victim: Victim) => {
+      expect(await ask(standalone, victim, Object.keys(SERVED[kind]))).toEqual(SERVED[kind]);
+    };
+
+    it.each(CASES)(
+      'a warm process goes on with what it knows when the stream of a %s is cut by %s, or refuses',
+      async (kind, way) => {
+        const victim = victimOf(kind, way);
+        for (const [call, answer] of Object.entries(await ask(warm, victim, WRITES[kind]))) {
+          expect([call, answer]).toEqual([call, refusalOf(call)]);
+        }
+        for (const [call, answer] of Object.entries(await ask(warm, victim, Object.keys(READS[kind])))) {
+          const isFound = !DELETIONS.has(way) || call === 'gateway';
+          expect([...(isFound ? [READS[kind][call]] : []), refusalOf(call)]).toContain(answer);
+        }
+        await expectServed(warm, kind, victim);
+      },
+    );
+
+    it('a warm process tells of each stream once, and writes nothing to it', async () => {
+      expect((await send('GET', warm.url, '/health/ready')).text).toContain('"event log":"down"');
+      for (const [kind, way] of CASES) {
+        const { stream } = victimOf(kind, way);
+        const isTold = new RegExp(
+          `"level":"error".*${stream}.*(is|are) missing.*"events are missing from the event log"`,
+        );
+        await warm.printed(isTold);
+        expect(
+          warm
+            .output()
+            .split('\n')
+            .filter((line) => isTold.test(line)),
+        ).toHaveLength(1);
       }
-    },
-  );
+      expect(await written()).toEqual(writtenBefore);
+    });
 
-  it('a warm process refuses only what needs signing keys while their stream is deleted', async () => {
-    const login = await oauthLogin(warm.url, client);
-    const revoked = await portal.newClient('OAUTH2');
-    await portal.revoke(revoked.clientId);
-    await operator.deleteStream('signingKeys');
-    expect((await oauthLogin(warm.url, client)).status).toBe(503);
-    expect((await oauthLogin(warm.url, revoked)).status).toBe(401);
-    expect((await revokeToken(warm.url, refreshTokenOf(login), basicOf(client))).status).toBe(200);
+    describe('after a restart', () => {
+      beforeAll(async () => {
+        await warm.stop();
+        warm = await Standalone.start({ dataDir: directory, env: onServer });
+        await untilMissing(warm, CASES.length);
+      });
+
+      it.each(CASES)('every call that needs the stream of a %s is refused, if it is cut by %s', async (kind, way) => {
+        const victim = victimOf(kind, way);
+        const names = [...WRITES[kind], ...Object.keys(READS[kind])];
+        const refused = Object.fromEntries(names.map((name) => [name, refusalOf(name)]));
+        expect(await ask(warm, victim, names)).toEqual(refused);
+        await expectServed(warm, kind, victim);
+      });
+
+      it('nothing is written to the streams, and all goes on with those that are whole again', async () => {
+        expect(await written()).toEqual(writtenBefore);
+        const whole = CASES.filter(([, way]) => way !== 'a tombstone');
+        for (const [kind, way] of whole) await makeWhole(victimOf(kind, way).stream);
+        await untilMissing(warm, KINDS.length);
+        for (const [kind, way] of whole) {
+          const names = [...WRITES[kind].slice(0, 1), ...Object.keys(READS[kind])];
+          const answers = await ask(warm, victimOf(kind, way), names);
+          for (const [call, answer] of Object.entries(answers))
+            expect([call, answer]).not.toEqual([call, refusalOf(call)]);
+        }
+      });
+    });
   });
 
-  it('commands stop where the stream about the log itself is cut', async () => {
-    await operator.setStreamMetadata('log', { truncateBefore: 1 });
-    await expectTold(warm, 'all events of log are missing');
-    const written = await events();
-    expect((await portal.rename(client.clientId, 'Not to be written')).refusal).toBe(MISSING);
-    expect((await portal.create()).refusal).toBe(MISSING);
-    expect(await events()).toBe(written);
+  describe.each(['signingKeys', 'log'])('the stream %s', (stream) => {
+    let warm: Standalone;
+    let portal: Portal;
+    let client: NewClient;
+    let revoked: NewClient;
+
+    beforeAll(async () => {
+      useInstallation(stream);
+      warm = await Standalone.startReady({ env: onServer });
+      portal = Portal.of(warm);
+      client = await portal.newClient('OAUTH2');
+      await portal.register('weather');
+      await portal.assign(client.clientId, 'weather');
+      revoked = await portal.newClient('OAUTH2');
+      await portal.revoke(revoked.clientId);
+    });
+    afterAll(() => warm.stop());
+
+    // Stream `log` has one event, so `$maxCount` does not cut it.
+    it.each(WAYS.filter((way) => stream !== 'log' || way !== '$maxCount'))(
+      'cut by %s: no process starts, the running one refuses what needs it, and nothing is written',
+      async (way) => {
+        const login = await oauthLogin(warm.url, client, 'weather');
+        const token = login.body.access_token;
+        const isKnown = stream === 'log' || !DELETIONS.has(way);
+        await cut(stream, way);
+        await untilCut(stream);
+        await untilMissing(warm, 1);
+        const before = await written();
+        await expect(Standalone.start({ dataDir: warm.dataDir, env: onServer })).rejects.toThrow(
+          new RegExp(`HistoryMissing: .*${stream}.* (is|are) missing`),
+        );
+
+        const { gateway, jwks, ...answers } = await answersTo({
+          login: oauthLogin(warm.url, client, 'weather'),
+          introspect: introspect(warm.url, token, basicOf(client)),
+          revoked: oauthLogin(warm.url, revoked),
+          gateway: new GatewayDouble(warm).check({ token }),
+          jwks: send('GET', warm.url, '/.well-known/jwks.json'),
+          ...(stream === 'log' && {
+            rename: portal.rename(client.clientId, 'Not to be written'),
+            create: portal.create(),
+            register: portal.register('tides'),
+            revokeToken: revokeToken(warm.url, refreshTokenOf(login), basicOf(client)),
+          }),
+        });
+        const refused = '503 after 1';
+        expect(answers).toEqual({
+          ...{ login: isKnown ? '200' : refused, introspect: isKnown ? '200' : refused, revoked: '401' },
+          ...(stream === 'log' && {
+            ...{ rename: `${MISSING} after 1`, create: `${MISSING} after 1`, register: `${MISSING} after 1` },
+            revokeToken: refused,
+          }),
+        });
+        expect(['200', refused]).toContain(gateway);
+        expect(jwks).toBe(isKnown ? '200' : `${MISSING} after 1`);
+        expect(await written()).toEqual(before);
+        if (stream === 'signingKeys') {
+          const answer = await revokeToken(warm.url, refreshTokenOf(login), basicOf(client));
+          expect(answer.status).toBe(200);
+        }
+
+        if (way === 'a tombstone') return;
+        await makeWhole(stream);
+        await eventually(
+          () => portal.rename(client.clientId, `Whole after ${way}`),
+          ({ status }) => status === 200,
+        );
+        await untilMissing(warm, 0);
+      },
+    );
   });
 });
 
@@ -382,7 +561,7 @@ describe('on SQLite', () => {
       await stopAll();
       deleteRows(`stream = '${stream}'`);
       const written = await rows();
-      await expectNoStart(`HistoryMissing: all events of ${stream} are missing`);
+      await expect(restart()).rejects.toThrow(`HistoryMissing: all events of ${stream} are missing`);
       expect(await rows()).toBe(written);
     },
   );

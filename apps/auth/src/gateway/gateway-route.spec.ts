@@ -11,7 +11,10 @@ const asked = (answer: () => CheckAnswer) => {
 };
 
 it('every failure is 503', async () => {
-  const unavailable = { status: 503, headers: ['cache-control', 'no-store', 'x-auth-code', 'UNAVAILABLE'] };
+  const unavailable = {
+    status: 503,
+    headers: ['cache-control', 'no-store', 'retry-after', '1', 'x-auth-code', 'UNAVAILABLE'],
+  };
   await expect(
     asked(() => {
       throw new LogUnavailable('The event log is closed');

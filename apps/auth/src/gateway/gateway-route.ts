@@ -20,7 +20,8 @@ export const gatewayHandler =
     const unavailable = (err: unknown): FastAnswer => {
       const level = err instanceof Failure && err.kind === 'unavailable' ? 'debug' : 'error';
       logger[level]({ requestId: request.id, err }, 'a call could not be checked');
-      return { status: 503, headers: ['cache-control', 'no-store', 'x-auth-code', 'UNAVAILABLE'] };
+      const headers = ['cache-control', 'no-store', 'retry-after', '1', 'x-auth-code', 'UNAVAILABLE'];
+      return { status: 503, headers };
     };
     try {
       if (request.problem) return forbidden(request.problem.code);
