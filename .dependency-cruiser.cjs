@@ -12,6 +12,7 @@ const rooms = {
   'libs/read-models/mongodb': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],
   'libs/process-managers': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],
   'libs/credentials': ['libs/domain'],
+  'libs/transparency': [],
   'libs/tokens': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/credentials'],
   'libs/platform': ['libs/domain'],
   'libs/stores': ['libs/event-log', 'libs/read-models', 'libs/credentials', 'libs/tokens', 'libs/platform'],
