@@ -4,11 +4,6 @@ import type { EventLog } from '#event-log';
 import { ConfigurationError, prepareDataDir, type StoreConfiguration } from '#platform/without-http';
 import { refusedUrl } from './refused-url.js';
 
-/** Thrown when there is no event log yet and the caller did not ask to create one. */
-class NoEventLog extends Error {
-  override readonly name = 'NoEventLog';
-}
-
 export interface OpenEventLogOptions {
   /** Whether a missing SQLite file is created (default true). */
   readonly create?: boolean;
@@ -22,8 +17,8 @@ export interface OpenEventLogOptions {
 
 /**
  * Opens the event log that the configuration chooses, and tries the rights of its account. Loads the code of this adapter
- * only. Throws `LogUnavailable`, and `ConfigurationError` for a bad connection string or prefix. Throws `NoEventLog` if
- * the file is missing and must not be created.
+ * only. Throws `LogUnavailable`, and `ConfigurationError` for a bad connection string or prefix, and if the file is
+ * missing and must not be created.
  */
 export async function openEventLog(
   { eventStoreDbUrl, eventStoreDbPrefix: prefix, fenceMaxAgeMs, dataDir }: StoreConfiguration,
@@ -49,8 +44,9 @@ export async function openEventLog(
     }
   }
   const file = join(dataDir, 'event-log.db');
-  if (!create && !existsSync(file))
-    throw new NoEventLog(`There is no event log in ${dataDir}: start the service first`);
+  if (!create && !existsSync(file)) {
+    throw new ConfigurationError('DATA_DIR', `has no event log (${file}): start the service first`);
+  }
   prepareDataDir(dataDir);
   const { openSqliteEventLog } = await import('#event-log/sqlite');
   return openSqliteEventLog({ file, isSecondary, changeCounter });

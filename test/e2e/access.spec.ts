@@ -207,7 +207,7 @@ describe('tokens of the command line', () => {
       ['--scope', 'clients:read', '--workspace', 'a b'],
     ]) {
       const { stdout, status } = cli('token', ...parameters);
-      expect({ stdout, status }).toEqual({ stdout: '', status: 1 });
+      expect({ stdout, status }).toEqual({ stdout: '', status: 64 });
     }
   });
 

@@ -79,7 +79,7 @@ describe('two nodes on EventStoreDB', () => {
     const [here, there] = nodes;
     const login = await oauthLogin(here.url, oauth);
     const [fixed = ''] = await staticTokens();
-    expect(await operate(['tokens', 'end', '--all'])).toEqual(['2 clients, 2 ended']);
+    expect(await operate(['tokens', 'end', '--all', '--yes'])).toEqual(['2 clients, 2 ended']);
     expect(await isActive(login.body.access_token, oauth)).toEqual(REFUSED);
     expect(await isActive(fixed, keyed)).toEqual(REFUSED);
     expect((await refresh(there.url, oauth, refreshTokenOf(login))).status).toBe(400);

@@ -151,7 +151,7 @@ describe('a compromised signing key', () => {
 
   test('must be a known key', async () => {
     const { code, stderr } = await operate('keys', 'compromise', 'unknown');
-    expect({ code, stderr }).toEqual({ code: 1, stderr: 'No such signing key' });
+    expect({ code, stderr }).toEqual({ code: 4, stderr: 'No such signing key' });
     expect(await statuses()).toEqual(['SIGNING']);
   });
 
@@ -230,7 +230,7 @@ describe('replacing the master key', () => {
         };
       };
       expect(await shown()).toEqual({
-        code: 1,
+        code: 5,
         lines: ['current   2 credentials  1 signing keys'],
         stderr: ['Not understood: ConsumerClientSuspended version 1 (1 events)'],
       });
@@ -247,7 +247,7 @@ describe('replacing the master key', () => {
     await stopNodes();
     writeFileSync(masterKeyFile(), randomBytes(32).toString('base64'));
     const { code, stderr } = await operate('master-key', 'rotate');
-    expect(code).toBe(1);
+    expect(code).toBe(78);
     expect(stderr).toContain('MASTER_KEY is not the key');
   });
 });
@@ -265,7 +265,7 @@ describe('ending all tokens', () => {
       (await introspect(there.url, token, basicOf(client))).body.active;
     expect([await isActive(mine, oauth), await isActive(theirs, stranger)]).toEqual([false, true]);
     const [, run = ''] = /--run (\S+)/.exec(cutShort.stderr) ?? [];
-    const goOn = async () => (await operate('tokens', 'end', '--all', '--run', run)).lines;
+    const goOn = async () => (await operate('tokens', 'end', '--all', '--yes', '--run', run)).lines;
     expect(await goOn()).toEqual(['3 clients, 1 ended']);
     expect(await isActive(theirs, stranger)).toBe(false);
     expect(await goOn()).toEqual(['3 clients, 0 ended']);
@@ -302,16 +302,23 @@ describe('ending all tokens', () => {
 
   test('of a workspace without clients is a failure', async () => {
     const { code, lines, stderr } = await operate('tokens', 'end', '--workspace', 'acmee');
-    expect([code, lines]).toEqual([1, []]);
+    expect([code, lines]).toEqual([4, []]);
     expect(stderr).toContain('No client is of workspace acmee');
+  });
+
+  test('of all clients is done only if it is confirmed', async () => {
+    const before = await eventTypesOf(dataDir, `consumerClient-${oauth.clientId}`);
+    const { code, lines, stderr } = await operate('tokens', 'end', '--all');
+    expect([code, lines, stderr]).toEqual([6, [], expect.stringContaining('--yes')]);
+    expect(await eventTypesOf(dataDir, `consumerClient-${oauth.clientId}`)).toEqual(before);
   });
 
   test('needs to know whose tokens', async () => {
     for (const wrong of [[], ['--client', 'nobody'], ['--all', '--workspace', 'acme']]) {
-      expect((await operate('tokens', 'end', ...wrong)).code).toBe(1);
+      expect((await operate('tokens', 'end', ...wrong)).code).toBe(64);
     }
     const { code, stderr } = await operate('tokens', 'end', '--client', 'cc_0123456789abcdefghijkl');
-    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('There is no client') as string });
+    expect({ code, stderr }).toEqual({ code: 4, stderr: expect.stringContaining('There is no client') as string });
   });
 });
 
@@ -324,11 +331,11 @@ describe('the command line', () => {
       for (const command of [
         ['keys', 'list'],
         ['master-key', 'usage'],
-        ['tokens', 'end', '--all'],
+        ['tokens', 'end', '--all', '--yes'],
         ['projections', 'compare', 'clients'],
       ]) {
         const { code, stderr } = await operateWith({ DATA_DIR: empty, MASTER_KEY: 'A'.repeat(43) + '=' }, ...command);
-        expect([command, code, stderr]).toEqual([command, 1, expect.stringContaining('There is no event log')]);
+        expect([command, code, stderr]).toEqual([command, 78, expect.stringContaining('DATA_DIR has no event log')]);
       }
       expect(readdirSync(empty)).toEqual([]);
       const service = await Standalone.startReady({ dataDir: empty });

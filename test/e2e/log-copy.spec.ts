@@ -168,7 +168,7 @@ describe('moving the book of record', () => {
     await writeBook(file, 1);
     const MASTER_KEY = randomBytes(32).toString('base64');
     const { code, stderr } = await Cli.run(['log', 'copy', '--from', file, '--to', eventStore.url], { MASTER_KEY });
-    expect([code, stderr]).toEqual([1, expect.stringContaining('MASTER_KEY is not the key')]);
+    expect([code, stderr]).toEqual([78, expect.stringContaining('MASTER_KEY is not the key')]);
     expect(await sealed(file)).toBe(false);
     expect(await bookIn(openTarget())).toEqual([]);
   });

@@ -76,6 +76,37 @@ describe('an operator', () => {
     }
   });
 
+  it('sees how far each build is behind the log, and why it does not go on', async () => {
+    const states = async () => {
+      const { code, stdout } = await cli('list', '--json');
+      expect(code).toBe(0);
+      return JSON.parse(stdout) as { projection: string; lagSeconds: number | null; state: string; reason?: string }[];
+    };
+    const stateOf = async (name: string) => (await states()).find(({ projection }) => projection === name);
+    const client = await portal.newClient();
+    await portal.get(client.clientId, readAfter(await portal.rename(client.clientId, 'Importer')));
+    const current = await eventually(
+      () => stateOf('clients'),
+      (found) => found?.state === 'CURRENT',
+    );
+    expect(current).toMatchObject({ lagSeconds: 0 });
+
+    await service.stop();
+    await withEventLog(directory, async (log) => {
+      const stream = `consumerClient-${client.clientId}`;
+      const [last] = await log.readStream(stream, { direction: 'backwards', limit: 1 });
+      if (!last) throw new Error('The client has no event');
+      const unknown = { ...last, eventId: randomUUID(), type: 'ConsumerClientTeleported' };
+      await log.append(stream, last.revision, [unknown]);
+    });
+    expect(await stateOf('clients')).toMatchObject({
+      state: 'STOPPED',
+      lagSeconds: expect.any(Number) as number,
+      reason: expect.stringContaining('ConsumerClientTeleported') as string,
+    });
+    expect((await listed()).find(([name]) => name === 'clients')?.at(-2)).toBe('STOPPED');
+  });
+
   it('compares the served documents with the log, sees which differ, and repairs them by a rebuild', async () => {
     const [importer, planner] = [await portal.newClient(), await portal.newClient()];
     await portal.get(planner.clientId, readAfter(await portal.rename(planner.clientId, 'Trip planner')));
@@ -124,6 +155,8 @@ describe('an operator', () => {
     const { code, stdout, stderr } = await cli('compare', 'clients');
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(/^clients must be rebuilt: its checkpoint \d+ is past the end of the log$/m);
+    const row = (await listed()).find(([name]) => name === 'clients');
+    expect(row?.slice(-2)).toEqual(['REBUILD_NEEDED', expect.stringContaining('past the end of the log')]);
     const rebuilt = await cli('rebuild', 'clients', '--grace', '0');
     expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v3_2\n']);
     expect((await cli('compare', 'clients')).stdout).toBe('clients: 1 documents, 0 differ from the log\n');
@@ -168,10 +201,11 @@ describe('an operator', () => {
 
   it('gets a clear error for a projection that can’t be rebuilt', async () => {
     const unknown = await cli('rebuild', randomUUID());
-    expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('clients, subscriptions, history')]);
+    expect([unknown.code, unknown.stderr]).toEqual([64, expect.stringContaining('clients, subscriptions, history')]);
     const empty = await mkdtemp(join(tmpdir(), 'projections-cli-'));
     const { code, stderr } = await Cli.run(['projections', 'compare', 'clients'], { DATA_DIR: empty });
-    expect([code, stderr]).toEqual([1, `There is no event log in ${empty}: start the service first\n`]);
+    const file = join(empty, 'event-log.db');
+    expect([code, stderr]).toEqual([78, `DATA_DIR has no event log (${file}): start the service first\n`]);
     await rm(empty, { recursive: true });
   });
 });

@@ -105,7 +105,7 @@ test('ending all tokens ends those that were dated ten minutes later, too', asyn
     await keyLogin(keyed),
     await oauthLogin(server.url, oauth),
   ]);
-  expect(await endTokens('--all')).toMatchObject({ code: 0 });
+  expect(await endTokens('--all', '--yes')).toMatchObject({ code: 0 });
   for (const ahead of [0, 601, 700]) {
     await withClockAhead(ahead, async () => {
       expect([await isActive(keyed, fixed), await isActive(oauth, tokenOf(pair))]).toEqual([false, false]);

@@ -173,12 +173,12 @@ it.each([
   await poison(poisoned, poisonAfter);
   const env = { DATA_DIR: dataDir };
   const run = randomUUID();
-  const { code, stdout, stderr } = await Cli.run(['tokens', 'end', '--all', '--run', run], env);
-  expect([code, stdout]).toEqual([1, expect.stringContaining(' clients, 1 ended\n')]);
+  const { code, stdout, stderr } = await Cli.run(['tokens', 'end', '--all', '--yes', '--run', run], env);
+  expect([code, stdout]).toEqual([5, expect.stringContaining(' clients, 1 ended\n')]);
   expect(stderr).toContain(`${poisoned.clientId} failed: `);
   expect(stderr).toContain(`clients are not ended: repeat it with --run ${run}`);
   const ofOther = await withEventLog(dataDir, (log) => log.readStream(`consumerClient-${other.clientId}`));
   expect(ofOther.at(-1)?.type).toBe('ConsumerClientTokensEnded');
-  const again = await Cli.run(['tokens', 'end', '--all', '--run', run], env);
-  expect([again.code, again.stdout]).toEqual([1, expect.stringContaining(' clients, 0 ended\n')]);
+  const again = await Cli.run(['tokens', 'end', '--all', '--yes', '--run', run], env);
+  expect([again.code, again.stdout]).toEqual([5, expect.stringContaining(' clients, 0 ended\n')]);
 });

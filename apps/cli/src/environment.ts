@@ -1,10 +1,11 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { Option } from 'commander';
 import { MasterKeys } from '#credentials';
 import type { WorkspaceId } from '#domain';
 import { type BookOfRecord, internalContext, openBookOfRecord, readLogId, requireCommonClock } from '#event-log';
 import type { CommandContext } from '#events';
-import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
+import { type Configuration, ConfigurationError, configurationFrom, systemClock } from '#platform/without-http';
 import { masterKeyPath, openEventLog, standaloneMasterKey } from '#stores';
 import { SigningKeyOperations, SigningKeyRing } from '#tokens';
 
@@ -14,6 +15,24 @@ export const subjectOption = () => new Option('--subject <name>', 'who acts, as 
 /** Makes the context of an operator's command. Each call makes a new command id. */
 export const operatorContext = (subject: string, workspaceId?: WorkspaceId): CommandContext =>
   internalContext({ via: 'cli', subject, workspaceId });
+
+/**
+ * Throws `ConfigurationError` if `DATA_DIR` is set, this environment keeps something there, and it names no directory.
+ * So a mistyped name is noticed before a command makes anything.
+ */
+export function requireDataDir(env: NodeJS.ProcessEnv): void {
+  const { dataDir, eventStoreDbUrl, mongoDbUrl } = configurationFrom(env);
+  const isUsed = eventStoreDbUrl === undefined || mongoDbUrl === undefined;
+  if (!env.DATA_DIR?.trim() || !isUsed) return;
+  if (existsSync(dataDir) && statSync(dataDir).isDirectory()) return;
+  throw new ConfigurationError('DATA_DIR', `names no directory: ${dataDir}`);
+}
+
+/** Throws `ConfigurationError` unless `DATA_DIR` holds at least one of the files. The message calls them `what`. */
+export function requireInDataDir(dataDir: string, what: string, ...files: readonly string[]): void {
+  if (files.some((file) => existsSync(join(dataDir, file)))) return;
+  throw new ConfigurationError('DATA_DIR', `has no ${what} (${dataDir}): start the service first`);
+}
 
 /**
  * Opens this environment's event log, runs `work` with it, and closes the log. The service may run at the same time.
@@ -55,11 +74,13 @@ export async function withSigningKeys<T>(
 }
 
 /**
- * Returns the master keys that this environment's service uses. Never creates a master key; throws if there is none.
+ * Returns the master keys that this environment's service uses. Never creates a master key; throws
+ * `ConfigurationError` if there is none.
  */
 export function masterKeysOf({ masterKey, previousMasterKeys, dataDir }: Configuration): MasterKeys {
   if (!masterKey && !existsSync(masterKeyPath(dataDir))) {
-    throw new Error(`${masterKeyPath(dataDir)} is missing: start the service first, or set MASTER_KEY`);
+    const reason = `has no master key (${masterKeyPath(dataDir)}): start the service first, or set MASTER_KEY`;
+    throw new ConfigurationError('DATA_DIR', reason);
   }
   return MasterKeys.from({ current: masterKey ?? standaloneMasterKey(dataDir), previous: previousMasterKeys });
 }

@@ -1,33 +1,78 @@
+import { CommanderError } from 'commander';
+import { Failure } from '#domain';
+import { StoreUnavailable } from '#event-log';
+import { ConfigurationError } from '#platform/without-http';
 import { BuildsDiffer } from '#read-models';
+import { MasterKeyMismatch } from '#tokens';
 
-/** Exit code of a comparison that found different documents. */
-export const DOCUMENTS_DIFFER = 2;
+/** The exit codes of all commands. Those from 64 on are the ones of BSD's `sysexits.h`. */
+export const ExitCode = {
+  FAILED: 1,
+  DOCUMENTS_DIFFER: 2,
+  STREAMS_CUT: 3,
+  NOT_FOUND: 4,
+  INCOMPLETE: 5,
+  NOT_CONFIRMED: 6,
+  USAGE: 64,
+  UNAVAILABLE: 69,
+  CONFIGURATION: 78,
+  INTERRUPTED: 130,
+} as const;
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
-/** Exit code of a comparison that found no different documents, but a stream that is cut. */
-export const STREAMS_CUT = 3;
+const MEANINGS: readonly (readonly [code: number, meaning: string])[] = [
+  [0, 'done'],
+  [ExitCode.FAILED, 'failed for another reason'],
+  [ExitCode.DOCUMENTS_DIFFER, 'documents differ'],
+  [ExitCode.STREAMS_CUT, 'no document differs, but streams of the log are cut'],
+  [ExitCode.NOT_FOUND, 'what the command names does not exist'],
+  [ExitCode.INCOMPLETE, 'done in part: the same command may be given again'],
+  [ExitCode.NOT_CONFIRMED, 'nothing was done, because it was not confirmed'],
+  [ExitCode.USAGE, 'the arguments are wrong'],
+  [ExitCode.UNAVAILABLE, 'a store does not answer or refuses'],
+  [ExitCode.CONFIGURATION, 'an environment variable is wrong'],
+  [ExitCode.INTERRUPTED, 'interrupted'],
+];
 
-export const exitCodeOf = (error: unknown): number => {
-  if (error instanceof BuildsDiffer) return DOCUMENTS_DIFFER;
-  return error instanceof Interrupted ? 130 : 1;
-};
+/** The table of exit codes, for the help. */
+export const exitCodesHelp = (): string =>
+  ['', 'Exit codes:', ...MEANINGS.map(([code, meaning]) => `  ${String(code).padEnd(4)} ${meaning}`)].join('\n');
 
-/** The user interrupted the command (Ctrl-C, SIGTERM). */
-class Interrupted extends Error {
-  override readonly name = 'Interrupted';
+/** An error with an exit code of its own. */
+export class CommandFailed extends Error {
+  override readonly name = 'CommandFailed';
 
-  constructor() {
-    super('Interrupted; the same command may be given again');
+  constructor(
+    readonly exitCode: ExitCode,
+    message: string,
+  ) {
+    super(message);
   }
 }
 
+export const usageError = (message: string) => new CommandFailed(ExitCode.USAGE, message);
+
+export const notFound = (message: string) => new CommandFailed(ExitCode.NOT_FOUND, message);
+
+/** Returns the exit code for what a command has thrown. The help and the version are thrown, too, with code 0. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : ExitCode.USAGE;
+  if (error instanceof CommandFailed) return error.exitCode;
+  if (error instanceof BuildsDiffer) return ExitCode.DOCUMENTS_DIFFER;
+  if (error instanceof ConfigurationError || error instanceof MasterKeyMismatch) return ExitCode.CONFIGURATION;
+  if (error instanceof StoreUnavailable) return ExitCode.UNAVAILABLE;
+  if (error instanceof Failure && error.kind === 'not_found') return ExitCode.NOT_FOUND;
+  return ExitCode.FAILED;
+}
+
 /**
- * Runs `work`. The first SIGINT or SIGTERM aborts the signal that `work` gets, with `Interrupted` as the reason. A
- * second signal of the same kind ends the process.
+ * Runs `work`. The first SIGINT or SIGTERM aborts the signal that `work` gets, with an error of exit code 130 as the
+ * reason. A second signal of the same kind ends the process.
  */
 export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const interrupt = () => {
-    controller.abort(new Interrupted());
+    controller.abort(new CommandFailed(ExitCode.INTERRUPTED, 'Interrupted; the same command may be given again'));
   };
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
   try {

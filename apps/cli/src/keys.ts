@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { type SigningKey, signingKey, signsFrom } from '#domain';
 import { lastTokenEnd } from '#tokens';
 import { subjectOption, withBook, withSigningKeys } from './environment.js';
+import { printResult } from './output.js';
 
 interface SubjectOptions {
   readonly subject: string;
@@ -14,7 +15,7 @@ export const keysCommand = (): Command =>
     .addCommand(
       new Command('list').description('every key, oldest first').action(async () => {
         const { keys } = await withBook(async ({ signingKeys }) => (await signingKeys.read()).state);
-        for (const key of keys) console.log(lineOf(key));
+        printResult(keys.map(shown), keys.map(lineOf));
       }),
     )
     .addCommand(
@@ -22,7 +23,8 @@ export const keysCommand = (): Command =>
         .description('publish the next key (TOKEN_ALG); it signs by itself when every verifier can have it')
         .addOption(subjectOption())
         .action(async ({ subject }: SubjectOptions) => {
-          console.log(lineOf(await withSigningKeys(subject, (operations) => operations.rotate())));
+          const key = await withSigningKeys(subject, (operations) => operations.rotate());
+          printResult(shown(key), [lineOf(key)]);
         }),
     )
     .addCommand(
@@ -32,11 +34,17 @@ export const keysCommand = (): Command =>
         .addOption(subjectOption())
         .action(async (kid: string, { subject }: SubjectOptions) => {
           const state = await withSigningKeys(subject, (operations) => operations.compromise(kid));
-          for (const key of [state.keys.find((each) => each.kid === kid), signingKey(state)]) {
-            if (key) console.log(lineOf(key));
-          }
+          const found = [state.keys.find((each) => each.kid === kid), signingKey(state)];
+          const keys = found.filter((key) => key !== undefined);
+          printResult(keys.map(shown), keys.map(lineOf));
         }),
     );
+
+/** The fields of a key that may be printed: all but the wrapped private key. */
+const shown = ({ kid, alg, status, publishedAt, activatedAt, retiredAt, compromisedAt }: SigningKey) => ({
+  ...{ kid, alg, status, publishedAt, activatedAt, retiredAt, compromisedAt },
+  ...(status === 'RETIRED' && retiredAt !== undefined && { inJwksUntil: lastTokenEnd(retiredAt) }),
+});
 
 const lineOf = (key: SigningKey): string => [key.kid, key.alg, key.status.padEnd(11), since(key)].join('  ');
 

@@ -5,10 +5,11 @@ import { type EventLog, openBookOfRecord, readLogId, unsealLog } from '#event-lo
 import { type Configuration, configurationFrom, prepareDataDir, systemClock } from '#platform/without-http';
 import { requireFittingMasterKeys } from '#tokens';
 import { masterKeysOf } from './environment.js';
-import { untilInterrupted } from './exit.js';
+import { notFound, untilInterrupted } from './exit.js';
 import { adoptCommand } from './log-adopt/adopt-command.js';
 import { copyLog, type CopyPhase } from './log-copy/copy-log.js';
 import { quarantineCommand } from './log-quarantine/quarantine-command.js';
+import { printResult } from './output.js';
 import { ProgressBar } from './progress-bar.js';
 
 interface CopyCommandOptions {
@@ -79,7 +80,7 @@ async function openLogAt(place: string, { create, prefix, fenceMaxAgeMs }: LogPl
   }
   const file = resolve(place);
   if (create) prepareDataDir(dirname(file));
-  else if (!existsSync(file)) throw new Error(`There is no file ${file}`);
+  else if (!existsSync(file)) throw notFound(`There is no file ${file}`);
   const { openSqliteEventLog } = await import('#event-log/sqlite');
   return openSqliteEventLog({ file });
 }
@@ -95,11 +96,11 @@ async function withLog(opening: Promise<EventLog>, use: (log: EventLog) => Promi
 
 async function unsealed(source: EventLog): Promise<void> {
   const wasSealed = await unsealLog(source, { reason: 'Unsealed from the command line', now: systemClock });
-  console.log(
+  printResult({ wasSealed }, [
     wasSealed
       ? 'The log takes events again. Use no copy of it from now on: the two are different books.'
       : 'The log was not sealed.',
-  );
+  ]);
 }
 
 /**
@@ -135,9 +136,11 @@ async function copied(source: EventLog, target: EventLog): Promise<void> {
     );
     bar.stop();
     for (const stream of quarantined) console.error(`Left out, because it is quarantined: ${stream}`);
-    console.log(`Copied ${events} events of ${streams} streams, ${appended} of them now; every stream is the same.
+    printResult({ events, streams, appended, quarantined }, [
+      `Copied ${events} events of ${streams} streams, ${appended} of them now; every stream is the same.
 The source stays sealed. Start the processes on the target, with the same master key; their read models are to be
-rebuilt: give them an empty read store, or run 'consumer-clients projections rebuild <name>' for each.`);
+rebuilt: give them an empty read store, or run 'consumer-clients projections rebuild <name>' for each.`,
+    ]);
   } finally {
     bar.stop();
   }

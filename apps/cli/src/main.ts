@@ -1,10 +1,14 @@
 #!/usr/bin/env node
-import { Command } from 'commander';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
 import { adminTokenCommand } from './admin-token.js';
-import { exitCodeOf } from './exit.js';
+import { requireDataDir } from './environment.js';
+import { exitCodeOf, exitCodesHelp } from './exit.js';
 import { keysCommand } from './keys.js';
 import { logCommand } from './log.js';
 import { masterKeyCommand } from './master-key.js';
+import { printAsJson } from './output.js';
 import { projectionsCommand } from './projections.js';
 import { tokenCommand } from './token.js';
 import { tokensCommand } from './tokens.js';
@@ -15,8 +19,23 @@ process.umask(0o077);
 // An operator has no use for what Node calls deprecated in the drivers, such as TLS to an IP address in EventStoreDB's.
 process.noDeprecation = true;
 
+/** The version in package.json, which lies beside `dist`. */
+const version = (): string => {
+  const { version } = JSON.parse(readFileSync(join(__dirname, '../../../../package.json'), 'utf8')) as {
+    version: string;
+  };
+  return version;
+};
+
 const program = new Command('consumer-clients')
   .description('Operators’ and auditors’ command line of Consumer Clients')
+  .version(version())
+  .option('--json', 'print the result as one JSON document')
+  .addHelpText('after', exitCodesHelp())
+  .hook('preAction', (root) => {
+    printAsJson(root.opts<{ json?: true }>().json === true);
+    requireDataDir(process.env);
+  })
   .addCommand(tokenCommand())
   .addCommand(adminTokenCommand())
   .addCommand(keysCommand())
@@ -25,7 +44,15 @@ const program = new Command('consumer-clients')
   .addCommand(logCommand())
   .addCommand(projectionsCommand());
 
+/** Makes the command and its subcommands throw instead of ending the process, and show the global options. */
+function prepare(command: Command): void {
+  command.exitOverride().configureHelp({ showGlobalOptions: true });
+  for (const subcommand of command.commands) prepare(subcommand);
+}
+prepare(program);
+
 program.parseAsync().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : 'Failed');
+  // Commander has printed its own errors already.
+  if (!(error instanceof CommanderError)) console.error(error instanceof Error ? error.message : 'Failed');
   process.exitCode = exitCodeOf(error);
 });

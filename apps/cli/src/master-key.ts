@@ -5,6 +5,8 @@ import { type BookOfRecord, type EventLog, eventsToNow } from '#event-log';
 import { UnknownEvent, upcast, type UpcastEvent } from '#events';
 import { configurationFrom, systemClock } from '#platform/without-http';
 import { masterKeysOf, subjectOption, withBook, withSigningKeys } from './environment.js';
+import { ExitCode } from './exit.js';
+import { printResult } from './output.js';
 
 /**
  * `master-key rotate` wraps (encrypts) the signing keys under the current master key. `master-key usage` counts the
@@ -19,7 +21,7 @@ export const masterKeyCommand = (): Command =>
         .addOption(subjectOption())
         .action(async ({ subject }: { subject: string }) => {
           const count = await withSigningKeys(subject, (operations) => operations.rewrap());
-          console.log(`${count} signing keys were wrapped anew`);
+          printResult({ rewrapped: count }, [`${count} signing keys were wrapped anew`]);
         }),
     )
     .addCommand(
@@ -28,18 +30,24 @@ export const masterKeyCommand = (): Command =>
         .action(async () => {
           const { currentId } = masterKeysOf(configurationFrom(process.env));
           const { credentials, keys, unknown } = await withBook(usageOfMasterKeys);
-          const ids = new Set([currentId, ...credentials.keys(), ...(keys?.keys() ?? [])]);
-          for (const id of ids) {
-            const role = (id === currentId ? 'current' : 'previous').padEnd(8);
-            const wrapped = keys ? (keys.get(id) ?? 0) : '?';
-            console.log(`${id}  ${role}  ${credentials.get(id) ?? 0} credentials  ${wrapped} signing keys`);
-          }
+          const ids = [...new Set([currentId, ...credentials.keys(), ...(keys?.keys() ?? [])])];
+          const masterKeys = ids.map((id) => ({
+            ...{ id, role: id === currentId ? 'current' : 'previous', credentials: credentials.get(id) ?? 0 },
+            signingKeys: keys ? (keys.get(id) ?? 0) : null,
+          }));
+          printResult(
+            { masterKeys, notUnderstood: Object.fromEntries(unknown) },
+            masterKeys.map(
+              ({ id, role, credentials, signingKeys }) =>
+                `${id}  ${role.padEnd(8)}  ${credentials} credentials  ${signingKeys ?? '?'} signing keys`,
+            ),
+          );
           if (unknown.size === 0) return;
           for (const [event, count] of unknown) console.error(`Not understood: ${event} (${count} events)`);
           console.error(
             'These events may need a master key, too. Ask the command line of the release that wrote them.',
           );
-          process.exitCode = 1;
+          process.exitCode = ExitCode.INCOMPLETE;
         }),
     );
 

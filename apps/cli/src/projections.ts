@@ -1,18 +1,23 @@
 import { type Command, createCommand, InvalidArgumentError, Option } from 'commander';
 import { type EventLog, isStreamOf, pause, readLogId, readQuarantines, StoreUnavailable } from '#event-log';
+import type { Position } from '#events';
 import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
 import { allProjections, type FedProjection } from '#process-managers';
 import {
   type BuildInfo,
   compareWithLog,
   type FeedOptions,
+  type Lease,
   type ReadStore,
   rebuild,
   type RebuildReport,
 } from '#read-models';
 import { openEventLog, openReadStore } from '#stores';
-import { DOCUMENTS_DIFFER, STREAMS_CUT, untilInterrupted } from './exit.js';
+import { requireInDataDir } from './environment.js';
+import { ExitCode, untilInterrupted } from './exit.js';
+import { alignedLines, printResult } from './output.js';
 import { ProgressBar } from './progress-bar.js';
+import { type BuildState, type OpenStores, stateOf } from './projection-states.js';
 
 const NAMES = allProjections.map(({ projection }) => projection.name).join(', ');
 
@@ -25,14 +30,10 @@ interface RebuildCommandOptions {
 export const projectionsCommand = (): Command =>
   createCommand('projections')
     .description(`the read models and the process manager’s own model: ${NAMES}`)
-    .addHelpText(
-      'after',
-      `\nEnds with 0 when all is well, ${DOCUMENTS_DIFFER} when documents differ, ${STREAMS_CUT} when streams of the log are cut, 1 when it failed.`,
-    )
     .addCommand(
       createCommand('list')
-        .description('each projection’s builds: which is served, how far it is, who works at it')
-        .action(() => withReadStore(configurationFrom(process.env), list)),
+        .description('each projection’s builds: which is served, who works at it, how far it is, and why it stopped')
+        .action(() => withBothStores(list)),
     )
     .addCommand(
       createCommand('rebuild')
@@ -65,36 +66,53 @@ function seconds(value: string): number {
   return Number(value);
 }
 
-async function list(store: ReadStore): Promise<void> {
-  const rows = [['PROJECTION', 'VERSION', 'BUILD', '', 'POSITION', 'LEASE']];
-  for (const { projection } of allProjections) {
-    const { name, version } = projection;
-    const builds = await store.builds(name, version);
-    if (builds.length === 0) rows.push([name, String(version), '-', '', '-', '-']);
-    for (const info of builds) rows.push([name, String(version), ...(await cellsOf(info, store))]);
-  }
-  const widths = rows.reduce<number[]>(
-    (widest, row) => row.map((cell, at) => Math.max(cell.length, widest[at] ?? 0)),
-    [],
-  );
-  for (const row of rows)
-    console.log(
-      row
-        .map((cell, at) => cell.padEnd(widths[at] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    );
+const COLUMNS = ['PROJECTION', 'VERSION', 'BUILD', '', 'POSITION', 'LEASE', 'LAG', 'STATE', 'REASON'];
+
+async function list(stores: OpenStores): Promise<void> {
+  const found: ListedBuild[] = [];
+  for (const { projection } of allProjections) found.push(...(await buildsOf(stores, projection)));
+  printResult(found, alignedLines([COLUMNS, ...found.map(cellsOf)]));
 }
 
-async function cellsOf({ build, checkpoint, served }: BuildInfo, store: ReadStore): Promise<string[]> {
-  const lease = await store.lease(build);
-  return [
-    build,
-    served ? 'served' : '',
-    checkpoint?.position ?? '-',
-    lease ? `${lease.holder}, turn ${lease.turn}` : '-',
-  ];
+interface ListedBuild extends Omit<BuildState, 'state'> {
+  readonly projection: string;
+  readonly version: number;
+  readonly build: BuildInfo['build'] | null;
+  readonly served: boolean;
+  readonly position: Position | null;
+  readonly lease: Pick<Lease, 'holder' | 'turn'> | null;
+  readonly state: BuildState['state'] | 'MISSING';
 }
+
+async function buildsOf(stores: OpenStores, projection: FedProjection['projection']): Promise<ListedBuild[]> {
+  const { store } = stores;
+  const { name, version } = projection;
+  const named = { projection: name, version };
+  const builds = await store.builds(name, version);
+  if (builds.length === 0) {
+    const none = { build: null, served: false, position: null, lease: null, lagSeconds: null } as const;
+    return [{ ...named, ...none, state: 'MISSING', reason: 'no process has built it yet' }];
+  }
+  return Promise.all(
+    builds.map(async (info) => {
+      const { build, served, checkpoint } = info;
+      const lease = await store.lease(build);
+      return {
+        ...{ ...named, build, served, position: checkpoint?.position ?? null },
+        lease: lease ? { holder: lease.holder, turn: lease.turn } : null,
+        ...(await stateOf(stores, projection, info, systemClock())),
+      };
+    }),
+  );
+}
+
+const cellsOf = ({ projection, version, build, served, position, lease, ...state }: ListedBuild): string[] => [
+  ...[projection, String(version), build ?? '-', served ? 'served' : '', position ?? '-'],
+  lease ? `${lease.holder}, turn ${lease.turn}` : '-',
+  state.lagSeconds === null ? '-' : `${state.lagSeconds} s`,
+  state.state,
+  state.reason ?? '',
+];
 
 /** Returns a function that prints what a rebuild found when it switched. `grace` is in seconds. */
 export const switchReporter =
@@ -114,7 +132,7 @@ async function rebuilt(
       ...{ ...feed, signal, acceptDifferences, graceMs: grace * 1000 },
       onSwitched: switchReporter(grace),
     });
-    console.log(`${projection.name} is served from ${build}`);
+    printResult({ projection: projection.name, build }, [`${projection.name} is served from ${build}`]);
   });
 }
 
@@ -123,19 +141,26 @@ async function compared({ projection }: FedProjection): Promise<void> {
     const quarantined = await readQuarantines(feed.log);
     const cuts = (await feed.log.findCuts(signal)).filter(({ stream }) => !quarantined.has(stream));
     for (const { stream, how } of cuts) console.error(`${stream} ${how}: its events will be lost at the next scavenge`);
-    if (cuts.length > 0) process.exitCode = STREAMS_CUT;
+    if (cuts.length > 0) process.exitCode = ExitCode.STREAMS_CUT;
     const { documents, different, examples } = await compareWithLog({ ...feed, signal });
-    console.log(`${projection.name}: ${documents} documents, ${different} differ from the log`);
-    for (const id of examples) console.log(id);
-    if (different > 0) process.exitCode = DOCUMENTS_DIFFER;
+    printResult({ projection: projection.name, documents, different, examples, cuts }, [
+      `${projection.name}: ${documents} documents, ${different} differ from the log`,
+      ...examples,
+    ]);
+    if (different > 0) process.exitCode = ExitCode.DOCUMENTS_DIFFER;
   });
 }
 
-/** Opens the read store of this environment, runs `use` with it, and closes it. */
+/**
+ * Opens the read store of this environment, runs `use` with it, and closes it. Throws `ConfigurationError` if the read
+ * store would be in a directory that holds no data of a service.
+ */
 export async function withReadStore(
   configuration: Configuration,
   use: (store: ReadStore) => Promise<void>,
 ): Promise<void> {
+  const { dataDir, mongoDbUrl } = configuration;
+  if (mongoDbUrl === undefined) requireInDataDir(dataDir, 'read models', 'read-models.db', 'event-log.db');
   const store = await openReadStore(configuration);
   try {
     await use(store);
@@ -153,25 +178,26 @@ async function nameQuarantined(log: EventLog, { streams }: FedProjection['projec
 
 type Work = (feed: FeedOptions<unknown>, signal: AbortSignal) => Promise<void>;
 
-/**
- * Opens the stores of this environment, and runs `work` on the stores until `work` is done or interrupted. Shows the
- * progress of `work`.
- */
-async function withStores(projection: FedProjection['projection'], work: Work): Promise<void> {
+/** Opens the stores of this environment, runs `use` with them, and closes them. */
+async function withBothStores(use: (stores: OpenStores) => Promise<void>): Promise<void> {
   const configuration = configurationFrom(process.env);
   const log = await openEventLog(configuration, { create: false });
   try {
     const logId = await readLogId(log);
     if (logId === undefined) throw new Error('The event log is empty: there is nothing to build from');
-    await withReadStore(configuration, async (store) => {
-      const feed = { ...{ log, logId, store, projection, now: systemClock }, observer: storeObserver };
-      await untilInterrupted((signal) => showing(feed, () => work(feed, signal)));
-      await nameQuarantined(log, projection);
-    });
+    await withReadStore(configuration, (store) => use({ log, logId, store }));
   } finally {
     await log.close();
   }
 }
+
+/** Runs `work` on the stores of this environment until it is done or interrupted. Shows the progress of `work`. */
+const withStores = (projection: FedProjection['projection'], work: Work): Promise<void> =>
+  withBothStores(async (stores) => {
+    const feed = { ...stores, projection, now: systemClock, observer: storeObserver };
+    await untilInterrupted((signal) => showing(feed, () => work(feed, signal)));
+    await nameQuarantined(stores.log, projection);
+  });
 
 /** Tells the user when the work waits for a store. */
 export const storeObserver: FeedOptions<unknown>['observer'] = {

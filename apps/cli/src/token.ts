@@ -2,6 +2,8 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { configurationFrom } from '#platform/without-http';
 import { BootstrapIssuer, isManagementScope, MANAGEMENT_SCOPES, type ManagementScope } from '#tokens';
 import { masterKeysOf, subjectOption } from './environment.js';
+import { usageError } from './exit.js';
+import { printResult } from './output.js';
 
 interface TokenOptions {
   readonly workspace?: string;
@@ -36,8 +38,19 @@ export const tokenCommand = (): Command =>
         ttlSeconds: ttl,
         ...(workspace !== undefined && { workspaceId: workspace }),
       };
-      console.log(issuer.issueManagementToken(request, new Date()));
+      const token = issued(() => issuer.issueManagementToken(request, new Date()));
+      printResult({ token }, [token]);
     });
+
+/** Makes an error of usage of the `RangeError` that names an invalid value. */
+function issued(issue: () => string): string {
+  try {
+    return issue();
+  } catch (error) {
+    if (error instanceof RangeError) throw usageError(error.message);
+    throw error;
+  }
+}
 
 function scopesIn(value: string): ManagementScope[] {
   const scopes = value.split(' ').filter((scope) => scope !== '');

@@ -5,12 +5,16 @@ import { type BookOfRecord, concernsOneStream, eventsToNow, StoreUnavailable } f
 import { type CommandContext, upcast, uuidV5 } from '#events';
 import { systemClock } from '#platform/without-http';
 import { asError } from '#read-models';
+import { requireConfirmation } from './confirmation.js';
 import { operatorContext, subjectOption, withBook } from './environment.js';
+import { CommandFailed, ExitCode, notFound, usageError } from './exit.js';
+import { printResult } from './output.js';
 
 interface EndOptions {
   readonly client?: ClientId;
   readonly workspace?: WorkspaceId;
   readonly all?: true;
+  readonly yes?: true;
   readonly issuedBefore?: Instant;
   /** Names this run, so that a run that was cut short can be continued. */
   readonly run: string;
@@ -35,6 +39,7 @@ export const tokensCommand = (): Command =>
       .addOption(new Option('--client <id>', 'of one client').argParser(clientIdIn))
       .addOption(new Option('--workspace <id>', 'of all clients of a workspace').conflicts('client'))
       .addOption(new Option('--all', 'of all clients').conflicts(['client', 'workspace']))
+      .addOption(new Option('--yes', 'with --all: do not ask'))
       .addOption(
         new Option('--issued-before <time>', 'spare the tokens that were issued after this time').argParser(instantIn),
       )
@@ -46,10 +51,15 @@ export const tokensCommand = (): Command =>
       .addOption(subjectOption())
       .action(async (options: EndOptions) => {
         if (options.client === undefined && options.workspace === undefined && options.all !== true) {
-          throw new Error('Say whose: --client, --workspace or --all');
+          throw usageError('Say whose: --client, --workspace or --all');
         }
-        console.error(`If this is cut short, repeat it with --run ${options.run}`);
-        await withBook((book) => endTokens(book, options));
+        if (options.all && !options.yes) {
+          await requireConfirmation('This ends tokens of all clients of all workspaces, which then log in again.');
+        }
+        await withBook((book) => {
+          console.error(`If this is cut short, repeat it with --run ${options.run}`);
+          return endTokens(book, options);
+        });
       }),
   );
 
@@ -88,14 +98,17 @@ async function endTokens(book: BookOfRecord, options: EndOptions): Promise<void>
   for await (const found of inGroups(clientsOf(book, options), CONCURRENT_CLIENTS)) await Promise.all(found.map(end));
   // We throw here, so that a mistyped workspace does not look like a success.
   if (clients === 0 && options.workspace !== undefined)
-    throw new Error(`No client is of workspace ${options.workspace}`);
+    throw notFound(`No client is of workspace ${options.workspace}`);
   if (repeated > 0) {
     console.error(
       `${repeated} clients were passed over: this run ended their tokens before. Newer tokens are still good.`,
     );
   }
-  console.log(`${clients} clients, ${ended} ended`);
-  if (failed > 0) throw new Error(`The tokens of ${failed} clients are not ended: repeat it with --run ${run}`);
+  printResult({ run, clients, ended, repeated, failed }, [`${clients} clients, ${ended} ended`]);
+  if (failed > 0) {
+    const message = `The tokens of ${failed} clients are not ended: repeat it with --run ${run}`;
+    throw new CommandFailed(ExitCode.INCOMPLETE, message);
+  }
 }
 
 const RUN_NAMESPACE = '4f1c52de-6a0b-4d0e-8a43-0d6a3c6d1b57';
@@ -119,7 +132,7 @@ async function* clientsOf({ log, clients }: BookOfRecord, options: EndOptions): 
   const { client: clientId, workspace, all } = options;
   if (clientId !== undefined) {
     const { state } = await clients.read(clientId);
-    if (state.status === 'NONE') throw new Error(`There is no client ${clientId}`);
+    if (state.status === 'NONE') throw notFound(`There is no client ${clientId}`);
     yield { clientId, workspaceId: state.workspaceId };
     return;
   }

@@ -2,6 +2,8 @@ import { createCommand, Option } from 'commander';
 import { adoptLog, type BookOfRecord, readAdoptions } from '#event-log';
 import { configurationFrom, systemClock } from '#platform/without-http';
 import { operatorContext, subjectOption, withBook } from '../environment.js';
+import { usageError } from '../exit.js';
+import { printResult } from '../output.js';
 import { withReadStore } from '../projections.js';
 import { lostRevocations } from './lost-revocations.js';
 
@@ -28,16 +30,16 @@ export const adoptCommand = () =>
     .action(({ reason, list, listRevoked, subject }: AdoptOptions) => {
       if (list) return withBook(listAdoptions);
       if (listRevoked) return withBook(listRevocations);
-      if (reason === undefined) throw new Error("Say why: '--reason <text>'");
+      if (reason === undefined) throw usageError("Say why: '--reason <text>'");
       return withBook((book) => adopt(book, { reason, subject }));
     });
 
 async function listAdoptions({ log }: BookOfRecord): Promise<void> {
   const adoptions = await readAdoptions(log);
-  for (const { adoptedAt, position, subject, reason } of adoptions) {
-    console.log([adoptedAt, position, subject, reason].join('  '));
-  }
-  if (adoptions.length === 0) console.log('The log was never adopted');
+  const lines = adoptions.map(({ adoptedAt, position, subject, reason }) =>
+    [adoptedAt, position, subject, reason].join('  '),
+  );
+  printResult(adoptions, lines.length > 0 ? lines : ['The log was never adopted']);
 }
 
 async function adopt(book: BookOfRecord, { reason, subject }: { reason: string; subject: string }): Promise<void> {
@@ -48,19 +50,21 @@ async function adopt(book: BookOfRecord, { reason, subject }: { reason: string; 
 
 const listRevocations = (book: BookOfRecord): Promise<void> =>
   withReadStore(configurationFrom(process.env), async (store) => {
-    let count = 0;
-    for await (const { client, unreadable } of lostRevocations(book, store)) {
+    const lost = [];
+    const unreadable = [];
+    for await (const { client, unreadable: error } of lostRevocations(book, store)) {
       const { clientId, workspaceId, name, revokedAt, revocationReason } = client;
-      if (unreadable) {
-        console.error(`${clientId} can't be read: ${unreadable.message}`);
-        continue;
-      }
-      console.log([clientId, workspaceId, revokedAt, name, revocationReason].join('  '));
-      count += 1;
+      if (error) unreadable.push({ clientId, reason: error.message });
+      else lost.push({ clientId, workspaceId, revokedAt, name, revocationReason });
     }
+    for (const { clientId, reason } of unreadable) console.error(`${clientId} can't be read: ${reason}`);
+    printResult(
+      { lost, unreadable },
+      lost.map((client) => Object.values(client).join('  ')),
+    );
     console.error(
-      count === 0
+      lost.length === 0
         ? 'The read store knows no client whose revocation is lost.'
-        : `The revocations of these clients are lost, and their credentials are good again: ${count}`,
+        : `The revocations of these clients are lost, and their credentials are good again: ${lost.length}`,
     );
   });

@@ -14,7 +14,8 @@ import type { Revision } from '#events';
 import { configurationFrom, systemClock } from '#platform/without-http';
 import { asError, rebuild } from '#read-models';
 import { operatorContext, subjectOption, withBook } from '../environment.js';
-import { untilInterrupted } from '../exit.js';
+import { notFound, untilInterrupted, usageError } from '../exit.js';
+import { printResult } from '../output.js';
 import { graceOption, storeObserver, switchReporter, withReadStore } from '../projections.js';
 import { hasUnreadable, lastRevisionOf, projectionsOf, requireWhole } from './whole-stream.js';
 
@@ -43,22 +44,22 @@ export const quarantineCommand = () =>
     .addOption(subjectOption())
     .action(async (stream: string | undefined, options: QuarantineOptions) => {
       if (options.list) return withBook(list);
-      if (stream === undefined) throw new Error('Name the stream, or use --list');
+      if (stream === undefined) throw usageError('Name the stream, or use --list');
       if (!isQuarantinable(stream)) {
-        throw new Error(`${stream} can't be quarantined, only ${POSSIBLE}: nothing works without the other streams`);
+        throw usageError(`${stream} can't be quarantined, only ${POSSIBLE}: nothing works without the other streams`);
       }
       const { reason } = options;
       if (options.lift) return withBook((book) => lift(book, stream, options));
-      if (reason === undefined) throw new Error("Say why: '--reason <text>'");
+      if (reason === undefined) throw usageError("Say why: '--reason <text>'");
       return withBook((book) => quarantine(book, stream, { ...options, reason }));
     });
 
 async function list({ log }: BookOfRecord): Promise<void> {
   const found = [...(await readQuarantines(log)).values()];
-  for (const { stream, quarantinedAt, subject, reason } of found) {
-    console.log([stream, quarantinedAt, subject, reason].join('  '));
-  }
-  if (found.length === 0) console.log('No stream is quarantined');
+  const lines = found.map(({ stream, quarantinedAt, subject, reason }) =>
+    [stream, quarantinedAt, subject, reason].join('  '),
+  );
+  printResult(found, lines.length > 0 ? lines : ['No stream is quarantined']);
 }
 
 async function quarantine(
@@ -76,9 +77,9 @@ async function quarantine(
   const context = operatorContext(subject);
   const isNew = await quarantineStream(log, { stream, lastRevision }, { reason, context, now: systemClock });
   await untilHeld();
-  console.log(
-    `${stream} is quarantined${isNew ? '' : ' already'}. ${fault ?? 'Nothing was found to be wrong with it.'}`,
-  );
+  const verdict = fault ?? 'Nothing was found to be wrong with it.';
+  const line = `${stream} is quarantined${isNew ? '' : ' already'}. ${verdict}`;
+  printResult({ stream, isNew, fault: fault ?? null }, [line]);
 }
 
 /** Throws while processes of the former release may run. They know no quarantine, and would go on with the stream. */
@@ -99,7 +100,7 @@ async function faultOf(log: BookOfRecord['log'], stream: string): Promise<string
     if (error instanceof LogUnavailable && !(await hasUnreadable(log, stream))) throw error;
     return `What is wrong with it: ${asError(error).message}`;
   }
-  if (last === undefined) throw new Error(`There is no stream ${stream}`);
+  if (last === undefined) throw notFound(`There is no stream ${stream}`);
   return undefined;
 }
 
@@ -111,7 +112,7 @@ async function lift(book: BookOfRecord, stream: string, options: QuarantineOptio
   requireCurrentVersions(book);
   const { log, logId } = book;
   const found = (await readQuarantines(log)).get(stream);
-  if (!found) throw new Error(`${stream} is not quarantined`);
+  if (!found) throw notFound(`${stream} is not quarantined`);
   await requireWholeAgain(log, stream, found.lastRevision);
   await withReadStore(configurationFrom(process.env), (store) =>
     untilInterrupted(async (signal) => {
@@ -132,7 +133,7 @@ async function lift(book: BookOfRecord, stream: string, options: QuarantineOptio
   const { reason = 'The stream is whole again', subject } = options;
   await liftQuarantine(log, stream, { reason, context: operatorContext(subject), now: systemClock });
   await untilHeld();
-  console.log(`${stream} is used again`);
+  printResult({ stream, isLifted: true }, [`${stream} is used again`]);
 }
 
 async function requireWholeAgain(log: BookOfRecord['log'], stream: string, lastRevision = 0): Promise<void> {

@@ -1,0 +1,124 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type NewClient, Portal } from '../support/api/portal.js';
+import { Cli } from '../support/processes/cli.js';
+import { Standalone } from '../support/processes/standalone.js';
+
+const ROOT = join(__dirname, '../..');
+
+let service: Standalone;
+let client: NewClient;
+beforeAll(async () => {
+  service = await Standalone.startReady();
+  client = await Portal.of(service).newClient('OAUTH2');
+});
+afterAll(() => service.stop());
+
+const cli = (...args: string[]) => Cli.run(args, { DATA_DIR: service.dataDir });
+
+/** Runs a command with `--json`. Resolves to the document that it prints. */
+const json = async (...args: string[]): Promise<unknown> => {
+  const { code, stdout, stderr } = await cli(...args, '--json');
+  expect([args, code, code === 0 ? '' : stderr]).toEqual([args, 0, '']);
+  return JSON.parse(stdout);
+};
+
+/** One call of each command that uses the data directory. */
+const COMMANDS = [
+  ['token', '--scope', 'clients:read'],
+  ['admin-token', 'rotate'],
+  ['keys', 'list'],
+  ['keys', 'rotate'],
+  ['keys', 'compromise', 'unknown'],
+  ['master-key', 'rotate'],
+  ['master-key', 'usage'],
+  ['tokens', 'end', '--all', '--yes'],
+  ['log', 'quarantine', '--list'],
+  ['log', 'adopt', '--list'],
+  ['log', 'adopt', '--list-revoked'],
+  ['projections', 'list'],
+  ['projections', 'rebuild', 'clients'],
+  ['projections', 'compare', 'clients'],
+];
+
+describe('the command line', () => {
+  test('prints its version', async () => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+    expect(await cli('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+  });
+
+  test('names the same exit codes in its help as in the operations guide', async () => {
+    const { code, stdout } = await cli('--help');
+    expect(code).toBe(0);
+    const [, table = ''] = stdout.split('Exit codes:\n');
+    const inHelp = [...table.matchAll(/^ {2}(\d+) +(.+)$/gm)].map(([, exitCode, meaning]) => [exitCode, meaning]);
+    const guide = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8');
+    const [, section = ''] = guide.split('## The command line\n');
+    const [commandLine = ''] = section.split('\n## ');
+    const inGuide = [...commandLine.matchAll(/^\| (\d+) +\| (.+?) +\|$/gm)].map(([, exitCode, meaning]) => [
+      exitCode,
+      meaning,
+    ]);
+    expect(inHelp.length).toBeGreaterThan(5);
+    expect(inGuide).toEqual(inHelp);
+  });
+
+  test.each([[], ['keys'], ['keys', 'lost'], ['keys', 'list', '--lost'], ['tokens', 'end'], ['log', 'quarantine']])(
+    'ends with 64 if its arguments are wrong: %j %j %j',
+    async (...args) => {
+      expect(await cli(...args)).toMatchObject({ code: 64, stdout: '' });
+    },
+  );
+
+  test.each(COMMANDS)('refuses a DATA_DIR that does not exist, and makes nothing: %s %s', async (...args) => {
+    const mistyped = join(service.dataDir, 'mistyped');
+    const { code, stdout, stderr } = await Cli.run(args, { DATA_DIR: mistyped });
+    expect([code, stdout, stderr]).toEqual([78, '', `DATA_DIR names no directory: ${mistyped}\n`]);
+    expect(existsSync(mistyped)).toBe(false);
+  });
+
+  test.each(COMMANDS)('refuses a DATA_DIR that holds no data, and makes nothing: %s %s', async (...args) => {
+    const empty = mkdtempSync(join(tmpdir(), 'consumer-clients-'));
+    try {
+      const { code, stdout, stderr } = await Cli.run(args, { DATA_DIR: empty });
+      expect([code, stdout, stderr]).toEqual([78, '', expect.stringMatching(/^DATA_DIR has no .+\n$/)]);
+      expect(readdirSync(empty)).toEqual([]);
+    } finally {
+      rmSync(empty, { recursive: true });
+    }
+  });
+});
+
+describe('with --json, the command line prints one document', () => {
+  test('of keys, without their private parts', async () => {
+    const [key] = (await json('keys', 'list')) as object[];
+    expect(Object.keys(key ?? {}).sort()).toEqual(['activatedAt', 'alg', 'kid', 'publishedAt', 'status']);
+    expect(await json('master-key', 'usage')).toEqual({
+      masterKeys: [{ id: expect.any(String) as string, role: 'current', credentials: 1, signingKeys: 1 }],
+      notUnderstood: {},
+    });
+    expect(await json('master-key', 'rotate')).toEqual({ rewrapped: 0 });
+  });
+
+  test('of tokens', async () => {
+    expect(await json('token', '--scope', 'clients:read')).toEqual({ token: expect.stringMatching(/^ey/) as string });
+    expect(await json('admin-token', 'rotate')).toEqual({ path: join(service.dataDir, 'admin.token') });
+    expect(await json('tokens', 'end', '--client', client.clientId)).toEqual({
+      ...{ clients: 1, ended: 1, repeated: 0, failed: 0 },
+      run: expect.any(String) as string,
+    });
+  });
+
+  test('of the log and the projections', async () => {
+    expect(await json('log', 'quarantine', '--list')).toEqual([]);
+    expect(await json('log', 'adopt', '--list')).toEqual([]);
+    expect(await json('log', 'adopt', '--list-revoked')).toEqual([]);
+    expect(await json('projections', 'compare', 'subscriptions')).toEqual({
+      ...{ projection: 'subscriptions', documents: 0, different: 0, examples: [], cuts: [] },
+    });
+    expect(await json('projections', 'list')).toContainEqual(
+      expect.objectContaining({ projection: 'clients', build: expect.stringMatching(/^clients_v/) as string }),
+    );
+  });
+});
