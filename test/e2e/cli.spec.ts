@@ -1,6 +1,8 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { eventually } from '../support/api/http.js';
+import { oauthLogin } from '../support/api/login.js';
 import { type NewClient, Portal } from '../support/api/portal.js';
 import { Cli } from '../support/processes/cli.js';
 import { Standalone } from '../support/processes/standalone.js';
@@ -28,6 +30,9 @@ const json = async (...args: string[]): Promise<unknown> => {
 const COMMANDS = [
   ['token', '--scope', 'clients:read'],
   ['admin-token', 'rotate'],
+  ['clients', 'find'],
+  ['clients', 'show', 'cc_0123456789abcdefghijkl'],
+  ['clients', 'revoke', 'cc_0123456789abcdefghijkl', '--reason', 'An exercise'],
   ['keys', 'list'],
   ['keys', 'rotate'],
   ['keys', 'compromise', 'unknown'],
@@ -120,5 +125,62 @@ describe('with --json, the command line prints one document', () => {
     expect(await json('projections', 'list')).toContainEqual(
       expect.objectContaining({ projection: 'clients', build: expect.stringMatching(/^clients_v/) as string }),
     );
+  });
+});
+
+describe('in an emergency, an operator', () => {
+  const UNKNOWN = 'cc_0123456789abcdefghijkl';
+
+  test('finds clients by the beginning of their names, in one workspace or in all', async () => {
+    const portal = Portal.of(service);
+    const stranger = await Portal.of(service, { workspaceId: 'globex' }).newClient('OAUTH2');
+    await portal.rename(client.clientId, 'Zebra importer');
+    await Portal.of(service, { workspaceId: 'globex' }).rename(stranger.clientId, 'Zebra planner');
+    const idsOf = async (...options: string[]) => {
+      const found = (await json('clients', 'find', 'ZEBRA', ...options)) as { clientId: string }[];
+      return found.map(({ clientId }) => clientId).sort();
+    };
+    await eventually(
+      () => idsOf(),
+      ({ length }) => length === 2,
+    );
+    expect(await idsOf()).toEqual([client.clientId, stranger.clientId].sort());
+    expect(await idsOf('--workspace', 'globex')).toEqual([stranger.clientId]);
+    const limited = await cli('clients', 'find', 'zebra', '--limit', '1');
+    expect([limited.stdout.split('\n').length, limited.stderr]).toEqual([2, expect.stringContaining('more')]);
+    expect(await cli('clients', 'find', 'Nobody')).toEqual({ code: 0, stdout: '', stderr: 'No client was found\n' });
+  });
+
+  test('sees a client as the log has it, without the verifiers of its secrets', async () => {
+    await Portal.of(service).register('sub_weather', { endpointUri: 'acme-weather' });
+    await Portal.of(service).assign(client.clientId, 'sub_weather');
+    expect(await json('clients', 'show', client.clientId)).toMatchObject({
+      ...{ clientId: client.clientId, workspaceId: 'acme', status: 'ACTIVE', authenticationType: 'OAUTH2' },
+      credentials: [{ generation: 1 }],
+      subscriptions: [{ subscriptionId: 'sub_weather', endpointUri: 'acme-weather' }],
+    });
+    const { stdout } = await cli('clients', 'show', client.clientId);
+    expect(stdout).toContain('subscription sub_weather  acme-weather');
+    expect(stdout).not.toContain('argon2');
+    expect((await cli('clients', 'show', UNKNOWN)).code).toBe(4);
+    expect((await cli('clients', 'show', 'nobody')).code).toBe(64);
+  });
+
+  test('revokes a client, which is refused from then on, and the history says who did it', async () => {
+    const revoked = await Portal.of(service).newClient('OAUTH2');
+    expect((await oauthLogin(service.url, revoked)).status).toBe(200);
+    expect((await cli('clients', 'revoke', revoked.clientId, '--reason', ' ')).code).toBe(64);
+    const revoke = () => json('clients', 'revoke', revoked.clientId, '--reason', 'Leaked', '--subject', 'jane');
+    expect([await revoke(), await revoke()]).toEqual([
+      { clientId: revoked.clientId, isNew: true },
+      { clientId: revoked.clientId, isNew: false },
+    ]);
+    expect((await oauthLogin(service.url, revoked)).status).toBe(401);
+    const history = await Portal.of(service).wholeHistory(revoked.clientId, await Portal.of(service).readNow());
+    expect(history.at(-1)).toMatchObject({
+      ...{ type: 'ConsumerClientRevoked', workspaceId: 'acme' },
+      actor: { subject: 'jane', via: 'cli' },
+    });
+    expect((await cli('clients', 'revoke', UNKNOWN, '--reason', 'Leaked')).code).toBe(4);
   });
 });

@@ -61,8 +61,12 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof BuildsDiffer) return ExitCode.DOCUMENTS_DIFFER;
   if (error instanceof ConfigurationError || error instanceof MasterKeyMismatch) return ExitCode.CONFIGURATION;
   if (error instanceof StoreUnavailable) return ExitCode.UNAVAILABLE;
-  if (error instanceof Failure && error.kind === 'not_found') return ExitCode.NOT_FOUND;
-  return ExitCode.FAILED;
+  return error instanceof Failure ? exitCodeOfFailure(error) : ExitCode.FAILED;
+}
+
+function exitCodeOfFailure({ kind }: Failure): ExitCode {
+  if (kind === 'not_found') return ExitCode.NOT_FOUND;
+  return kind === 'invalid' ? ExitCode.USAGE : ExitCode.FAILED;
 }
 
 /**

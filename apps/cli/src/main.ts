@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { adminTokenCommand } from './admin-token.js';
+import { clientsCommand } from './clients/clients-command.js';
 import { requireDataDir } from './environment.js';
 import { exitCodeOf, exitCodesHelp } from './exit.js';
 import { keysCommand } from './keys.js';
@@ -38,6 +39,7 @@ const program = new Command('consumer-clients')
   })
   .addCommand(tokenCommand())
   .addCommand(adminTokenCommand())
+  .addCommand(clientsCommand())
   .addCommand(keysCommand())
   .addCommand(masterKeyCommand())
   .addCommand(tokensCommand())

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { type ClientId, clientIdOf, type Instant, isClientId, type WorkspaceId } from '#domain';
+import { type ClientId, clientIdOf, type Instant, type WorkspaceId } from '#domain';
 import { type BookOfRecord, concernsOneStream, eventsToNow, StoreUnavailable } from '#event-log';
 import { type CommandContext, upcast, uuidV5 } from '#events';
 import { systemClock } from '#platform/without-http';
 import { asError } from '#read-models';
+import { clientIdIn } from './client-id.js';
 import { requireConfirmation } from './confirmation.js';
 import { operatorContext, subjectOption, withBook } from './environment.js';
 import { CommandFailed, ExitCode, notFound, usageError } from './exit.js';
@@ -159,11 +160,6 @@ async function* inGroups<T>(items: AsyncIterable<T>, size: number): AsyncGenerat
     group = [];
   }
   if (group.length > 0) yield group;
-}
-
-function clientIdIn(value: string): ClientId {
-  if (!isClientId(value)) throw new InvalidArgumentError('No client has such an id.');
-  return value;
 }
 
 function instantIn(value: string): Instant {
