@@ -1,9 +1,4 @@
 // @ts-check
-// Plays a marketplace's day (day.json) over HTTP and checks each response. Exits with code 1 if a response is wrong.
-//   npm run demo                                    starts its own server
-//   npm run demo -- --url http://127.0.0.1:3000     uses a running server (or set BASE=…), and creates new workspaces
-//     --token-file FILE   contains a token with every scope and workspaces:any (default: data/admin.token)
-//     --issuer URL        is the server's PUBLIC_URL, if that differs from --url
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -17,9 +12,26 @@ const CONCURRENCY = 16;
 const SHOWN_FAILURES = 10;
 const OWN_ISSUER = 'https://api.marketplace.example';
 
+const HELP = `Plays a marketplace's day (day.json) over HTTP and checks each response.
+Exits with code 1 if a response is wrong.
+  npm run demo                                    starts its own server
+  npm run demo -- --url http://127.0.0.1:3000     uses a running server (or set BASE=…), and creates new workspaces
+    --token-file FILE   contains a token with every scope and workspaces:any (default: data/admin.token)
+    --issuer URL        is the server's PUBLIC_URL, if that differs from --url
+    --help              shows this text`;
+
 const { values: options } = parseArgs({
-  options: { url: { type: 'string' }, 'token-file': { type: 'string' }, issuer: { type: 'string' } },
+  options: {
+    url: { type: 'string' },
+    'token-file': { type: 'string' },
+    issuer: { type: 'string' },
+    help: { type: 'boolean' },
+  },
 });
+if (options.help) {
+  console.log(HELP);
+  process.exit();
+}
 const url = (options.url ?? process.env['BASE'])?.replace(/\/+$/, '');
 const script = JSON.parse(readFileSync(new URL('day.json', import.meta.url), 'utf8'));
 
