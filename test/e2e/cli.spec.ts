@@ -42,6 +42,8 @@ const COMMANDS = [
   ['log', 'quarantine', '--list'],
   ['log', 'adopt', '--list'],
   ['log', 'adopt', '--list-revoked'],
+  ['backup', 'unused'],
+  ['restore', 'unused'],
   ['projections', 'list'],
   ['projections', 'rebuild', 'clients'],
   ['projections', 'compare', 'clients'],

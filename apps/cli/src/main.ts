@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { adminTokenCommand } from './admin-token.js';
+import { backupCommand } from './backup/backup-command.js';
+import { restoreCommand } from './backup/restore-command.js';
 import { clientsCommand } from './clients/clients-command.js';
 import { requireDataDir } from './environment.js';
 import { exitCodeOf, exitCodesHelp } from './exit.js';
@@ -44,7 +46,9 @@ const program = new Command('consumer-clients')
   .addCommand(masterKeyCommand())
   .addCommand(tokensCommand())
   .addCommand(logCommand())
-  .addCommand(projectionsCommand());
+  .addCommand(projectionsCommand())
+  .addCommand(backupCommand())
+  .addCommand(restoreCommand());
 
 /** Makes the command and its subcommands throw instead of ending the process, and show the global options. */
 function prepare(command: Command): void {

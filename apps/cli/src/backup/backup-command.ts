@@ -1,0 +1,59 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { createCommand } from 'commander';
+import { type Configuration, ConfigurationError, configurationFrom, systemClock } from '#platform/without-http';
+import { withBook } from '../environment.js';
+import { usageError } from '../exit.js';
+import { printResult } from '../output.js';
+import { type BackupFile, type Manifest, manifestOf, sync, writeManifest } from './manifest.js';
+
+/** `backup`: copies the SQLite files of `DATA_DIR` while the service runs. */
+export const backupCommand = () =>
+  createCommand('backup')
+    .description('copy the SQLite files of DATA_DIR while the service runs; the master key is not among them')
+    .argument('<directory>', 'where to; it must be empty, or missing')
+    .addHelpText('after', '\nExample:\n  consumer-clients backup /backups/2026-11-30')
+    .action(async (directory: string) => {
+      const configuration = configurationFrom(process.env);
+      requireEmbeddedLog(configuration);
+      const logId = await withBook((book) => Promise.resolve(book.logId));
+      const target = resolve(directory);
+      const { files } = await backUp(configuration, target, logId);
+      const lines = files.map(({ name, bytes, sha256 }) => `${sha256}  ${name}  ${bytes} bytes`);
+      printResult({ directory: target, files }, [...lines, `The backup is in ${target}`]);
+    });
+
+/** Throws `ConfigurationError` if the event log is not an SQLite file. */
+export function requireEmbeddedLog({ eventStoreDbUrl }: Configuration): void {
+  if (eventStoreDbUrl === undefined) return;
+  throw new ConfigurationError('EVENTSTOREDB_URL', 'is set: only SQLite files are backed up by this command');
+}
+
+/**
+ * Copies the read models first and the log second. So the copied log has every event that a checkpoint of the copied
+ * read models names; the other way round, the read models might be ahead of the log, and would have to be rebuilt.
+ */
+async function backUp({ dataDir, mongoDbUrl }: Configuration, target: string, logId: string): Promise<Manifest> {
+  const hasReadModels = mongoDbUrl === undefined && existsSync(join(dataDir, 'read-models.db'));
+  const names: BackupFile[] = hasReadModels ? ['read-models.db', 'event-log.db'] : ['event-log.db'];
+  const createdAt = systemClock().toISOString();
+  await mkdir(target, { recursive: true, mode: 0o700 });
+  if ((await readdir(target)).length > 0) throw usageError(`${target} is not empty`);
+  const { copySqlite, requireIntact } = await import('./sqlite-copy.js');
+  try {
+    for (const name of names) copySqlite(join(dataDir, name), join(target, name));
+    for (const name of names) {
+      await sync(join(target, name));
+      requireIntact(join(target, name));
+    }
+    const manifest = await manifestOf(target, names, { createdAt, logId });
+    await writeManifest(target, manifest);
+    await sync(target);
+    return manifest;
+  } catch (error) {
+    // Without this, the next try would find a directory that is not empty.
+    for (const name of names) await rm(join(target, name), { force: true });
+    throw error;
+  }
+}

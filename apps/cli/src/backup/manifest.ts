@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CommandFailed, ExitCode, notFound } from '../exit.js';
+
+const MANIFEST = 'manifest.json';
+const FORMAT = 1;
+
+/** The files of a backup, in the order in which they are put in place. */
+export const BACKUP_FILES = ['event-log.db', 'read-models.db'] as const;
+export type BackupFile = (typeof BACKUP_FILES)[number];
+
+export interface ManifestEntry {
+  readonly name: BackupFile;
+  readonly bytes: number;
+  /** SHA-256 of the file, in hex. */
+  readonly sha256: string;
+}
+
+/** What a backup holds. It is written last, so a backup with a manifest is complete. */
+export interface Manifest {
+  readonly format: typeof FORMAT;
+  /** When the backup was begun. */
+  readonly createdAt: string;
+  readonly logId: string;
+  readonly files: readonly ManifestEntry[];
+}
+
+/** Describes files of the directory. */
+export async function manifestOf(
+  directory: string,
+  names: readonly BackupFile[],
+  about: Pick<Manifest, 'createdAt' | 'logId'>,
+): Promise<Manifest> {
+  const files = await Promise.all(names.map((name) => entryOf(directory, name)));
+  return { format: FORMAT, ...about, files };
+}
+
+async function entryOf(directory: string, name: BackupFile): Promise<ManifestEntry> {
+  const path = join(directory, name);
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return { name, bytes: (await stat(path)).size, sha256: hash.digest('hex') };
+}
+
+export const writeManifest = (directory: string, manifest: Manifest): Promise<void> =>
+  writeFile(join(directory, MANIFEST), `${JSON.stringify(manifest, undefined, 2)}\n`, { flag: 'wx', flush: true });
+
+/**
+ * Reads the manifest of a backup, and compares the files with it. Throws `CommandFailed` if there is no manifest, or if
+ * a file is missing or differs.
+ */
+export async function verifiedManifest(directory: string): Promise<Manifest> {
+  const manifest = await readManifest(directory);
+  for (const { name, bytes, sha256 } of manifest.files) {
+    const found = await entryOf(directory, name).catch(() => undefined);
+    if (found?.bytes === bytes && found.sha256 === sha256) continue;
+    throw damaged(`${join(directory, name)} ${found ? 'differs from the manifest' : 'can’t be read'}`);
+  }
+  return manifest;
+}
+
+async function readManifest(directory: string): Promise<Manifest> {
+  const path = join(directory, MANIFEST);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) throw notFound(`There is no complete backup in ${directory}: it has no ${MANIFEST}`);
+  const manifest = parsed(text);
+  if (!isManifest(manifest)) throw damaged(`${path} is no manifest that this release can read`);
+  return manifest;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The names become paths, so no other names are accepted. */
+const isManifest = (value: unknown): value is Manifest => {
+  const { format, logId, files } = (value ?? {}) as Partial<Record<keyof Manifest, unknown>>;
+  if (format !== FORMAT || typeof logId !== 'string' || !Array.isArray(files)) return false;
+  const names = files.map((file: Partial<ManifestEntry> | null) => file?.name);
+  return names.includes('event-log.db') && names.every((name) => BACKUP_FILES.some((known) => known === name));
+};
+
+const damaged = (message: string) => new CommandFailed(ExitCode.FAILED, message);
+
+/** Makes a file, or the names in a directory, survive a loss of power. */
+export async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,89 @@
+import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from '../support/api/http.js';
+import { oauthLogin } from '../support/api/login.js';
+import { Portal, readAfter } from '../support/api/portal.js';
+import { eventsIn, expectSoundLog } from '../support/events/audit.js';
+import { Cli } from '../support/processes/cli.js';
+import { Standalone } from '../support/processes/standalone.js';
+
+let directory: string;
+let dataDir: string;
+let backup: string;
+let service: Standalone;
+let portal: Portal;
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'backup-'));
+  [dataDir, backup] = [join(directory, 'data'), join(directory, 'backup')];
+  mkdirSync(dataDir);
+  service = await Standalone.startReady({ dataDir });
+  portal = Portal.of(service);
+});
+afterEach(async () => {
+  await service.stop();
+  rmSync(directory, { recursive: true });
+});
+
+const backUp = () => Cli.run(['backup', backup], { DATA_DIR: dataDir });
+const restore = (into: string) => Cli.run(['restore', backup], { DATA_DIR: into });
+
+/** Makes an empty data directory that holds the master key. */
+const freshDataDir = (): string => {
+  const fresh = mkdtempSync(join(directory, 'fresh-'));
+  copyFileSync(join(dataDir, 'master.key'), join(fresh, 'master.key'));
+  return fresh;
+};
+
+test('a backup of a running service is restored: log and read models fit, and nothing is rebuilt', async () => {
+  const client = await portal.newClient('OAUTH2');
+  let isOver = false;
+  const writing = (async () => {
+    for (let number = 0; !isOver; number++) await portal.rename(client.clientId, `Importer ${number}`);
+  })();
+  expect(await backUp()).toMatchObject({ code: 0 });
+  isOver = true;
+  await writing;
+  await portal.get(client.clientId, readAfter(await portal.rename(client.clientId, 'After the backup')));
+  expect(readdirSync(backup).sort()).toEqual(['event-log.db', 'manifest.json', 'read-models.db']);
+
+  const restored = freshDataDir();
+  expect(await restore(restored)).toMatchObject({ code: 0 });
+  const events = await eventsIn(restored);
+  await expectSoundLog(events);
+  expect(events).toEqual((await eventsIn(dataDir)).slice(0, events.length));
+  expect(JSON.stringify(events)).not.toContain('After the backup');
+
+  await service.stop();
+  service = await Standalone.startReady({ dataDir: restored });
+  portal = Portal.of(service);
+  expect((await oauthLogin(service.url, client)).status).toBe(200);
+  const listed = await eventually(
+    async () => {
+      const { stdout } = await Cli.run(['projections', 'list', '--json'], { DATA_DIR: restored });
+      return JSON.parse(stdout) as { readonly build: string; readonly state: string }[];
+    },
+    (builds) => builds.every(({ state }) => state === 'CURRENT'),
+  );
+  for (const { build } of listed) expect(build).toMatch(/_1$/);
+});
+
+test('a backup that was changed or is incomplete is not restored', async () => {
+  expect(await backUp()).toMatchObject({ code: 0 });
+  const fresh = freshDataDir();
+  appendFileSync(join(backup, 'read-models.db'), 'x');
+  expect(await restore(fresh)).toMatchObject({ code: 1, stderr: expect.stringContaining('read-models.db differs') });
+  rmSync(join(backup, 'read-models.db'));
+  expect(await restore(fresh)).toMatchObject({ code: 1, stderr: expect.stringContaining('can’t be read') });
+  rmSync(join(backup, 'manifest.json'));
+  expect(await restore(fresh)).toMatchObject({ code: 4, stderr: expect.stringContaining('no manifest.json') });
+  expect(readdirSync(fresh)).toEqual(['master.key']);
+});
+
+test('nothing is overwritten: neither an earlier backup nor the stores of a service', async () => {
+  expect(await backUp()).toMatchObject({ code: 0 });
+  const manifest = readFileSync(join(backup, 'manifest.json'), 'utf8');
+  expect(await backUp()).toMatchObject({ code: 64, stderr: `${backup} is not empty\n` });
+  expect(readFileSync(join(backup, 'manifest.json'), 'utf8')).toBe(manifest);
+  expect(await restore(dataDir)).toMatchObject({ code: 1, stderr: expect.stringContaining('event-log.db exists') });
+});
