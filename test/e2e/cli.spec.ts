@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -94,6 +95,37 @@ describe('the command line', () => {
     } finally {
       rmSync(empty, { recursive: true });
     }
+  });
+});
+
+describe('the completion', () => {
+  const isInstalled = (shell: string) => spawnSync(shell, ['-c', 'exit 0']).status === 0;
+  const scriptFor = async (shell: string) => (await Cli.run(['completion', shell])).stdout;
+
+  test('for bash completes commands, options and the names of shells', async () => {
+    const script = await scriptFor('bash');
+    const completed = (...words: string[]) => {
+      const line = words.map((word) => `'${word}'`).join(' ');
+      const call = `COMP_WORDS=(consumer-clients ${line}); COMP_CWORD=${words.length}; _consumer_clients`;
+      const { stdout, stderr } = spawnSync('bash', ['-c', `${script}\n${call}; echo "\${COMPREPLY[@]}"`], {
+        encoding: 'utf8',
+      });
+      expect(stderr).toBe('');
+      return stdout.trim();
+    };
+    expect(completed('proj')).toBe('projections');
+    expect(completed('projections', 're')).toBe('rebuild');
+    expect(completed('--json', 'tokens', 'end', '--cl')).toBe('--client');
+    expect(completed('keys', 'list', '--js')).toBe('--json');
+    expect(completed('completion', 'z')).toBe('zsh');
+    expect(completed('keys', 'tokens', 'e')).toBe('');
+  });
+
+  test.each(['zsh', 'fish'])('for %s is a valid script that names every command', async (shell) => {
+    const script = await scriptFor(shell);
+    for (const command of ['projections', 'quarantine', '--issued-before']) expect(script).toContain(command);
+    if (!isInstalled(shell)) return;
+    expect(spawnSync(shell, ['-n', '-c', script], { encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
   });
 });
 

@@ -6,6 +6,7 @@ import { adminTokenCommand } from './admin-token.js';
 import { backupCommand } from './backup/backup-command.js';
 import { restoreCommand } from './backup/restore-command.js';
 import { clientsCommand } from './clients/clients-command.js';
+import { completionCommand } from './completion.js';
 import { requireDataDir } from './environment.js';
 import { exitCodeOf, exitCodesHelp } from './exit.js';
 import { keysCommand } from './keys.js';
@@ -35,9 +36,9 @@ const program = new Command('consumer-clients')
   .version(version())
   .option('--json', 'print the result as one JSON document')
   .addHelpText('after', exitCodesHelp())
-  .hook('preAction', (root) => {
+  .hook('preAction', (root, command) => {
     printAsJson(root.opts<{ json?: true }>().json === true);
-    requireDataDir(process.env);
+    if (command.name() !== 'completion') requireDataDir(process.env);
   })
   .addCommand(tokenCommand())
   .addCommand(adminTokenCommand())
@@ -48,7 +49,8 @@ const program = new Command('consumer-clients')
   .addCommand(logCommand())
   .addCommand(projectionsCommand())
   .addCommand(backupCommand())
-  .addCommand(restoreCommand());
+  .addCommand(restoreCommand())
+  .addCommand(completionCommand());
 
 /** Makes the command and its subcommands throw instead of ending the process, and show the global options. */
 function prepare(command: Command): void {
