@@ -72,6 +72,16 @@ describe('the command line', () => {
     expect(inGuide).toEqual(inHelp);
   });
 
+  const paths = COMMANDS.map((command) => command.slice(0, 2).filter((word) => !word.startsWith('-')));
+  test.each([...paths, ['log', 'copy'], ['completion']])(
+    'shows examples, options and --json in the help of %s %s',
+    async (...path) => {
+      const { code, stdout } = await Cli.run([...path, '--help']);
+      expect(code).toBe(0);
+      for (const part of ['Examples:', '--json', '--help']) expect(stdout).toContain(part);
+    },
+  );
+
   test.each([[], ['keys'], ['keys', 'lost'], ['keys', 'list', '--lost'], ['tokens', 'end'], ['log', 'quarantine']])(
     'ends with 64 if its arguments are wrong: %j %j %j',
     async (...args) => {

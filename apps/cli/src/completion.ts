@@ -16,14 +16,6 @@ export const completionCommand = (): Command =>
   createCommand('completion')
     .description('print a script that makes the shell complete commands and options')
     .addArgument(new Argument('<shell>').choices(SHELLS))
-    .addHelpText(
-      'after',
-      `
-Examples:
-  source <(consumer-clients completion bash)     in ~/.bashrc
-  source <(consumer-clients completion zsh)      in ~/.zshrc, after compinit
-  consumer-clients completion fish | source      in ~/.config/fish/config.fish`,
-    )
     .action((shell: Shell, _options: object, command: Command) => {
       const script = SCRIPTS[shell](placesOf(command.parent ?? command));
       printResult({ shell, script }, [script]);

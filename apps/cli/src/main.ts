@@ -8,6 +8,7 @@ import { restoreCommand } from './backup/restore-command.js';
 import { clientsCommand } from './clients/clients-command.js';
 import { completionCommand } from './completion.js';
 import { requireDataDir } from './environment.js';
+import { examplesOf } from './examples.js';
 import { exitCodeOf, exitCodesHelp } from './exit.js';
 import { keysCommand } from './keys.js';
 import { logCommand } from './log.js';
@@ -25,10 +26,8 @@ process.noDeprecation = true;
 
 /** The version in package.json, which lies beside `dist`. */
 const version = (): string => {
-  const { version } = JSON.parse(readFileSync(join(__dirname, '../../../../package.json'), 'utf8')) as {
-    version: string;
-  };
-  return version;
+  const file = join(__dirname, '../../../../package.json');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version;
 };
 
 const program = new Command('consumer-clients')
@@ -52,12 +51,16 @@ const program = new Command('consumer-clients')
   .addCommand(restoreCommand())
   .addCommand(completionCommand());
 
-/** Makes the command and its subcommands throw instead of ending the process, and show the global options. */
-function prepare(command: Command): void {
+/**
+ * Makes the command and its subcommands throw instead of ending the process. Their help shows the global options and
+ * examples. `path` holds the names of the command's parents and its own.
+ */
+function prepare(command: Command, path: readonly string[]): void {
   command.exitOverride().configureHelp({ showGlobalOptions: true });
-  for (const subcommand of command.commands) prepare(subcommand);
+  command.addHelpText('after', examplesOf(path.join(' ')));
+  for (const subcommand of command.commands) prepare(subcommand, [...path, subcommand.name()]);
 }
-prepare(program);
+prepare(program, []);
 
 program.parseAsync().catch((error: unknown) => {
   // Commander has printed its own errors already.

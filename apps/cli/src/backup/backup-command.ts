@@ -13,7 +13,6 @@ export const backupCommand = () =>
   createCommand('backup')
     .description('copy the SQLite files of DATA_DIR while the service runs; the master key is not among them')
     .argument('<directory>', 'where to; it must be empty, or missing')
-    .addHelpText('after', '\nExample:\n  consumer-clients backup /backups/2026-11-30')
     .action(async (directory: string) => {
       const configuration = configurationFrom(process.env);
       requireEmbeddedLog(configuration);

@@ -15,7 +15,6 @@ export const restoreCommand = () =>
   createCommand('restore')
     .description('verify a backup and put it into DATA_DIR, which holds the master key but no stores')
     .argument('<directory>', 'the backup')
-    .addHelpText('after', '\nExample:\n  consumer-clients restore /backups/2026-11-30')
     .action(async (directory: string) => {
       const configuration = configurationFrom(process.env);
       requireEmbeddedLog(configuration);

@@ -20,7 +20,6 @@ export const findCommand = () =>
     .argument('[name]', 'how the name begins, in any case', '')
     .addOption(new Option('--workspace <id>', 'of this workspace only; without it, all clients are looked through'))
     .addOption(new Option('--limit <number>', 'how many are shown').argParser(limitIn).default(50))
-    .addHelpText('after', '\nExample:\n  consumer-clients clients find import --workspace acme')
     .action((name: string, options: FindOptions) =>
       withReadStore(configurationFrom(process.env), (store) => find(store, name, options)),
     );

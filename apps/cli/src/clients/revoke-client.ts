@@ -19,7 +19,6 @@ export const revokeCommand = () =>
     .argument('<client>', 'its id (cc_…)', clientIdIn)
     .requiredOption('--reason <text>', 'why; kept for ever, and shown by the API')
     .addOption(subjectOption())
-    .addHelpText('after', "\nExample:\n  consumer-clients clients revoke cc_… --reason 'Its secret has leaked'")
     .action((clientId: ClientId, options: RevokeOptions) => withBook((book) => revoke(book, clientId, options)));
 
 async function revoke(book: BookOfRecord, clientId: ClientId, { reason, subject }: RevokeOptions): Promise<void> {

@@ -1,0 +1,40 @@
+/** Examples for the help of each command, by the names of the command and its parents. */
+const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
+  token: ["token --workspace acme --scope 'clients:read clients:write' --subject jane --ttl 600"],
+  'admin-token rotate': ['admin-token rotate'],
+  'clients find': ['clients find import', 'clients find import --workspace acme --json'],
+  'clients show': ['clients show cc_0123456789abcdefghijkl'],
+  'clients revoke': ["clients revoke cc_0123456789abcdefghijkl --reason 'Its secret has leaked' --subject jane"],
+  'keys list': ['keys list --json'],
+  'keys rotate': ['keys rotate --subject jane'],
+  'keys compromise': ['keys compromise <kid> --subject jane'],
+  'master-key rotate': ['MASTER_KEY=<new> MASTER_KEY_PREVIOUS=<former> consumer-clients master-key rotate'],
+  'master-key usage': ['master-key usage'],
+  'tokens end': ['tokens end --workspace acme', 'tokens end --all --issued-before 2026-03-01T10:00:00Z'],
+  'log copy': [
+    'log copy --from data/event-log.db --to esdb://db.example:2113',
+    'log copy --from data/event-log.db --unseal',
+  ],
+  'log quarantine': [
+    "log quarantine subscription-weather --reason 'Tombstoned by mistake'",
+    'log quarantine subscription-weather --lift',
+  ],
+  'log adopt': ['log adopt --list-revoked', "log adopt --reason 'The backup of Sunday'"],
+  'projections list': ['projections list'],
+  'projections rebuild': ['projections rebuild clients'],
+  'projections compare': ['projections compare clients --json'],
+  backup: ['backup /backups/2026-11-30'],
+  restore: ['restore /backups/2026-11-30'],
+  completion: [
+    'source <(consumer-clients completion bash)     # in ~/.bashrc',
+    'source <(consumer-clients completion zsh)      # in ~/.zshrc, after compinit',
+    'consumer-clients completion fish | source      # in ~/.config/fish/config.fish',
+  ],
+};
+
+/** Returns the examples of a command as a part of its help; an empty text for a command that only has subcommands. */
+export function examplesOf(path: string): string {
+  const examples = EXAMPLES[path] ?? [];
+  const lines = examples.map((line) => `  ${line.includes('consumer-clients') ? '' : 'consumer-clients '}${line}`);
+  return lines.length === 0 ? '' : ['', 'Examples:', ...lines].join('\n');
+}
