@@ -217,12 +217,11 @@ const byId = (views) => new Map(views.map((view) => [view.clientId, { ...without
  * Returns a client without the times of its last use. Only queries have them, and only some time after a login.
  * @param {any} view
  */
-function withoutUsage({ lastUsedAt, credentials, ...view }) {
-  return { ...view, credentials: credentials.map(withoutLastUse) };
+function withoutUsage(view) {
+  const copy = structuredClone(view);
+  for (const part of [copy, ...copy.credentials]) delete part.lastUsedAt;
+  return copy;
 }
-
-/** @param {any} credential */
-const withoutLastUse = ({ lastUsedAt, ...credential }) => credential;
 
 /** @param {Credential[]} credentials */
 const newest = (credentials) => credentials[credentials.length - 1];

@@ -28,6 +28,13 @@ afterEach(async () => {
 const backUp = () => Cli.run(['backup', backup], { DATA_DIR: dataDir });
 const restore = (into: string) => Cli.run(['restore', backup], { DATA_DIR: into });
 
+/** Expects that the backup is not restored, with this exit code and message. */
+async function expectRefused(into: string, exitCode: number, message: string): Promise<void> {
+  const { code, stderr } = await restore(into);
+  expect(code).toBe(exitCode);
+  expect(stderr).toContain(message);
+}
+
 /** Makes an empty data directory that holds the master key. */
 const freshDataDir = (): string => {
   const fresh = mkdtempSync(join(directory, 'fresh-'));
@@ -37,12 +44,12 @@ const freshDataDir = (): string => {
 
 test('a backup of a running service is restored: log and read models fit, and nothing is rebuilt', async () => {
   const client = await portal.newClient('OAUTH2');
-  let isOver = false;
+  const load = { isOver: false };
   const writing = (async () => {
-    for (let number = 0; !isOver; number++) await portal.rename(client.clientId, `Importer ${number}`);
+    for (let number = 0; !load.isOver; number++) await portal.rename(client.clientId, `Importer ${number}`);
   })();
   expect(await backUp()).toMatchObject({ code: 0 });
-  isOver = true;
+  load.isOver = true;
   await writing;
   await portal.get(client.clientId, readAfter(await portal.rename(client.clientId, 'After the backup')));
   expect(readdirSync(backup).sort()).toEqual(['event-log.db', 'manifest.json', 'read-models.db']);
@@ -52,7 +59,7 @@ test('a backup of a running service is restored: log and read models fit, and no
   const events = await eventsIn(restored);
   await expectSoundLog(events);
   expect(events).toEqual((await eventsIn(dataDir)).slice(0, events.length));
-  expect(JSON.stringify(events)).not.toContain('After the backup');
+  expect(events.map(({ data }) => data)).not.toContainEqual({ name: 'After the backup' });
 
   await service.stop();
   service = await Standalone.startReady({ dataDir: restored });
@@ -72,11 +79,11 @@ test('a backup that was changed or is incomplete is not restored', async () => {
   expect(await backUp()).toMatchObject({ code: 0 });
   const fresh = freshDataDir();
   appendFileSync(join(backup, 'read-models.db'), 'x');
-  expect(await restore(fresh)).toMatchObject({ code: 1, stderr: expect.stringContaining('read-models.db differs') });
+  await expectRefused(fresh, 1, 'read-models.db differs');
   rmSync(join(backup, 'read-models.db'));
-  expect(await restore(fresh)).toMatchObject({ code: 1, stderr: expect.stringContaining('can’t be read') });
+  await expectRefused(fresh, 1, 'can’t be read');
   rmSync(join(backup, 'manifest.json'));
-  expect(await restore(fresh)).toMatchObject({ code: 4, stderr: expect.stringContaining('no manifest.json') });
+  await expectRefused(fresh, 4, 'no manifest.json');
   expect(readdirSync(fresh)).toEqual(['master.key']);
 });
 
@@ -85,5 +92,5 @@ test('nothing is overwritten: neither an earlier backup nor the stores of a serv
   const manifest = readFileSync(join(backup, 'manifest.json'), 'utf8');
   expect(await backUp()).toMatchObject({ code: 64, stderr: `${backup} is not empty\n` });
   expect(readFileSync(join(backup, 'manifest.json'), 'utf8')).toBe(manifest);
-  expect(await restore(dataDir)).toMatchObject({ code: 1, stderr: expect.stringContaining('event-log.db exists') });
+  await expectRefused(dataDir, 1, 'event-log.db exists');
 });

@@ -41,12 +41,10 @@ async function find(store: ReadStore, name: string, { workspace, limit }: FindOp
   const found = await (workspace === undefined
     ? inAll(store, build, search)
     : inWorkspace(store, build, workspace, search));
-  const shown = found
-    .slice(0, limit)
-    .map(({ clientId, workspaceId, status, authenticationType, name: itsName }) => ({
-      ...{ clientId, workspaceId, status, authenticationType },
-      name: itsName,
-    }));
+  const shown = found.slice(0, limit).map(({ clientId, workspaceId, status, authenticationType, name: itsName }) => ({
+    ...{ clientId, workspaceId, status, authenticationType },
+    name: itsName,
+  }));
   printResult(shown, alignedLines(shown.map((client) => Object.values(client))));
   if (found.length > limit) console.error('There are more: give more of the name, or a greater --limit');
   if (found.length === 0) console.error('No client was found');
