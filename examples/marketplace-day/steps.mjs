@@ -218,7 +218,7 @@ const byId = (views) => new Map(views.map((view) => [view.clientId, { ...without
  * @param {any} view
  */
 function withoutUsage(view) {
-  const copy = structuredClone(view);
+  const copy = { ...view, credentials: view.credentials.map((/** @type {any} */ each) => ({ ...each })) };
   for (const part of [copy, ...copy.credentials]) delete part.lastUsedAt;
   return copy;
 }
