@@ -17,6 +17,7 @@ import { AllowedMethods } from './allowed-methods.js';
 import { CONFIGURATION, type Configuration } from './configuration.js';
 import { ReadinessChecks, serveHealth } from './health.js';
 import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
+import { listenError } from './listen-error.js';
 import { LOGGER, type Logger, NestLogger } from './logging.js';
 import { addressOf, createRegistry, metricsServer, Registry, serveMetrics } from './metrics.js';
 import { queryProblem } from './parameters.js';
@@ -281,14 +282,20 @@ export class HttpApplication {
   }
 
   /**
-   * Starts the modules, and then accepts requests. Returns the app's URL. Rejects if a module can't start or a port
-   * can't be opened.
+   * Starts the modules, and then accepts requests. Returns the app's URL. Rejects if a module can't start, and with
+   * `ConfigurationError` if a port can't be opened.
    */
   async listen(): Promise<string> {
     const { configuration, registry } = this.parts;
     const { host, port, metricsPort } = configuration;
-    if (metricsPort !== undefined) this.metrics = await metricsServer(registry, host, metricsPort);
-    await this.nest.listen(port, host);
+    if (metricsPort !== undefined) {
+      this.metrics = await metricsServer(registry, host, metricsPort).catch((error: unknown) => {
+        throw listenError(error, 'METRICS_PORT', { host, port: metricsPort });
+      });
+    }
+    await this.nest.listen(port, host).catch((error: unknown) => {
+      throw listenError(error, 'PORT', { host, port });
+    });
     return this.fastify.listeningOrigin;
   }
 

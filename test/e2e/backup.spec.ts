@@ -1,4 +1,14 @@
-import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../support/api/http.js';
@@ -75,9 +85,14 @@ test('a backup of a running service is restored: log and read models fit, and no
   for (const { build } of listed) expect(build).toMatch(/_1$/);
 });
 
-test('a backup that was changed or is incomplete is not restored', async () => {
+test('a backup that was changed, is incomplete, or needs another master key is not restored', async () => {
   expect(await backUp()).toMatchObject({ code: 0 });
   const fresh = freshDataDir();
+  const masterKey = readFileSync(join(fresh, 'master.key'));
+  writeFileSync(join(fresh, 'master.key'), randomBytes(32).toString('base64'));
+  await expectRefused(fresh, 78, 'MASTER_KEY is not the key');
+  expect(readdirSync(fresh)).toEqual(['master.key']);
+  writeFileSync(join(fresh, 'master.key'), masterKey);
   appendFileSync(join(backup, 'read-models.db'), 'x');
   await expectRefused(fresh, 1, 'read-models.db differs');
   rmSync(join(backup, 'read-models.db'));
@@ -85,6 +100,33 @@ test('a backup that was changed or is incomplete is not restored', async () => {
   rmSync(join(backup, 'manifest.json'));
   await expectRefused(fresh, 4, 'no manifest.json');
   expect(readdirSync(fresh)).toEqual(['master.key']);
+});
+
+test('the log alone is restored beside newer read models, which tell the revocations that are lost', async () => {
+  const client = await portal.newClient('OAUTH2');
+  expect(await backUp()).toMatchObject({ code: 0 });
+  await portal.get(client.clientId, readAfter(await portal.revoke(client.clientId)));
+  expect(await service.stop()).toBe(0);
+
+  const fresh = freshDataDir();
+  expect(await Cli.run(['restore', backup, '--log-only'], { DATA_DIR: fresh })).toMatchObject({ code: 0 });
+  for (const reading of [
+    ['projections', 'list'],
+    ['clients', 'find'],
+    ['log', 'adopt', '--list-revoked'],
+  ]) {
+    const { code, stderr } = await Cli.run(reading, { DATA_DIR: fresh });
+    expect([reading, code, stderr]).toEqual([reading, 78, expect.stringMatching(/^DATA_DIR has no read models .+\n$/)]);
+  }
+  expect(readdirSync(fresh).sort()).toEqual(['event-log.db', 'master.key']);
+
+  for (const name of readdirSync(dataDir)) if (name.startsWith('event-log.db')) rmSync(join(dataDir, name));
+  await expectRefused(dataDir, 1, 'read-models.db exists');
+  expect(await Cli.run(['restore', backup, '--log-only'], { DATA_DIR: dataDir })).toMatchObject({ code: 0 });
+  service = await Standalone.start({ dataDir });
+  expect((await oauthLogin(service.url, client)).status).toBe(200);
+  const { stdout } = await Cli.run(['log', 'adopt', '--list-revoked', '--json'], { DATA_DIR: dataDir });
+  expect(JSON.parse(stdout)).toMatchObject({ lost: [{ clientId: client.clientId }], unreadable: [] });
 });
 
 test('nothing is overwritten: neither an earlier backup nor the stores of a service', async () => {

@@ -306,3 +306,14 @@ test.each(LOGINS)('a login with %s is refused in OAuth’s own format', async (_
   expect(answer.header('cache-control')).toBe('no-store');
   expect(await end()).toBe(before);
 });
+
+test.each([
+  ['PORT', () => ({ PORT: new URL(standalone.url).port })],
+  ['METRICS_PORT', () => ({ METRICS_PORT: new URL(standalone.url).port })],
+])('%s of another process ends the start with one line that names the variable', async (variable, env) => {
+  const start = Standalone.start({ env: { ...env(), LOG_LEVEL: 'silent' } });
+  const { port } = new URL(standalone.url);
+  await expect(start).rejects.toThrow(
+    new RegExp(`ended with 1:\nConfigurationError: ${variable} ${port} is in use: [^\n]+ at 127.0.0.1\n*$`),
+  );
+});

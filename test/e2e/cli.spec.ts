@@ -108,6 +108,12 @@ describe('the command line', () => {
   });
 });
 
+test('a log in an SQLite file need not be adopted, and the command line says so', async () => {
+  const { code, stderr } = await cli('log', 'adopt', '--reason', 'The backup of Sunday');
+  expect([code, stderr]).toEqual([64, expect.stringMatching(/^An SQLite log need not be adopted: .+\n$/)]);
+  expect(await json('log', 'adopt', '--list')).toEqual([]);
+});
+
 describe('the completion', () => {
   const isInstalled = (shell: string) => spawnSync(shell, ['-c', 'exit 0']).status === 0;
   const scriptFor = async (shell: string) => (await Cli.run(['completion', shell])).stdout;
@@ -162,7 +168,7 @@ describe('with --json, the command line prints one document', () => {
   test('of the log and the projections', async () => {
     expect(await json('log', 'quarantine', '--list')).toEqual([]);
     expect(await json('log', 'adopt', '--list')).toEqual([]);
-    expect(await json('log', 'adopt', '--list-revoked')).toEqual([]);
+    expect(await json('log', 'adopt', '--list-revoked')).toEqual({ lost: [], unreadable: [] });
     expect(await json('projections', 'compare', 'subscriptions')).toEqual({
       ...{ projection: 'subscriptions', documents: 0, different: 0, examples: [], cuts: [] },
     });
@@ -191,7 +197,7 @@ describe('in an emergency, an operator', () => {
     expect(await idsOf()).toEqual([client.clientId, stranger.clientId].sort());
     expect(await idsOf('--workspace', 'globex')).toEqual([stranger.clientId]);
     const limited = await cli('clients', 'find', 'zebra', '--limit', '1');
-    expect([limited.stdout.split('\n').length, limited.stderr]).toEqual([2, expect.stringContaining('more')]);
+    expect([limited.stdout.split('\n').length, limited.stderr]).toEqual([3, expect.stringContaining('more')]);
     expect(await cli('clients', 'find', 'Nobody')).toEqual({ code: 0, stdout: '', stderr: 'No client was found\n' });
   });
 

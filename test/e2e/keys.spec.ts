@@ -62,11 +62,14 @@ const operateWith = async (env: Readonly<Record<string, string>>, ...parameters:
 };
 const operate = (...parameters: string[]) => operateWith({}, ...parameters);
 /** Resolves to the `kid` and the status of each signing key, in the order in which `keys list` prints the keys. */
-const keys = async () =>
-  (await operate('keys', 'list')).lines.map((line) => {
+const keys = async () => {
+  const { lines } = await operate('keys', 'list');
+  expect(lines[0]).toMatch(/^KID +ALG +STATUS +SINCE$/);
+  return lines.slice(1).map((line) => {
     const [kid = '', , status = ''] = line.split(/\s+/);
     return { kid, status };
   });
+};
 const statuses = async () => (await keys()).map(({ status }) => status);
 const publicKids = async ({ url }: Standalone = there) =>
   (await send<JSONWebKeySet>('GET', url, '/.well-known/jwks.json')).body.keys.map(({ kid }) => kid);
@@ -101,7 +104,7 @@ describe('rotating the signing key', () => {
     const before = await oauthToken();
     const { lines, code } = await operate('keys', 'rotate');
     expect(code).toBe(0);
-    expect(lines).toEqual([expect.stringMatching(/^\S+ {2}EdDSA {2}PUBLISHED .* signs from /)]);
+    expect(lines.slice(1)).toEqual([expect.stringMatching(/^\S+ {2}EdDSA {2}PUBLISHED .* signs from /)]);
     expect((await operate('keys', 'rotate')).lines).toEqual(lines);
     const [former, next] = await keys();
     expect(await statuses()).toEqual(['SIGNING', 'PUBLISHED']);
@@ -136,7 +139,7 @@ describe('rotating the signing key', () => {
 
   test('may choose another algorithm for the next key', async () => {
     const { lines } = await operateWith({ TOKEN_ALG: 'RS256' }, 'keys', 'rotate');
-    expect(lines).toEqual([expect.stringContaining('RS256  PUBLISHED')]);
+    expect(lines.slice(1)).toEqual([expect.stringContaining('RS256  PUBLISHED')]);
     clock.set(601);
     const token = await eventually(
       () => oauthToken(),
@@ -161,7 +164,7 @@ describe('a compromised signing key', () => {
     for (const [index, token] of tokens.entries()) expect(await verdicts(token, clients[index] ?? oauth)).toEqual(GOOD);
     const [{ kid } = { kid: '' }] = await keys();
     const { lines, code } = await operate('keys', 'compromise', kid);
-    expect({ code, lines: lines.length }).toEqual({ code: 0, lines: 2 });
+    expect({ code, lines: lines.length }).toEqual({ code: 0, lines: 3 });
     for (const [index, token] of tokens.entries()) {
       expect(await verdicts(token, clients[index] ?? oauth)).toEqual(COMPROMISED);
     }
@@ -188,24 +191,19 @@ describe('replacing the master key', () => {
     writeFileSync(masterKeyFile(), randomBytes(32).toString('base64'));
     const both = { MASTER_KEY_PREVIOUS: former };
     const withBoth = async (...parameters: string[]) => (await operateWith(both, ...parameters)).lines;
-    const usage = async () => (await withBoth('master-key', 'usage')).map((line) => line.replace(/^\w+\s+/, ''));
+    const usage = async () =>
+      (await withBoth('master-key', 'usage')).slice(1).map((line) => line.split(/\s+/).slice(1).join(' '));
     [here, there] = [await start(both), await start(both)];
     portal = Portal.of(here);
 
-    expect(await usage()).toEqual([
-      'current   0 credentials  0 signing keys',
-      'previous  2 credentials  1 signing keys',
-    ]);
-    expect(await withBoth('master-key', 'rotate')).toEqual(['1 signing keys were wrapped anew']);
-    expect(await withBoth('master-key', 'rotate')).toEqual(['0 signing keys were wrapped anew']);
+    expect(await usage()).toEqual(['current 0 0', 'previous 2 1']);
+    expect(await withBoth('master-key', 'rotate')).toEqual(['Wrapped anew: 1 signing key']);
+    expect(await withBoth('master-key', 'rotate')).toEqual(['Wrapped anew: 0 signing keys']);
     await portal.rotate(oauth.clientId, { overlapSeconds: 60 });
     await portal.revoke(keyed.clientId);
-    expect(await usage()).toEqual([
-      'current   1 credentials  1 signing keys',
-      'previous  1 credentials  0 signing keys',
-    ]);
+    expect(await usage()).toEqual(['current 1 1', 'previous 1 0']);
     clock.set(61);
-    expect(await usage()).toEqual(['current   1 credentials  1 signing keys']);
+    expect(await usage()).toEqual(['current 1 1']);
 
     expect(kidOf(token)).toBe(kidOf(await staticToken(there, await portal.newClient('API_KEY'))));
     await stopNodes();
@@ -225,20 +223,20 @@ describe('replacing the master key', () => {
         const { code, lines, stderr } = await operate('master-key', 'usage');
         return {
           code,
-          lines: lines.map((line) => line.replace(/^\w+\s+/, '')),
+          lines: lines.slice(1).map((line) => line.split(/\s+/).slice(1).join(' ')),
           stderr: stderr.split('\n').slice(0, -1),
         };
       };
       expect(await shown()).toEqual({
         code: 5,
-        lines: ['current   2 credentials  1 signing keys'],
-        stderr: ['Not understood: ConsumerClientSuspended version 1 (1 events)'],
+        lines: ['current 2 1'],
+        stderr: ['Not understood: ConsumerClientSuspended version 1 (1 event)'],
       });
       const metadata = { ...key.metadata, schemaVersion: 99 };
       await log.append('signingKeys', key.revision, [{ ...key, eventId: randomUUID(), metadata }]);
       expect(await shown()).toMatchObject({
-        lines: ['current   2 credentials  ? signing keys'],
-        stderr: [expect.anything(), `Not understood: ${key.type} version 99 (1 events)`],
+        lines: ['current 2 ?'],
+        stderr: [expect.anything(), `Not understood: ${key.type} version 99 (1 event)`],
       });
     });
   });
@@ -278,7 +276,7 @@ describe('ending all tokens', () => {
     const tokens = { access: login.body.access_token, fixed: await staticToken() };
     expect(await verdicts(tokens.access, oauth)).toEqual(GOOD);
     const { lines } = await operate('tokens', 'end', '--client', oauth.clientId, '--subject', 'jane');
-    expect(lines).toEqual(['1 clients, 1 ended']);
+    expect(lines).toEqual(['1 client, 1 ended']);
     expect(await verdicts(tokens.access, oauth)).toEqual(REVOKED);
     const refreshed = await refresh(there.url, oauth, refreshTokenOf(login));
     expect(oauthErrorOf(refreshed)).toMatchObject({ status: 400, error: 'invalid_grant' });
@@ -352,7 +350,7 @@ describe('the command line', () => {
       ['keys', 'rotate'],
       ['keys', 'compromise', (await publicKids())[0] ?? ''],
       ['master-key', 'usage'],
-      ['tokens', 'end', '--all'],
+      ['tokens', 'end', '--all', '--yes'],
     ]) {
       const { code, lines, stderr } = await operate(...command);
       expect({ command, code }).toEqual({ command, code: 0 });

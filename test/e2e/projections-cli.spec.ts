@@ -111,13 +111,13 @@ describe('an operator', () => {
     const [importer, planner] = [await portal.newClient(), await portal.newClient()];
     await portal.get(planner.clientId, readAfter(await portal.rename(planner.clientId, 'Trip planner')));
     const same = await cli('compare', 'clients');
-    expect([same.code, same.stdout]).toEqual([0, 'clients: 2 documents, 0 differ from the log\n']);
+    expect([same.code, same.stdout]).toEqual([0, 'clients: 2 documents, 0 different from the log\n']);
 
     await spoil(importer.clientId);
     const differs = await cli('compare', 'clients');
     expect([differs.code, differs.stdout]).toEqual([
       2,
-      `clients: 2 documents, 1 differ from the log\n${importer.clientId}\n`,
+      `clients: 2 documents, 1 different from the log\n${importer.clientId}\n`,
     ]);
     expect((await listed()).filter(([name]) => name === 'clients')).toHaveLength(1);
 
@@ -127,7 +127,7 @@ describe('an operator', () => {
 
     const rebuilt = await cli('rebuild', 'clients', '--accept-differences', '--grace', '1');
     expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v3_2\n']);
-    expect(rebuilt.stderr).toContain('Switched from clients_v3_1 (2 documents compared, 1 differ)');
+    expect(rebuilt.stderr).toContain('Switched from clients_v3_1 (2 documents compared, 1 different)');
     expect((await portal.get(importer.clientId)).body.name).toBe(importer.name);
     const renamed = await portal.rename(importer.clientId, 'Fed by the service again');
     const read = await eventually(
@@ -159,7 +159,7 @@ describe('an operator', () => {
     expect(row?.slice(-2)).toEqual(['REBUILD_NEEDED', expect.stringContaining('past the end of the log')]);
     const rebuilt = await cli('rebuild', 'clients', '--grace', '0');
     expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v3_2\n']);
-    expect((await cli('compare', 'clients')).stdout).toBe('clients: 1 documents, 0 differ from the log\n');
+    expect((await cli('compare', 'clients')).stdout).toBe('clients: 1 document, 0 different from the log\n');
   });
 
   it('rebuilds the process manager’s model, and it still unassigns clients of an ended subscription', async () => {
@@ -185,7 +185,7 @@ describe('an operator', () => {
       (await eventsIn(directory)).filter(({ type }) => type === 'ConsumerClientUnassignedFromSubscription');
 
     const behind = await cli('compare', 'assignments');
-    expect([behind.code, behind.stdout]).toEqual([0, 'assignments: 2 documents, 0 differ from the log\n']);
+    expect([behind.code, behind.stdout]).toEqual([0, 'assignments: 2 documents, 0 different from the log\n']);
     expect(await unassignments()).toEqual([]);
 
     const rebuilt = await cli('rebuild', 'assignments', '--grace', '0');

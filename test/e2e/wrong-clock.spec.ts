@@ -124,7 +124,7 @@ test.each([7200, -7200])(
     const client = await portal.newClient('OAUTH2');
     const before = await login(client);
     expect(await withClockAhead(off, () => endTokens('--client', client.clientId))).toMatchObject({
-      lines: ['1 clients, 1 ended'],
+      lines: ['1 client, 1 ended'],
     });
     expect(await isActive(client, before)).toBe(false);
     const afterwards = await oauthLogin(server.url, client);

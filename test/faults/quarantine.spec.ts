@@ -42,10 +42,10 @@ const cliDone = async (...args: string[]): Promise<string> => {
   return stdout + stderr;
 };
 
-/** Runs a command that must fail. Returns its message. */
-const cliFails = async (...args: string[]): Promise<string> => {
+/** Runs a command that must fail with this exit code. Returns its message. */
+const cliFails = async (exitCode: number, ...args: string[]): Promise<string> => {
   const { code, stderr } = await cli(...args);
-  expect([args, code]).not.toEqual([args, 0]);
+  expect([args, code]).toEqual([args, exitCode]);
   return stderr;
 };
 
@@ -161,7 +161,9 @@ async function expectMaintenanceWorks(stream: string, source: string): Promise<v
     expect(compared.includes(`Quarantined: ${stream} (${REASON})`)).toBe(OF_CLIENTS.includes(name));
   }
   await cliDone('projections', 'rebuild', 'clients', '--grace', '0');
-  expect(await cliDone('log', 'quarantine', '--list')).toMatch(new RegExp(`^${stream}  .*  cli  ${REASON}\n$`));
+  expect(await cliDone('log', 'quarantine', '--list')).toMatch(
+    new RegExp(`^STREAM.*\n${stream}  .*  cli  ${REASON}\n$`),
+  );
 
   const target = join(folder, 'copy', 'event-log.db');
   expect(await cliDone('log', 'copy', '--from', source, '--to', target)).toContain(
@@ -227,14 +229,14 @@ describe('on SQLite', () => {
     await begin();
     await appended({ type: 'ConsumerClientTeleported', data: { to: 'elsewhere' } });
     await listsOfClientsStop();
-    expect(await cliFails('projections', 'compare', 'clients')).toContain('ConsumerClientTeleported');
-    expect(await cliFails('projections', 'rebuild', 'clients')).toContain('ConsumerClientTeleported');
+    expect(await cliFails(1, 'projections', 'compare', 'clients')).toContain('ConsumerClientTeleported');
+    expect(await cliFails(1, 'projections', 'rebuild', 'clients')).toContain('ConsumerClientTeleported');
 
     const stream = streamOf(damaged);
     expect(await quarantine(stream)).toContain('is broken at revision 3');
     expect(await quarantine(stream)).toContain(`${stream} is quarantined already`);
     await expectHolds(stream, source());
-    expect(await cliFails('log', 'quarantine', stream, '--lift')).toContain(`${stream} is not whole`);
+    expect(await cliFails(1, 'log', 'quarantine', stream, '--lift')).toContain(`${stream} is not whole`);
     await expectOthersGoOn();
   });
 
@@ -255,7 +257,7 @@ describe('on SQLite', () => {
     await expectShown();
     expect((await portal.get(damaged.clientId)).body.subscriptions).toEqual([]);
     await expectMaintenanceWorks(streamOf(damaged), source());
-    expect(await cliFails('log', 'quarantine', streamOf(damaged), '--lift')).toContain('is damaged in the file');
+    expect(await cliFails(69, 'log', 'quarantine', streamOf(damaged), '--lift')).toContain('is damaged in the file');
 
     expect(await service.stop()).toBe(0);
     change((db) => db.prepare(`UPDATE events SET data = ? WHERE ${where}`).run([intact]));
@@ -294,17 +296,17 @@ describe('on SQLite', () => {
   it('a subscription, an endpoint and usage can be quarantined, too; the streams that all need can’t', async () => {
     await begin();
     for (const stream of ['log', 'signingKeys', 'quarantines', '$all', 'fence-1']) {
-      expect(await cliFails('log', 'quarantine', stream, '--reason', REASON)).toContain("can't be quarantined");
+      expect(await cliFails(64, 'log', 'quarantine', stream, '--reason', REASON)).toContain("can't be quarantined");
     }
-    expect(await cliFails('log', 'quarantine', 'consumerClient-unknown', '--reason', REASON)).toContain('no stream');
-    expect(await cliFails('log', 'quarantine', streamOf(damaged))).toContain('--reason');
-    expect(await cliFails('log', 'quarantine', streamOf(damaged), '--lift')).toContain('is not quarantined');
+    expect(await cliFails(4, 'log', 'quarantine', 'consumerClient-unknown', '--reason', REASON)).toContain('no stream');
+    expect(await cliFails(64, 'log', 'quarantine', streamOf(damaged))).toContain('--reason');
+    expect(await cliFails(4, 'log', 'quarantine', streamOf(damaged), '--lift')).toContain('is not quarantined');
     const previous = { DATA_DIR: dataDir, EVENT_VERSIONS: 'previous' };
     const refused = await Cli.run(['log', 'quarantine', streamOf(damaged), '--reason', REASON], previous);
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('EVENT_VERSIONS=previous')]);
 
     const { access_token: plain } = (await oauthLogin(service.url, damaged)).body;
-    const whole = await cliFails('log', 'quarantine', 'endpointUri-weather', '--reason', REASON);
+    const whole = await cliFails(1, 'log', 'quarantine', 'endpointUri-weather', '--reason', REASON);
     expect(whole).toContain('--although-whole');
     expect((await oauthLogin(service.url, damaged, 'weather')).status).toBe(200);
     await quarantine('endpointUri-weather', '--although-whole');
@@ -369,7 +371,7 @@ describe('on EventStoreDB', () => {
     await expectOthersGoOn();
     await expectShown();
     await expectMaintenanceWorks(streamOf(damaged), eventStore.url);
-    expect(await cliFails('log', 'quarantine', streamOf(damaged), '--lift')).toContain('was tombstoned');
+    expect(await cliFails(1, 'log', 'quarantine', streamOf(damaged), '--lift')).toContain('was tombstoned');
   });
 
   it.each([
@@ -380,10 +382,10 @@ describe('on EventStoreDB', () => {
     async (_, event, expectItToHold) => {
       await operator.appendToStream(streamOf(damaged), event);
       await listsOfClientsStop();
-      expect(await cliFails('projections', 'compare', 'history')).toContain(streamOf(damaged));
+      expect(await cliFails(1, 'projections', 'compare', 'history')).toContain(streamOf(damaged));
       await quarantine(streamOf(damaged));
       await expectItToHold(streamOf(damaged), eventStore.url);
-      expect(await cliFails('log', 'quarantine', streamOf(damaged), '--lift')).toContain('is not whole');
+      expect(await cliFails(1, 'log', 'quarantine', streamOf(damaged), '--lift')).toContain('is not whole');
     },
   );
 

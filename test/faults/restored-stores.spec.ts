@@ -259,11 +259,11 @@ describe('an event log on EventStoreDB that was restored under the running proce
     const told = running.output().match(/"level":"error".*the event log was restored to an older state/g);
     expect(told).toHaveLength(1);
 
-    const lost = new RegExp(`^${revoked.clientId}  \\S+  \\S+  Revoked  Leaked\n$`);
+    const lost = new RegExp(`^CLIENT.*\n${revoked.clientId}  \\S+  +\\S+  Revoked  Leaked\n$`);
     expect(await cli('log', 'adopt', '--list-revoked')).toMatch(lost);
     expect(await eventIds()).toEqual(restored);
     expect(await cli('log', 'adopt', '--reason', 'The backup of Sunday')).toMatch(lost);
-    expect(await cli('log', 'adopt', '--list')).toMatch(/^\S+ {2}\d+ {2}cli {2}The backup of Sunday\n$/);
+    expect(await cli('log', 'adopt', '--list')).toMatch(/^ADOPTED.*\n\S+ {2}\d+ {2}cli {2}The backup of Sunday\n$/);
     expect((await answered(() => oauthLogin(url, kept, 'weather'))).status).toBe(200);
     expect((await oauthLogin(url, revoked)).status).toBe(200);
     expect(await gateway.ask({ token })).toBe('200 GOOD');

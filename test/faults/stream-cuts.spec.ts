@@ -186,7 +186,7 @@ describe('the command line', () => {
     await operator.setStreamMetadata(stream, { maxCount: 9 });
     await operator.deleteStream('endpointUri-weather');
     const { code, stdout, stderr } = await run('projections', 'compare', 'clients');
-    expect([code, stdout]).toEqual([3, 'clients: 1 documents, 0 differ from the log\n']);
+    expect([code, stdout]).toEqual([3, 'clients: 1 document, 0 different from the log\n']);
     expect(stderr).toContain(`${stream} has $maxCount 9`);
     expect(stderr).toContain('endpointUri-weather was deleted');
     await operator.setStreamMetadata(stream, {});

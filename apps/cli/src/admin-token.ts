@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { configurationFrom } from '#platform/without-http';
+import { configurationFrom, unusableFile } from '#platform/without-http';
 import { AdminTokenFile, adminTokenPath } from '#tokens';
 import { requireInDataDir } from './environment.js';
 import { printResult } from './output.js';
@@ -11,7 +11,9 @@ export const adminTokenCommand = (): Command =>
       const { dataDir } = configurationFrom(process.env);
       requireInDataDir(dataDir, 'administrator’s token', 'admin.token');
       const file = new AdminTokenFile(adminTokenPath(dataDir));
-      await file.rotate();
+      await file.rotate().catch((error: unknown) => {
+        throw unusableFile(file.path, error) ?? error;
+      });
       printResult({ path: file.path }, [`The new token is in ${file.path}`]);
     }),
   );

@@ -3,11 +3,18 @@ import { join } from 'node:path';
 import { Option } from 'commander';
 import { MasterKeys } from '#credentials';
 import type { WorkspaceId } from '#domain';
-import { type BookOfRecord, internalContext, openBookOfRecord, readLogId, requireCommonClock } from '#event-log';
+import {
+  type BookOfRecord,
+  type EventLog,
+  internalContext,
+  openBookOfRecord,
+  readLogId,
+  requireCommonClock,
+} from '#event-log';
 import type { CommandContext } from '#events';
 import { type Configuration, ConfigurationError, configurationFrom, systemClock } from '#platform/without-http';
 import { masterKeyPath, openEventLog, standaloneMasterKey } from '#stores';
-import { SigningKeyOperations, SigningKeyRing } from '#tokens';
+import { requireFittingMasterKeys, SigningKeyOperations, SigningKeyRing } from '#tokens';
 
 /** The option `--subject`: the operator's name, which is stored with the events of the operator's command. */
 export const subjectOption = () => new Option('--subject <name>', 'who acts, as the history names it').default('cli');
@@ -83,4 +90,10 @@ export function masterKeysOf({ masterKey, previousMasterKeys, dataDir }: Configu
     throw new ConfigurationError('DATA_DIR', reason);
   }
   return MasterKeys.from({ current: masterKey ?? standaloneMasterKey(dataDir), previous: previousMasterKeys });
+}
+
+/** Throws `MasterKeyMismatch` unless this environment has the master keys of the log, which must not be empty. */
+export async function requireOwnMasterKeys(log: EventLog, configuration: Configuration): Promise<void> {
+  const { signingKeys } = await openBookOfRecord(log, systemClock);
+  requireFittingMasterKeys((await signingKeys.read()).state, masterKeysOf(configuration));
 }

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { type SigningKey, signingKey, signsFrom } from '#domain';
 import { lastTokenEnd } from '#tokens';
 import { subjectOption, withBook, withSigningKeys } from './environment.js';
-import { printResult } from './output.js';
+import { printResult, tableLines } from './output.js';
 
 interface SubjectOptions {
   readonly subject: string;
@@ -15,7 +15,7 @@ export const keysCommand = (): Command =>
     .addCommand(
       new Command('list').description('every key, oldest first').action(async () => {
         const { keys } = await withBook(async ({ signingKeys }) => (await signingKeys.read()).state);
-        printResult(keys.map(shown), keys.map(lineOf));
+        printResult(keys.map(shown), tableLines(COLUMNS, keys.map(cellsOf)));
       }),
     )
     .addCommand(
@@ -24,7 +24,7 @@ export const keysCommand = (): Command =>
         .addOption(subjectOption())
         .action(async ({ subject }: SubjectOptions) => {
           const key = await withSigningKeys(subject, (operations) => operations.rotate());
-          printResult(shown(key), [lineOf(key)]);
+          printResult(shown(key), tableLines(COLUMNS, [cellsOf(key)]));
         }),
     )
     .addCommand(
@@ -36,7 +36,7 @@ export const keysCommand = (): Command =>
           const state = await withSigningKeys(subject, (operations) => operations.compromise(kid));
           const found = [state.keys.find((each) => each.kid === kid), signingKey(state)];
           const keys = found.filter((key) => key !== undefined);
-          printResult(keys.map(shown), keys.map(lineOf));
+          printResult(keys.map(shown), tableLines(COLUMNS, keys.map(cellsOf)));
         }),
     );
 
@@ -46,12 +46,14 @@ const shown = ({ kid, alg, status, publishedAt, activatedAt, retiredAt, compromi
   ...(status === 'RETIRED' && retiredAt !== undefined && { inJwksUntil: lastTokenEnd(retiredAt) }),
 });
 
-const lineOf = (key: SigningKey): string => [key.kid, key.alg, key.status.padEnd(11), since(key)].join('  ');
+const COLUMNS = ['KID', 'ALG', 'STATUS', 'SINCE'];
+
+const cellsOf = (key: SigningKey): string[] => [key.kid, key.alg, key.status, since(key)];
 
 const since = (key: SigningKey): string => {
   const { publishedAt, activatedAt, retiredAt, compromisedAt } = key;
-  if (compromisedAt !== undefined) return `since ${compromisedAt}`;
-  if (retiredAt !== undefined) return `since ${retiredAt}, in the JWKS until ${lastTokenEnd(retiredAt)}`;
-  if (activatedAt !== undefined) return `since ${activatedAt}`;
-  return `since ${publishedAt}, signs from ${signsFrom(key)}`;
+  if (compromisedAt !== undefined) return compromisedAt;
+  if (retiredAt !== undefined) return `${retiredAt}, in the JWKS until ${lastTokenEnd(retiredAt)}`;
+  if (activatedAt !== undefined) return activatedAt;
+  return `${publishedAt}, signs from ${signsFrom(key)}`;
 };

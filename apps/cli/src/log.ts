@@ -1,15 +1,14 @@
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Command, createCommand, Option } from 'commander';
-import { type EventLog, openBookOfRecord, readLogId, unsealLog } from '#event-log';
-import { type Configuration, configurationFrom, prepareDataDir, systemClock } from '#platform/without-http';
-import { requireFittingMasterKeys } from '#tokens';
-import { masterKeysOf } from './environment.js';
+import { type EventLog, readLogId, unsealLog } from '#event-log';
+import { configurationFrom, prepareDataDir, systemClock } from '#platform/without-http';
+import { requireOwnMasterKeys } from './environment.js';
 import { notFound, untilInterrupted } from './exit.js';
 import { adoptCommand } from './log-adopt/adopt-command.js';
 import { copyLog, type CopyPhase } from './log-copy/copy-log.js';
 import { quarantineCommand } from './log-quarantine/quarantine-command.js';
-import { printResult } from './output.js';
+import { counted, printResult } from './output.js';
 import { ProgressBar } from './progress-bar.js';
 
 interface CopyCommandOptions {
@@ -52,7 +51,8 @@ export const logCommand = (): Command =>
           const opening = openLogAt(from, { create: false, prefix: fromPrefix, fenceMaxAgeMs });
           await withLog(opening, async (source) => {
             if (to === undefined) return unsealed(source);
-            await requireOwnMasterKeys(source, configuration);
+            // Without the right master keys, the credentials in the copy would be useless.
+            if ((await readLogId(source)) !== undefined) await requireOwnMasterKeys(source, configuration);
             const openingTarget = openLogAt(to, { create: true, prefix: toPrefix, fenceMaxAgeMs });
             await withLog(openingTarget, (target) => copied(source, target));
           });
@@ -103,16 +103,6 @@ async function unsealed(source: EventLog): Promise<void> {
   ]);
 }
 
-/**
- * Throws unless this environment has the master keys of the log. Without the right master keys, the credentials in the
- * copy would be useless.
- */
-async function requireOwnMasterKeys(source: EventLog, configuration: Configuration): Promise<void> {
-  if ((await readLogId(source)) === undefined) return;
-  const { signingKeys } = await openBookOfRecord(source, systemClock);
-  requireFittingMasterKeys((await signingKeys.read()).state, masterKeysOf(configuration));
-}
-
 const PHASES: Readonly<Record<CopyPhase, string>> = {
   verifying: 'looking at what is there',
   settling: 'the source is sealed; waiting for what was under way',
@@ -137,7 +127,7 @@ async function copied(source: EventLog, target: EventLog): Promise<void> {
     bar.stop();
     for (const stream of quarantined) console.error(`Left out, because it is quarantined: ${stream}`);
     printResult({ events, streams, appended, quarantined }, [
-      `Copied ${events} events of ${streams} streams, ${appended} of them now; every stream is the same.
+      `Copied ${counted(events, 'event')} of ${counted(streams, 'stream')}, ${appended} of them now; every stream is the same.
 The source stays sealed. Start the processes on the target, with the same master key; their read models are to be
 rebuilt: give them an empty read store, or run 'consumer-clients projections rebuild <name>' for each.`,
     ]);

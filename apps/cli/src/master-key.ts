@@ -6,7 +6,7 @@ import { UnknownEvent, upcast, type UpcastEvent } from '#events';
 import { configurationFrom, systemClock } from '#platform/without-http';
 import { masterKeysOf, subjectOption, withBook, withSigningKeys } from './environment.js';
 import { ExitCode } from './exit.js';
-import { printResult } from './output.js';
+import { counted, printResult, tableLines } from './output.js';
 
 /**
  * `master-key rotate` wraps (encrypts) the signing keys under the current master key. `master-key usage` counts the
@@ -21,7 +21,7 @@ export const masterKeyCommand = (): Command =>
         .addOption(subjectOption())
         .action(async ({ subject }: { subject: string }) => {
           const count = await withSigningKeys(subject, (operations) => operations.rewrap());
-          printResult({ rewrapped: count }, [`${count} signing keys were wrapped anew`]);
+          printResult({ rewrapped: count }, [`Wrapped anew: ${counted(count, 'signing key')}`]);
         }),
     )
     .addCommand(
@@ -37,13 +37,13 @@ export const masterKeyCommand = (): Command =>
           }));
           printResult(
             { masterKeys, notUnderstood: Object.fromEntries(unknown) },
-            masterKeys.map(
-              ({ id, role, credentials, signingKeys }) =>
-                `${id}  ${role.padEnd(8)}  ${credentials} credentials  ${signingKeys ?? '?'} signing keys`,
+            tableLines(
+              ['MASTER KEY', 'ROLE', 'CREDENTIALS', 'SIGNING KEYS'],
+              masterKeys.map((key) => [key.id, key.role, String(key.credentials), String(key.signingKeys ?? '?')]),
             ),
           );
           if (unknown.size === 0) return;
-          for (const [event, count] of unknown) console.error(`Not understood: ${event} (${count} events)`);
+          for (const [event, count] of unknown) console.error(`Not understood: ${event} (${counted(count, 'event')})`);
           console.error(
             'These events may need a master key, too. Ask the command line of the release that wrote them.',
           );

@@ -15,7 +15,7 @@ import {
 import { openEventLog, openReadStore } from '#stores';
 import { requireInDataDir } from './environment.js';
 import { ExitCode, untilInterrupted } from './exit.js';
-import { alignedLines, printResult } from './output.js';
+import { counted, printResult, tableLines } from './output.js';
 import { ProgressBar } from './progress-bar.js';
 import { type BuildState, type OpenStores, stateOf } from './projection-states.js';
 
@@ -33,7 +33,7 @@ export const projectionsCommand = (): Command =>
     .addCommand(
       createCommand('list')
         .description('each projection’s builds: which is served, who works at it, how far it is, and why it stopped')
-        .action(() => withBothStores(list)),
+        .action(() => withBothStores({ create: false }, list)),
     )
     .addCommand(
       createCommand('rebuild')
@@ -71,7 +71,7 @@ const COLUMNS = ['PROJECTION', 'VERSION', 'BUILD', '', 'POSITION', 'LEASE', 'LAG
 async function list(stores: OpenStores): Promise<void> {
   const found: ListedBuild[] = [];
   for (const { projection } of allProjections) found.push(...(await buildsOf(stores, projection)));
-  printResult(found, alignedLines([COLUMNS, ...found.map(cellsOf)]));
+  printResult(found, tableLines(COLUMNS, found.map(cellsOf)));
 }
 
 interface ListedBuild extends Omit<BuildState, 'state'> {
@@ -118,7 +118,7 @@ const cellsOf = ({ projection, version, build, served, position, lease, ...state
 export const switchReporter =
   (grace: number) =>
   ({ replaced, documents, different, examples, notCompared }: RebuildReport): void => {
-    const verdict = notCompared ?? `${documents} documents compared, ${different} differ`;
+    const verdict = notCompared ?? `${counted(documents, 'document')} compared, ${different} different`;
     console.error(`Switched from ${replaced ?? 'nothing'} (${verdict}); the former is fed for ${grace} s more`);
     for (const id of examples) console.error(id);
   };
@@ -144,23 +144,30 @@ async function compared({ projection }: FedProjection): Promise<void> {
     if (cuts.length > 0) process.exitCode = ExitCode.STREAMS_CUT;
     const { documents, different, examples } = await compareWithLog({ ...feed, signal });
     printResult({ projection: projection.name, documents, different, examples, cuts }, [
-      `${projection.name}: ${documents} documents, ${different} differ from the log`,
+      `${projection.name}: ${counted(documents, 'document')}, ${different} different from the log`,
       ...examples,
     ]);
     if (different > 0) process.exitCode = ExitCode.DOCUMENTS_DIFFER;
   });
 }
 
+export interface ReadStoreOptions {
+  /** Whether a missing SQLite file is created beside an event log. */
+  readonly create: boolean;
+}
+
 /**
- * Opens the read store of this environment, runs `use` with it, and closes it. Throws `ConfigurationError` if the read
- * store would be in a directory that holds no data of a service.
+ * Opens the read store of this environment, runs `use` with it, and closes it. Throws `ConfigurationError` if the SQLite
+ * file is missing and is not created.
  */
 export async function withReadStore(
   configuration: Configuration,
+  { create }: ReadStoreOptions,
   use: (store: ReadStore) => Promise<void>,
 ): Promise<void> {
   const { dataDir, mongoDbUrl } = configuration;
-  if (mongoDbUrl === undefined) requireInDataDir(dataDir, 'read models', 'read-models.db', 'event-log.db');
+  const files = create ? ['read-models.db', 'event-log.db'] : ['read-models.db'];
+  if (mongoDbUrl === undefined) requireInDataDir(dataDir, 'read models', ...files);
   const store = await openReadStore(configuration);
   try {
     await use(store);
@@ -179,13 +186,13 @@ async function nameQuarantined(log: EventLog, { streams }: FedProjection['projec
 type Work = (feed: FeedOptions<unknown>, signal: AbortSignal) => Promise<void>;
 
 /** Opens the stores of this environment, runs `use` with them, and closes them. */
-async function withBothStores(use: (stores: OpenStores) => Promise<void>): Promise<void> {
+async function withBothStores(options: ReadStoreOptions, use: (stores: OpenStores) => Promise<void>): Promise<void> {
   const configuration = configurationFrom(process.env);
   const log = await openEventLog(configuration, { create: false });
   try {
     const logId = await readLogId(log);
     if (logId === undefined) throw new Error('The event log is empty: there is nothing to build from');
-    await withReadStore(configuration, (store) => use({ log, logId, store }));
+    await withReadStore(configuration, options, (store) => use({ log, logId, store }));
   } finally {
     await log.close();
   }
@@ -193,7 +200,7 @@ async function withBothStores(use: (stores: OpenStores) => Promise<void>): Promi
 
 /** Runs `work` on the stores of this environment until it is done or interrupted. Shows the progress of `work`. */
 const withStores = (projection: FedProjection['projection'], work: Work): Promise<void> =>
-  withBothStores(async (stores) => {
+  withBothStores({ create: true }, async (stores) => {
     const feed = { ...stores, projection, now: systemClock, observer: storeObserver };
     await untilInterrupted((signal) => showing(feed, () => work(feed, signal)));
     await nameQuarantined(stores.log, projection);

@@ -9,7 +9,7 @@ import { clientIdIn } from './client-id.js';
 import { requireConfirmation } from './confirmation.js';
 import { operatorContext, subjectOption, withBook } from './environment.js';
 import { CommandFailed, ExitCode, notFound, usageError } from './exit.js';
-import { printResult } from './output.js';
+import { counted, printResult } from './output.js';
 
 interface EndOptions {
   readonly client?: ClientId;
@@ -101,13 +101,12 @@ async function endTokens(book: BookOfRecord, options: EndOptions): Promise<void>
   if (clients === 0 && options.workspace !== undefined)
     throw notFound(`No client is of workspace ${options.workspace}`);
   if (repeated > 0) {
-    console.error(
-      `${repeated} clients were passed over: this run ended their tokens before. Newer tokens are still good.`,
-    );
+    const passedOver = counted(repeated, 'client');
+    console.error(`Passed over, since this run ended their tokens before: ${passedOver}. Newer tokens are still good.`);
   }
-  printResult({ run, clients, ended, repeated, failed }, [`${clients} clients, ${ended} ended`]);
+  printResult({ run, clients, ended, repeated, failed }, [`${counted(clients, 'client')}, ${ended} ended`]);
   if (failed > 0) {
-    const message = `The tokens of ${failed} clients are not ended: repeat it with --run ${run}`;
+    const message = `Not ended: the tokens of ${counted(failed, 'client')}. Repeat it with --run ${run}`;
     throw new CommandFailed(ExitCode.INCOMPLETE, message);
   }
 }

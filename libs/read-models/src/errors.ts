@@ -64,7 +64,8 @@ export class BuildsDiffer extends Error {
     /** Ids of some of these documents. */
     readonly ids: readonly string[],
   ) {
-    super(`${projection}: ${different} documents differ from the served build, such as ${ids.slice(0, 10).join(', ')}`);
+    const some = ids.slice(0, 10).join(', ');
+    super(`${projection}: different from the served build: ${different} of its documents, such as ${some}`);
   }
 }
 

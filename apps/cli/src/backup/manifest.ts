@@ -33,35 +33,28 @@ export async function manifestOf(
   names: readonly BackupFile[],
   about: Pick<Manifest, 'createdAt' | 'logId'>,
 ): Promise<Manifest> {
-  const files = await Promise.all(names.map((name) => entryOf(directory, name)));
+  const files = await Promise.all(names.map(async (name) => ({ name, ...(await measured(join(directory, name))) })));
   return { format: FORMAT, ...about, files };
 }
 
-async function entryOf(directory: string, name: BackupFile): Promise<ManifestEntry> {
-  const path = join(directory, name);
+async function measured(path: string): Promise<Omit<ManifestEntry, 'name'>> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return { name, bytes: (await stat(path)).size, sha256: hash.digest('hex') };
+  return { bytes: (await stat(path)).size, sha256: hash.digest('hex') };
 }
 
 export const writeManifest = (directory: string, manifest: Manifest): Promise<void> =>
   writeFile(join(directory, MANIFEST), `${JSON.stringify(manifest, undefined, 2)}\n`, { flag: 'wx', flush: true });
 
-/**
- * Reads the manifest of a backup, and compares the files with it. Throws `CommandFailed` if there is no manifest, or if
- * a file is missing or differs.
- */
-export async function verifiedManifest(directory: string): Promise<Manifest> {
-  const manifest = await readManifest(directory);
-  for (const { name, bytes, sha256 } of manifest.files) {
-    const found = await entryOf(directory, name).catch(() => undefined);
-    if (found?.bytes === bytes && found.sha256 === sha256) continue;
-    throw damaged(`${join(directory, name)} ${found ? 'differs from the manifest' : 'can’t be read'}`);
-  }
-  return manifest;
+/** Throws `CommandFailed` if the file is missing, or differs from its entry in the manifest. */
+export async function requireListed(path: string, { bytes, sha256 }: ManifestEntry): Promise<void> {
+  const found = await measured(path).catch(() => undefined);
+  if (found?.bytes === bytes && found.sha256 === sha256) return;
+  throw damaged(`${path} ${found ? 'differs from the manifest' : 'can’t be read'}`);
 }
 
-async function readManifest(directory: string): Promise<Manifest> {
+/** Reads the manifest of a backup. Throws `CommandFailed` if there is none, or none that this release can read. */
+export async function readManifest(directory: string): Promise<Manifest> {
   const path = join(directory, MANIFEST);
   const text = await readFile(path, 'utf8').catch(() => undefined);
   if (text === undefined) throw notFound(`There is no complete backup in ${directory}: it has no ${MANIFEST}`);

@@ -2,7 +2,7 @@ import { createCommand, InvalidArgumentError, Option } from 'commander';
 import type { WorkspaceId } from '#domain';
 import { configurationFrom } from '#platform/without-http';
 import { type BuildName, type ClientDocument, clients, NotReady, type ReadStore, searchKey } from '#read-models';
-import { alignedLines, printResult } from '../output.js';
+import { printResult, tableLines } from '../output.js';
 import { withReadStore } from '../projections.js';
 
 interface FindOptions {
@@ -21,7 +21,7 @@ export const findCommand = () =>
     .addOption(new Option('--workspace <id>', 'of this workspace only; without it, all clients are looked through'))
     .addOption(new Option('--limit <number>', 'how many are shown').argParser(limitIn).default(50))
     .action((name: string, options: FindOptions) =>
-      withReadStore(configurationFrom(process.env), (store) => find(store, name, options)),
+      withReadStore(configurationFrom(process.env), { create: false }, (store) => find(store, name, options)),
     );
 
 function limitIn(value: string): number {
@@ -45,7 +45,8 @@ async function find(store: ReadStore, name: string, { workspace, limit }: FindOp
     ...{ clientId, workspaceId, status, authenticationType },
     name: itsName,
   }));
-  printResult(shown, alignedLines(shown.map((client) => Object.values(client))));
+  const columns = ['CLIENT', 'WORKSPACE', 'STATUS', 'TYPE', 'NAME'];
+  printResult(shown, tableLines(columns, shown.map(Object.values<string>)));
   if (found.length > limit) console.error('There are more: give more of the name, or a greater --limit');
   if (found.length === 0) console.error('No client was found');
 }

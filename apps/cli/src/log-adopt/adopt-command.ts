@@ -1,10 +1,10 @@
 import { createCommand, Option } from 'commander';
 import { adoptLog, type BookOfRecord, readAdoptions } from '#event-log';
-import { configurationFrom, systemClock } from '#platform/without-http';
+import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
 import { operatorContext, subjectOption, withBook } from '../environment.js';
 import { usageError } from '../exit.js';
-import { printResult } from '../output.js';
-import { withReadStore } from '../projections.js';
+import { printResult, tableLines } from '../output.js';
+import { type ReadStoreOptions, withReadStore } from '../projections.js';
 import { lostRevocations } from './lost-revocations.js';
 
 interface AdoptOptions {
@@ -29,27 +29,34 @@ export const adoptCommand = () =>
     .addOption(subjectOption())
     .action(({ reason, list, listRevoked, subject }: AdoptOptions) => {
       if (list) return withBook(listAdoptions);
-      if (listRevoked) return withBook(listRevocations);
+      if (listRevoked) return withBook((book) => listRevocations(book, { create: false }));
       if (reason === undefined) throw usageError("Say why: '--reason <text>'");
+      requireAdoptable(configurationFrom(process.env));
       return withBook((book) => adopt(book, { reason, subject }));
     });
 
+/** Throws `CommandFailed` for an SQLite log: a process that runs while its file is replaced never goes on with it. */
+function requireAdoptable({ eventStoreDbUrl }: Configuration): void {
+  if (eventStoreDbUrl !== undefined) return;
+  throw usageError(
+    'An SQLite log need not be adopted: restart the service after a restore. --list-revoked shows what was lost',
+  );
+}
+
 async function listAdoptions({ log }: BookOfRecord): Promise<void> {
   const adoptions = await readAdoptions(log);
-  const lines = adoptions.map(({ adoptedAt, position, subject, reason }) =>
-    [adoptedAt, position, subject, reason].join('  '),
-  );
-  printResult(adoptions, lines.length > 0 ? lines : ['The log was never adopted']);
+  const rows = adoptions.map(({ adoptedAt, position, subject, reason }) => [adoptedAt, position, subject, reason]);
+  printResult(adoptions, tableLines(['ADOPTED', 'AT POSITION', 'BY', 'REASON'], rows, 'The log was never adopted'));
 }
 
 async function adopt(book: BookOfRecord, { reason, subject }: { reason: string; subject: string }): Promise<void> {
   await adoptLog(book.log, { reason, context: operatorContext(subject), now: systemClock });
   console.error('The log is adopted. Processes that had stopped because it was restored go on within seconds.');
-  await listRevocations(book);
+  await listRevocations(book, { create: true });
 }
 
-const listRevocations = (book: BookOfRecord): Promise<void> =>
-  withReadStore(configurationFrom(process.env), async (store) => {
+const listRevocations = (book: BookOfRecord, options: ReadStoreOptions): Promise<void> =>
+  withReadStore(configurationFrom(process.env), options, async (store) => {
     const lost = [];
     const unreadable = [];
     for await (const { client, unreadable: error } of lostRevocations(book, store)) {
@@ -58,10 +65,11 @@ const listRevocations = (book: BookOfRecord): Promise<void> =>
       else lost.push({ clientId, workspaceId, revokedAt, name, revocationReason });
     }
     for (const { clientId, reason } of unreadable) console.error(`${clientId} can't be read: ${reason}`);
-    printResult(
-      { lost, unreadable },
-      lost.map((client) => Object.values(client).join('  ')),
-    );
+    const columns = ['CLIENT', 'WORKSPACE', 'REVOKED', 'NAME', 'REASON'];
+    const rows = lost.map(({ clientId, workspaceId, revokedAt = '', name, revocationReason = '' }) => [
+      ...[clientId, workspaceId, revokedAt, name, revocationReason],
+    ]);
+    printResult({ lost, unreadable }, tableLines(columns, rows));
     console.error(
       lost.length === 0
         ? 'The read store knows no client whose revocation is lost.'

@@ -120,7 +120,7 @@ describe('copying a log', () => {
     ['lost a whole stream', (event: RecordedEvent) => (event.stream === streamOf(3) ? undefined : event)],
   ])('notices a store that has %s', async (_, change) => {
     await expect(copy({ target: flawed(change) })).rejects.toThrow(
-      new CopyRefused(`1 streams of the copy differ, such as ${streamOf(3)}`),
+      new CopyRefused(`Streams of the copy that differ: 1, such as ${streamOf(3)}`),
     );
   });
 

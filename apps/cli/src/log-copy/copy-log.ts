@@ -212,7 +212,9 @@ async function compare({ target, signal, quarantines, onProgress }: Selection, e
   }
   const different = expected.differencesFrom(actual);
   if (different.length === 0) return;
-  throw new CopyRefused(`${different.length} streams of the copy differ, such as ${different.slice(0, 10).join(', ')}`);
+  throw new CopyRefused(
+    `Streams of the copy that differ: ${different.length}, such as ${different.slice(0, 10).join(', ')}`,
+  );
 }
 
 /**

@@ -15,7 +15,7 @@ import { configurationFrom, systemClock } from '#platform/without-http';
 import { asError, rebuild } from '#read-models';
 import { operatorContext, subjectOption, withBook } from '../environment.js';
 import { notFound, untilInterrupted, usageError } from '../exit.js';
-import { printResult } from '../output.js';
+import { printResult, tableLines } from '../output.js';
 import { graceOption, storeObserver, switchReporter, withReadStore } from '../projections.js';
 import { hasUnreadable, lastRevisionOf, projectionsOf, requireWhole } from './whole-stream.js';
 
@@ -56,10 +56,8 @@ export const quarantineCommand = () =>
 
 async function list({ log }: BookOfRecord): Promise<void> {
   const found = [...(await readQuarantines(log)).values()];
-  const lines = found.map(({ stream, quarantinedAt, subject, reason }) =>
-    [stream, quarantinedAt, subject, reason].join('  '),
-  );
-  printResult(found, lines.length > 0 ? lines : ['No stream is quarantined']);
+  const rows = found.map(({ stream, quarantinedAt, subject, reason }) => [stream, quarantinedAt, subject, reason]);
+  printResult(found, tableLines(['STREAM', 'SINCE', 'BY', 'REASON'], rows, 'No stream is quarantined'));
 }
 
 async function quarantine(
@@ -114,7 +112,7 @@ async function lift(book: BookOfRecord, stream: string, options: QuarantineOptio
   const found = (await readQuarantines(log)).get(stream);
   if (!found) throw notFound(`${stream} is not quarantined`);
   await requireWholeAgain(log, stream, found.lastRevision);
-  await withReadStore(configurationFrom(process.env), (store) =>
+  await withReadStore(configurationFrom(process.env), { create: true }, (store) =>
     untilInterrupted(async (signal) => {
       const feed = { log, logId, store, now: systemClock, observer: storeObserver };
       const graceMs = options.grace * 1000;
