@@ -84,4 +84,7 @@ async function requireLog(file: string, logId: string, configuration: Configurat
   } finally {
     await log.close();
   }
+  // The file is renamed without its `-wal`.
+  const { emptyWal } = await import('./sqlite-copy.js');
+  emptyWal(file);
 }

@@ -19,6 +19,16 @@ export function requireIntact(file: string): void {
   if (fault !== undefined) throw new Error(`${file} is damaged: ${fault}`);
 }
 
+/** Makes the file complete without its `-wal` file. No process may have it open. */
+export function emptyWal(file: string): void {
+  const db = new Database(file);
+  try {
+    db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  } finally {
+    db.close();
+  }
+}
+
 function withReader<T>(file: string, use: (db: Database.Database) => T): T {
   const db = new Database(`${pathToFileURL(file).href}?mode=ro`);
   try {
