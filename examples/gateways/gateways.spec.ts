@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { faultsOf, type Manifest, manifestsOf } from '../../test/support/kubernetes/manifests.js';
 
 const text = (file: string): string => readFileSync(join(__dirname, file), 'utf8');
 
@@ -243,6 +244,100 @@ describe('Caddy', () => {
     const [uri, copied] = block(route, 'forward_auth 127.0.0.1:3000') as string[];
     expect(uri).toBe('uri /gateway/check');
     expect(copied?.toLowerCase().split(' ')).toEqual(['copy_headers', ...IDENTITY_HEADERS]);
+  });
+});
+
+describe('Istio', () => {
+  const manifests = manifestsOf(text('istio/consumer-clients.yaml'));
+  const named = (name: string): Manifest['spec'] => manifests.find(({ metadata }) => metadata.name === name)?.spec;
+
+  test('its resources fit Istio’s schemas', () => {
+    expect(manifests.map((manifest) => [manifest.kind, faultsOf(manifest)])).toEqual([
+      ['EnvoyFilter', []],
+      ['AuthorizationPolicy', []],
+      ['AuthorizationPolicy', []],
+      ['VirtualService', []],
+    ]);
+  });
+
+  test('a path is refused, or the check is asked about it', () => {
+    const rules = [{ to: [{ operation: { paths: ['/weather/*'] } }] }];
+    expect(named('weather-check')).toMatchObject({
+      action: 'CUSTOM',
+      provider: { name: 'consumer-clients-weather' },
+      rules,
+    });
+    expect(named('checked-paths-only')).toMatchObject({ action: 'ALLOW', rules });
+    expect(named('weather')).toMatchObject({
+      http: [
+        { match: [{ uri: { prefix: '/weather/' } }], headers: { request: { remove: expect.any(Array) as string[] } } },
+      ],
+    });
+  });
+
+  test('its provider names the endpoint, fails closed, and sends no body', () => {
+    const { spec } = parse(text('istio/mesh.yaml')) as { spec: unknown };
+    expect(spec).toEqual({
+      meshConfig: {
+        pathNormalization: { normalization: 'MERGE_SLASHES' },
+        extensionProviders: [
+          {
+            name: 'consumer-clients-weather',
+            envoyExtAuthzHttp: {
+              service: 'consumer-clients-auth.consumer-clients.svc.cluster.local',
+              port: 3001,
+              pathPrefix: '/gateway/check',
+              timeout: '2s',
+              failOpen: false,
+              statusOnError: '503',
+              includeRequestHeadersInCheck: TOKEN_HEADERS,
+              includeAdditionalHeadersInCheck: { 'x-endpoint-uri': 'weather', 'x-gateway-secret': 'GATEWAY_SECRET' },
+              headersToUpstreamOnAllow: ['x-consumer-*'],
+              headersToDownstreamOnDeny: ['www-authenticate'],
+            },
+          },
+        ],
+      },
+    });
+  });
+});
+
+describe('Kubernetes Gateway API', () => {
+  const manifests = manifestsOf(text('kubernetes/consumer-clients.yaml'));
+  const [route] = manifests;
+
+  test('its route fits the experimental schema', () => {
+    expect(manifests.map(({ kind }) => kind)).toEqual([
+      'HTTPRoute',
+      'ConfigMap',
+      'Deployment',
+      'Service',
+      'NetworkPolicy',
+    ]);
+    expect(route && faultsOf(route)).toEqual([]);
+    const misspelt = structuredClone(route) as Manifest & {
+      spec: { rules: [{ filters: [{ externalAuth: object }] }] };
+    };
+    Object.assign(misspelt.spec.rules[0].filters[0].externalAuth, { protocol: 'HTTPS', forwardbody: {} });
+    expect(faultsOf(misspelt)).toHaveLength(2);
+  });
+
+  test('asks the check before it removes the token, sends no body, and takes the identity from the answer', () => {
+    const { rules } = route?.spec as { rules: [{ filters: Record<string, Record<string, unknown>>[] }] };
+    expect(rules).toHaveLength(1);
+    const [check, removal, rewrite] = rules[0].filters;
+    expect(check?.externalAuth).toEqual({
+      protocol: 'HTTP',
+      backendRef: { name: 'weather-check', port: 8081 },
+      http: {
+        allowedHeaders: ['X-Apx-Authorization'],
+        allowedResponseHeaders: ['X-Consumer-Client-Id', 'X-Consumer-Workspace-Id', 'X-Consumer-Subscription-Id'],
+      },
+    });
+    expect((removal?.requestHeaderModifier?.remove as string[]).map((name) => name.toLowerCase()).sort()).toEqual(
+      [...TOKEN_HEADERS, ...GATEWAY_HEADERS].sort(),
+    );
+    expect(rewrite?.type).toBe('URLRewrite');
   });
 });
 

@@ -6,12 +6,15 @@ import { eventually, send } from '../support/api/http.js';
 import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
 import { type NewClient, Portal } from '../support/api/portal.js';
 import { idleMs } from '../support/load/load-meter.js';
+import { freePort } from '../support/processes/free-ports.js';
 import {
   CADDY,
   ENVOY,
   type GatewayOptions,
   type GatewayProduct,
   isInstalled,
+  ISTIO,
+  KUBERNETES_CHECK,
   NGINX,
   RealGateway,
   TRAEFIK,
@@ -45,7 +48,7 @@ const testWithPhp = isPhpInstalled() || process.env.CI === 'true' ? test : test.
  * If a product is not installed, its tests are skipped with a warning. But in CI, the tests of each product with
  * `isInCi` always run, and so fail if the product is missing.
  */
-for (const product of [NGINX, CADDY, ENVOY, TRAEFIK]) {
+for (const product of [NGINX, CADDY, ENVOY, ISTIO, TRAEFIK]) {
   const name = `behind a real ${product.name} with the example’s configuration`;
   if (isInstalled(product) || (product.isInCi && process.env.CI === 'true')) {
     describe(name, () => {
@@ -407,6 +410,45 @@ function suite(product: GatewayProduct): void {
       arrived = [];
       expect((await call('/weather/a', withToken({ origin: 'https://app.example' }), 'OPTIONS')).status).toBe(200);
       expect(arrived.map(({ method }) => method)).toEqual(['OPTIONS']);
+    });
+
+    test('for a gateway of Kubernetes it asks the check about the endpoint of its port, and refuses ambiguous paths', async () => {
+      const front = await RealGateway.start(KUBERNETES_CHECK, addresses);
+      started.push(() => front.stop());
+      const other = await portal.newClient('API_KEY');
+      await portal.assign(other.clientId, 'sub_mine');
+      const forMine = (await apiKeyLogin(server.url, other.secret)).body.access_token;
+      const ask = (path: string, headers: Record<string, string>, method = 'GET') =>
+        send(method, front.url, path, { headers, body: method === 'POST' ? Buffer.from('{}') : undefined });
+      for (const method of ['GET', 'POST', 'DELETE']) {
+        const good = await ask(
+          '/weather/a?b=c',
+          withToken({ 'x-endpoint-uri': 'mine', 'x-gateway-secret': 'x' }),
+          method,
+        );
+        expect([good.status, good.header('x-consumer-client-id')]).toEqual([200, client.clientId]);
+        expect(good.headers).not.toHaveProperty('x-auth-code');
+        const refused = await ask('/mine/a', { authorization: `Bearer ${forMine}`, 'x-endpoint-uri': 'mine' }, method);
+        expect(refused.status).toBe(403);
+        expect(refused.headers).not.toHaveProperty('x-auth-code');
+      }
+      const without = await ask('/weather/a', {});
+      expect([without.status, without.header('www-authenticate')]).toEqual([401, expect.stringMatching(/^Bearer /)]);
+      for (const path of [
+        '/weather/..%2fmine',
+        '/weather/..;/mine',
+        '/weather/..%3f',
+        '/weather/http:/mine',
+        '/a//b',
+      ]) {
+        expect({ path, status: (await ask(path, withToken())).status }).toEqual({ path, status: 403 });
+      }
+      const alone = await RealGateway.start(KUBERNETES_CHECK, {
+        ...addresses,
+        checkAt: `127.0.0.1:${await freePort()}`,
+      });
+      started.push(() => alone.stop());
+      expect((await send('GET', alone.url, '/weather/a', { headers: withToken() })).status).toBe(503);
     });
 
     test('its log names the client, or the reason of the refusal, and holds no token', async () => {

@@ -4,7 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../api/http.js';
+import { manifestsOf } from '../kubernetes/manifests.js';
 import { freePort } from './free-ports.js';
+import { istioAsEnvoy } from './istio.js';
 import { isListening } from './listening.js';
 
 const EXAMPLES = join(__dirname, '../../../examples/gateways');
@@ -74,6 +76,29 @@ export const NGINX: GatewayProduct = {
   }),
 };
 
+/** The nginx that asks the check for a Kubernetes gateway, which takes its answers for those of the check. */
+export const KUBERNETES_CHECK: GatewayProduct = {
+  ...NGINX,
+  name: 'nginx in front of the check',
+  launch: ({ directory, port, checkAt, gatewaySecret }) => ({
+    files: {
+      'header.conf': `proxy_set_header X-Gateway-Secret "${gatewaySecret}";\n`,
+      'example.conf': replaced(
+        manifestsOf(example('kubernetes/consumer-clients.yaml', {})).find(({ kind }) => kind === 'ConfigMap')?.data?.[
+          'default.conf'
+        ] ?? '',
+        {
+          'listen 8081': `listen 127.0.0.1:${port}`,
+          'server consumer-clients-auth.consumer-clients.svc.cluster.local:3001': `server ${checkAt}`,
+          '/etc/nginx/gateway-secret/header.conf': join(directory, 'header.conf'),
+        },
+      ),
+      'nginx.conf': nginxMain(directory),
+    },
+    args: ['-p', directory, '-c', join(directory, 'nginx.conf'), '-e', 'stderr'],
+  }),
+};
+
 export const CADDY: GatewayProduct = {
   name: 'Caddy',
   command: 'caddy',
@@ -112,6 +137,24 @@ export const ENVOY: GatewayProduct = {
       }),
     },
     args: ['-c', join(directory, 'envoy.yaml'), '--disable-hot-restart', '--concurrency', '1', '-l', 'warning'],
+  }),
+};
+
+/** The filters and the check of Istio's ingress gateway, on an Envoy. */
+export const ISTIO: GatewayProduct = {
+  ...ENVOY,
+  name: 'Envoy, set up as Istio would',
+  launch: ({ directory, gatewaySecret, ...addresses }) => ({
+    files: {
+      'envoy.json': JSON.stringify(
+        istioAsEnvoy(
+          example('istio/mesh.yaml', { 'x-gateway-secret: GATEWAY_SECRET': `x-gateway-secret: ${gatewaySecret}` }),
+          example('istio/consumer-clients.yaml', {}),
+          addresses,
+        ),
+      ),
+    },
+    args: ['-c', join(directory, 'envoy.json'), '--disable-hot-restart', '--concurrency', '1', '-l', 'warning'],
   }),
 };
 
@@ -197,15 +240,14 @@ export class RealGateway {
  * Returns the text of an example file, in which each key of `replacements` is replaced by its value. Throws unless the
  * file contains each key exactly once.
  */
-function example(file: string, replacements: Readonly<Record<string, string>>): string {
-  return Object.entries(replacements).reduce(
-    (text, [from, to]) => {
-      if (text.split(from).length !== 2) throw new Error(`The example says ${from} not once`);
-      return text.replace(from, to);
-    },
-    readFileSync(join(EXAMPLES, file), 'utf8'),
-  );
-}
+const example = (file: string, replacements: Readonly<Record<string, string>>): string =>
+  replaced(readFileSync(join(EXAMPLES, file), 'utf8'), replacements);
+
+const replaced = (text: string, replacements: Readonly<Record<string, string>>): string =>
+  Object.entries(replacements).reduce((before, [from, to]) => {
+    if (before.split(from).length !== 2) throw new Error(`The example says ${from} not once`);
+    return before.replace(from, to);
+  }, text);
 
 const portOf = (address: string): string => address.split(':')[1] ?? '';
 
