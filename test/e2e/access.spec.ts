@@ -63,6 +63,7 @@ const routesOf = (clientId: string, subscriptionId: string): Route[] => [
     scope: 'clients:read',
     orScope: 'audit:read',
   },
+  { method: 'GET', path: `/v1/subscriptions/${subscriptionId}/history`, scope: 'audit:read' },
   { method: 'DELETE', path: `/v1/subscriptions/${subscriptionId}?dryRun=true`, scope: 'subscriptions:write' },
   { method: 'DELETE', path: `/v1/subscriptions/${subscriptionId}`, scope: 'subscriptions:write' },
 ];

@@ -405,6 +405,39 @@ describe('lists', () => {
     expect(revoked).toHaveProperty('revokedAt');
   });
 
+  test('both tables make one list, in which each client is once, also if it is revoked between two pages', async () => {
+    const archive = Portal.of(server, { workspaceId: 'archive' });
+    const clients = [];
+    for (const name of ['five', 'four', 'one', 'three', 'two']) clients.push(await archive.newClient('OAUTH2', name));
+    const [five, four, one, three] = clients.map(({ clientId }) => clientId) as [string, string, string, string];
+    await archive.revoke(four);
+    const all = async (query = {}, headers = {}) => (await archive.list({ status: 'all', ...query }, headers)).body;
+    const now = await archive.readNow();
+    expect(names((await all({}, now)).items)).toEqual(['five', 'four', 'one', 'three', 'two']);
+    const byName = { sort: 'name', order: 'desc' };
+    expect(names((await all(byName)).items)).toEqual(['two', 'three', 'one', 'four', 'five']);
+    expect(names((await all({ name: 'f' })).items)).toEqual(['five', 'four']);
+    expect(names((await all({ authenticationType: 'API_KEY' })).items)).toEqual([]);
+
+    const first = await all({ limit: 2 });
+    await archive.revoke(five);
+    await archive.revoke(one);
+    const second = await all({ limit: 2, cursor: first.nextCursor }, await archive.readNow());
+    await archive.revoke(three);
+    const third = await all({ limit: 2, cursor: second.nextCursor }, await archive.readNow());
+    expect([first, second, third].map(({ items }) => names(items))).toEqual([
+      ['five', 'four'],
+      ['one', 'three'],
+      ['two'],
+    ]);
+    expect(second.items.map(({ status }) => status)).toEqual(['REVOKED', 'ACTIVE']);
+    expect(third).not.toHaveProperty('nextCursor');
+    expect((await archive.list({ status: 'all', sort: 'revokedAt' })).refusal).toBe('400 VALIDATION_FAILED');
+    expect((await archive.list({ status: 'revoked', cursor: first.nextCursor ?? '' })).refusal).toBe(
+      '400 INVALID_CURSOR',
+    );
+  });
+
   test('are filtered by type, sorted both ways, and searched by the beginning of the name', async () => {
     const sorted = ['Alpha', 'Ämter', 'bravo 1', 'BRAVO 2', 'charlie', 'delta', 'ﬁeld'];
     expect(names((await hub().list({ sort: 'name' })).body.items)).toEqual(sorted);
@@ -509,7 +542,7 @@ test('the history holds every event, no secret, and a hash chain that an auditor
     expect(text).not.toContain(hidden);
   }
   const stream = `consumerClient-${clientId}`;
-  const events = pages.map((entry) => recordedEventOf(clientId, entry));
+  const events = pages.map((entry) => recordedEventOf(stream, entry));
   expect(await verifyChain(stream, events)).toMatchObject({ whole: true, last: { revision: 8n } });
   const forged = events.map((event) => (event.revision === 1n ? { ...event, data: { name: 'Innocent' } } : event));
   expect(await verifyChain(stream, forged)).toMatchObject({ whole: false, fault: 'HASH_MISMATCH', revision: 1n });

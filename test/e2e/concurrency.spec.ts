@@ -45,8 +45,9 @@ async function expectNothingLost(
     expect(answer.status).toBe(200);
     if (event?.type === 'ConsumerClientRenamed') expect(body.client.name).toBe(event.data.name);
   }
-  const events = history.map((entry) => recordedEventOf(clientId, entry));
-  expect(await verifyChain(`consumerClient-${clientId}`, events)).toMatchObject({ whole: true });
+  const stream = `consumerClient-${clientId}`;
+  const events = history.map((entry) => recordedEventOf(stream, entry));
+  expect(await verifyChain(stream, events)).toMatchObject({ whole: true });
 }
 
 test('fifty callers on one client at once: no update is lost, no generation is handed out twice', async () => {

@@ -1,6 +1,7 @@
+import { verifyChain } from '#events';
 import { eventually } from '../support/api/http.js';
 import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/api/login.js';
-import { Portal, readAfter } from '../support/api/portal.js';
+import { Portal, readAfter, recordedEventOf } from '../support/api/portal.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 let server: Standalone;
@@ -144,6 +145,31 @@ test('one subscription is read with its ETag, live and ended; only in its own wo
   expect(ended.header('etag')).toBe('"1"');
   expect((await stranger.subscription('sub_single', readAfter(end))).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
   expect((await portal.subscription('sub_of_nobody')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+});
+
+test('the history of a subscription holds its events and a hash chain that an auditor verifies', async () => {
+  const first = await portal.register('sub_audited', { endpointUri: 'audited' });
+  const { clientId } = await portal.newClient();
+  await portal.assign(clientId, 'sub_audited');
+  const end = await portal.end('sub_audited', 'The contract is over');
+  const auditor = Portal.of(server, { scopes: ['audit:read'] });
+  const [registered, ended] = await auditor.walk((cursor) =>
+    auditor.historyOfSubscription('sub_audited', { limit: 1, ...cursor }, readAfter(end)),
+  );
+  const { subscriptionId, endpointUri, serviceName, registeredAt } = first.body;
+  expect(registered).toMatchObject({
+    ...{ revision: 0, type: 'SubscriptionRegistered', workspaceId: 'acme', actor: { subject: 'portal-backend' } },
+    data: { subscriptionId, endpointUri, serviceName, registeredAt },
+  });
+  expect(ended).toMatchObject({ revision: 1, type: 'SubscriptionEnded', data: { reason: 'The contract is over' } });
+  const stream = 'subscription-sub_audited';
+  const events = [registered, ended].flatMap((entry) => (entry ? [recordedEventOf(stream, entry)] : []));
+  expect(await verifyChain(stream, events)).toMatchObject({ whole: true, last: { revision: 1n } });
+  const forged = events.map((event) => (event.revision === 1n ? { ...event, data: { reason: 'Unpaid' } } : event));
+  expect(await verifyChain(stream, forged)).toMatchObject({ whole: false, fault: 'HASH_MISMATCH', revision: 1n });
+  const elsewhere = await stranger.historyOfSubscription('sub_audited', {}, readAfter(end));
+  expect(elsewhere.refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+  expect((await auditor.historyOfSubscription(clientId)).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
 });
 
 describe('ending a subscription', () => {

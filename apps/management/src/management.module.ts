@@ -6,13 +6,13 @@ import { AssignToSubscriptionHandler } from './clients/assign-to-subscription.js
 import { ClientsController } from './clients/clients.controller.js';
 import { CreateClientHandler } from './clients/create-client.js';
 import { GetClientHandler } from './clients/get-client.js';
-import { GetHistoryHandler } from './clients/get-history.js';
 import { ListClientsHandler } from './clients/list-clients.js';
 import { PreviewRevocationHandler } from './clients/revoke-client.js';
 import { PreviewRotationHandler, RotateSecretHandler } from './clients/rotate-secret.js';
 import { CredentialDraftsController } from './credential-drafts/credential-drafts.controller.js';
 import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
+import { GetHistoryHandler } from './history/get-history.js';
 import { AggregateCommandHandler } from './requests/aggregate-command.js';
 import { ManagementGuard } from './requests/management-guard.js';
 import { PreviewEndHandler } from './subscriptions/end-subscription.js';

@@ -159,6 +159,38 @@ describe('queries of a read model', () => {
     expect(third).not.toHaveProperty('nextCursor');
   });
 
+  it('list several values of a field together; a document that changes its value meanwhile is there once', async () => {
+    for (let n = 0; n < 6; n++) await stage.create(n);
+    await serve();
+    const token = stage.token(await stage.revoke(1));
+    const readModel = await queries.at(clients, token);
+    const find = stage.store.find.bind(stage.store);
+    const both = (list: Partial<ListQuery> = {}) =>
+      readModel.page({
+        ...active(list),
+        equals: { workspaceId: WORKSPACE },
+        anyOf: { field: 'status', values: ['ACTIVE', 'REVOKED'] },
+      });
+    jest.spyOn(stage.store, 'find').mockImplementationOnce(async (build, query) => {
+      const found = await find(build, query);
+      // Between the two tables, a client on this page and one on a later page are revoked.
+      await stage.revoke(0);
+      const revoked = stage.token(await stage.revoke(4));
+      await until(async () => ((await stage.store.checkpoint(build))?.position ?? '') >= revoked.position);
+      return found;
+    });
+    const first = await both();
+    expect(first.items.map(({ doc }) => [doc.name, doc.status])).toEqual([
+      ['Client 0', 'REVOKED'],
+      ['Client 1', 'REVOKED'],
+      ['Client 2', 'ACTIVE'],
+    ]);
+    const second = await both({ cursor: first.nextCursor ?? '' });
+    expect(names(second.items)).toEqual(['Client 3', 'Client 4', 'Client 5']);
+    const backwards = await both({ sort: { field: 'nameKey', direction: 'desc' }, limit: 6 });
+    expect(names(backwards.items)).toEqual([5, 4, 3, 2, 1, 0].map((n) => `Client ${n}`));
+  });
+
   it('list in every documented way', async () => {
     await stage.register('weather');
     for (const name of ['Orders', 'Orchard', 'Billing']) await stage.create(name, name);

@@ -17,6 +17,12 @@ import type { Projection } from './projections/projection.js';
 /** Asks for one page of a list. `cursor` is the `nextCursor` of the previous page. */
 export interface ListQuery extends Omit<PageQuery, 'after'> {
   readonly cursor?: string;
+  /**
+   * Merges the lists in which `field` has one of these values. If a document passes from one of the values to another,
+   * the other one MUST come later in `values`: the lists are read one after the other, so such a document is in the
+   * second list if it has left the first one meanwhile.
+   */
+  readonly anyOf?: { readonly field: string; readonly values: readonly FieldValue[] };
 }
 
 export interface Page<Doc> {
@@ -201,17 +207,46 @@ async function page<Doc>(
 ): Promise<Page<Doc>> {
   const listId = listIdOf(projection.name, list);
   const after = cursor === undefined ? undefined : parseCursor(listId, cursor);
-  const found = await store.find<Doc>(build, { ...list, ...(after && { after }), limit: list.limit + 1 });
+  const found = await findAny<Doc>(store, build, { ...list, ...(after && { after }), limit: list.limit + 1 });
   const items = found.slice(0, list.limit);
   const last = items.at(-1);
   return found.length > items.length && last ? { items, nextCursor: cursorBehind(last, list, listId) } : { items };
 }
 
+/** Returns one page of the merged lists, each document once: as the last of the lists has it. */
+async function findAny<Doc>(
+  store: ReadStore,
+  build: BuildName,
+  { anyOf, ...query }: PageQuery & Pick<ListQuery, 'anyOf'>,
+): Promise<StoredDocument<Doc>[]> {
+  if (!anyOf) return store.find<Doc>(build, query);
+  const found = new Map<string, StoredDocument<Doc>>();
+  for (const value of anyOf.values) {
+    const equals = { ...query.equals, [anyOf.field]: value };
+    for (const document of await store.find<Doc>(build, { ...query, equals })) found.set(document.id, document);
+  }
+  return [...found.values()].sort(inOrderOf(query)).slice(0, query.limit);
+}
+
+/** Compares documents as the stores sort them: strings by code point, and equal values by the documents' ids. */
+const inOrderOf =
+  ({ sort }: PageQuery) =>
+  (one: StoredDocument, other: StoredDocument): number => {
+    const [first, second] = [one, other].map(({ doc }) => (doc as Record<string, FieldValue>)[sort.field]);
+    const ascending = compareValues(first, second) || compareValues(one.id, other.id);
+    return sort.direction === 'asc' ? ascending : -ascending;
+  };
+
+const compareValues = (one: FieldValue | undefined, other: FieldValue | undefined): number =>
+  typeof one === 'string' && typeof other === 'string'
+    ? Buffer.compare(Buffer.from(one), Buffer.from(other))
+    : Number(one) - Number(other);
+
 /**
  * Returns an id of the list. Queries with the same sort and the same filters get the same id, even if their page sizes
  * differ.
  */
-const listIdOf = (projection: string, { limit: _, ...list }: PageQuery): string =>
+const listIdOf = (projection: string, { limit: _, ...list }: ListQuery): string =>
   createHash('sha256')
     .update(canonicalJson([projection, list]))
     .digest('base64url')

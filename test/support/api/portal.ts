@@ -207,6 +207,14 @@ export class Portal {
     return this.send('GET', `/v1/subscriptions/${subscriptionId}`, { headers });
   }
 
+  historyOfSubscription(
+    subscriptionId: string,
+    query: Query = {},
+    headers?: Headers,
+  ): Promise<Answer<Page<HistoryEntry>>> {
+    return this.send('GET', `/v1/subscriptions/${subscriptionId}/history${queryOf(query)}`, { headers });
+  }
+
   subscriptions(query: Query = {}, headers?: Headers): Promise<Answer<Page<Subscription>>> {
     return this.send('GET', `/v1/subscriptions${queryOf(query)}`, { headers });
   }
@@ -268,9 +276,8 @@ export const readAfter = (command: Pick<Answer<unknown>, 'header'>): Headers => 
 });
 
 /** Returns the event that a history entry shows, so that `verifyChain` can check the event's hash. */
-export function recordedEventOf(clientId: string, entry: HistoryEntry): RecordedEvent {
+export function recordedEventOf(stream: string, entry: HistoryEntry): RecordedEvent {
   const { revision, type, eventId, data, ...metadata } = entry;
-  const stream = `consumerClient-${clientId}`;
   return { stream, revision: BigInt(revision), position: '', eventId, type, data, metadata };
 }
 

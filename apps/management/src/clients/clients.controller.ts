@@ -12,6 +12,7 @@ import {
 import type { CommandRequest, ConsistencyToken, Executed } from '#event-log';
 import { validationFailed } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { GetHistory, historyOfClient, HistoryPage } from '../history/get-history.js';
 import { AggregateCommand } from '../requests/aggregate-command.js';
 import { CommandRoute, QueryRoute } from '../requests/api-documentation.js';
 import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../requests/command-request.js';
@@ -23,7 +24,6 @@ import { AssignToSubscription } from './assign-to-subscription.js';
 import { ClientView, clientView } from './client.js';
 import { CreateClient, CreateClientBody } from './create-client.js';
 import { GetClient } from './get-client.js';
-import { GetHistory, HistoryPage } from './get-history.js';
 import { ClientWithCredential, type CredentialResult } from './issued-credential.js';
 import { ClientPage, ListClients, ListClientsParameters } from './list-clients.js';
 import { RenameClientBody } from './rename-client.js';
@@ -152,7 +152,7 @@ export class ClientsController {
 
   @Get()
   @QueryRoute(['clients:read', 'audit:read'], ClientPage)
-  @ApiOperation({ summary: 'The active or the revoked table, by pages' })
+  @ApiOperation({ summary: 'The active clients, the revoked ones or all, by pages' })
   list(
     @Query() parameters: ListClientsParameters,
     @CallerParameter() { workspaceId }: Caller,
@@ -184,7 +184,7 @@ export class ClientsController {
     @CallerParameter() { workspaceId }: Caller,
     @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
   ): Promise<HistoryPage> {
-    return this.queries.execute(new GetHistory(workspaceId, clientId, parameters, token));
+    return this.queries.execute(new GetHistory(workspaceId, historyOfClient(clientId), parameters, token));
   }
 
   private async preview<Effect>(

@@ -15,10 +15,13 @@ const { clients, subscriptions, usage } = projections;
 type ClientSort = keyof typeof clients.list.sorts;
 
 export class ListClientsParameters extends PageQueryParameters {
-  @ApiPropertyOptional({ enum: ['active', 'revoked'], default: 'active', description: 'Which of the two tables' })
+  @ApiPropertyOptional({
+    ...{ enum: ['active', 'revoked', 'all'], default: 'active' },
+    description: 'Which of the two tables, or both of them in one list',
+  })
   @IsOptional()
-  @IsIn(['active', 'revoked'])
-  status?: 'active' | 'revoked';
+  @IsIn(['active', 'revoked', 'all'])
+  status?: 'active' | 'revoked' | 'all';
 
   @ApiPropertyOptional({
     description: 'Names that begin so, whatever their case and accents; sorted by name',
@@ -59,7 +62,7 @@ export class ClientPage {
 }
 
 /**
- * Asks for a page of a workspace's active or revoked clients. With `subscriptionId`, the page lists only clients that
+ * Asks for a page of a workspace's active or revoked clients, or of both. With `subscriptionId`, the page lists only clients that
  * are assigned to that subscription.
  */
 export class ListClients extends Query<ClientPage> {
@@ -86,9 +89,11 @@ export class ListClientsHandler implements IQueryHandler<ListClients> {
     const page = await readModel.page({
       equals: {
         workspaceId,
-        status: status === 'active' ? 'ACTIVE' : 'REVOKED',
+        ...(status !== 'all' && { status: status === 'active' ? 'ACTIVE' : 'REVOKED' }),
         ...(authenticationType && { authenticationType }),
       },
+      // Clients pass from the first table to the second one, and never back.
+      ...(status === 'all' && { anyOf: { field: 'status', values: ['ACTIVE', 'REVOKED'] } }),
       ...(name !== undefined && { prefix: { field: clients.list.prefix.name, value: searchKey(name) } }),
       ...(subscriptionId !== undefined && {
         contains: { field: clients.list.contains.subscriptionId, value: subscriptionId },

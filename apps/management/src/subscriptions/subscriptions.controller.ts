@@ -7,6 +7,7 @@ import type { ConsistencyToken, Executed } from '#event-log';
 import { validationFailed } from '#platform';
 import { ClientPage, ListClients } from '../clients/list-clients.js';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { GetHistory, historyOfSubscription, HistoryPage } from '../history/get-history.js';
 import { AggregateCommand } from '../requests/aggregate-command.js';
 import { CommandRoute, ConsistencyTokenHeader, QueryRoute } from '../requests/api-documentation.js';
 import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../requests/command-request.js';
@@ -101,6 +102,18 @@ export class SubscriptionsController {
     @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
   ): Promise<ClientPage> {
     return this.queries.execute(new ListClients(workspaceId, parameters, token, subscriptionId));
+  }
+
+  @Get(':subscriptionId/history')
+  @QueryRoute('audit:read', HistoryPage)
+  @ApiOperation({ summary: 'Every event of a subscription, by pages, oldest first' })
+  history(
+    @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
+    @Query() parameters: PageQueryParameters,
+    @CallerParameter() { workspaceId }: Caller,
+    @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
+  ): Promise<HistoryPage> {
+    return this.queries.execute(new GetHistory(workspaceId, historyOfSubscription(subscriptionId), parameters, token));
   }
 
   private answer(reply: FastifyReply, executed: Executed<SubscriptionState>): SubscriptionView {

@@ -1,17 +1,16 @@
-import { type ClientId, clientIdOf, consumerClient } from '#domain';
-import type { FollowedEvent } from '#event-log';
+import type { FollowedEvent, StreamPrefix } from '#event-log';
 import { type EventMetadata, type JsonObject, type RecordedEvent, redact } from '#events';
 import type { DocumentSchema } from '../document-schema.js';
 import type { StoredDocument } from '../port.js';
 import type { ReadModel } from './projection.js';
 
 /**
- * An event of a client as the log stored it, with each sensitive field replaced by its hash. The hash chain can be
- * verified from these documents. The event is never upcast (converted to a newer schema version), because that would
- * change what was hashed.
+ * An event of a client or a subscription as the log stored it, with each sensitive field replaced by its hash. The hash
+ * chain can be verified from these documents. The event is never upcast (converted to a newer schema version), because
+ * that would change what was hashed.
  */
 export interface HistoryDocument extends EventMetadata {
-  readonly clientId: ClientId;
+  readonly stream: string;
   /** Decimal number. `revisionKey` is the same number padded to 20 digits, for sorting. */
   readonly revision: string;
   readonly revisionKey: string;
@@ -21,13 +20,16 @@ export interface HistoryDocument extends EventMetadata {
   readonly data: JsonObject;
 }
 
-/** Every list contains the events of a single client. */
+/** The streams whose events are shown. */
+const STREAMS: readonly StreamPrefix[] = ['consumerClient-', 'subscription-'];
+
+/** Every list contains the events of a single stream. */
 const list = { sorts: { revision: 'revisionKey' } } as const;
 
 /** The schema is open, because an event is kept as it was stored, and future events may have more metadata. */
 const document: DocumentSchema<HistoryDocument> = {
   fields: {
-    clientId: 'string',
+    stream: 'string',
     revision: 'string',
     revisionKey: 'string',
     eventId: 'string',
@@ -56,29 +58,25 @@ const document: DocumentSchema<HistoryDocument> = {
  */
 const revisionKeyOf = ({ revision }: FollowedEvent) => revision.toString().padStart(20, '0');
 
-const documentsOf = (event: FollowedEvent): readonly string[] => {
-  const clientId = clientIdOf(event.stream);
-  return clientId === undefined ? [] : [`${clientId}/${revisionKeyOf(event)}`];
-};
+const documentsOf = (event: FollowedEvent): readonly string[] =>
+  STREAMS.some((prefix) => event.stream.startsWith(prefix)) ? [`${event.stream}/${revisionKeyOf(event)}`] : [];
 
-const clientIdIn = (documentId: string) => documentId.slice(0, documentId.indexOf('/')) as ClientId;
-
-const apply = (_: HistoryDocument | undefined, event: FollowedEvent, id: string): HistoryDocument => {
+const apply = (_: HistoryDocument | undefined, event: FollowedEvent): HistoryDocument => {
   const { eventId, type, data, metadata } = redact(event.recorded);
   const revision = event.revision.toString();
-  return { ...metadata, clientId: clientIdIn(id), revision, revisionKey: revisionKeyOf(event), eventId, type, data };
+  return { ...metadata, stream: event.stream, revision, revisionKey: revisionKeyOf(event), eventId, type, data };
 };
 
-/** One document per event in a client's stream. */
+/** One document per event in the stream of a client or a subscription. */
 export const history: ReadModel<HistoryDocument, typeof list> = {
   name: 'history',
-  version: 1,
-  streams: ['consumerClient-'],
-  indexes: [['clientId', 'revisionKey']],
+  version: 2,
+  streams: STREAMS,
+  indexes: [['stream', 'revisionKey']],
   document,
   list,
   documentsOf,
-  streamOf: (id) => consumerClient.stream(clientIdIn(id)),
+  streamOf: (id) => id.slice(0, id.lastIndexOf('/')),
   isOneEventEach: true,
   apply,
   count: { changeBy: (event) => documentsOf(event).length },
@@ -86,7 +84,6 @@ export const history: ReadModel<HistoryDocument, typeof list> = {
 
 /** Returns the redacted event from which the document was made, in the form that `verifyChain` takes. */
 export function recordedEventOf({ doc, position }: StoredDocument<HistoryDocument>): RecordedEvent {
-  const { clientId, revision, revisionKey: _, eventId, type, data, ...metadata } = doc;
-  const stream = consumerClient.stream(clientId);
+  const { stream, revision, revisionKey: _, eventId, type, data, ...metadata } = doc;
   return { stream, revision: BigInt(revision), position, eventId, type, data, metadata };
 }

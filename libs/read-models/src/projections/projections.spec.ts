@@ -143,8 +143,8 @@ describe('the lists', () => {
     await rotate('a', 60);
     await stage.revoke('a');
     await stage.projectAll();
-    const page = await stage.store.find<HistoryDocument>('history_v1_1', {
-      equals: { clientId: clientNamed('a') },
+    const page = await stage.store.find<HistoryDocument>('history_v2_1', {
+      equals: { stream: `consumerClient-${clientNamed('a')}` },
       sort: { field: 'revisionKey', direction: 'asc' },
       limit: 10,
     });
@@ -154,7 +154,12 @@ describe('the lists', () => {
       ['2', 'ConsumerClientRevoked'],
     ]);
     expect(page[0]?.doc).toMatchObject({
-      ...{ clientId: clientNamed('a'), workspaceId: WORKSPACE, actor: { subject: 'portal' }, schemaVersion: 1 },
+      ...{
+        stream: `consumerClient-${clientNamed('a')}`,
+        workspaceId: WORKSPACE,
+        actor: { subject: 'portal' },
+        schemaVersion: 1,
+      },
       data: { name: 'Client a', verifier: { sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string } },
     });
     const events = page.map(recordedEventOf);

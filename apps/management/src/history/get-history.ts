@@ -1,7 +1,16 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { type ClientId, clientNotFound, consumerClient, type WorkspaceId } from '#domain';
+import {
+  type ClientId,
+  clientNotFound,
+  consumerClient,
+  type DomainError,
+  subscription,
+  type SubscriptionId,
+  subscriptionNotFound,
+  type WorkspaceId,
+} from '#domain';
 import type { ConsistencyToken } from '#event-log';
 import { type DocumentOf, projections } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
@@ -19,7 +28,7 @@ export class ActorView {
   via!: string;
 }
 
-/** An event of the client's stream as the log stored it. Each sensitive field is replaced by its hash. */
+/** An event of a client's or a subscription's stream as the log stored it. Each sensitive field is replaced by its hash. */
 export class HistoryEntry {
   @ApiProperty({ example: 0 })
   revision!: number;
@@ -75,10 +84,27 @@ export class HistoryPage {
   nextCursor?: string;
 }
 
+/** The aggregate whose history is asked for. */
+export interface HistoryOwner {
+  readonly stream: string;
+  readonly notFound: () => DomainError;
+}
+
+export const historyOfClient = (id: ClientId): HistoryOwner => ({
+  stream: consumerClient.stream(id),
+  notFound: clientNotFound,
+});
+
+export const historyOfSubscription = (id: SubscriptionId): HistoryOwner => ({
+  stream: subscription.stream(id),
+  notFound: subscriptionNotFound,
+});
+
+/** Asks for a page of a history in the workspace. A history of another workspace counts as not found. */
 export class GetHistory extends Query<HistoryPage> {
   constructor(
     readonly workspaceId: WorkspaceId,
-    readonly clientId: ClientId,
+    readonly owner: HistoryOwner,
     readonly parameters: PageQueryParameters,
     readonly token: ConsistencyToken | undefined,
   ) {
@@ -90,27 +116,27 @@ export class GetHistory extends Query<HistoryPage> {
 export class GetHistoryHandler implements IQueryHandler<GetHistory> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  async execute({ workspaceId, clientId, parameters, token }: GetHistory): Promise<HistoryPage> {
+  async execute({ workspaceId, owner, parameters, token }: GetHistory): Promise<HistoryPage> {
     const { readModels, book } = this.dependencies;
     const readModel = await readModels.at(projections.history, token);
     const page = await readModel.page({
-      equals: { clientId },
+      equals: { stream: owner.stream },
       sort: { field: projections.history.list.sorts.revision, direction: parameters.order ?? 'asc' },
       ...pageOf(parameters),
     });
-    // An existing client has at least one event, and events are never removed. We give out a cursor only if more events
-    // follow. So if a page is empty, the client does not exist.
-    if (page.items[0]?.doc.workspaceId !== workspaceId) throw clientNotFound();
+    // An existing stream has at least one event, and events are never removed. We give out a cursor only if more events
+    // follow. So if a page is empty, the owner does not exist.
+    if (page.items[0]?.doc.workspaceId !== workspaceId) throw owner.notFound();
     const quarantines = await book.quarantines.inForceOrLastKnown();
     return {
       ...page,
       items: page.items.map(entryOf),
-      ...quarantineOf(consumerClient.stream(clientId), quarantines),
+      ...quarantineOf(owner.stream, quarantines),
     };
   }
 }
 
 function entryOf({ doc }: DocumentOf<typeof projections.history>): HistoryEntry {
-  const { clientId: _, revisionKey: __, revision, ...entry } = doc;
+  const { stream: _, revisionKey: __, revision, ...entry } = doc;
   return { ...entry, revision: Number(revision) };
 }
