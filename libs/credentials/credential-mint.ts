@@ -4,7 +4,7 @@ import { argon2Concurrency } from './argon2-concurrency.js';
 import { BoundedQueue, QueueFull } from './bounded-queue.js';
 import type { MasterKeys } from './master-keys.js';
 import type { RandomBytes } from './random.js';
-import { mintSecret } from './secret.js';
+import { hintOf, mintSecret } from './secret.js';
 import { hashSecret } from './verifier.js';
 
 export interface MintedSecret {
@@ -12,6 +12,8 @@ export interface MintedSecret {
   readonly secret: string;
   /** The secret's Argon2id hash in PHC form. We store the hash. */
   readonly verifier: string;
+  /** The part of the secret that may be shown for ever (`hintOf`). */
+  readonly hint: string;
 }
 
 /** Too many secrets are being minted. The caller may try again after a second. */
@@ -43,12 +45,12 @@ export class CredentialMint {
     });
   }
 
-  /** Makes a new secret for this client, and the secret's verifier. Throws `MintingBusy`. */
+  /** Makes a new secret for this client, with the secret's verifier and hint. Throws `MintingBusy`. */
   async mint(clientId: ClientId): Promise<MintedSecret> {
     const secret = mintSecret(clientId, this.#keys, this.#random);
     try {
       const verifier = await this.#queue.run(clientId, () => hashSecret(secret, this.#keys, this.#random));
-      return { secret, verifier };
+      return { secret, verifier, hint: hintOf(secret) };
     } catch (error) {
       throw error instanceof QueueFull ? new MintingBusy('Too many secrets are being minted') : error;
     }

@@ -20,6 +20,8 @@ export interface CredentialDraft {
    */
   readonly generation: number;
   readonly verifier: string;
+  /** See `hintOf`. Absent in a draft that an older version of this software minted. */
+  readonly hint?: string;
   readonly expiresAt: Instant;
 }
 

@@ -21,6 +21,14 @@ export function mintSecret(clientId: ClientId, keys: MasterKeys, random: RandomB
   return `ccs_${randomPart}${checkOf(clientId, randomPart, keys.derive('secret-check'))}`;
 }
 
+const HINT_LENGTH = 4;
+
+/**
+ * Returns the first four characters of the secret's random part. They tell a person which of two secrets is which, and
+ * leave 232 of the 256 random bits unknown.
+ */
+export const hintOf = (secret: string): string => secret.slice('ccs_'.length, 'ccs_'.length + HINT_LENGTH);
+
 /**
  * Whether this secret was minted for this client, under any known master key. Takes constant time. The result is `true`
  * even if a rotation has replaced the secret since.

@@ -6,9 +6,11 @@ import {
   type ConsumerClientState,
   goodCredentials,
   type Instant,
+  isGoodGeneration,
   MAX_PARTIAL_ENDS,
   MAX_STATIC_TOKENS,
   secondsAfter,
+  type SubscriptionState,
 } from '#domain';
 import { anyClockChange, type CommandAt, history, play } from '../../test/support/events/play.js';
 
@@ -33,31 +35,77 @@ const text = fc.oneof(
 );
 const reason = fc.constantFrom('leaked', ' ', 'x'.repeat(501));
 
+/** Seconds from now to the expiry of a new secret. `null`: the secret has no expiry. */
+const lifetime = fc.option(fc.constantFrom(-1, 0, 1, 60, 600, 86_400, 10 * YEAR, 10 * YEAR + 1));
+const expiry = (at: Instant, seconds: number | null) =>
+  seconds === null ? {} : { expiresAt: secondsAfter(at, seconds) };
+
+const labelKey = fc.constantFrom('team', 'acme.example/stage', 'k1', '-', 'a b', 'x'.repeat(64));
+const labelValue = fc.oneof({ weight: 4, arbitrary: fc.constantFrom('planning', 'production') }, text);
+const externalId = fc.constantFrom('crm:1', 'crm:2', '', 'ü', 'x'.repeat(129));
+const description = fc.record(
+  { description: text, labels: fc.dictionary(labelKey, labelValue, { maxKeys: 4 }), externalId },
+  { requiredKeys: [] },
+);
+const descriptionChange = fc.record(
+  {
+    name: text,
+    description: fc.option(text),
+    labels: fc.option(fc.dictionary(labelKey, fc.option(labelValue), { maxKeys: 4 })),
+    externalId: fc.option(externalId),
+  },
+  { requiredKeys: [] },
+);
+
+const subscriptionOf = (id: string, status: string, owner: string, at: Instant): SubscriptionState => {
+  const registered = {
+    ...{ subscriptionId: id, workspaceId: owner, endpointUri: `${id}-uri` },
+    ...{ serviceName: 'Weather', registeredAt: START },
+  };
+  return status === 'LIVE'
+    ? { status: 'LIVE', ...registered }
+    : { status: 'ENDED', ...registered, endedAt: at, reason: 'over' };
+};
+const subscriptionStatus = fc.constantFrom('LIVE', 'LIVE', 'LIVE', 'ENDED');
+const firstSubscriptions = fc.array(fc.tuple(subscriptionId, subscriptionStatus, workspaceId), { maxLength: 4 });
+
 const create = fc
-  .record({ name: text, authenticationType, draftId: fc.constantFrom('draft-1', undefined) })
-  .map<ClientCommandAt>(({ draftId, ...rest }) => (at) => ({
+  .record({
+    name: text,
+    authenticationType,
+    draftId: fc.constantFrom('draft-1', undefined),
+    description,
+    lifetime,
+    firstSubscriptions,
+  })
+  .map<ClientCommandAt>(({ draftId, description, lifetime, firstSubscriptions, ...rest }) => (at) => ({
     type: 'CreateClient',
     ...CLIENT,
     ...rest,
+    ...description,
     ...(draftId === undefined ? {} : { draftId }),
     verifier: 'verifier 1',
+    ...expiry(at, lifetime),
+    subscriptions: firstSubscriptions.map(([id, status, owner]) => subscriptionOf(id, status, owner, at)),
     at,
   }));
-const rename = fc
-  .record({ workspaceId, name: text })
-  .map<ClientCommandAt>((fields) => (at) => ({ type: 'RenameClient', ...fields, at }));
+const describeClient = fc
+  .record({ workspaceId, change: descriptionChange })
+  .map<ClientCommandAt>(({ workspaceId, change }) => (at) => ({ type: 'DescribeClient', workspaceId, ...change, at }));
 const rotate = fc
   .record(
     {
       workspaceId,
       overlapSeconds: fc.oneof(fc.constantFrom(0, 604_800, 604_801, -1, 0.5), fc.integer({ min: 0, max: 604_800 })),
       draft: fc.record({ draftId: fc.constant('draft-2'), generation: fc.integer({ min: 2, max: 4 }) }),
+      lifetime,
     },
-    { requiredKeys: ['workspaceId'] },
+    { requiredKeys: ['workspaceId', 'lifetime'] },
   )
-  .map<ClientCommandAt>((fields) => (at, index) => ({
+  .map<ClientCommandAt>(({ lifetime, ...fields }) => (at, index) => ({
     type: 'RotateSecret',
     ...fields,
+    ...expiry(at, lifetime),
     verifier: `verifier ${index}`,
     at,
   }));
@@ -65,20 +113,13 @@ const retire = fc
   .record({ workspaceId, generation: fc.integer({ min: 0, max: 5 }) })
   .map<ClientCommandAt>((fields) => (at) => ({ type: 'RetireCredential', ...fields, at }));
 const assign = fc
-  .record({ workspaceId, subscriptionId, owner: workspaceId, status: fc.constantFrom('LIVE', 'LIVE', 'LIVE', 'ENDED') })
-  .map<ClientCommandAt>((fields) => (at) => {
-    const values = { endpointUri: `${fields.subscriptionId}-uri`, serviceName: 'Weather', registeredAt: START };
-    const registered = { subscriptionId: fields.subscriptionId, workspaceId: fields.owner, ...values };
-    return {
-      type: 'AssignToSubscription',
-      workspaceId: fields.workspaceId,
-      subscription:
-        fields.status === 'LIVE'
-          ? { status: 'LIVE', ...registered }
-          : { status: 'ENDED', ...registered, endedAt: at, reason: 'over' },
-      at,
-    };
-  });
+  .record({ workspaceId, subscriptionId, owner: workspaceId, status: subscriptionStatus })
+  .map<ClientCommandAt>(({ workspaceId, subscriptionId, owner, status }) => (at) => ({
+    type: 'AssignToSubscription',
+    workspaceId,
+    subscription: subscriptionOf(subscriptionId, status, owner, at),
+    at,
+  }));
 const unassign = fc
   .record({ workspaceId, subscriptionId, reason: fc.constantFrom('REQUESTED', 'SUBSCRIPTION_ENDED') })
   .map<ClientCommandAt>((fields) => (at) => ({ type: 'UnassignFromSubscription', ...fields, at }));
@@ -140,7 +181,7 @@ const revoke = fc
 /** Any command on a client, except `RevokeClient`. */
 const anyCommandButRevoke = fc.oneof(
   { weight: 1, arbitrary: create },
-  { weight: 2, arbitrary: rename },
+  { weight: 4, arbitrary: describeClient },
   { weight: 4, arbitrary: rotate },
   { weight: 3, arbitrary: retire },
   { weight: 4, arbitrary: assign },
@@ -152,10 +193,15 @@ const anyCommandButRevoke = fc.oneof(
 );
 const anyCommand = fc.oneof({ weight: 30, arbitrary: anyCommandButRevoke }, { weight: 1, arbitrary: revoke });
 
-const created = authenticationType.map<Created>((type) => ({
-  type: 'ConsumerClientCreated',
-  data: { ...CLIENT, name: 'Billing', authenticationType: type, verifier: 'verifier 1', createdAt: START },
-}));
+const created = fc
+  .tuple(authenticationType, fc.option(fc.constantFrom(60, 600, 86_400)))
+  .map<Created>(([type, lifetime]) => ({
+    type: 'ConsumerClientCreated',
+    data: {
+      ...{ ...CLIENT, name: 'Billing', authenticationType: type, verifier: 'verifier 1', createdAt: START },
+      ...expiry(START, lifetime),
+    },
+  }));
 const wholeLife = fc.tuple(created, history(START, anyCommand, { maxLength: 60 }));
 
 const eventsOf = (past: readonly ConsumerClientEvent[], commands: readonly ConsumerClientCommand[]) =>
@@ -168,6 +214,12 @@ const expectPossible = (state: ConsumerClientState, { data: birth }: Created, at
   expect(birth).toMatchObject({ clientId, workspaceId, authenticationType, createdAt });
   expect(state.name).toBe(state.name.trim());
   expect(state.name).toMatch(/^[^\p{Cc}\p{Cs}]{1,100}$/u);
+  for (const [field, value] of Object.entries({ description: state.description, externalId: state.externalId })) {
+    if (value !== undefined) expect([field, value]).toEqual([field, value.trim() || 'some text']);
+  }
+  const labels = Object.entries(state.labels ?? { team: 'planning' });
+  expect(labels.length).toBeGreaterThan(0);
+  expect(labels.length).toBeLessThanOrEqual(16);
   if (state.status === 'REVOKED') return;
 
   const generations = state.credentials.map(({ generation }) => generation);
@@ -175,8 +227,11 @@ const expectPossible = (state: ConsumerClientState, { data: birth }: Created, at
   expect([1, 2]).toContain(generations.length);
   expect(new Set(generations).size).toBe(generations.length);
   expect(newest).toMatchObject({ generation: Math.max(...generations) });
-  expect(state.credentials.filter(({ expiresAt }) => expiresAt === undefined)).toEqual([newest]);
-  expect(goodCredentials(state, at)).toContain(newest);
+  for (const { generation, expiresAt } of state.credentials.slice(0, -1)) {
+    expect([generation, expiresAt === undefined]).toEqual([generation, false]);
+  }
+  const newestIsGood = newest?.expiresAt === undefined || at < newest.expiresAt;
+  expect(goodCredentials(state, at).at(-1) === newest).toBe(newestIsGood);
 
   expect(state.subscriptions.size).toBeLessThanOrEqual(1000);
   for (const [id, assignment] of state.subscriptions) expect(assignment.subscriptionId).toBe(id);
@@ -204,6 +259,7 @@ it('plays histories that reach every event and every refusal', () => {
   expect(new Set(types)).toEqual(
     new Set<ConsumerClientEvent['type']>([
       'ConsumerClientRenamed',
+      'ConsumerClientDescribed',
       'ConsumerClientSecretRotated',
       'ConsumerClientCredentialRetired',
       'ConsumerClientAssignedToSubscription',
@@ -224,6 +280,10 @@ it('plays histories that reach every event and every refusal', () => {
       'draft_stale',
       'generation_is_newest',
       'generation_not_found',
+      'invalid_description',
+      'invalid_expiry',
+      'invalid_external_id',
+      'invalid_labels',
       'invalid_name',
       'invalid_overlap',
       'invalid_reason',
@@ -292,25 +352,65 @@ it('never gives a generation twice, and each is one more than the last', () => {
   );
 });
 
-it('has a generation that is good up to its end and never after it', () => {
+it('has a generation that is good up to its end, be it by expiry, overlap or retirement, and never after it', () => {
+  const earlier = (one: Instant, other: Instant) => (one < other ? one : other);
+  const never: Instant = '9999-12-31T00:00:00.000Z';
   fc.assert(
     fc.property(wholeLife, ([birth, commands]) => {
-      const ends: Instant[] = []; // the end of generation 1, 2, …; the newest generation has no end
+      /** The end of generation 1, 2, … */
+      let ends: Instant[] = [birth.data.expiresAt ?? never];
       for (const { command, events, after } of play(consumerClient, [birth], commands)) {
-        for (const event of events) {
-          if (event.type === 'ConsumerClientSecretRotated') {
-            const { rotatedAt, previousExpiresAt } = event.data;
-            ends.forEach((end, index) => (ends[index] = end < rotatedAt ? end : rotatedAt));
-            ends.push(previousExpiresAt);
-          }
-          if (event.type === 'ConsumerClientCredentialRetired') ends[event.data.generation - 1] = event.data.retiredAt;
+        if (events.length > 0 && command.type === 'RotateSecret') {
+          const overlapEnd = secondsAfter(command.at, command.overlapSeconds ?? 0);
+          ends = ends.map((end, index) => earlier(end, index === ends.length - 1 ? overlapEnd : command.at));
+          ends.push(command.expiresAt ?? never);
         }
+        if (events.length > 0 && command.type === 'RetireCredential') ends[command.generation - 1] = command.at;
         if (after.status !== 'ACTIVE') return;
         const good = [...ends.keys()].filter((index) => command.at < (ends[index] ?? '')).map((index) => index + 1);
-        expect(goodCredentials(after, command.at).map(({ generation }) => generation)).toEqual([
-          ...good,
-          ends.length + 1,
-        ]);
+        expect(goodCredentials(after, command.at).map(({ generation }) => generation)).toEqual(good);
+        expect(good.every((generation) => isGoodGeneration(after, generation, command.at))).toBe(true);
+      }
+    }),
+  );
+});
+
+it('tells in its events when the generation before a rotation ends', () => {
+  fc.assert(
+    fc.property(wholeLife, ([birth, commands]) => {
+      for (const { command, before, events } of play(consumerClient, [birth], commands)) {
+        const [event] = events;
+        if (event?.type !== 'ConsumerClientSecretRotated' || before.status !== 'ACTIVE') continue;
+        const { previousExpiresAt, rotatedAt } = event.data;
+        expect(rotatedAt).toBe(command.at);
+        expect(previousExpiresAt >= rotatedAt).toBe(true);
+        const own = before.credentials.at(-1)?.expiresAt;
+        if (own !== undefined) expect(previousExpiresAt === rotatedAt || previousExpiresAt <= own).toBe(true);
+      }
+    }),
+  );
+});
+
+it('has the description that the changes leave, one after the other', () => {
+  const changes = history(START, describeClient, { maxLength: 20 });
+  fc.assert(
+    fc.property(created, changes, (birth, commands) => {
+      let expected: Record<string, unknown> = { labels: {} };
+      for (const { command, refusal, after } of play(consumerClient, [birth], commands)) {
+        if (command.type !== 'DescribeClient' || after.status !== 'ACTIVE') throw new Error('Another command');
+        const { description, labels, externalId } = command;
+        if (!refusal) {
+          const merged = labels === null ? {} : { ...(expected.labels as object), ...labels };
+          expected = {
+            description: description === undefined ? expected.description : (description?.trim() ?? undefined),
+            labels: Object.fromEntries(
+              Object.entries(merged).flatMap(([key, value]) => (value === null ? [] : [[key, value.trim()]])),
+            ),
+            externalId: externalId === undefined ? expected.externalId : (externalId ?? undefined),
+          };
+        }
+        const { description: shown, labels: shownLabels = {}, externalId: shownId } = after;
+        expect({ description: shown, labels: shownLabels, externalId: shownId }).toEqual(expected);
       }
     }),
   );

@@ -2,13 +2,17 @@ import {
   type ActiveClient,
   type Assignment,
   type AuthenticationType,
+  type ClientDescription,
   clientIdOf,
   consumerClient,
   type ConsumerClientCommand,
   type ConsumerClientEvent,
+  type CreateClient,
   currentStaticToken,
+  type DescriptionChange,
   goodCredentials,
   isClientId,
+  isGoodGeneration,
   isTokenRevoked,
   MAX_CLOCK_SKEW_SECONDS,
   MAX_PARTIAL_ENDS,
@@ -19,6 +23,7 @@ import {
   newestCredential,
   type ReplacedTokens,
   type RevokedTokenKind,
+  type RotateSecret,
   secondsAfter,
   type StaticTokenPeriod,
   type SubscriptionState,
@@ -48,6 +53,12 @@ const created = (authenticationType: AuthenticationType = 'OAUTH2', draftId?: st
     createdAt: START,
   },
 });
+/** Adds what a creation or a rotation tells apart from the necessary. */
+const withData = <Event extends ConsumerClientEvent>(event: Event, data: object): Event => ({
+  ...event,
+  data: { ...event.data, ...data },
+});
+const described = (data: ClientDescription): ConsumerClientEvent => ({ type: 'ConsumerClientDescribed', data });
 const renamed = (name: string): ConsumerClientEvent => ({ type: 'ConsumerClientRenamed', data: { name } });
 const rotated = (generation: number, seconds: number, overlap = 0, draftId?: string): ConsumerClientEvent => ({
   type: 'ConsumerClientSecretRotated',
@@ -108,7 +119,7 @@ const revoked = (reason: string, ...subscriptions: string[]): ConsumerClientEven
 
 // ---- commands
 
-const create = (change: { name?: string; draftId?: string } = {}) =>
+const create = (change: Partial<CreateClient> = {}) =>
   ({
     type: 'CreateClient',
     ...IDENTITY,
@@ -116,13 +127,15 @@ const create = (change: { name?: string; draftId?: string } = {}) =>
     verifier: 'verifier 1',
     ...change,
     at: START,
-  }) as const;
+  }) as const satisfies CreateClient;
+const describeClient = (change: DescriptionChange) =>
+  ({ type: 'DescribeClient', workspaceId: 'acme', ...change, at: START }) as const;
 const rename = (name: string, workspaceId = 'acme') =>
-  ({ type: 'RenameClient', workspaceId, name, at: START }) as const;
+  ({ type: 'DescribeClient', workspaceId, name, at: START }) as const;
 const rotate = (
   generation: number,
   seconds: number,
-  change: { overlapSeconds?: number; draft?: { draftId: string; generation: number } } = {},
+  change: Pick<Partial<RotateSecret>, 'overlapSeconds' | 'draft' | 'expiresAt' | 'hint'> = {},
 ) =>
   ({
     type: 'RotateSecret',
@@ -226,6 +239,54 @@ describe('creating a client', () => {
       .then(created('OAUTH2', 'draft-1'));
   });
 
+  it('records hint, expiry, description, labels and external id', () => {
+    const more = {
+      ...{ hint: '7Kq2', expiresAt: after(YEAR), description: 'Imports invoices' },
+      ...{ labels: { team: 'planning', 'acme.example/stage': 'production' }, externalId: 'crm:4711' },
+    };
+    given()
+      .when(create({ ...more, description: '  Imports invoices ', labels: { ...more.labels, team: ' planning ' } }))
+      .then(withData(created(), more));
+    const { credentials, ...client } = active(withData(created(), more));
+    const { hint, expiresAt, ...description } = more;
+    expect(client).toMatchObject(description);
+    expect(credentials).toEqual([{ generation: 1, verifier: 'verifier 1', createdAt: START, hint, expiresAt }]);
+  });
+
+  it('assigns it to its first subscriptions', () => {
+    given()
+      .when(create({ subscriptions: [live('sub-1'), live('sub-2'), live('sub-1')] }))
+      .then(created(), assigned('sub-1'), assigned('sub-2'));
+  });
+
+  it.each<[string, string, readonly SubscriptionState[]]>([
+    ['subscription_not_found', 'subscriptions[1]', [live('sub-1'), live('sub-2', 'globex')]],
+    ['subscription_not_found', 'subscriptions[0]', [{ status: 'UNREGISTERED' }]],
+    ['subscription_ended', 'subscriptions[2]', [live('sub-1'), live('sub-2'), ended('sub-3')]],
+    ['too_many_subscriptions', 'subscriptions', Array.from({ length: 51 }, (_, n) => live(`sub-${n}`))],
+  ])('is refused with %s if a subscription is not to be had: %s', (code, field, subscriptions) => {
+    given().when(create({ subscriptions })).thenRefused(code, field);
+  });
+
+  it.each<[number, boolean]>([
+    [-1, false],
+    [0, false],
+    [1, true],
+    [10 * YEAR, true],
+    [10 * YEAR + 1, false],
+  ])('takes an expiry in %d seconds: %s', (seconds, isTaken) => {
+    const expiresAt = after(seconds);
+    const creating = given().when(create({ expiresAt }));
+    const rotating = given(created()).when(rotate(2, 0, { expiresAt }));
+    if (isTaken) {
+      creating.then(withData(created(), { expiresAt }));
+      rotating.then(withData(rotated(2, 0), { expiresAt }));
+    } else {
+      creating.thenRefused('invalid_expiry', 'expiresAt');
+      rotating.thenRefused('invalid_expiry', 'expiresAt');
+    }
+  });
+
   it('trims the name', () => {
     given()
       .when(create({ name: '\t Billing \n' }))
@@ -306,6 +367,110 @@ describe('renaming a client', () => {
 
   it('is refused once the client is revoked', () => {
     given(created(), revoked('leaked')).when(rename('Invoices')).thenRefused('client_revoked');
+  });
+});
+
+describe('describing a client', () => {
+  const labels = { team: 'planning', stage: 'test' };
+  const known = described({ description: 'Imports invoices', labels, externalId: 'crm:1' });
+
+  it('changes what is given, removes what is null, and keeps the rest', () => {
+    given(created())
+      .when(describeClient({ description: ' Imports invoices ', labels, externalId: 'crm:1' }))
+      .then(known);
+    given(created(), known)
+      .when(describeClient({ description: null, labels: { stage: null, owner: 'Ada' } }))
+      .then(described({ labels: { team: 'planning', owner: 'Ada' }, externalId: 'crm:1' }));
+    given(created(), known)
+      .when(describeClient({ labels: null, externalId: 'crm:2' }))
+      .then(described({ description: 'Imports invoices', externalId: 'crm:2' }));
+    given(created(), known)
+      .when(describeClient({ description: null, labels: { team: null, stage: null }, externalId: null }))
+      .then(described({}));
+  });
+
+  it('renames it in the same step', () => {
+    given(created())
+      .when({ ...describeClient({ externalId: 'crm:1' }), name: 'Invoices' })
+      .then(renamed('Invoices'), described({ externalId: 'crm:1' }));
+  });
+
+  it('changes nothing when all is so already', () => {
+    given(created(), known)
+      .when(
+        describeClient({
+          description: 'Imports invoices',
+          labels: { stage: 'test ', gone: null },
+          externalId: 'crm:1',
+        }),
+      )
+      .thenNothing();
+    given(created())
+      .when(describeClient({ description: null, labels: null, externalId: null }))
+      .thenNothing();
+  });
+
+  it('shows also after the revocation', () => {
+    expect(fold(consumerClient, [created(), known, revoked('leaked')])).toMatchObject(known.data);
+  });
+
+  it.each<[string, string, DescriptionChange]>([
+    ['invalid_description', 'description', { description: ' ' }],
+    ['invalid_description', 'description', { description: '\u200b' }],
+    ['invalid_description', 'description', { description: 'x'.repeat(501) }],
+    ['invalid_labels', 'labels', { labels: { '': 'x' } }],
+    ['invalid_labels', 'labels', { labels: { '-team': 'x' } }],
+    ['invalid_labels', 'labels', { labels: { ['k'.repeat(64)]: 'x' } }],
+    ['invalid_labels', 'labels', { labels: { 'team\n': null } }],
+    ['invalid_labels', 'labels.team', { labels: { team: '' } }],
+    ['invalid_labels', 'labels.team', { labels: { team: 'a\u202eb' } }],
+    ['invalid_labels', 'labels.team', { labels: { team: 'x'.repeat(101) } }],
+    ['invalid_labels', 'labels', { labels: Object.fromEntries(Array.from({ length: 15 }, (_, n) => [`k${n}`, 'v'])) }],
+    ['invalid_external_id', 'externalId', { externalId: '' }],
+    ['invalid_external_id', 'externalId', { externalId: 'crm 1' }],
+    ['invalid_external_id', 'externalId', { externalId: 'crm:1\n' }],
+    ['invalid_external_id', 'externalId', { externalId: 'x'.repeat(129) }],
+  ])('is refused with %s for %s: %j', (code, field, change) => {
+    given(created(), known).when(describeClient(change)).thenRefused(code, field);
+  });
+});
+
+describe('a secret with an expiry', () => {
+  const expiring = withData(created(), { expiresAt: after(100) });
+
+  it('is good until then, and the client stays active', () => {
+    const client = active(expiring);
+    expect(goodGenerations(client, 99.999)).toEqual([1]);
+    expect(goodGenerations(client, 100)).toEqual([]);
+    expect(isGoodGeneration(client, 1, after(99.999))).toBe(true);
+    expect(isGoodGeneration(client, 1, after(100))).toBe(false);
+  });
+
+  it('is replaced by a rotation, also after its expiry', () => {
+    const client = active(expiring, rotated(2, 200));
+    expect(goodGenerations(client, 200)).toEqual([2]);
+    expect(goodGenerations(client, YEAR)).toEqual([2]);
+  });
+
+  it.each([
+    ['before its expiry', 50, 20, 70],
+    ['at its expiry', 50, 50, 100],
+    ['at its expiry, though the overlap is longer', 50, 3600, 100],
+    ['at the rotation, if it has expired', 150, 3600, 150],
+  ])('ends %s when it is rotated with an overlap', (_, seconds, overlapSeconds, end) => {
+    given(expiring)
+      .when(rotate(2, seconds, { overlapSeconds }))
+      .then(rotated(2, seconds, end - seconds));
+    const client = active(expiring, rotated(2, seconds, end - seconds));
+    expect(goodGenerations(client, end - 0.001)).toEqual(end > seconds ? [1, 2] : [2]);
+    expect(goodGenerations(client, end)).toEqual([2]);
+  });
+
+  it('gets no static token after its expiry', () => {
+    const apiKey = withData(created('API_KEY'), { expiresAt: after(100) });
+    given(apiKey)
+      .when(issue(staticToken('jti-1', { seconds: 100 })))
+      .thenRefused('generation_not_found', 'generation');
   });
 });
 
@@ -975,7 +1140,7 @@ describe('a client that does not exist, or belongs to another workspace, is not 
 
   it('by a workspace command without its workspace; the compiler refuses that, too', () => {
     // @ts-expect-error RenameClient lacks its workspaceId
-    given(created()).when({ type: 'RenameClient', name: 'Invoices', at: START }).thenRefused('client_not_found');
+    given(created()).when({ type: 'DescribeClient', name: 'Invoices', at: START }).thenRefused('client_not_found');
   });
 });
 

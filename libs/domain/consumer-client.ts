@@ -1,4 +1,10 @@
 import type { Aggregate, DataOf } from './aggregate.js';
+import {
+  changedDescription,
+  type ClientDescription,
+  type DescriptionChange,
+  isSameDescription,
+} from './client-description.js';
 import { DomainError } from './domain-error.js';
 import type { EndpointUri } from './endpoint-uri.js';
 import { type Instant, secondsAfter } from './instant.js';
@@ -51,6 +57,10 @@ export const MAX_SUBSCRIPTIONS = 1000;
 export const MAX_OVERLAP_SECONDS = 604_800;
 export const MAX_NAME_LENGTH = 100;
 export const MAX_REASON_LENGTH = 500;
+/** How many subscriptions a client can be assigned to by the command that creates it. */
+export const MAX_FIRST_SUBSCRIPTIONS = 50;
+/** A secret's expiry may lie this many seconds in the future: ten years. */
+export const MAX_EXPIRY_SECONDS = 315_360_000;
 /**
  * An operator can end the tokens that were issued up to a moment. This many seconds are then added to the moment. The
  * margin allows for two clocks that are each off by a second: the clock of the node that issued a token may be ahead,
@@ -61,32 +71,44 @@ const END_OF_TOKENS_MARGIN_SECONDS = 2;
 // ---- events
 
 export type UnassignmentReason = 'REQUESTED' | 'SUBSCRIPTION_ENDED';
+/** What an event tells about a new secret. */
+interface NewSecret {
+  /** Argon2id hash of the secret, in PHC form. This field is sensitive: only its SHA-256 leaves the log. */
+  readonly verifier: string;
+  /** The draft (a credential that was minted in advance) from which the secret comes. */
+  readonly draftId?: string;
+  /**
+   * The first four characters of the secret's random part, by which a person tells two secrets apart. Absent in events
+   * of older versions of this software.
+   */
+  readonly hint?: string;
+  /** When the secret stops being good. Absent if it stays good until it is replaced or the client is revoked. */
+  readonly expiresAt?: Instant;
+}
 export type ConsumerClientEvent =
   | {
       type: 'ConsumerClientCreated';
-      data: {
-        clientId: ClientId;
-        workspaceId: WorkspaceId;
-        name: string;
-        authenticationType: AuthenticationType;
-        /**
-         * Argon2id hash of generation 1's secret, in PHC form. This field is sensitive: only its SHA-256 leaves the
-         * log.
-         */
-        verifier: string;
-        draftId?: string;
-        createdAt: Instant;
-      };
+      data: NewSecret &
+        ClientDescription & {
+          clientId: ClientId;
+          workspaceId: WorkspaceId;
+          name: string;
+          authenticationType: AuthenticationType;
+          createdAt: Instant;
+        };
     }
   | { type: 'ConsumerClientRenamed'; data: { name: string } }
+  /** Carries the whole new description. What is absent was removed, or was never there. */
+  | { type: 'ConsumerClientDescribed'; data: ClientDescription }
   | {
       type: 'ConsumerClientSecretRotated';
-      data: {
+      data: NewSecret & {
         generation: number;
-        verifier: string;
-        draftId?: string;
         rotatedAt: Instant;
-        /** When the secret's previous generation stops being good. Equals `rotatedAt` if there is no overlap. */
+        /**
+         * When the secret's previous generation stops being good: at the end of the overlap, or earlier, at its own
+         * expiry. Equals `rotatedAt` if there is no overlap.
+         */
         previousExpiresAt: Instant;
       };
     }
@@ -123,7 +145,11 @@ export interface Credential {
   readonly generation: number;
   readonly verifier: string;
   readonly createdAt: Instant;
-  /** When the generation's overlap ends and the generation stops being good. Absent on the newest generation. */
+  readonly hint?: string;
+  /**
+   * When the generation stops being good: at the end of its overlap, or at its own expiry, whichever is earlier. Absent
+   * on the newest generation if that has no expiry.
+   */
   readonly expiresAt?: Instant;
 }
 export interface Assignment {
@@ -132,7 +158,7 @@ export interface Assignment {
   readonly serviceName: string;
   readonly assignedAt: Instant;
 }
-interface Identity {
+interface Identity extends ClientDescription {
   readonly clientId: ClientId;
   readonly workspaceId: WorkspaceId;
   readonly name: string;
@@ -143,7 +169,8 @@ export interface ActiveClient extends Identity {
   readonly status: 'ACTIVE';
   /**
    * The generations of the client's secret, oldest first. The last element is the newest generation. At most one
-   * earlier generation comes before it, and is good until its overlap ends.
+   * earlier generation comes before it, and is good until its overlap ends. The newest generation stays in the list
+   * after its expiry.
    */
   readonly credentials: readonly Credential[];
   readonly subscriptions: ReadonlyMap<SubscriptionId, Assignment>;
@@ -165,8 +192,8 @@ export const newestCredential = (client: ActiveClient): Credential => {
 };
 
 /**
- * Returns the generations of the secret that are good at `at`. The newest generation is always good. The previous
- * generation is good until its overlap ends.
+ * Returns the generations of the secret that are good at `at`: the newest one until its expiry, if it has one, and the
+ * previous one until its overlap ends.
  */
 export const goodCredentials = (client: ActiveClient, at: Instant): readonly Credential[] =>
   client.credentials.filter(({ expiresAt }) => expiresAt === undefined || at < expiresAt);
@@ -187,6 +214,8 @@ const evolve = (state: ConsumerClientState, event: ConsumerClientEvent): Consume
   switch (event.type) {
     case 'ConsumerClientRenamed':
       return { ...state, name: event.data.name };
+    case 'ConsumerClientDescribed':
+      return { ...withoutDescription(state), ...descriptionOf(event.data) };
     case 'ConsumerClientSecretRotated':
       return rotated(state, event.data);
     case 'ConsumerClientCredentialRetired':
@@ -195,7 +224,7 @@ const evolve = (state: ConsumerClientState, event: ConsumerClientEvent): Consume
         state.credentials.filter(({ generation }) => generation !== event.data.generation),
       );
     case 'ConsumerClientAssignedToSubscription':
-      return { ...state, subscriptions: new Map(state.subscriptions).set(event.data.subscriptionId, event.data) };
+      return assigned(state, event.data);
     case 'ConsumerClientUnassignedFromSubscription': {
       const subscriptions = new Map(state.subscriptions);
       subscriptions.delete(event.data.subscriptionId);
@@ -213,7 +242,7 @@ const evolve = (state: ConsumerClientState, event: ConsumerClientEvent): Consume
       const { clientId, workspaceId, name, authenticationType, createdAt } = state;
       return {
         status: 'REVOKED',
-        ...{ clientId, workspaceId, name, authenticationType, createdAt },
+        ...{ clientId, workspaceId, name, authenticationType, createdAt, ...descriptionOf(state) },
         reason: event.data.reason,
         revokedAt: event.data.revokedAt,
         newestGeneration: newestCredential(state).generation,
@@ -229,19 +258,42 @@ const created = (data: DataOf<ConsumerClientEvent, 'ConsumerClientCreated'>): Ac
   name: data.name,
   authenticationType: data.authenticationType,
   createdAt: data.createdAt,
-  credentials: [{ generation: 1, verifier: data.verifier, createdAt: data.createdAt }],
+  ...descriptionOf(data),
+  credentials: [credentialOf(1, data, data.createdAt)],
   subscriptions: new Map(),
   tokens: emptyTokenLedger,
+});
+
+const descriptionOf = ({ description, labels, externalId }: ClientDescription): ClientDescription => ({
+  ...(description !== undefined && { description }),
+  ...(labels !== undefined && { labels }),
+  ...(externalId !== undefined && { externalId }),
+});
+
+const withoutDescription = ({ description: _, labels: __, externalId: ___, ...state }: ActiveClient): ActiveClient =>
+  state;
+
+const credentialOf = (generation: number, secret: NewSecret, createdAt: Instant): Credential => ({
+  generation,
+  verifier: secret.verifier,
+  createdAt,
+  ...(secret.hint !== undefined && { hint: secret.hint }),
+  ...(secret.expiresAt !== undefined && { expiresAt: secret.expiresAt }),
+});
+
+const assigned = (state: ActiveClient, assignment: Assignment): ActiveClient => ({
+  ...state,
+  subscriptions: new Map(state.subscriptions).set(assignment.subscriptionId, assignment),
 });
 
 const rotated = (
   state: ActiveClient,
   data: DataOf<ConsumerClientEvent, 'ConsumerClientSecretRotated'>,
 ): ActiveClient => {
-  const { generation, verifier, rotatedAt, previousExpiresAt } = data;
+  const { generation, rotatedAt, previousExpiresAt } = data;
   const overlapping =
     rotatedAt < previousExpiresAt ? [{ ...newestCredential(state), expiresAt: previousExpiresAt }] : [];
-  return withCredentials(state, [...overlapping, { generation, verifier, createdAt: rotatedAt }]);
+  return withCredentials(state, [...overlapping, credentialOf(generation, data, rotatedAt)]);
 };
 
 /**
@@ -259,32 +311,44 @@ const withCredentials = (state: ActiveClient, credentials: readonly Credential[]
 
 // ---- commands
 
-export interface CreateClient {
+/** The secret that a command attaches to the client. */
+interface SecretOfCommand {
+  verifier: string;
+  /** Absent if the secret comes from a draft that an older version of this software minted. */
+  hint?: string;
+  /** When the secret stops being good: after `at`, and at most ten years later. Default: it has no expiry. */
+  expiresAt?: Instant;
+}
+export interface CreateClient extends SecretOfCommand, ClientDescription {
   type: 'CreateClient';
   clientId: ClientId;
   workspaceId: WorkspaceId;
   name: string;
   authenticationType: AuthenticationType;
-  verifier: string;
   draftId?: string;
+  /**
+   * The subscriptions to which the client is assigned at once, at most 50. The caller has read each state from the
+   * subscription's own stream.
+   */
+  subscriptions?: readonly SubscriptionState[];
   at: Instant;
 }
-interface RenameClient {
-  type: 'RenameClient';
+/** Changes what a workspace says about its client. The caller MUST have claimed a new external id for the client. */
+export interface DescribeClient extends DescriptionChange {
+  type: 'DescribeClient';
   workspaceId: WorkspaceId;
-  name: string;
+  name?: string;
   at: Instant;
 }
-export interface RotateSecret {
+export interface RotateSecret extends SecretOfCommand {
   type: 'RotateSecret';
   workspaceId: WorkspaceId;
-  verifier: string;
   /**
    * The draft (a credential that was minted in advance) from which `verifier` comes. `generation`: the generation
    * number that the draft was minted for.
    */
   draft?: { draftId: string; generation: number };
-  /** How long the replaced secret stays good, in seconds: 0 (default) to 604800. */
+  /** How long the replaced secret stays good, in seconds: 0 (default) to 604800. Its own expiry stays as it is. */
   overlapSeconds?: number;
   at: Instant;
 }
@@ -337,7 +401,7 @@ interface RevokeClient {
  * not exist.
  */
 type WorkspaceCommand =
-  RenameClient | RotateSecret | RetireCredential | AssignToSubscription | UnassignFromSubscription | RevokeClient;
+  DescribeClient | RotateSecret | RetireCredential | AssignToSubscription | UnassignFromSubscription | RevokeClient;
 
 /**
  * Commands of the service itself, of a token's bearer or of an operator. These commands work on clients of any
@@ -367,8 +431,8 @@ const decide = (state: ConsumerClientState, command: ConsumerClientCommand): Con
 const decideForWorkspace = (state: ExistingClient, command: WorkspaceCommand): ConsumerClientEvent[] => {
   if (command.workspaceId !== state.workspaceId) throw clientNotFound();
   switch (command.type) {
-    case 'RenameClient':
-      return rename(active(state), command);
+    case 'DescribeClient':
+      return describe(active(state), command);
     case 'RotateSecret':
       return rotate(active(state), command);
     case 'RetireCredential':
@@ -383,24 +447,71 @@ const decideForWorkspace = (state: ExistingClient, command: WorkspaceCommand): C
 };
 
 const create = (state: ConsumerClientState, command: CreateClient): ConsumerClientEvent[] => {
-  const { clientId, workspaceId, authenticationType, verifier, draftId, at } = command;
+  const { clientId, workspaceId, authenticationType, draftId, subscriptions = [], at } = command;
   if (state.status !== 'NONE') {
     throw draftId === undefined
       ? new DomainError('conflict', 'client_exists', 'This client exists already')
       : new DomainError('conflict', 'draft_stale', 'This draft was used already', 'draft');
   }
-  const name = trimmedText(command.name, MAX_NAME_LENGTH, 'invalid_name', 'name');
-  const data = { clientId, workspaceId, name, authenticationType, verifier, createdAt: at };
-  return [{ type: 'ConsumerClientCreated', data: draftId === undefined ? data : { ...data, draftId } }];
+  const data: DataOf<ConsumerClientEvent, 'ConsumerClientCreated'> = {
+    ...{ clientId, workspaceId, name: validName(command.name), authenticationType },
+    ...changedDescription({}, descriptionOf(command)),
+    ...newSecret(command, at),
+    createdAt: at,
+    ...(draftId !== undefined && { draftId }),
+  };
+  return [{ type: 'ConsumerClientCreated', data }, ...assignFirst(created(data), subscriptions, at)];
 };
 
-const rename = (state: ActiveClient, command: RenameClient): ConsumerClientEvent[] => {
-  const name = trimmedText(command.name, MAX_NAME_LENGTH, 'invalid_name', 'name');
-  return name === state.name ? [] : [{ type: 'ConsumerClientRenamed', data: { name } }];
+const validName = (name: string) => trimmedText(name, MAX_NAME_LENGTH, 'invalid_name', 'name');
+
+/** Assigns a new client. A subscription that is named twice counts once. */
+const assignFirst = (
+  client: ActiveClient,
+  subscriptions: readonly SubscriptionState[],
+  at: Instant,
+): ConsumerClientEvent[] => {
+  if (subscriptions.length > MAX_FIRST_SUBSCRIPTIONS) {
+    throw new DomainError(
+      'invalid',
+      'too_many_subscriptions',
+      `A new client is assigned to at most ${MAX_FIRST_SUBSCRIPTIONS} subscriptions`,
+      'subscriptions',
+    );
+  }
+  let state = client;
+  return subscriptions.flatMap((subscription, index) => {
+    const events = assign(state, { subscription, at }, `subscriptions[${index}]`);
+    for (const { data } of events) state = assigned(state, data);
+    return events;
+  });
+};
+
+/** Returns what an event tells about the new secret of a command. Throws `DomainError` if the expiry is refused. */
+const newSecret = ({ verifier, hint, expiresAt }: SecretOfCommand, at: Instant): NewSecret => {
+  if (expiresAt !== undefined && (expiresAt <= at || expiresAt > secondsAfter(at, MAX_EXPIRY_SECONDS))) {
+    throw new DomainError(
+      'invalid',
+      'invalid_expiry',
+      'expiresAt must be in the future, and at most ten years away',
+      'expiresAt',
+    );
+  }
+  return { verifier, ...(hint !== undefined && { hint }), ...(expiresAt !== undefined && { expiresAt }) };
+};
+
+const describe = (state: ActiveClient, command: DescribeClient): ConsumerClientEvent[] => {
+  const name = command.name === undefined ? state.name : validName(command.name);
+  const before = descriptionOf(state);
+  const data = changedDescription(before, command);
+  return [
+    ...(name === state.name ? [] : [{ type: 'ConsumerClientRenamed' as const, data: { name } }]),
+    ...(isSameDescription(before, data) ? [] : [{ type: 'ConsumerClientDescribed' as const, data }]),
+  ];
 };
 
 const rotate = (state: ActiveClient, command: RotateSecret): ConsumerClientEvent[] => {
-  const { verifier, draft, overlapSeconds = 0, at } = command;
+  const { draft, overlapSeconds = 0, at } = command;
   if (!Number.isInteger(overlapSeconds) || overlapSeconds < 0 || overlapSeconds > MAX_OVERLAP_SECONDS) {
     throw new DomainError(
       'invalid',
@@ -409,7 +520,8 @@ const rotate = (state: ActiveClient, command: RotateSecret): ConsumerClientEvent
       'overlapSeconds',
     );
   }
-  const generation = newestCredential(state).generation + 1;
+  const previous = newestCredential(state);
+  const generation = previous.generation + 1;
   if (draft && draft.generation !== generation) {
     throw new DomainError(
       'conflict',
@@ -418,10 +530,21 @@ const rotate = (state: ActiveClient, command: RotateSecret): ConsumerClientEvent
       'draft',
     );
   }
-  const data = { generation, verifier, rotatedAt: at, previousExpiresAt: secondsAfter(at, overlapSeconds) };
-  return [
-    { type: 'ConsumerClientSecretRotated', data: draft === undefined ? data : { ...data, draftId: draft.draftId } },
-  ];
+  const data = {
+    generation,
+    ...newSecret(command, at),
+    rotatedAt: at,
+    previousExpiresAt: overlapEnd(previous, at, overlapSeconds),
+    ...(draft && { draftId: draft.draftId }),
+  };
+  return [{ type: 'ConsumerClientSecretRotated', data }];
+};
+
+/** Returns the end of an overlap that begins at `at`. An overlap never makes a secret good beyond its own expiry. */
+const overlapEnd = ({ expiresAt }: Credential, at: Instant, overlapSeconds: number): Instant => {
+  const end = secondsAfter(at, overlapSeconds);
+  if (expiresAt === undefined || end <= expiresAt) return end;
+  return expiresAt < at ? at : expiresAt;
 };
 
 const retire = (state: ActiveClient, { generation, at }: RetireCredential): ConsumerClientEvent[] => {
@@ -443,12 +566,18 @@ const retire = (state: ActiveClient, { generation, at }: RetireCredential): Cons
     : [];
 };
 
-const assign = (state: ActiveClient, { subscription, at }: AssignToSubscription): ConsumerClientEvent[] => {
+/** `field`: the input that names the subscription, if the request has such an input. */
+const assign = (
+  state: ActiveClient,
+  { subscription, at }: Pick<AssignToSubscription, 'subscription' | 'at'>,
+  field?: string,
+): Extract<ConsumerClientEvent, { type: 'ConsumerClientAssignedToSubscription' }>[] => {
   if (subscription.status === 'UNREGISTERED' || subscription.workspaceId !== state.workspaceId) {
-    throw subscriptionNotFound();
+    throw subscriptionNotFound(field);
   }
-  if (subscription.status === 'ENDED')
-    throw new DomainError('conflict', 'subscription_ended', 'This subscription has ended');
+  if (subscription.status === 'ENDED') {
+    throw new DomainError('conflict', 'subscription_ended', 'This subscription has ended', field);
+  }
   const { subscriptionId, endpointUri, serviceName } = subscription;
   if (state.subscriptions.has(subscriptionId)) return [];
   if (state.subscriptions.size >= MAX_SUBSCRIPTIONS) {
@@ -540,6 +669,6 @@ export const consumerClient: Aggregate<ClientId, ConsumerClientState, ConsumerCl
   stream,
   initial,
   evolve,
-  stateVersion: 3,
+  stateVersion: 4,
   decide,
 };

@@ -1,5 +1,15 @@
 export type { Aggregate, DataOf, DomainEvent } from './aggregate.js';
 export {
+  type ClientDescription,
+  type DescriptionChange,
+  EXTERNAL_ID,
+  LABEL_KEY,
+  type Labels,
+  MAX_DESCRIPTION_LENGTH,
+  MAX_LABEL_LENGTH,
+  MAX_LABELS,
+} from './client-description.js';
+export {
   type ActiveClient,
   type Assignment,
   type AuthenticationType,
@@ -11,9 +21,13 @@ export {
   type ConsumerClientEvent,
   type ConsumerClientState,
   type CreateClient,
+  type Credential,
+  type DescribeClient,
   goodCredentials,
   isClientId,
   isGoodGeneration,
+  MAX_EXPIRY_SECONDS,
+  MAX_FIRST_SUBSCRIPTIONS,
   MAX_NAME_LENGTH,
   MAX_OVERLAP_SECONDS,
   MAX_REASON_LENGTH,
@@ -24,6 +38,7 @@ export {
 } from './consumer-client.js';
 export { DomainError } from './domain-error.js';
 export { type EndpointUri, endpointUri, type EndpointUriEvent, isEndpointUri } from './endpoint-uri.js';
+export { externalId, type ExternalIdEvent, type ExternalIdKey } from './external-id.js';
 export { Failure, type FailureKind } from './failure.js';
 export { fastestClock, type Instant, MAX_CLOCK_SKEW_SECONDS, millisecondsOf, secondsAfter } from './instant.js';
 export {

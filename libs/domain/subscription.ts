@@ -103,8 +103,8 @@ const end = (state: RegisteredSubscription, command: EndSubscription): Subscript
   return [{ type: 'SubscriptionEnded', data: { subscriptionId: state.subscriptionId, reason, endedAt: command.at } }];
 };
 
-export const subscriptionNotFound = () =>
-  new DomainError('not_found', 'subscription_not_found', 'No such subscription');
+export const subscriptionNotFound = (field?: string) =>
+  new DomainError('not_found', 'subscription_not_found', 'No such subscription', field);
 
 export const subscription: Aggregate<SubscriptionId, SubscriptionState, SubscriptionCommand, SubscriptionEvent> = {
   stream,

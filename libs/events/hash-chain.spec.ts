@@ -106,7 +106,7 @@ describe('Sealed events', () => {
     expect(Object.keys(sealed?.metadata ?? {}).sort()).toEqual(
       [...Object.keys(context()), 'schemaVersion', 'occurredAt', 'previousHash', 'hash'].sort(),
     );
-    expect(sealed?.metadata).toMatchObject({ ...context(), schemaVersion: 2, occurredAt: at });
+    expect(sealed?.metadata).toMatchObject({ ...context(), schemaVersion: 3, occurredAt: at });
   });
 
   it('are refused together when one of them is invalid', () => {

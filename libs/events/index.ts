@@ -8,7 +8,7 @@ export type {
   RecordedEvent,
   Revision,
 } from './envelope.js';
-export { InvalidEvent, UnknownEvent } from './errors.js';
+export { InvalidEvent, NotDuringUpgrade, UnknownEvent } from './errors.js';
 export { type ChainLink, eventIdOf, FIRST_HASH, hashOf, seal, verifyChain } from './hash-chain.js';
 export type { LogAdopted } from './log-adopted.js';
 export type { LogSealed, LogUnsealed } from './log-seal.js';

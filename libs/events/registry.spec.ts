@@ -4,6 +4,7 @@ import {
   hashOf,
   InvalidEvent,
   type LogEvent,
+  NotDuringUpgrade,
   type RecordedEvent,
   redact,
   seal,
@@ -32,6 +33,14 @@ const created: EventOf<'ConsumerClientCreated'> = {
 const rotated: EventOf<'ConsumerClientSecretRotated'> = {
   type: 'ConsumerClientSecretRotated',
   data: { generation: 2, verifier, rotatedAt: at, previousExpiresAt: at },
+};
+const described: EventOf<'ConsumerClientDescribed'> = {
+  type: 'ConsumerClientDescribed',
+  data: { description: 'Imports orders', labels: { team: 'planning' }, externalId: 'crm:4711' },
+};
+const claimed: EventOf<'ExternalIdClaimed'> = {
+  type: 'ExternalIdClaimed',
+  data: { externalId: 'crm:4711', workspaceId: 'acme', clientId: 'cc_RegistrySample001', claimedAt: at },
 };
 const revoked: EventOf<'ConsumerClientRevoked'> = {
   type: 'ConsumerClientRevoked',
@@ -91,9 +100,9 @@ const recorded = (event: LogEvent): RecordedEvent => {
 
 describe('An event that is about to be written', () => {
   it('is accepted when it fits its schema, and gets its version', () => {
-    expect(validate(created)).toBe(1);
-    expect(validate(spoilt(created, { draftId: 'draft-1' }))).toBe(1);
-    expect(validate(rotated)).toBe(2);
+    expect(validate(created)).toBe(2);
+    expect(validate(spoilt(created, { draftId: 'draft-1' }))).toBe(2);
+    expect(validate(rotated)).toBe(3);
     expect(validate(revoked)).toBe(1);
     expect(validate(issued)).toBe(2);
     expect(validate(usage)).toBe(2);
@@ -122,6 +131,17 @@ describe('An event that is about to be written', () => {
     ['constructor', created, { constructor: 'Orders' }],
     ['subscriptions', revoked, { subscriptions: ['sub_1', 'a b'] }],
     ['subscriptions', revoked, { subscriptions: 'sub_1' }],
+    ['hint', created, { hint: '7Kq' }],
+    ['hint', rotated, { hint: '7Kq2a' }],
+    ['expiresAt', rotated, { expiresAt: '2027-01-01' }],
+    ['description', created, { description: ' ' }],
+    ['labels', created, { labels: {} }],
+    ['labels', created, { labels: ['planning'] }],
+    ['labels', described, { labels: { 'a b': 'planning' } }],
+    ['labels', described, { labels: { team: 7 } }],
+    ['labels', described, { labels: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, 'v'])) }],
+    ['externalId', created, { externalId: 'crm 4711' }],
+    ['externalId', claimed, { externalId: 'ü' }],
     ['generation', rotated, { generation: 1.5 }],
     ['generation', rotated, { generation: '2' }],
     ['overlapSeconds', rotated, { overlapSeconds: 60 }],
@@ -148,7 +168,7 @@ describe('An event that is about to be written', () => {
   });
 
   it('counts code points: a hundred of any plane fit', () => {
-    expect(validate(spoilt(created, { name: '🌦'.repeat(100) }))).toBe(1);
+    expect(validate(spoilt(created, { name: '🌦'.repeat(100) }))).toBe(2);
     expect(refusal(spoilt(created, { name: '🌦'.repeat(101) })).field).toBe('name');
   });
 
@@ -184,9 +204,28 @@ describe('In an upgrade, while a release runs that does not know the newest vers
   });
 
   it('is written as always if the release before knows its newest version', () => {
-    for (const event of [created, rotated, revoked]) {
-      expect(sealed(event)).toEqual(seal(stream, undefined, [event], context, at));
-    }
+    expect(sealed(revoked)).toEqual(seal(stream, undefined, [revoked], context, at));
+  });
+
+  it.each([created, rotated])('is written without a hint ($type)', (event) => {
+    const [written] = sealed(spoilt(event, { hint: '7Kq2' }));
+    expect(written).toMatchObject({ data: event.data, metadata: { schemaVersion: event === created ? 1 : 2 } });
+    expect(written?.data).not.toHaveProperty('hint');
+    if (!written) throw new Error('Nothing was sealed');
+    expect(upcast({ ...written, stream }).data).toEqual(event.data);
+  });
+
+  it.each<[string | undefined, LogEvent]>([
+    ['expiresAt', spoilt(created, { expiresAt: at })],
+    ['expiresAt', spoilt(rotated, { expiresAt: at, hint: '7Kq2' })],
+    ['description', spoilt(created, { description: 'Imports orders' })],
+    ['labels', spoilt(created, { labels: { team: 'planning' } })],
+    ['externalId', spoilt(created, { externalId: 'crm:4711' })],
+    [undefined, described],
+    [undefined, claimed],
+  ])('is refused for its %s, without which it would mean something else', (field, event) => {
+    expect(() => sealed(event)).toThrow(new NotDuringUpgrade(field));
+    expect(() => seal(stream, undefined, [event], context, at)).not.toThrow();
   });
 
   it('is checked as always', () => {
@@ -214,7 +253,7 @@ describe('An event that is read back', () => {
   it.each<[string, number]>([
     ['ConsumerClientDeleted', 1],
     ['constructor', 1],
-    ['ConsumerClientCreated', 2],
+    ['ConsumerClientCreated', 3],
     ['ConsumerClientCreated', 0],
     ['ConsumerClientCreated', -1],
     ['ConsumerClientSecretRotated', 1.5],

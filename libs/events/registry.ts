@@ -1,13 +1,20 @@
 import { hash } from 'node:crypto';
-import type { ConsumerClientEvent, EndpointUriEvent, SigningKeysEvent, SubscriptionEvent } from '#domain';
+import type {
+  ConsumerClientEvent,
+  EndpointUriEvent,
+  ExternalIdEvent,
+  SigningKeysEvent,
+  SubscriptionEvent,
+} from '#domain';
 import type { EventMetadata, JsonObject, Position, RecordedEvent } from './envelope.js';
-import { InvalidEvent, UnknownEvent } from './errors.js';
+import { InvalidEvent, NotDuringUpgrade, UnknownEvent } from './errors.js';
 import type { LogAdopted } from './log-adopted.js';
 import type { LogCreated } from './log-created.js';
 import type { LogSealed, LogUnsealed } from './log-seal.js';
 import type { StreamQuarantined, StreamQuarantineLifted } from './quarantine.js';
 import { consumerClientVersions } from './schemas/consumer-client.js';
 import { endpointUriVersions } from './schemas/endpoint-uri.js';
+import { externalIdVersions } from './schemas/external-id.js';
 import { firstWrongField } from './schemas/first-wrong-field.js';
 import { logVersions } from './schemas/log.js';
 import { quarantineVersions } from './schemas/quarantine.js';
@@ -22,6 +29,7 @@ export type LogEvent =
   | ConsumerClientEvent
   | SubscriptionEvent
   | EndpointUriEvent
+  | ExternalIdEvent
   | SigningKeysEvent
   | UsageRecorded
   | LogCreated
@@ -39,6 +47,7 @@ const registry: VersionsOf<LogEvent> = {
   ...consumerClientVersions,
   ...subscriptionVersions,
   ...endpointUriVersions,
+  ...externalIdVersions,
   ...signingKeysVersions,
   ...usageVersions,
   ...logVersions,
@@ -79,13 +88,16 @@ export interface VersionedData {
 
 /**
  * Called before an event is written. Checks the event as `validate` does, and returns it in the version that the process
- * writes. Returns `undefined` if that version has nothing to say about the event. Throws `InvalidEvent`.
+ * writes. Returns `undefined` if that version has nothing to say about the event. Throws `InvalidEvent`, and
+ * `NotDuringUpgrade` if that version can't record what the event means.
  */
 export function writtenForm(event: LogEvent, versions: EventVersions): VersionedData | undefined {
   const schemaVersion = validate(event);
   const data: JsonObject = { ...event.data };
-  const [previous, newest] = versionsByType.get(event.type)?.slice(-2) ?? [];
-  if (versions === 'current' || !newest?.downcast) return { data, schemaVersion };
+  if (versions === 'current') return { data, schemaVersion };
+  const [newest, previous] = versionsByType.get(event.type)?.slice(-2).reverse() ?? [];
+  if (newest?.isNewType) throw new NotDuringUpgrade();
+  if (!newest?.downcast) return { data, schemaVersion };
   const older = newest.downcast(data);
   if (!older) return undefined;
   requireValid(event.type, older, previous);

@@ -125,7 +125,7 @@ class Life {
         this.refresh(this.chosen(action.choice), at);
         return;
       case 'rename':
-        this.execute({ type: 'RenameClient', workspaceId: 'acme', name: this.name(), at });
+        this.execute({ type: 'DescribeClient', workspaceId: 'acme', name: this.name(), at });
         return;
       case 'revoke token':
         this.revokeToken(this.chosen(action.choice), at);

@@ -105,7 +105,7 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
   };
 
   const rename = ({ clients }: BookOfRecord, name: string, commandId: string, isNew = false) => {
-    const command = { type: 'RenameClient', workspaceId: 'acme', name, at: AT } as const;
+    const command = { type: 'DescribeClient', workspaceId: 'acme', name, at: AT } as const;
     return clients.execute(clientId, command, { context: contextOf(commandId), isNew });
   };
   /** Returns the log with another store of snapshots, which differs in some methods. */
@@ -152,7 +152,7 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
   it('refuses the id of an early command for another command, and takes a new id', async () => {
     const { book } = await newProcess();
     const other = { ...contextOf(commandIds[1]), commandHash: '1'.repeat(64) };
-    const command = { type: 'RenameClient', workspaceId: 'acme', name: 'Other', at: AT } as const;
+    const command = { type: 'DescribeClient', workspaceId: 'acme', name: 'Other', at: AT } as const;
     await expect(book.clients.execute(clientId, command, { context: other })).rejects.toThrow(/another command/);
     expect(await rename(book, 'Other', randomUUID())).toMatchObject({ outcome: 'changed' });
   });
@@ -403,7 +403,7 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
     await untilFailed(1);
     await readAnother();
     for (let n = 0; n < 500; n++) {
-      const command = { type: 'RenameClient', workspaceId: 'acme', name: `Again ${n}`, at: AT } as const;
+      const command = { type: 'DescribeClient', workspaceId: 'acme', name: `Again ${n}`, at: AT } as const;
       await book.clients.execute(failing, command, { context: contextOf(), isNew: true });
     }
     await untilFailed(2);

@@ -383,12 +383,12 @@ describeWithMongo('MongoDB', () => {
         relay.answer((sent) => (changesForm(sent) ? answer : undefined));
         const warnings: string[] = [];
         const simple = await open({ onWarning: (message) => warnings.push(message) });
-        const builds = ['clients_v3_1', 'clients_v3_2'] as const;
+        const builds = ['clients_v4_1', 'clients_v4_2'] as const;
         for (const build of [...builds, ...builds]) await simple.prepare(build, clients);
-        expect(await simple.serve(clients, undefined, 'clients_v3_1')).toBe(true);
-        await simple.prepare('clients_v3_1', clients);
-        expect(await simple.write('clients_v3_1', [write('n1')])).toEqual([]);
-        expect(await simple.count('clients_v3_1')).toBe(1);
+        expect(await simple.serve(clients, undefined, 'clients_v4_1')).toBe(true);
+        await simple.prepare('clients_v4_1', clients);
+        expect(await simple.write('clients_v4_1', [write('n1')])).toEqual([]);
+        expect(await simple.count('clients_v4_1')).toBe(1);
         expect(warnings).toEqual([
           expect.stringMatching(/^MongoDB has no validation here \(\w.*\): it stores documents without checking/),
           expect.stringMatching(/^MongoDB has no views here/),
@@ -402,7 +402,7 @@ describeWithMongo('MongoDB', () => {
         const warnings: string[] = [];
         const refused = await open({ onWarning: (message) => warnings.push(message) });
         relay.answer((sent) => (changesForm(sent) ? refusal(code, { codeName }) : undefined));
-        await expect(refused.prepare('clients_v3_1', clients)).rejects.toThrow(`MongoDB refused it: ${codeName}`);
+        await expect(refused.prepare('clients_v4_1', clients)).rejects.toThrow(`MongoDB refused it: ${codeName}`);
         expect(warnings).toEqual([]);
       });
 
@@ -659,25 +659,25 @@ describeWithMongo('MongoDB', () => {
             graceMs: 0,
           });
         };
-        const buildNames = async () => (await store.builds('clients', 3)).map(({ build }) => build);
+        const buildNames = async () => (await store.builds('clients', 4)).map(({ build }) => build);
 
         it.each(views)('a rebuild completes the switch and drops the replaced build: %s', async (view) => {
           await serveFirst();
           [refused, refusals] = [view, 1];
-          expect(await rebuildNow()).toMatchObject({ build: 'clients_v3_2', replaced: first });
-          expect(shown.slice(-2)).toEqual(views.map((view) => [view, 'clients_v3_2']));
-          expect(await buildNames()).toEqual(['clients_v3_2']);
+          expect(await rebuildNow()).toMatchObject({ build: 'clients_v4_2', replaced: first });
+          expect(shown.slice(-2)).toEqual(views.map((view) => [view, 'clients_v4_2']));
+          expect(await buildNames()).toEqual(['clients_v4_2']);
         });
 
         it('a rebuild tells the refusal, keeps the build that the views show, and the next start completes it', async () => {
           await serveFirst();
           [refused, refusals] = ['revoked_clients', Infinity];
           await expect(rebuildNow()).rejects.toThrow('MongoDB refused it: LockTimeout');
-          expect(await store.served('clients', 3)).toBe('clients_v3_2');
-          expect(await buildNames()).toEqual([first, 'clients_v3_2']);
+          expect(await store.served('clients', 4)).toBe('clients_v4_2');
+          expect(await buildNames()).toEqual([first, 'clients_v4_2']);
           refusals = 0;
-          await relayed.prepare('clients_v3_2', clients);
-          expect(shown.slice(-2)).toEqual(views.map((view) => [view, 'clients_v3_2']));
+          await relayed.prepare('clients_v4_2', clients);
+          expect(shown.slice(-2)).toEqual(views.map((view) => [view, 'clients_v4_2']));
         });
 
         it('a first build is served, and its views are made', async () => {
@@ -694,7 +694,7 @@ describeWithMongo('MongoDB', () => {
           await until(() => Promise.resolve(shown.length >= 2));
           stop.abort();
           await running;
-          expect(await store.served('clients', 3)).toBe(first);
+          expect(await store.served('clients', 4)).toBe(first);
           expect(shown.slice(-2)).toEqual(views.map((view) => [view, first]));
         });
       });
@@ -704,12 +704,12 @@ describeWithMongo('MongoDB', () => {
         await store.serve(clients, undefined, first);
         const { signal } = new AbortController();
         const options = { ...stage.stores, store, projection: clients, observer: silent, signal, graceMs: 0 };
-        expect(await rebuild(options)).toMatchObject({ build: 'clients_v3_2', documents: 3, different: 0 });
+        expect(await rebuild(options)).toMatchObject({ build: 'clients_v4_2', documents: 3, different: 0 });
         const made = await collections();
-        expect(made).toContain('clients_v3_2');
+        expect(made).toContain('clients_v4_2');
         expect(made).not.toContain(first);
         expect((await client.db(database).collection('projections').findOne({ name: 'clients' }))?.served).toBe(
-          'clients_v3_2',
+          'clients_v4_2',
         );
         if ((await whereSupported(client.db(database).command({ collMod: BUILD }))) === undefined) {
           expect(made).not.toContain('active_clients');

@@ -35,6 +35,12 @@ async function expectReadModelAgrees(command: Answer<ClientAnswer>): Promise<voi
   expect(command.header('etag')).toBe(`"${client.revision}"`);
 }
 
+/** The first four characters after `ccs_` of a shown secret or API key. */
+function hintOf(shown: string): string | undefined {
+  const secret = shown.startsWith('ccs_') ? shown : Buffer.from(shown, 'base64').toString();
+  return /ccs_(.{4})/.exec(secret)?.[1];
+}
+
 describe.each<{
   type: AuthenticationType;
   shown: string;
@@ -52,10 +58,11 @@ describe.each<{
       clientId: expect.stringMatching(/^cc_[A-Za-z0-9]+$/) as unknown,
       workspaceId: 'acme',
       name: 'Forecast importer',
+      labels: {},
       authenticationType: type,
       status: 'ACTIVE',
       createdAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/) as unknown,
-      credentials: [{ generation: 1, createdAt: client.createdAt }],
+      credentials: [{ generation: 1, createdAt: client.createdAt, hint: hintOf(secretOf(credential)) }],
       subscriptions: [],
       revision: 0,
     });
@@ -78,6 +85,7 @@ describe.each<{
     const created = await portal.create({ authenticationType: type, draft });
     expect(created.status).toBe(201);
     expect(Object.keys(created.body)).toEqual(['client']);
+    expect(created.body.client.credentials).toMatchObject([{ hint: hintOf(secretOf(minted.body)) }]);
     expect(created.body.client.clientId).toBe(clientId);
     await expectReadModelAgrees(created);
     expect(await login(clientId, secretOf(minted.body))).toMatchObject({ status: 200 });

@@ -126,8 +126,8 @@ describe('an operator', () => {
     expect((await portal.get(importer.clientId)).body.name).toBe('Spoilt');
 
     const rebuilt = await cli('rebuild', 'clients', '--accept-differences', '--grace', '1');
-    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v3_2\n']);
-    expect(rebuilt.stderr).toContain('Switched from clients_v3_1 (2 documents compared, 1 different)');
+    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v4_2\n']);
+    expect(rebuilt.stderr).toContain('Switched from clients_v4_1 (2 documents compared, 1 different)');
     expect((await portal.get(importer.clientId)).body.name).toBe(importer.name);
     const renamed = await portal.rename(importer.clientId, 'Fed by the service again');
     const read = await eventually(
@@ -136,7 +136,7 @@ describe('an operator', () => {
     );
     expect(read.body.name).toBe('Fed by the service again');
     expect((await listed()).flatMap(([name, , build]) => (name === 'clients' ? [build] : []))).toEqual([
-      'clients_v3_2',
+      'clients_v4_2',
     ]);
     expect((await cli('compare', 'clients')).code).toBe(0);
   });
@@ -158,7 +158,7 @@ describe('an operator', () => {
     const row = (await listed()).find(([name]) => name === 'clients');
     expect(row?.slice(-2)).toEqual(['REBUILD_NEEDED', expect.stringContaining('past the end of the log')]);
     const rebuilt = await cli('rebuild', 'clients', '--grace', '0');
-    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v3_2\n']);
+    expect([rebuilt.code, rebuilt.stdout]).toEqual([0, 'clients is served from clients_v4_2\n']);
     expect((await cli('compare', 'clients')).stdout).toBe('clients: 1 document, 0 different from the log\n');
   });
 

@@ -51,7 +51,7 @@ const poison = ({ clientId }: NewClient, poisonAfter: (stream: readonly Recorded
  */
 const createdAgain = (known: readonly RecordedEvent[]): NewEvent[] => {
   const [created, last] = [known[0], known.at(-1)] as [RecordedEvent, RecordedEvent];
-  const event = { type: 'ConsumerClientCreated', data: created.data } as Parameters<typeof seal>[2][number];
+  const event = { type: 'ConsumerClientCreated', data: created.data } as object as Parameters<typeof seal>[2][number];
   const link = { revision: last.revision, hash: last.metadata.hash };
   return seal(last.stream, link, [event], { ...created.metadata, commandId: randomUUID() }, last.metadata.occurredAt);
 };

@@ -36,7 +36,7 @@ const countedClients: Projection<CountedClient> = {
 
 const nextRelease = () =>
   Release.make([
-    { file: 'libs/read-models/src/projections/clients.js', from: 'version: 3,', to: 'version: 4,' },
+    { file: 'libs/read-models/src/projections/clients.js', from: 'version: 4,', to: 'version: 5,' },
     {
       file: 'libs/read-models/src/projections/clients.js',
       from: '    apply,',

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
-import { DomainError } from '#domain';
+import { type DescriptionChange, DomainError, secondsAfter } from '#domain';
 import { type RecordedEvent, USAGE_OUTCOMES, type UsageEntry } from '#events';
 import { allProjections } from '#process-managers';
 import {
   type BuildName,
+  type ClientDocument,
   isPassed,
   type Projection,
   Projector,
@@ -39,6 +40,15 @@ const attempt: fc.Arbitrary<Partial<UsageEntry>> = fc.record({
   outcome: fc.constantFrom(...USAGE_OUTCOMES),
 });
 
+const description: fc.Arbitrary<DescriptionChange> = fc.record(
+  {
+    description: fc.constantFrom('Imports forecasts', null),
+    labels: fc.dictionary(fc.constantFrom('team', 'a.b/c', '7'), fc.constantFrom('one', 'two', null)),
+    externalId: fc.constantFrom('crm:1', 'crm:2', null),
+  },
+  { requiredKeys: [] },
+);
+
 /** Any command that a portal, a login or the process manager may send. The command need not make sense. */
 const anyCommand: fc.Arbitrary<Command> = fc.oneof(
   fc.tuple(client, fc.string({ minLength: 1, maxLength: 20 })).map(
@@ -51,14 +61,27 @@ const anyCommand: fc.Arbitrary<Command> = fc.oneof(
       (stage) =>
         stage.rename(n, name),
   ),
-  fc.tuple(client, fc.constantFrom(0, 1, 60)).map(
-    ([n, overlapSeconds]): Command =>
+  fc.tuple(client, description).map(
+    ([n, change]): Command =>
       (stage) =>
-        stage.client(clientNamed(n), {
-          ...{ type: 'RotateSecret', workspaceId: WORKSPACE, verifier: verifier(String(n)), overlapSeconds },
-          at: stage.at(),
-        }),
+        stage.client(clientNamed(n), { type: 'DescribeClient', workspaceId: WORKSPACE, ...change, at: stage.at() }),
   ),
+  fc
+    .tuple(client, fc.constantFrom(0, 1, 60), fc.constantFrom(undefined, 1, 30))
+    .map(([n, overlapSeconds, lifetime]): Command => (stage) => {
+      const at = stage.at();
+      return stage.client(clientNamed(n), {
+        ...{
+          type: 'RotateSecret',
+          workspaceId: WORKSPACE,
+          verifier: verifier(String(n)),
+          hint: 'aB3x',
+          overlapSeconds,
+        },
+        ...(lifetime !== undefined && { expiresAt: secondsAfter(at, lifetime) }),
+        at,
+      });
+    }),
   fc.tuple(client, fc.integer({ min: 1, max: 4 })).map(
     ([n, generation]): Command =>
       (stage) =>
@@ -238,13 +261,18 @@ async function rewind(store: ReadStore, build: BuildName, logId: string, to: Rec
 async function expectStreamsAndTablesToAgree(stage: Stage): Promise<void> {
   for (let n = 0; n < CLIENTS; n++) {
     const { state, revision } = await stage.book.clients.read(clientNamed(n));
-    const [stored] = await stage.store.read('clients_v3_1', [clientNamed(n)]);
+    const [stored] = await stage.store.read('clients_v4_1', [clientNamed(n)]);
     if (state.status === 'NONE') {
       expect(stored).toBeUndefined();
       continue;
     }
     const { clientId, workspaceId, name, authenticationType, createdAt, status } = state;
+    const { description, labels = {}, externalId } = state;
     const shared = { clientId, workspaceId, name, authenticationType, createdAt, status };
+    const doc = stored?.doc as ClientDocument | undefined;
+    expect([doc?.description, doc?.externalId]).toEqual([description, externalId]);
+    const pairs = Object.keys(labels).sort();
+    expect(doc?.labels).toEqual(pairs.map((key) => ({ key, value: labels[key] })));
     const shown =
       state.status === 'ACTIVE'
         ? {

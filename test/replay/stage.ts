@@ -120,7 +120,7 @@ export class Stage {
   }
 
   rename(label: string | number, name: string): Promise<Executed<unknown>> {
-    return this.client(clientNamed(label), { type: 'RenameClient', workspaceId: WORKSPACE, name, at: this.at() });
+    return this.client(clientNamed(label), { type: 'DescribeClient', workspaceId: WORKSPACE, name, at: this.at() });
   }
 
   revoke(label: string | number, reason = 'retired'): Promise<Executed<unknown>> {

@@ -75,7 +75,7 @@ async function usageOfMasterKeys({ log, signingKeys }: BookOfRecord): Promise<Ma
 interface KeyedCredential {
   readonly generation: number;
   readonly masterKeyId: string;
-  /** Time when this generation of the client's secret becomes invalid. Absent on the newest generation. */
+  /** Time when this generation of the client's secret becomes invalid. */
   readonly expiresAt?: Instant;
 }
 
@@ -109,17 +109,25 @@ function countBy(items: readonly { readonly masterKeyId: string }[]): Map<string
   return counts;
 }
 
+const keyedCredential = (
+  generation: number,
+  { verifier, expiresAt }: { readonly verifier: string; readonly expiresAt?: Instant },
+): KeyedCredential => ({
+  ...{ generation, masterKeyId: masterKeyIdOf(verifier) },
+  ...(expiresAt !== undefined && { expiresAt }),
+});
+
 function apply(credentials: Map<string, readonly KeyedCredential[]>, event: UpcastEvent): void {
   const { stream } = event;
   const known = credentials.get(stream) ?? [];
   switch (event.type) {
     case 'ConsumerClientCreated':
-      credentials.set(stream, [{ generation: 1, masterKeyId: masterKeyIdOf(event.data.verifier) }]);
+      credentials.set(stream, [keyedCredential(1, event.data)]);
       break;
     case 'ConsumerClientSecretRotated': {
-      const { generation, verifier, previousExpiresAt } = event.data;
+      const { generation, previousExpiresAt } = event.data;
       const previous = known.slice(-1).map((credential) => ({ ...credential, expiresAt: previousExpiresAt }));
-      credentials.set(stream, [...previous, { generation, masterKeyId: masterKeyIdOf(verifier) }]);
+      credentials.set(stream, [...previous, keyedCredential(generation, event.data)]);
       break;
     }
     case 'ConsumerClientCredentialRetired':

@@ -5,6 +5,7 @@ import { readModels } from '#read-models';
 import { AssignToSubscriptionHandler } from './clients/assign-to-subscription.js';
 import { ClientsController } from './clients/clients.controller.js';
 import { CreateClientHandler } from './clients/create-client.js';
+import { DescribeClientHandler } from './clients/describe-client.js';
 import { GetClientHandler } from './clients/get-client.js';
 import { ListClientsHandler } from './clients/list-clients.js';
 import { PreviewRevocationHandler } from './clients/revoke-client.js';
@@ -25,6 +26,7 @@ const COMMANDS = [
   AggregateCommandHandler,
   AssignToSubscriptionHandler,
   CreateClientHandler,
+  DescribeClientHandler,
   MintDraftHandler,
   RegisterSubscriptionHandler,
   RotateSecretHandler,

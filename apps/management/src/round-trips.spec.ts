@@ -103,7 +103,7 @@ describe.each([
       expect(await roundTrips(() => assign(request(), clientId))).toBeLessThanOrEqual(2);
       expect(await roundTrips(() => rotate(request(), clientId, 600))).toBeLessThanOrEqual(2);
       for (const command of [
-        { type: 'RenameClient', name: 'Another' },
+        { type: 'DescribeClient', name: 'Another' },
         { type: 'RetireCredential', generation: 1 },
         { type: 'UnassignFromSubscription', subscriptionId: SUBSCRIPTION, reason: 'REQUESTED' },
         { type: 'RevokeClient', reason: 'Retired' },
@@ -117,7 +117,7 @@ describe.each([
   it('that changes a client with a long history waits for at most two', async () => {
     const clientId = await knownClient();
     const renamed = (request: HttpCommandRequest, name: string) =>
-      changeClient(request, clientId, { type: 'RenameClient', workspaceId: WORKSPACE, name, at: now() });
+      changeClient(request, clientId, { type: 'DescribeClient', workspaceId: WORKSPACE, name, at: now() });
     for (let n = 0; n < 1_200; n++) await renamed(requestOf(), `Name ${n}`);
     const key = newKey();
     expect(await roundTrips(() => renamed(requestOf(key), 'The last name'))).toBeLessThanOrEqual(2);

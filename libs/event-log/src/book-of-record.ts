@@ -1,4 +1,12 @@
-import { type Aggregate, consumerClient, endpointUri, type Instant, signingKeys, subscription } from '#domain';
+import {
+  type Aggregate,
+  consumerClient,
+  endpointUri,
+  externalId,
+  type Instant,
+  signingKeys,
+  subscription,
+} from '#domain';
 import type { EventVersions, LogEvent } from '#events';
 import { readAdoptions } from './adoptions.js';
 import { CommandExecutor } from './command-executor.js';
@@ -22,6 +30,7 @@ type ExecutorOf<A> =
 export type ConsumerClients = ExecutorOf<typeof consumerClient>;
 export type Subscriptions = ExecutorOf<typeof subscription>;
 export type EndpointUris = ExecutorOf<typeof endpointUri>;
+export type ExternalIds = ExecutorOf<typeof externalId>;
 export type SigningKeys = ExecutorOf<typeof signingKeys>;
 
 /**
@@ -36,6 +45,7 @@ export interface BookOfRecord {
   readonly clients: ConsumerClients;
   readonly subscriptions: Subscriptions;
   readonly endpointUris: EndpointUris;
+  readonly externalIds: ExternalIds;
   readonly signingKeys: SigningKeys;
   readonly quarantines: Quarantines;
   /** How the writing of snapshots of long streams goes. */
@@ -67,6 +77,7 @@ export async function openBookOfRecord(
     clients: executorOf(consumerClient),
     subscriptions: executorOf(subscription),
     endpointUris: executorOf(endpointUri),
+    externalIds: executorOf(externalId),
     signingKeys: executorOf(signingKeys),
     quarantines,
     snapshotWrites,

@@ -70,7 +70,7 @@ const renameAt = (
   conditions: Conditions = { isNew: true },
   commandId?: string,
 ) => {
-  const command = { type: 'RenameClient', workspaceId: WORKSPACE, name, at: AT } as const;
+  const command = { type: 'DescribeClient', workspaceId: WORKSPACE, name, at: AT } as const;
   return clients.execute(clientId, command, { context: context(commandId), ...conditions });
 };
 const revokeAt = ({ clients }: BookOfRecord) => {
@@ -197,7 +197,7 @@ describe('a stream whose last event a wrong clock dated ten minutes too late', (
   beforeEach(async () => {
     book = await openBook(await openLog());
     await create(book);
-    const command = { type: 'RenameClient', workspaceId: WORKSPACE, name: 'Later', at: TEN_MINUTES_LATER } as const;
+    const command = { type: 'DescribeClient', workspaceId: WORKSPACE, name: 'Later', at: TEN_MINUTES_LATER } as const;
     await book.clients.execute(clientId, command, { context: context() });
   });
 

@@ -118,8 +118,8 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
   }
 
   /**
-   * Carries out a command. `command` may be a function of the state, if making the command is costly or needs the
-   * state. The function is not called if the command was carried out before.
+   * Carries out a command. `command` may be a function of the state and its revision, if making the command is costly or
+   * needs them. The function is not called if the command was carried out before.
    *
    * The aggregate decides by the command's own `at`. Only the events' `occurredAt` is raised: it is never earlier than
    * the `occurredAt` of the stream's last event, which a wrong clock may have dated too late.
@@ -132,14 +132,14 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
    */
   execute(
     id: Id,
-    command: Command | ((state: State) => Command | Promise<Command>),
+    command: Command | ((state: State, revision: Revision | undefined) => Command | Promise<Command>),
     request: CommandRequest,
   ): Promise<Executed<State>> {
     const stream = this.aggregate.stream(id);
     const budget = new TimeBudget(request.deadlineMs);
     return this.queue.run(stream, async () => {
-      const commandOn = async (state: State) =>
-        typeof command === 'function' ? budget.untimed(() => command(state)) : command;
+      const commandOn = async ({ state, revision }: Folded<State>) =>
+        typeof command === 'function' ? budget.untimed(() => command(state, revision)) : command;
       const assumed = this.assumed(stream, request, typeof command === 'function');
       if (assumed) {
         const changed = await this.changeAssumed(stream, assumed, commandOn, request, budget);
@@ -153,7 +153,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
           this.states.currentWith(stream, id, budget, hint),
         );
         if (done) return this.repeat(stream, known, done, request.context, budget);
-        const decided = await commandOn(known.state);
+        const decided = await commandOn(known);
         try {
           return await this.decideAndAppend(stream, known, decided, request, budget);
         } catch (error) {
@@ -186,12 +186,12 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
   private async changeAssumed(
     stream: string,
     assumed: KnownStream<State>,
-    commandOn: (state: State) => Promise<Command>,
+    commandOn: (known: Folded<State>) => Promise<Command>,
     request: CommandRequest,
     budget: TimeBudget,
   ): Promise<Executed<State> | undefined> {
     try {
-      const command = await commandOn(assumed.state);
+      const command = await commandOn(assumed);
       const executed = await this.decideAndAppend(stream, assumed, command, request, budget);
       return executed.outcome === 'changed' ? executed : undefined;
     } catch (error) {

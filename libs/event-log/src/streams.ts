@@ -2,7 +2,13 @@
  * The prefixes of this application's streams. `OUR_STREAMS` names its streams that have no such prefix. Reads of the
  * whole log, and subscriptions, return only events of this application's streams.
  */
-export const OUR_STREAM_PREFIXES = ['consumerClient-', 'subscription-', 'endpointUri-', 'usage-'] as const;
+export const OUR_STREAM_PREFIXES = [
+  'consumerClient-',
+  'subscription-',
+  'endpointUri-',
+  'externalId-',
+  'usage-',
+] as const;
 export type StreamPrefix = (typeof OUR_STREAM_PREFIXES)[number];
 /** The name of the stream about the log itself. Its events tell the log's id, and whether the log is sealed. */
 export const LOG_STREAM = 'log';

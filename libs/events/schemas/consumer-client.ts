@@ -4,6 +4,8 @@ import {
   type ClientId,
   type ConsumerClientEvent,
   type DataOf,
+  type Labels,
+  MAX_DESCRIPTION_LENGTH,
   MAX_NAME_LENGTH,
   MAX_OVERLAP_SECONDS,
   MAX_REASON_LENGTH,
@@ -14,10 +16,14 @@ import {
   type StaticTokenPeriod,
   type UnassignmentReason,
 } from '#domain';
+import { NotDuringUpgrade } from '../errors.js';
 import {
   IsClientId,
   IsEndpointUri,
+  IsExternalId,
+  IsHint,
   IsInstant,
+  IsLabels,
   IsOwnId,
   IsSubscriptionId,
   IsText,
@@ -37,6 +43,35 @@ class ConsumerClientCreatedV1 implements Data<'ConsumerClientCreated'> {
   @IsVerifier() verifier!: string;
   @MayBeAbsent() @IsOwnId() draftId?: string;
   @IsInstant() createdAt!: string;
+}
+
+/** Version 1 had no hint, no expiry and no description. In later versions, they may be absent. */
+class ConsumerClientCreatedV2 extends ConsumerClientCreatedV1 implements Data<'ConsumerClientCreated'> {
+  @MayBeAbsent() @IsHint() hint?: string;
+  @MayBeAbsent() @IsInstant() expiresAt?: string;
+  @MayBeAbsent() @IsText(MAX_DESCRIPTION_LENGTH) description?: string;
+  @MayBeAbsent() @IsLabels() labels?: Labels;
+  @MayBeAbsent() @IsExternalId() externalId?: string;
+}
+
+const unchanged = <T>(data: T): T => data;
+
+/**
+ * Returns the data in the version without these fields. The hint alone is left out: the release before records none.
+ * Throws `NotDuringUpgrade` if the data has another of the fields, which can't be left out.
+ */
+const withoutNewFields =
+  (...fields: readonly string[]) =>
+  ({ hint: _, ...data }: Readonly<Record<string, unknown>>): object => {
+    const needed = fields.find((field) => field in data);
+    if (needed !== undefined) throw new NotDuringUpgrade(needed);
+    return data;
+  };
+
+class ConsumerClientDescribedV1 implements Data<'ConsumerClientDescribed'> {
+  @MayBeAbsent() @IsText(MAX_DESCRIPTION_LENGTH) description?: string;
+  @MayBeAbsent() @IsLabels() labels?: Labels;
+  @MayBeAbsent() @IsExternalId() externalId?: string;
 }
 
 class ConsumerClientRenamedV1 implements Data<'ConsumerClientRenamed'> {
@@ -60,12 +95,21 @@ const withPreviousExpiresAt = ({
   previousExpiresAt: secondsAfter(data.rotatedAt, overlapSeconds),
 });
 
-class ConsumerClientSecretRotatedV2 implements Data<'ConsumerClientSecretRotated'> {
+class ConsumerClientSecretRotatedV2 {
   @IsInt() @Min(2) generation!: number;
   @IsVerifier() verifier!: string;
   @MayBeAbsent() @IsOwnId() draftId?: string;
   @IsInstant() rotatedAt!: string;
   @IsInstant() previousExpiresAt!: string;
+}
+
+/** Version 2 had no hint and no expiry. In later versions, they may be absent. */
+class ConsumerClientSecretRotatedV3
+  extends ConsumerClientSecretRotatedV2
+  implements Data<'ConsumerClientSecretRotated'>
+{
+  @MayBeAbsent() @IsHint() hint?: string;
+  @MayBeAbsent() @IsInstant() expiresAt?: string;
 }
 
 class ConsumerClientCredentialRetiredV1 implements Data<'ConsumerClientCredentialRetired'> {
@@ -134,11 +178,24 @@ class ConsumerClientRevokedV1 implements Data<'ConsumerClientRevoked'> {
 }
 
 export const consumerClientVersions: VersionsOf<ConsumerClientEvent> = {
-  ConsumerClientCreated: [{ schema: ConsumerClientCreatedV1, sensitive: ['verifier'] }],
+  ConsumerClientCreated: [
+    { schema: ConsumerClientCreatedV1, sensitive: ['verifier'], upcast: unchanged },
+    {
+      schema: ConsumerClientCreatedV2,
+      sensitive: ['verifier'],
+      downcast: withoutNewFields('expiresAt', 'description', 'labels', 'externalId'),
+    },
+  ],
   ConsumerClientRenamed: [{ schema: ConsumerClientRenamedV1 }],
+  ConsumerClientDescribed: [{ schema: ConsumerClientDescribedV1, isNewType: true }],
   ConsumerClientSecretRotated: [
     { schema: ConsumerClientSecretRotatedV1, sensitive: ['verifier'], upcast: withPreviousExpiresAt },
-    { schema: ConsumerClientSecretRotatedV2, sensitive: ['verifier'] },
+    { schema: ConsumerClientSecretRotatedV2, sensitive: ['verifier'], upcast: unchanged },
+    {
+      schema: ConsumerClientSecretRotatedV3,
+      sensitive: ['verifier'],
+      downcast: withoutNewFields('expiresAt'),
+    },
   ],
   ConsumerClientCredentialRetired: [{ schema: ConsumerClientCredentialRetiredV1 }],
   ConsumerClientAssignedToSubscription: [{ schema: ConsumerClientAssignedToSubscriptionV1 }],

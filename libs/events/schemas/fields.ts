@@ -1,5 +1,13 @@
-import { Matches, ValidateBy, ValidateIf, type ValidationOptions } from 'class-validator';
-import { isClientId, isSubscriptionId, isWorkspaceId } from '#domain';
+import { isObject, Matches, ValidateBy, ValidateIf, type ValidationOptions } from 'class-validator';
+import {
+  EXTERNAL_ID,
+  isClientId,
+  isSubscriptionId,
+  isWorkspaceId,
+  LABEL_KEY,
+  MAX_LABEL_LENGTH,
+  MAX_LABELS,
+} from '#domain';
 
 const is = (name: string, validate: (value: unknown) => boolean, options?: ValidationOptions) =>
   ValidateBy({ name, validator: { validate } }, options);
@@ -13,7 +21,26 @@ export const IsEndpointUri = () => Matches(/^[a-z0-9][a-z0-9-]{2,62}$/);
 export const IsOwnId = () => Matches(/^[A-Za-z0-9_-]{1,128}$/);
 
 /** Trimmed, well-formed text of 1 to `max` code points without control characters. */
-export const IsText = (max: number) => Matches(new RegExp(`^(?!\\s)[^\\p{Cc}\\p{Cs}]{1,${max}}(?<!\\s)$`, 'u'));
+export const IsText = (max: number) => Matches(textOf(max));
+
+const textOf = (max: number) => new RegExp(`^(?!\\s)[^\\p{Cc}\\p{Cs}]{1,${max}}(?<!\\s)$`, 'u');
+const LABEL_VALUE = textOf(MAX_LABEL_LENGTH);
+
+/** 1 to `MAX_LABELS` labels. */
+export const IsLabels = () => is('isLabels', isLabels);
+
+const isLabels = (value: unknown): boolean => {
+  const labels = isObject(value) ? Object.entries(value) : [];
+  return labels.length >= 1 && labels.length <= MAX_LABELS && labels.every(isLabel);
+};
+
+const isLabel = ([key, value]: readonly [string, unknown]): boolean =>
+  LABEL_KEY.test(key) && typeof value === 'string' && LABEL_VALUE.test(value);
+
+export const IsExternalId = () => Matches(EXTERNAL_ID);
+
+/** The first four characters of a secret's random part. */
+export const IsHint = () => Matches(/^[A-Za-z0-9]{4}$/);
 
 /** Visible ASCII. Encoded binary values, such as base64, consist of visible ASCII. */
 export const IsEncoded = (max: number) => Matches(new RegExp(`^[!-~]{1,${max}}$`));

@@ -11,9 +11,15 @@ export interface Version<Data extends object = object> {
    * Converts data of the current version to data of the version before. Present as long as the processes of a release
    * that does not know the current version may still run. Returns `undefined` if the version before has nothing to say
    * about the event, which is then not written. Only an event that no aggregate folds may be left out like this. Any
-   * other event, converted and read back, must mean the same, or what the release before would have recorded.
+   * other event, converted and read back, must mean the same, or what the release before would have recorded; if that
+   * is impossible, throws `NotDuringUpgrade`.
    */
   downcast?(data: object): object | undefined;
+  /**
+   * Whether this is the first version of a type that the release before does not know. As long as processes of that
+   * release may run, such an event is refused with `NotDuringUpgrade`.
+   */
+  readonly isNewType?: boolean;
 }
 type OlderVersion = Version & Required<Pick<Version, 'upcast'>>;
 

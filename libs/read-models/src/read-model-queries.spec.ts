@@ -83,7 +83,7 @@ describe('queries of a read model', () => {
   it('wait for a token for a limited time, and are answered as soon as it is reached', async () => {
     await stage.create('a');
     await stage.project(clients);
-    await stage.store.serve(clients, undefined, 'clients_v3_1');
+    await stage.store.serve(clients, undefined, 'clients_v4_1');
     const token = stage.token(await stage.rename('a', 'Not projected yet'));
     const hurriedQueries = new ReadModelQueries({ ...stage.stores, timeoutMs: 30 });
     await expect(hurriedQueries.at(clients, token)).rejects.toThrow(NotCaughtUp);

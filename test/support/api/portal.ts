@@ -19,7 +19,16 @@ export interface Client {
   readonly lastUsedAt?: string;
   readonly revokedAt?: string;
   readonly revocationReason?: string;
-  readonly credentials: readonly { generation: number; createdAt: string; expiresAt?: string; lastUsedAt?: string }[];
+  readonly description?: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly externalId?: string;
+  readonly credentials: readonly {
+    readonly generation: number;
+    readonly createdAt: string;
+    readonly hint?: string;
+    readonly expiresAt?: string;
+    readonly lastUsedAt?: string;
+  }[];
   readonly subscriptions: readonly Assignment[];
   readonly revision: number;
 }

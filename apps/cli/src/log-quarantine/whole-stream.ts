@@ -1,4 +1,4 @@
-import { type Aggregate, consumerClient, endpointUri, subscription } from '#domain';
+import { type Aggregate, consumerClient, endpointUri, externalId, subscription } from '#domain';
 import {
   applying,
   type EventLog,
@@ -93,6 +93,7 @@ const AGGREGATES: Readonly<Partial<Record<StreamPrefix, () => Fold>>> = {
   'consumerClient-': () => folding(consumerClient),
   'subscription-': () => folding(subscription),
   'endpointUri-': () => folding(endpointUri),
+  'externalId-': () => folding(externalId),
 };
 
 function foldOf(stream: string): Fold {

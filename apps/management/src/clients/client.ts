@@ -1,10 +1,11 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import type { ActiveClient, AuthenticationType, ConsumerClientState, Instant } from '#domain';
+import type { ActiveClient, AuthenticationType, ConsumerClientState, Instant, Labels } from '#domain';
 import { clientNotFound, consumerClient } from '#domain';
 import type { QuarantinesInForce } from '#event-log';
 import type { Revision } from '#events';
 import type { DocumentOf, projections, UsageDocument } from '#read-models';
 import { QUARANTINE_FIELD, quarantineOf, type QuarantineView } from '../requests/quarantine.js';
+import { LABELS_FIELD } from './client-description.js';
 
 export class CredentialView {
   @ApiProperty({ example: 1, description: 'Numbered from 1; the highest is the newest' })
@@ -13,7 +14,18 @@ export class CredentialView {
   @ApiProperty({ format: 'date-time', example: '2026-11-24T09:00:00.000Z' })
   createdAt!: string;
 
-  @ApiPropertyOptional({ format: 'date-time', description: 'End of its overlap; absent on the newest generation' })
+  @ApiPropertyOptional({
+    example: '7Kq2',
+    description:
+      'The first four characters after `ccs_` in the secret, to tell two secrets apart. Absent on the secrets of older releases',
+  })
+  hint?: string;
+
+  @ApiPropertyOptional({
+    format: 'date-time',
+    description:
+      'When it stops being good: at the end of its overlap, or at its own expiry, whichever is earlier. Absent on a newest generation without an expiry',
+  })
   expiresAt?: string;
 
   @ApiPropertyOptional({
@@ -50,6 +62,15 @@ export class ClientView {
   @ApiProperty({ example: 'Forecast importer' })
   name!: string;
 
+  @ApiPropertyOptional({ example: 'Imports the hourly forecasts into the planning system' })
+  description?: string;
+
+  @ApiProperty({ ...LABELS_FIELD, additionalProperties: { type: 'string' } })
+  labels!: Labels;
+
+  @ApiPropertyOptional({ example: 'crm-4711', description: 'Its id in another system' })
+  externalId?: string;
+
   @ApiProperty({ enum: ['API_KEY', 'OAUTH2'] })
   authenticationType!: AuthenticationType;
 
@@ -72,7 +93,10 @@ export class ClientView {
   @ApiPropertyOptional({ example: 'The importer was retired' })
   revocationReason?: string;
 
-  @ApiProperty({ type: [CredentialView], description: 'The newest and at most one in an overlap; none when revoked' })
+  @ApiProperty({
+    type: [CredentialView],
+    description: 'The newest (also after its expiry) and at most one in an overlap; none when revoked',
+  })
   credentials!: CredentialView[];
 
   @ApiProperty({ type: [AssignmentView] })
@@ -86,13 +110,19 @@ export class ClientView {
 }
 
 /**
- * Returns a client after a command, in the same form as the read model. Leaves out every credential whose overlap (the
- * time in which an old secret is valid beside the new one) has ended by `at`.
+ * Returns a client after a command, in the same form as the read model. Leaves out a credential whose overlap (the time
+ * in which an old secret is valid beside the new one) has ended by `at`.
  */
 export function clientView(state: ConsumerClientState, revision: Revision | undefined, at: Instant): ClientView {
   if (state.status === 'NONE' || revision === undefined) throw clientNotFound();
   const { clientId, workspaceId, name, authenticationType, createdAt } = state;
-  const identity = { clientId, workspaceId, name, authenticationType, createdAt, revision: Number(revision) };
+  const { description, labels = {}, externalId } = state;
+  const identity = {
+    ...{ clientId, workspaceId, name, authenticationType, createdAt, revision: Number(revision) },
+    ...(description !== undefined && { description }),
+    labels: Object.fromEntries(Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))),
+    ...(externalId !== undefined && { externalId }),
+  };
   return state.status === 'ACTIVE'
     ? {
         ...identity,
@@ -111,18 +141,21 @@ export function clientView(state: ConsumerClientState, revision: Revision | unde
 }
 
 const credentials = (state: ActiveClient, at: Instant): CredentialView[] =>
-  goodAt(
+  shownAt(
     state.credentials.map(({ verifier: _, ...shown }) => shown),
     at,
   );
 
-const goodAt = (credentials: readonly CredentialView[], at: Instant): CredentialView[] =>
-  credentials.filter(({ expiresAt }) => expiresAt === undefined || at < expiresAt);
+/** The newest generation, which is the last one, is shown also after its expiry: the client has no other secret. */
+const shownAt = (credentials: readonly CredentialView[], at: Instant): CredentialView[] =>
+  credentials.filter(
+    ({ expiresAt }, index) => index === credentials.length - 1 || expiresAt === undefined || at < expiresAt,
+  );
 
 /**
  * Returns the API's form of a document of the `clients` read model, with the times of the client's `usage` document, if
- * there is one, and with its quarantine, if there is one. Leaves out the search fields, and every credential whose
- * overlap has ended by `at`.
+ * there is one, and with its quarantine, if there is one. Leaves out the search fields, and a credential whose overlap
+ * has ended by `at`.
  */
 export function storedClientView(
   { doc, revision }: DocumentOf<typeof projections.clients>,
@@ -130,11 +163,12 @@ export function storedClientView(
   quarantines: QuarantinesInForce,
   at: Instant,
 ): ClientView {
-  const { nameKey: _, subscriptionIds: __, credentials, subscriptions, ...client } = doc;
+  const { nameKey: _, subscriptionIds: __, labels, credentials, subscriptions, ...client } = doc;
   return {
     ...client,
+    labels: Object.fromEntries(labels.map(({ key, value }) => [key, value])),
     ...(usage && { lastUsedAt: usage.lastUsedAt }),
-    credentials: goodAt(credentials, at).map((credential) => withLastUse(credential, usage)),
+    credentials: shownAt(credentials, at).map((credential) => withLastUse(credential, usage)),
     subscriptions: [...subscriptions],
     ...quarantineOf(consumerClient.stream(client.clientId), quarantines),
     revision: Number(revision),

@@ -23,10 +23,10 @@ import { answerPreview, etagOf, forbidCaching, type Preview, setPlaceHeaders } f
 import { AssignToSubscription } from './assign-to-subscription.js';
 import { ClientView, clientView } from './client.js';
 import { CreateClient, CreateClientBody } from './create-client.js';
+import { DescribeClient, DescribeClientBody } from './describe-client.js';
 import { GetClient } from './get-client.js';
 import { ClientWithCredential, type CredentialResult } from './issued-credential.js';
 import { ClientPage, ListClients, ListClientsParameters } from './list-clients.js';
-import { RenameClientBody } from './rename-client.js';
 import { PreviewRevocation, RevocationPreview, RevokeClientBody } from './revoke-client.js';
 import { PreviewRotation, RotateSecret, RotateSecretBody, RotationPreview } from './rotate-secret.js';
 
@@ -59,15 +59,14 @@ export class ClientsController {
 
   @Patch(':clientId')
   @CommandRoute('clients:write', { status: 200, type: ClientAnswer })
-  @ApiOperation({ summary: 'Rename a client' })
-  async rename(
+  @ApiOperation({ summary: 'Change the name, the description, the labels or the external id of a client' })
+  async describe(
     @Param('clientId', clientIdParameter) clientId: ClientId,
-    @Body() { name }: RenameClientBody,
+    @Body() body: DescribeClientBody,
     @CommandParameter() request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer> {
-    const { workspaceId, at } = request.caller;
-    return this.execute(clientId, { type: 'RenameClient', workspaceId, name, at }, request, reply);
+    return this.answer(reply, await this.commands.execute(new DescribeClient(clientId, body, request)));
   }
 
   @Post(':clientId/rotate')

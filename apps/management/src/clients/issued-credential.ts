@@ -10,6 +10,7 @@ import {
   type RotateSecret,
 } from '#domain';
 import type { CommandRequest, Executed } from '#event-log';
+import type { Revision } from '#events';
 import type { ManagementDependencies } from '../dependencies.js';
 import { ClientView } from './client.js';
 
@@ -54,25 +55,47 @@ export interface CredentialResult {
   readonly credential?: IssuedCredential;
 }
 
+/** The expiry of a credential in a request. */
+export const EXPIRY_FIELD = {
+  format: 'date-time',
+  example: '2027-11-24T09:00:00Z',
+  description:
+    'When the new credential, and every token that comes from it, stops being good: in the future, and at most ten years away. Default: never. The client stays active, and a rotation gives it a new credential',
+} as const;
+
+/** The state on which a command on a client is decided. */
+export interface KnownClient {
+  readonly state: ConsumerClientState;
+  readonly revision: Revision | undefined;
+}
+
+type WithoutSecret<Command> = Omit<Command, 'verifier' | 'hint'>;
+
 /**
- * Mints a credential and attaches it to the client by `command`. Returns the credential only if this call has
- * appended the event. A repetition of the command returns no credential.
+ * Mints a credential and attaches it to the client by the command that `newCommand` returns. `prepare` is called with
+ * the complete command and the client's state, immediately before the append. Returns the credential only if this call
+ * has appended the event. A repetition of the command returns no credential.
  */
-export async function executeWithNewCredential(
+export async function executeWithNewCredential<Command extends CreateClient | RotateSecret>(
   { book, mint }: ManagementDependencies,
   clientId: ClientId,
-  command: Omit<CreateClient, 'verifier'> | Omit<RotateSecret, 'verifier'>,
+  newCommand: () => WithoutSecret<Command> | Promise<WithoutSecret<Command>>,
   request: CommandRequest,
+  prepare?: (known: KnownClient, command: Command) => Promise<void>,
 ): Promise<CredentialResult> {
   let secret: string | undefined;
   const executed = await book.clients.execute(
     clientId,
-    async (state) => {
+    async (state, revision) => {
+      const unfinished = await newCommand();
+      const withSecret = (verifier: string, hint: string) => ({ ...unfinished, verifier, hint }) as Command;
       // A refused command throws here, before the secret is hashed by Argon2, which is slow.
-      consumerClient.decide(state, { ...command, verifier: '' });
+      consumerClient.decide(state, withSecret('', ''));
       const minted = await mint.mint(clientId);
       secret = minted.secret;
-      return { ...command, verifier: minted.verifier };
+      const command = withSecret(minted.verifier, minted.hint);
+      await prepare?.({ state, revision }, command);
+      return command;
     },
     request,
   );

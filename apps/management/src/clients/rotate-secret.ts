@@ -15,9 +15,10 @@ import {
 import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { HttpCommandRequest } from '../requests/command-request.js';
+import { instantOf, IsDateTime } from '../requests/date-time.js';
 import type { Caller } from '../requests/management-guard.js';
 import type { Preview } from '../requests/response-headers.js';
-import { type CredentialResult, executeWithNewCredential } from './issued-credential.js';
+import { type CredentialResult, executeWithNewCredential, EXPIRY_FIELD } from './issued-credential.js';
 
 export class RotateSecretBody {
   @ApiPropertyOptional({ description: 'From POST /v1/credential-drafts with this client’s id' })
@@ -32,6 +33,11 @@ export class RotateSecretBody {
   @Min(0)
   @Max(MAX_OVERLAP_SECONDS)
   overlapSeconds?: number;
+
+  @ApiPropertyOptional(EXPIRY_FIELD)
+  @MayBeAbsent()
+  @IsDateTime()
+  expiresAt?: string;
 }
 
 export class RotateSecret extends Command<CredentialResult> {
@@ -44,15 +50,23 @@ export class RotateSecret extends Command<CredentialResult> {
   }
 }
 
+/** Returns the command of a request, without the new secret. */
+const rotationOf = ({ overlapSeconds = 0, expiresAt }: RotateSecretBody, { workspaceId, at }: Caller) =>
+  ({
+    type: 'RotateSecret',
+    ...{ workspaceId, overlapSeconds, at },
+    ...(expiresAt !== undefined && { expiresAt: instantOf(expiresAt) }),
+  }) as const;
+
 @CommandHandler(RotateSecret)
 export class RotateSecretHandler implements ICommandHandler<RotateSecret> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  execute({ clientId, body: { draft, overlapSeconds = 0 }, request }: RotateSecret): Promise<CredentialResult> {
-    const { workspaceId, at } = request.caller;
-    const command = { type: 'RotateSecret', workspaceId, overlapSeconds, at } as const;
+  execute({ clientId, body, request }: RotateSecret): Promise<CredentialResult> {
+    const { draft } = body;
+    const command = rotationOf(body, request.caller);
     return draft === undefined
-      ? executeWithNewCredential(this.dependencies, clientId, command, request)
+      ? executeWithNewCredential<RotateSecretCommand>(this.dependencies, clientId, () => command, request)
       : this.rotateFromDraft(draft, clientId, command, request);
   }
 
@@ -67,7 +81,8 @@ export class RotateSecretHandler implements ICommandHandler<RotateSecret> {
       clientId,
       async () => {
         const draft = await fittingDraft(jwe, masterKeys, clientId, request.caller);
-        return { ...command, verifier: draft.verifier, draft };
+        const { verifier, hint } = draft;
+        return { ...command, verifier, ...(hint !== undefined && { hint }), draft };
       },
       request,
     );
@@ -107,12 +122,12 @@ export class PreviewRotationHandler implements IQueryHandler<PreviewRotation> {
 
   async execute({ clientId, body, caller }: PreviewRotation): Promise<Preview<RotationPreview>> {
     const { book, masterKeys } = this.dependencies;
-    const { overlapSeconds = 0, draft: jwe } = body;
-    const { workspaceId, at } = caller;
+    const { draft: jwe } = body;
+    const { at } = caller;
     const { state, revision } = await book.clients.read(clientId);
     const draft = jwe === undefined ? undefined : await fittingDraft(jwe, masterKeys, clientId, caller);
-    const rotation = { type: 'RotateSecret', workspaceId, verifier: '', overlapSeconds, at } as const;
-    const events = consumerClient.decide(state, { ...rotation, ...(draft && { draft }) });
+    const rotation = { ...rotationOf(body, caller), verifier: '', ...(draft && { draft }) };
+    const events = consumerClient.decide(state, rotation);
     const after = events.reduce(consumerClient.evolve, state);
     if (state.status !== 'ACTIVE' || after.status !== 'ACTIVE' || revision === undefined) throw clientNotFound();
     const stillGood = new Map(goodCredentials(after, at).map(({ generation, expiresAt }) => [generation, expiresAt]));

@@ -73,7 +73,7 @@ export class MintDraftHandler implements ICommandHandler<MintDraft> {
       body.clientId === undefined
         ? ({ purpose: 'CREATE', clientId: newClientId(), generation: 1 } as const)
         : await this.nextRotation(body.clientId, authenticationType, caller.workspaceId);
-    const { secret, verifier } = await mint.mint(target.clientId);
+    const { secret, verifier, hint } = await mint.mint(target.clientId);
     const expiresAt = secondsAfter(caller.at, DRAFT_LIFETIME_SECONDS);
     const draft = await sealDraft(
       {
@@ -83,6 +83,7 @@ export class MintDraftHandler implements ICommandHandler<MintDraft> {
         actor: caller.subject,
         authenticationType,
         verifier,
+        hint,
         expiresAt,
       },
       masterKeys,

@@ -10,7 +10,7 @@ type Execute<N extends Name> = BookOfRecord[N]['execute'];
 type Aggregates = {
   readonly [N in Name]: {
     id: Parameters<Execute<N>>[0];
-    command: Exclude<Parameters<Execute<N>>[1], (state: never) => unknown>;
+    command: Exclude<Parameters<Execute<N>>[1], (...known: never[]) => unknown>;
     state: Awaited<ReturnType<Execute<N>>>['state'];
   };
 };

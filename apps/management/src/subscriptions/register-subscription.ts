@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiProperty } from '@nestjs/swagger';
@@ -7,6 +6,7 @@ import { type EndpointUri, isEndpointUri, subscription, type SubscriptionId, typ
 import { type Executed, KeyedQueue, PreconditionFailed } from '#event-log';
 import type { CommandContext, Revision } from '#events';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { claimContext } from '../requests/claim-context.js';
 import type { HttpCommandRequest } from '../requests/command-request.js';
 
 export class RegisterSubscriptionBody {
@@ -116,13 +116,3 @@ export class RegisterSubscriptionHandler implements ICommandHandler<RegisterSubs
     return state.status !== 'UNREGISTERED' && state.endpointUri === endpointUri && state.workspaceId === workspaceId;
   }
 }
-
-/**
- * Gives each claim a command id of its own. So if a request is repeated, its claim is decided anew. Only the
- * registration has the request's command id.
- */
-const claimContext = (context: CommandContext): CommandContext => ({
-  ...context,
-  commandId: randomUUID(),
-  causationId: context.commandId,
-});

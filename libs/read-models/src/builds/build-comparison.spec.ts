@@ -19,8 +19,8 @@ describe('the builds of a projection', () => {
     await stage.create('a');
     await stage.create('b');
     await stage.project(clients);
-    const behind = 'clients_v3_1';
-    const ahead = 'clients_v3_2';
+    const behind = 'clients_v4_1';
+    const ahead = 'clients_v4_2';
     await stage.rename('a', 'In one of them');
     await stage.create('c');
     await stage.project(clients, { build: ahead });
@@ -39,12 +39,12 @@ describe('the builds of a projection', () => {
 
   it('are compared piece by piece, and a few examples are named, when very many documents differ', async () => {
     const first = await stage.create('a');
-    await stage.store.prepare('clients_v3_1', clients);
-    await stage.project(clients, { build: 'clients_v3_2' });
-    const [document] = await stage.store.read('clients_v3_2', [clientNamed('a')]);
+    await stage.store.prepare('clients_v4_1', clients);
+    await stage.project(clients, { build: 'clients_v4_2' });
+    const [document] = await stage.store.read('clients_v4_2', [clientNamed('a')]);
     if (!document || first.position === undefined) throw new Error('no such document');
     const ghosts = Array.from({ length: 10_500 }, (_, n) => ({ ...document, id: clientNamed(n), expected: undefined }));
-    await stage.store.write('clients_v3_2', ghosts);
+    await stage.store.write('clients_v4_2', ghosts);
     let reads = 0;
     const log = Object.create(stage.log, {
       subscribe: {
@@ -54,7 +54,7 @@ describe('the builds of a projection', () => {
         },
       },
     }) as EventLog;
-    const comparison = await compareBuilds({ ...stage.stores, log }, clients, ['clients_v3_1', 'clients_v3_2']);
+    const comparison = await compareBuilds({ ...stage.stores, log }, clients, ['clients_v4_1', 'clients_v4_2']);
     expect(comparison).toMatchObject({ documents: 10_501, different: 10_500 });
     expect(comparison.examples).toHaveLength(20);
     expect(reads).toBe(2);

@@ -12,7 +12,7 @@ import { clientNamed, plainFold, silent, Stage, storedDocuments, until } from '.
 
 const { clients } = projections;
 
-const BUILD: BuildName = 'clients_v3_1';
+const BUILD: BuildName = 'clients_v4_1';
 
 describe('the lease of a build', () => {
   let stage: Stage;

@@ -22,7 +22,7 @@ import { newEvents } from '../../../../test/support/events/new-events.js';
 
 const { clients, history, subscriptions } = projections;
 
-const BUILD = 'clients_v3_1';
+const BUILD = 'clients_v4_1';
 
 describe.each([
   ['a projector', false],

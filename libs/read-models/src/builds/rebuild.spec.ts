@@ -34,40 +34,40 @@ describe('the builds of a projection', () => {
     }
     // Some queries still read the replaced build, so this build must receive new events until it is dropped.
     const { position } = await stage.create('late');
-    await until(async () => ((await stage.store.checkpoint('clients_v3_1'))?.position ?? '') >= (position ?? ''));
+    await until(async () => ((await stage.store.checkpoint('clients_v4_1'))?.position ?? '') >= (position ?? ''));
     expect(await rebuilt).toMatchObject({
-      ...{ build: 'clients_v3_2', replaced: 'clients_v3_1', documents: 20, different: 0 },
+      ...{ build: 'clients_v4_2', replaced: 'clients_v4_1', documents: 20, different: 0 },
     });
-    expect(await builds.names()).toEqual(['clients_v3_2']);
-    await until(() => process.status()?.build === 'clients_v3_2');
+    expect(await builds.names()).toEqual(['clients_v4_2']);
+    await until(() => process.status()?.build === 'clients_v4_2');
     const token = stage.token(await stage.revoke('late'));
     const late = await (await queries.at(clients, token)).get(clientNamed('late'));
     expect(late?.doc.status).toBe('REVOKED');
-    await builds.expectPlainFold('clients_v3_2');
+    await builds.expectPlainFold('clients_v4_2');
   });
 
   it('are not switched when documents differ, unless the operator forces it', async () => {
     await stage.create('a');
     await stage.create('b');
     await builds.serveNow();
-    await builds.corrupt('clients_v3_1', 'a');
+    await builds.corrupt('clients_v4_1', 'a');
     const error: unknown = await builds.rebuild().catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(BuildsDiffer);
     expect(error).toMatchObject({ ids: [clientNamed('a')] });
-    expect(await builds.names()).toEqual(['clients_v3_1']);
-    expect(await builds.served()).toBe('clients_v3_1');
+    expect(await builds.names()).toEqual(['clients_v4_1']);
+    expect(await builds.served()).toBe('clients_v4_1');
 
     expect(await builds.rebuild({ acceptDifferences: true })).toMatchObject({ documents: 2, different: 1 });
-    expect(await builds.names()).toEqual(['clients_v3_2']);
-    await builds.expectPlainFold('clients_v3_2');
+    expect(await builds.names()).toEqual(['clients_v4_2']);
+    await builds.expectPlainFold('clients_v4_2');
   });
 
   it('differ when one holds a document that comes from no event', async () => {
     await stage.create('a');
     await builds.serveNow();
-    const [stored] = await stage.store.read('clients_v3_1', [clientNamed('a')]);
+    const [stored] = await stage.store.read('clients_v4_1', [clientNamed('a')]);
     if (!stored) throw new Error('no such document');
-    await stage.store.write('clients_v3_1', [{ ...stored, id: clientNamed('ghost'), expected: undefined }]);
+    await stage.store.write('clients_v4_1', [{ ...stored, id: clientNamed('ghost'), expected: undefined }]);
     await expect(builds.rebuild()).rejects.toMatchObject({ name: 'BuildsDiffer', ids: [clientNamed('ghost')] });
   });
 
@@ -85,7 +85,7 @@ describe('the builds of a projection', () => {
     const served = await builds.served();
     expect(outcomes.some((outcome) => outcome.status === 'fulfilled' && outcome.value.build === served)).toBe(true);
     expect(await builds.names()).toEqual([served]);
-    await builds.expectPlainFold(served ?? 'clients_v3_0');
+    await builds.expectPlainFold(served ?? 'clients_v4_0');
   });
 
   it('are dropped when another rebuild has switched first', async () => {
@@ -111,11 +111,11 @@ describe('the builds of a projection', () => {
     });
     const slow = builds.rebuild({ store });
     await until(async () => (await builds.names()).length === 2);
-    expect(await builds.rebuild()).toMatchObject({ build: 'clients_v3_3' });
+    expect(await builds.rebuild()).toMatchObject({ build: 'clients_v4_3' });
     open();
     await expect(slow).rejects.toThrow(RebuildOvertaken);
-    expect(await builds.names()).toEqual(['clients_v3_3']);
-    expect(await builds.served()).toBe('clients_v3_3');
+    expect(await builds.names()).toEqual(['clients_v4_3']);
+    expect(await builds.served()).toBe('clients_v4_3');
   });
 
   it('stay dropped when a later rebuild has dropped them before the earlier one has ended', async () => {
@@ -135,9 +135,9 @@ describe('the builds of a projection', () => {
       },
     });
     const earlier = builds.rebuild({ store, onSwitched: () => (isSwitched = true) });
-    expect(await earlier).toMatchObject({ build: 'clients_v3_2' });
-    expect(await later).toMatchObject({ build: 'clients_v3_3', replaced: 'clients_v3_2' });
-    expect(await builds.names()).toEqual(['clients_v3_3']);
+    expect(await earlier).toMatchObject({ build: 'clients_v4_2' });
+    expect(await later).toMatchObject({ build: 'clients_v4_3', replaced: 'clients_v4_2' });
+    expect(await builds.names()).toEqual(['clients_v4_3']);
   });
 
   it('leave nothing behind when a rebuild is stopped before the switch', async () => {
@@ -145,6 +145,6 @@ describe('the builds of a projection', () => {
     await builds.serveNow();
     const signal = AbortSignal.abort(new Error('the operator stopped it'));
     await expect(builds.rebuild({ signal })).rejects.toThrow('the operator stopped it');
-    expect(await builds.names()).toEqual(['clients_v3_1']);
+    expect(await builds.names()).toEqual(['clients_v4_1']);
   });
 });

@@ -34,8 +34,8 @@ describe('the builds of a projection', () => {
     builds.serve();
     builds.serve();
     await builds.serveNow();
-    expect(await builds.names()).toEqual(['clients_v3_1']);
-    await builds.expectPlainFold('clients_v3_1');
+    expect(await builds.names()).toEqual(['clients_v4_1']);
+    await builds.expectPlainFold('clients_v4_1');
     await (await queries.at(clients)).get(clientNamed(0));
   });
 
@@ -57,7 +57,7 @@ describe('the builds of a projection', () => {
     const options = { ...stage.stores, store, projection: clients, observer: silent, checkMs: 1 };
     builds.running.push(new ServedProjection(options).run(builds.stop.signal));
     try {
-      await until(async () => (await stage.store.count('clients_v3_1').catch(() => 0)) === 1);
+      await until(async () => (await stage.store.count('clients_v4_1').catch(() => 0)) === 1);
       const looksBefore = looks;
       await until(() => looks > looksBefore + 10 || builds.served().then((build) => build !== undefined));
       expect(await builds.served()).toBeUndefined();
@@ -70,7 +70,7 @@ describe('the builds of a projection', () => {
   it('are served only if they equal the fold of the log', async () => {
     for (let n = 0; n < 30; n++) await stage.create(n);
     await stage.project(clients);
-    await builds.corrupt('clients_v3_1', 7);
+    await builds.corrupt('clients_v4_1', 7);
     const stops: unknown[] = [];
     const process = builds.serve({ ...silent, stopped: (error) => stops.push(error) });
     await until(() => stops.length > 0);
@@ -79,9 +79,9 @@ describe('the builds of a projection', () => {
     expect(String(stops[0])).toContain(`30 documents where the log makes 30; different: 1, such as ${clientNamed(7)}`);
     expect(await builds.served()).toBeUndefined();
 
-    expect(await builds.rebuild()).toMatchObject({ build: 'clients_v3_2', replaced: undefined, documents: 30 });
+    expect(await builds.rebuild()).toMatchObject({ build: 'clients_v4_2', replaced: undefined, documents: 30 });
     await until(() => process.status()?.state === 'live');
-    await builds.expectPlainFold('clients_v3_2');
+    await builds.expectPlainFold('clients_v4_2');
   });
 
   it('are checked without reading the log again, and not served if the store has lost a write', async () => {
@@ -120,15 +120,15 @@ describe('the builds of a projection', () => {
 
     losesWrites = false;
     expect(await rebuild({ ...options, signal: builds.stop.signal, graceMs: 0 })).toMatchObject({ different: 0 });
-    await builds.expectPlainFold('clients_v3_2');
+    await builds.expectPlainFold('clients_v4_2');
   });
 
   it('are switched by a stopped process as soon as any process has rebuilt them', async () => {
     await stage.create('a');
     const foreign = { logId: '00000000-0000-4000-8000-000000000000', position: '0'.repeat(20), eventId: 'e' };
-    await stage.store.prepare('clients_v3_1', clients);
-    await stage.store.advance('clients_v3_1', undefined, foreign);
-    await stage.store.serve(clients, undefined, 'clients_v3_1');
+    await stage.store.prepare('clients_v4_1', clients);
+    await stage.store.advance('clients_v4_1', undefined, foreign);
+    await stage.store.serve(clients, undefined, 'clients_v4_1');
     const stops: unknown[] = [];
     const process = builds.serve({ ...silent, stopped: (error) => stops.push(error) });
     await until(() => stops.length > 0);
@@ -137,8 +137,8 @@ describe('the builds of a projection', () => {
 
     expect(await builds.rebuild()).toMatchObject({ notCompared: expect.stringContaining('of log 00000000') as string });
     await until(() => process.status()?.state === 'live');
-    expect(process.status()?.build).toBe('clients_v3_2');
-    await builds.expectPlainFold('clients_v3_2');
+    expect(process.status()?.build).toBe('clients_v4_2');
+    await builds.expectPlainFold('clients_v4_2');
   });
 
   it('stay dropped when a rebuild has served another build first', async () => {
@@ -156,8 +156,8 @@ describe('the builds of a projection', () => {
       ...{ ...stage.stores, store, projection: clients, observer: silent, checkMs: 10 },
     });
     builds.running.push(served.run(builds.stop.signal));
-    await until(() => served.status()?.build === 'clients_v3_2');
-    expect(await builds.names()).toEqual(['clients_v3_2']);
+    await until(() => served.status()?.build === 'clients_v4_2');
+    expect(await builds.names()).toEqual(['clients_v4_2']);
   });
 
   it('wait and report it while the store refuses a call for a lasting reason', async () => {
@@ -176,7 +176,7 @@ describe('the builds of a projection', () => {
     const served = new ServedProjection(options);
     builds.running.push(served.run(builds.stop.signal));
     await until(() => Promise.resolve(served.status()?.state === 'stopped'));
-    expect(served.status()).toMatchObject({ projection: 'clients', build: 'clients_v3_1', error: refused });
+    expect(served.status()).toMatchObject({ projection: 'clients', build: 'clients_v4_1', error: refused });
     isRefused = false;
     await until(async () => (await builds.served()) !== undefined);
     expect(served.status()).toMatchObject({ state: 'live' });
@@ -201,7 +201,7 @@ describe('the builds of a projection', () => {
     await until(() => Promise.resolve(served.outage === refused));
     isRefused = false;
     await until(() => Promise.resolve(served.outage === undefined && served.status()?.state === 'live'));
-    await builds.expectPlainFold('clients_v3_1');
+    await builds.expectPlainFold('clients_v4_1');
   });
 
   it('are built again in a read store that was emptied', async () => {
@@ -211,7 +211,7 @@ describe('the builds of a projection', () => {
     await empty();
     expect(await builds.served()).toBeUndefined();
     await until(async () => (await builds.served()) !== undefined);
-    await builds.expectPlainFold('clients_v3_1');
+    await builds.expectPlainFold('clients_v4_1');
   });
 
   it('stay right while another process waits to feed them', async () => {
@@ -225,8 +225,8 @@ describe('the builds of a projection', () => {
     );
     for (let n = 0; n < 30; n++) await stage.create(n);
     const { position } = await stage.rename('a', 'Known to both');
-    await until(async () => (await other.checkpoint('clients_v3_1'))?.position === position);
-    await builds.expectPlainFold('clients_v3_1');
+    await until(async () => (await other.checkpoint('clients_v4_1'))?.position === position);
+    await builds.expectPlainFold('clients_v4_1');
     builds.stop.abort();
     await Promise.all(builds.running);
     await other.close();

@@ -21,7 +21,7 @@ describe('the builds of a projection', () => {
     await inGroups(labels, (n) => stage.create(n));
     await stage.project(clients);
     const { signal } = builds.stop;
-    const check = () => spotCheck({ ...stage.stores, projection: clients, build: 'clients_v3_1', signal });
+    const check = () => spotCheck({ ...stage.stores, projection: clients, build: 'clients_v4_1', signal });
     expect(await check()).toEqual({ documents: 2_500, expected: { least: 2_500, most: 2_500 }, different: [] });
     builds.serve();
     const coming = Promise.all(
@@ -29,14 +29,14 @@ describe('the builds of a projection', () => {
     );
     expect(isPassed(await check())).toBe(true);
     await coming;
-    await until(async () => (await stage.store.checkpoint('clients_v3_1'))?.position === (await endOfLog(stage.log)));
+    await until(async () => (await stage.store.checkpoint('clients_v4_1'))?.position === (await endOfLog(stage.log)));
 
-    for (let n = 0; n < 2_500; n += 100) await builds.corrupt('clients_v3_1', n);
+    for (let n = 0; n < 2_500; n += 100) await builds.corrupt('clients_v4_1', n);
     const { different } = await check();
     expect(different.length).toBeGreaterThan(0);
-    const [stored] = await stage.store.read('clients_v3_1', [clientNamed(1)]);
+    const [stored] = await stage.store.read('clients_v4_1', [clientNamed(1)]);
     if (!stored) throw new Error('no such document');
-    await stage.store.write('clients_v3_1', [{ ...stored, id: clientNamed('ghost'), expected: undefined }]);
+    await stage.store.write('clients_v4_1', [{ ...stored, id: clientNamed('ghost'), expected: undefined }]);
     expect(await check()).toMatchObject({ documents: 2_551, expected: { least: 2_550, most: 2_550 } });
   });
 });

@@ -1,6 +1,7 @@
 import {
   type Assignment,
   type AuthenticationType,
+  type ClientDescription,
   type ClientId,
   clientIdOf,
   consumerClient,
@@ -16,17 +17,24 @@ import type { ReadModel } from './projection.js';
 import { searchKey } from './search-key.js';
 
 /**
- * A valid credential, without its verifier (Argon2id hash of the secret). If `expiresAt` is set, the credential is
- * valid until then.
+ * A credential, without its verifier (Argon2id hash of the secret). If `expiresAt` is set, the credential is valid until
+ * then.
  */
 export interface CredentialDocument {
   readonly generation: number;
   readonly createdAt: Instant;
+  /** The first four characters of the secret's random part. Absent if an older version of this software made it. */
+  readonly hint?: string;
   /**
-   * End of the credential's overlap (the time in which the credential is valid beside its successor). The newest
-   * credential of a client has no `expiresAt`.
+   * End of the credential's overlap (the time in which the credential is valid beside its successor), or its own expiry,
+   * whichever is earlier. Absent on the newest credential if that has no expiry.
    */
   readonly expiresAt?: Instant;
+}
+
+export interface LabelDocument {
+  readonly key: string;
+  readonly value: string;
 }
 
 /** A client as lists return it. `status` tells whether the client is in the table of active or of revoked clients. */
@@ -34,6 +42,10 @@ export interface ClientDocument {
   readonly clientId: ClientId;
   readonly workspaceId: WorkspaceId;
   readonly name: string;
+  readonly description?: string;
+  /** In the order of their keys. A list, because MongoDB gives a meaning to dots in the names of fields. */
+  readonly labels: LabelDocument[];
+  readonly externalId?: string;
   readonly authenticationType: AuthenticationType;
   readonly status: 'ACTIVE' | 'REVOKED';
   readonly createdAt: Instant;
@@ -73,6 +85,9 @@ const document: DocumentSchema<ClientDocument> = {
     clientId: 'string',
     workspaceId: 'string',
     name: 'string',
+    description: 'string',
+    labels: { listOf: { fields: { key: 'string', value: 'string' } } satisfies DocumentSchema<LabelDocument> },
+    externalId: 'string',
     authenticationType: { oneOf: ['API_KEY', 'OAUTH2'] },
     status: { oneOf: ['ACTIVE', 'REVOKED'] },
     createdAt: 'string',
@@ -80,8 +95,8 @@ const document: DocumentSchema<ClientDocument> = {
     revocationReason: 'string',
     credentials: {
       listOf: {
-        fields: { generation: 'integer', createdAt: 'string', expiresAt: 'string' },
-        optional: ['expiresAt'],
+        fields: { generation: 'integer', createdAt: 'string', hint: 'string', expiresAt: 'string' },
+        optional: ['hint', 'expiresAt'],
       } satisfies DocumentSchema<CredentialDocument>,
     },
     subscriptions: {
@@ -92,7 +107,7 @@ const document: DocumentSchema<ClientDocument> = {
     nameKey: 'string',
     subscriptionIds: { listOf: 'string' },
   },
-  optional: ['revokedAt', 'revocationReason'],
+  optional: ['description', 'externalId', 'revokedAt', 'revocationReason'],
 };
 
 const apply = (client: ClientDocument | undefined, event: FollowedEvent): ClientDocument => {
@@ -100,7 +115,8 @@ const apply = (client: ClientDocument | undefined, event: FollowedEvent): Client
     const { clientId, workspaceId, name, authenticationType, createdAt } = event.data;
     return {
       ...{ clientId, workspaceId, name, authenticationType, status: 'ACTIVE', createdAt },
-      credentials: [{ generation: 1, createdAt }],
+      ...descriptionIn(event.data),
+      credentials: [credentialIn(1, createdAt, event.data)],
       subscriptions: [],
       nameKey: searchKey(name),
       subscriptionIds: [],
@@ -112,6 +128,10 @@ const apply = (client: ClientDocument | undefined, event: FollowedEvent): Client
   switch (event.type) {
     case 'ConsumerClientRenamed':
       return { ...client, name: event.data.name, nameKey: searchKey(event.data.name) };
+    case 'ConsumerClientDescribed': {
+      const { description: _, labels: __, externalId: ___, ...others } = client;
+      return { ...others, ...descriptionIn(event.data) };
+    }
     case 'ConsumerClientSecretRotated':
       return { ...client, credentials: rotated(client.credentials, event.data) };
     case 'ConsumerClientCredentialRetired': {
@@ -144,14 +164,33 @@ const apply = (client: ClientDocument | undefined, event: FollowedEvent): Client
   }
 };
 
+const descriptionIn = ({ description, labels = {}, externalId }: ClientDescription) => ({
+  ...(description !== undefined && { description }),
+  labels: Object.entries(labels)
+    .map(([key, value]) => ({ key, value }))
+    .sort((a, b) => (a.key < b.key ? -1 : 1)),
+  ...(externalId !== undefined && { externalId }),
+});
+
+const credentialIn = (
+  generation: number,
+  createdAt: Instant,
+  { hint, expiresAt }: Pick<CredentialDocument, 'hint' | 'expiresAt'>,
+): CredentialDocument => ({
+  ...{ generation, createdAt },
+  ...(hint !== undefined && { hint }),
+  ...(expiresAt !== undefined && { expiresAt }),
+});
+
 const rotated = (
   credentials: readonly CredentialDocument[],
-  { generation, rotatedAt, previousExpiresAt }: DataOf<ConsumerClientEvent, 'ConsumerClientSecretRotated'>,
+  data: DataOf<ConsumerClientEvent, 'ConsumerClientSecretRotated'>,
 ): CredentialDocument[] => {
+  const { generation, rotatedAt, previousExpiresAt } = data;
   const overlapping = rotatedAt < previousExpiresAt ? credentials.slice(-1) : [];
   return [
     ...overlapping.map((previous) => ({ ...previous, expiresAt: previousExpiresAt })),
-    { generation, createdAt: rotatedAt },
+    credentialIn(generation, rotatedAt, data),
   ];
 };
 
@@ -167,7 +206,7 @@ const withSubscriptions = (client: ClientDocument, subscriptions: Assignment[]):
 /** One document per client. The documents form the tables of active and revoked clients. */
 export const clients: ReadModel<ClientDocument, typeof list> = {
   name: 'clients',
-  version: 3,
+  version: 4,
   streams: ['consumerClient-'],
   indexes: Object.values(list.sorts).flatMap((sort) => [
     [...table, sort],

@@ -139,14 +139,14 @@ describe('when clients were last used', () => {
     await stage.create('one');
     await stage.create('two');
     await stage.projectAll();
-    const before = await storedDocuments<ClientDocument>(stage.store, 'clients_v3_1');
-    const checkpoint = await stage.store.checkpoint('clients_v3_1');
+    const before = await storedDocuments<ClientDocument>(stage.store, 'clients_v4_1');
+    const checkpoint = await stage.store.checkpoint('clients_v4_1');
     const write = jest.spyOn(stage.store, 'write');
     await stage.used('auth-1', { [ONE]: hour(1), [TWO]: hour(1) });
     await stage.project(clients);
     expect(write.mock.calls.flatMap(([, writes]) => writes)).toEqual([]);
-    expect(await storedDocuments(stage.store, 'clients_v3_1')).toEqual(before);
-    expect(await stage.store.checkpoint('clients_v3_1')).not.toEqual(checkpoint);
+    expect(await storedDocuments(stage.store, 'clients_v4_1')).toEqual(before);
+    expect(await stage.store.checkpoint('clients_v4_1')).not.toEqual(checkpoint);
     await stage.project(usage);
     const written = write.mock.calls.flatMap(([build, writes]) => writes.map(({ id }) => [build, id]));
     expect(written).toEqual([
