@@ -73,6 +73,7 @@ describe('the configuration', () => {
       GATEWAY_MAX_LAG_MS: '0',
       TRUSTED_PROXIES: '10.0.0.0/8, ::1',
       METRICS_PORT: '9090',
+      SHUTDOWN_GRACE_MS: '0',
       LOG_LEVEL: 'warn',
     });
     expect(given).toMatchObject({
@@ -83,6 +84,7 @@ describe('the configuration', () => {
       mongoDbUrl: 'mongodb://one.market.example,two.market.example/clients?replicaSet=rs0',
       eventVersions: 'previous',
       fenceMaxAgeMs: 0,
+      shutdownGraceMs: 0,
       masterKey: Buffer.alloc(32, 7),
       previousMasterKeys: [Buffer.alloc(32, 7), Buffer.alloc(32, 7)],
       tokenAlg: 'RS256',
@@ -141,6 +143,8 @@ describe('the configuration', () => {
     ['GATEWAY_SECRET_FILE', { GATEWAY_SECRET_FILE: file('too short') }],
     ['GATEWAY_SECRET_FILE', { GATEWAY_SECRET_FILE: file(`${GATEWAY_SECRET}\n${GATEWAY_SECRET}`) }],
     ['GATEWAY_MAX_LAG_MS', { GATEWAY_MAX_LAG_MS: 'none' }],
+    ['SHUTDOWN_GRACE_MS', { SHUTDOWN_GRACE_MS: '2s' }],
+    ['SHUTDOWN_GRACE_MS', { SHUTDOWN_GRACE_MS: '300001' }],
     ['TRUSTED_PROXIES', { TRUSTED_PROXIES: '10.0.0.0/33' }],
     ['TRUSTED_PROXIES', { TRUSTED_PROXIES: '0.0.0.0/0' }],
     ['TRUSTED_PROXIES', { TRUSTED_PROXIES: '::/0' }],

@@ -26,6 +26,9 @@ const MAX_FENCE_AGE_MS = 4_000;
 /** Maximum number of characters. A token contains `PUBLIC_URL` twice, in `iss` and `aud`, and may have at most 2 KB. */
 const MAX_PUBLIC_URL_LENGTH = 256;
 
+/** No load balancer takes longer to notice that a process is not ready. */
+const MAX_SHUTDOWN_GRACE_MS = 300_000;
+
 /** The schemes of EventStoreDB and of KurrentDB mean the same. */
 const EVENTSTOREDB_SCHEMES = ['esdb', 'kurrentdb', 'kurrent', 'kdb'].flatMap((name) => [
   `${name}:`,
@@ -134,6 +137,11 @@ export interface Configuration {
   readonly metricsPort?: number;
   /** Addresses or CIDRs of the proxies whose `X-Forwarded-*` headers are believed. */
   readonly trustedProxies: readonly string[];
+  /**
+   * How long the process listens after SIGTERM although it is not ready any more, in ms. If absent, it depends on
+   * whether the process runs in a terminal.
+   */
+  readonly shutdownGraceMs?: number;
 }
 
 const STORE_SETTINGS = [
@@ -170,6 +178,7 @@ export function configurationFrom(env: Environment): Configuration {
   const managementIssuer = managementIssuerFrom(env, allowHttp);
   const metricsPort = metricsPortFrom(env, port);
   const publicUrl = publicUrlFrom(env, host, port, allowHttp);
+  const shutdownGraceMs = wholeNumber(env, 'SHUTDOWN_GRACE_MS', MAX_SHUTDOWN_GRACE_MS);
   if (managementIssuer) refuseOwnIssuer(managementIssuer, publicUrl);
   return {
     port,
@@ -195,6 +204,7 @@ export function configurationFrom(env: Environment): Configuration {
     allowHttp,
     ...(metricsPort !== undefined && { metricsPort }),
     trustedProxies: list(env, 'TRUSTED_PROXIES').map(cidr),
+    ...(shutdownGraceMs !== undefined && { shutdownGraceMs }),
   };
 }
 

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { type DynamicModule, Global, Module, type NestApplicationOptions, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -15,6 +16,7 @@ import {
 } from 'fastify';
 import { AllowedMethods } from './allowed-methods.js';
 import { CONFIGURATION, type Configuration } from './configuration.js';
+import { Connections } from './connections.js';
 import { ReadinessChecks, serveHealth } from './health.js';
 import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
 import { listenError } from './listen-error.js';
@@ -31,7 +33,13 @@ import { validationPipe } from './validation.js';
 
 /** How long accepted requests may take to finish after the process was told to stop, in ms. */
 const DRAIN_MS = 10_000;
-const IDLE_CHECK_MS = 50;
+/** How long the process listens after SIGTERM if `SHUTDOWN_GRACE_MS` is not set, in ms. */
+const DEFAULT_GRACE_MS = 2_000;
+/**
+ * How soon after a signal the same one again belongs to it, in ms. `npm start` passes on a Ctrl-C that the terminal has
+ * sent to this process, too.
+ */
+const SAME_SIGNAL_MS = 100;
 /**
  * How long the head of a request may take to arrive, in ms; `REQUEST_TIMEOUT_MS` limits the whole request. Node
  * compares both with the clock every `TIMEOUT_CHECK_MS`.
@@ -57,20 +65,35 @@ export type EarlyHandler = (
   problem: Problem | undefined,
 ) => boolean;
 
+const LATEST = Symbol('the latest request of a connection');
+type HttpSocket = Socket & { [LATEST]?: IncomingMessage };
+
 /**
  * Lets modules answer requests before Fastify and Nest see the requests. No hook, filter or plugin sees such an answer.
  * The handler MUST therefore do five things itself: refuse a request that has a `problem`, send `headers`, send the
- * request's id (`requestIdOf`), call `observe` after the answer, and end the connection if `isClosing` is true.
+ * request's id (`requestIdOf`), call `observe` after the answer, and end the connection if `isClosing` and
+ * `endsConnection` are true.
  */
 export class BeforeFastify {
   private readonly handlers: EarlyHandler[] = [];
   private readonly problems = new WeakMap<IncomingMessage, Problem>();
+  private readonly held: [RequestListener, IncomingMessage, ServerResponse][] = [];
+  private isHolding = false;
+  private released: IncomingMessage | undefined;
   isClosing = false;
 
   constructor(
     readonly headers: Readonly<Record<string, string>>,
     readonly observe: RequestObserver,
   ) {}
+
+  /**
+   * While the app stops: whether the answer to this request is to end its connection. Requests that were sent without
+   * waiting for this answer (pipelined) are answered, too.
+   */
+  endsConnection(request: IncomingMessage): boolean {
+    return (request.socket as HttpSocket)[LATEST] === request;
+  }
 
   /** Adds a handler. For each request, the handlers are called in the order in which they were added. */
   add(handler: EarlyHandler): void {
@@ -87,13 +110,51 @@ export class BeforeFastify {
    * `next`.
    */
   listener(next: RequestListener): RequestListener {
-    return (request, response) => {
+    const listener = (request: IncomingMessage, response: ServerResponse) => {
+      if (this.isClosing && !this.admits(request, response, listener)) return;
+      if (!this.isClosing) (request.socket as HttpSocket)[LATEST] = request;
       request.url = originForm(request.url ?? '');
       const problem = headProblem(request);
       for (const handler of this.handlers) if (handler(request, response, problem)) return;
       if (problem) this.problems.set(request, problem);
       next(request, response);
     };
+    return listener;
+  }
+
+  /** While the app stops: leaves the requests that arrive from now on unanswered, until `release`. */
+  hold(): void {
+    this.isHolding = true;
+  }
+
+  /** Answers the requests that were held, and those that arrive from now on. */
+  release(): void {
+    this.isHolding = false;
+    this.answerHeld();
+  }
+
+  /** While the app stops: whether a request is to be answered now. If it is not, `listener` may get it again. */
+  private admits(request: IncomingMessage, response: ServerResponse, listener: RequestListener): boolean {
+    if (request === this.released) return true;
+    const socket: HttpSocket = request.socket;
+    socket[LATEST] = request;
+    // If an answer has ended this connection, nobody would learn what became of the request.
+    if (socket.writableEnded) return false;
+    // Only after this turn of the event loop is it known which request is the latest one.
+    const isFirst = this.held.push([listener, request, response]) === 1;
+    if (isFirst) {
+      setImmediate(() => {
+        if (!this.isHolding) this.answerHeld();
+      });
+    }
+    return false;
+  }
+
+  private answerHeld(): void {
+    for (const [listener, request, response] of this.held.splice(0)) {
+      this.released = request;
+      listener(request, response);
+    }
   }
 }
 
@@ -116,6 +177,7 @@ export async function createHttpApplication(
   const registry = createRegistry();
   const readiness = new ReadinessChecks(logger);
   const observe = requestObserver(registry, logger);
+  const connections = new Connections();
   const beforeFastify = new BeforeFastify(securityHeaders(configuration), observe);
   const providers = [
     { provide: CONFIGURATION, useValue: configuration },
@@ -125,7 +187,9 @@ export async function createHttpApplication(
     { provide: BeforeFastify, useValue: beforeFastify },
   ];
   const platform = { module: PlatformModule, imports: [module], providers, exports: providers.map((p) => p.provide) };
-  const adapter = fastifyAdapter(configuration, logger, beforeFastify);
+  const adapter = fastifyAdapter(configuration, logger, (listener) =>
+    connections.add(httpServer(beforeFastify.listener(listener))),
+  );
   // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest declares its options as a class
   const options: NestApplicationOptions = {
     logger: new NestLogger(logger),
@@ -135,10 +199,23 @@ export async function createHttpApplication(
   const nest = await NestFactory.create<NestFastifyApplication>(platform, adapter, options);
   nest.useGlobalFilters(new ProblemFilter());
   nest.useGlobalPipes(validationPipe());
-  return new HttpApplication({ nest, configuration, logger, registry, readiness, beforeFastify, dependencies });
+  return new HttpApplication({
+    nest,
+    configuration,
+    logger,
+    registry,
+    readiness,
+    beforeFastify,
+    connections,
+    dependencies,
+  });
 }
 
-const fastifyAdapter = (configuration: Configuration, logger: Logger, beforeFastify: BeforeFastify): FastifyAdapter =>
+const fastifyAdapter = (
+  configuration: Configuration,
+  logger: Logger,
+  serverFactory: (listener: RequestListener) => Server,
+): FastifyAdapter =>
   new FastifyAdapter({
     loggerInstance: logger,
     // A child logger for each request would cost more than routing the request. Each log line contains the request's id
@@ -147,7 +224,7 @@ const fastifyAdapter = (configuration: Configuration, logger: Logger, beforeFast
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: ({ rawHeaders }: IncomingMessage) => requestIdOf(rawHeaders),
     bodyLimit: MAX_BODY_BYTES,
-    serverFactory: (listener: RequestListener) => httpServer(beforeFastify.listener(listener)),
+    serverFactory,
     trustProxy: configuration.trustedProxies.length > 0 && [...configuration.trustedProxies],
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: MAX_PATH_PARAMETER },
     // Requests that arrive on an open connection while the app stops are still served.
@@ -237,6 +314,7 @@ interface ApplicationParts {
   readonly registry: Registry;
   readonly readiness: ReadinessChecks;
   readonly beforeFastify: BeforeFastify;
+  readonly connections: Connections;
   readonly dependencies: readonly ProcessDependency[];
 }
 
@@ -265,7 +343,9 @@ export class HttpApplication {
     });
     this.fastify.addHook('onSend', (request, reply, _payload, done) => {
       readRestOfBody(request, reply);
-      this.endConnectionWhenClosing(reply);
+      // Fastify would add `Connection: close` only when it closes.
+      if (beforeFastify.isClosing && beforeFastify.endsConnection(request.raw))
+        void reply.header('connection', 'close');
       done();
     });
     this.fastify.addHook('onResponse', ({ id, method, is404, routeOptions: { url } }, reply, done) => {
@@ -316,27 +396,42 @@ export class HttpApplication {
   /**
    * Stops the app. Further calls return the promise of the first call.
    *
-   * 1. `/health/ready` answers 503, and no new connections are accepted.
-   * 2. Accepted requests may finish, for at most 10 s.
-   * 3. Nest's shutdown hooks close the modules.
-   * 4. The dependencies (the stores) are closed, the last one first.
+   * 1. `/health/ready` answers 503, and each answer ends its connection.
+   * 2. After `graceMs` (default 0), no new connections are accepted.
+   * 3. Accepted requests may finish, for at most 10 s.
+   * 4. Nest's shutdown hooks close the modules.
+   * 5. The dependencies (the stores) are closed, the last one first.
    */
-  close(): Promise<void> {
-    this.closing ??= this.drainAndClose();
+  close({ graceMs = 0 } = {}): Promise<void> {
+    this.closing ??= this.drainAndClose(graceMs);
     return this.closing;
   }
 
   /**
    * On SIGTERM or SIGINT, calls `close()`. Then the process exits with 0, or with 1 if `close()` failed. A second
-   * signal of the same kind kills the process at once.
+   * signal ends the process at once, with the exit code by which shells report that signal.
    */
   closeOnSignals(): void {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        this.parts.logger.info({ signal }, 'stopping');
-        this.closeAndExit(0);
-      });
-    }
+    let first: { readonly signal: NodeJS.Signals; readonly at: number } | undefined;
+    const onSignal = (signal: 'SIGTERM' | 'SIGINT') => {
+      const now = performance.now();
+      if (!first) {
+        first = { signal, at: now };
+        const graceMs = this.graceMsOf(signal);
+        this.parts.logger.info({ signal, graceMs }, 'stopping');
+        this.closeAndExit(0, graceMs);
+      } else if (signal !== first.signal || now - first.at > SAME_SIGNAL_MS) {
+        process.exit(128 + constants.signals[signal]);
+      }
+    };
+    process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  }
+
+  /** Nobody at a terminal wants to wait for load balancers, and before the app listens, none knows it. */
+  private graceMsOf(signal: NodeJS.Signals): number {
+    if (!this.fastify.server.listening) return 0;
+    const isTerminal = signal === 'SIGINT' || process.stdin.isTTY || process.stdout.isTTY;
+    return this.parts.configuration.shutdownGraceMs ?? (isTerminal ? 0 : DEFAULT_GRACE_MS);
   }
 
   /** When a dependency breaks, logs the reason, calls `close()`, and then exits with 1. */
@@ -349,8 +444,8 @@ export class HttpApplication {
     }
   }
 
-  private closeAndExit(code: number): void {
-    this.close().then(
+  private closeAndExit(code: number, graceMs = 0): void {
+    this.close({ graceMs }).then(
       () => process.exit(code),
       (err: unknown) => {
         this.parts.logger.fatal({ err }, 'stopping failed');
@@ -359,38 +454,20 @@ export class HttpApplication {
     );
   }
 
-  private async drainAndClose(): Promise<void> {
-    const { readiness, beforeFastify, logger, dependencies } = this.parts;
+  private async drainAndClose(graceMs: number): Promise<void> {
+    const { readiness, beforeFastify, connections, logger, dependencies } = this.parts;
     readiness.turnRed();
     this.stopWatching();
     beforeFastify.isClosing = true;
-    const deadline = setTimeout(() => {
+    const onLate = () => {
       logger.warn('requests did not finish in time; their connections are closed');
-      this.fastify.server.closeAllConnections();
-    }, DRAIN_MS);
-    // Fastify closes idle connections only once. If a request was answered before its whole body arrived, the
-    // connection still counts as busy at that time. Such connections are closed here as soon as they are idle.
-    const idle = setInterval(() => {
-      this.fastify.server.closeIdleConnections();
-    }, IDLE_CHECK_MS);
-    try {
-      // We close Fastify before Nest. Nest alone would close its modules while requests still use them.
-      await this.fastify.close();
-    } finally {
-      clearTimeout(deadline);
-      clearInterval(idle);
-    }
+    };
+    await connections.close({ graceMs, drainMs: DRAIN_MS, requests: beforeFastify, onLate });
+    // We close Fastify before Nest. Nest alone would close its modules while requests still use them.
+    await this.fastify.close();
     await this.nest.close();
     await closeAll(dependencies);
     this.metrics?.close();
     this.metrics?.closeAllConnections();
-  }
-
-  /**
-   * While the app stops, each connection ends with its answer. The keep-alive time would otherwise delay the end of the
-   * process.
-   */
-  private endConnectionWhenClosing(reply: FastifyReply): void {
-    if (this.closing) void reply.header('connection', 'close');
   }
 }

@@ -27,6 +27,8 @@ interface Acknowledged {
 class Load {
   readonly acknowledged: Acknowledged[] = [];
   readonly unexpected: string[] = [];
+  /** How each caller learnt that the service has stopped. */
+  readonly ends: unknown[] = [];
   private readonly callers: Promise<void>[];
 
   constructor(
@@ -44,7 +46,9 @@ class Load {
   private async call(client: NewClient, caller: number): Promise<void> {
     for (let count = 1; ; count++) {
       const name = `Name ${caller}-${count}`;
-      const answer = await this.send(client, caller, name).catch(() => undefined);
+      const answer = await this.send(client, caller, name).catch((error: unknown) => {
+        this.ends.push((error as NodeJS.ErrnoException).code ?? error);
+      });
       if (!answer) return;
       if (answer.status >= 300) this.unexpected.push(`${name}: ${answer.status} ${answer.text}`);
       else if ('client' in answer.body) this.acknowledged.push({ name, answer: answer as Answer<ClientAnswer> });
@@ -58,8 +62,8 @@ class Load {
   }
 }
 
-it(`told to stop under ${CALLERS} callers, it answers every command that it carries out, keeps it, and exits with 0`, async () => {
-  let running = (standalone = await Standalone.startReady({ dataDir }));
+it(`told to stop under ${CALLERS} callers, it resets no connection, answers every command that it carries out, keeps it, and exits with 0`, async () => {
+  let running = (standalone = await Standalone.startReady({ dataDir, env: { SHUTDOWN_GRACE_MS: '500' } }));
   const portal = Portal.of(running);
   const clients: NewClient[] = [];
   while (clients.length < CALLERS) {
@@ -75,6 +79,8 @@ it(`told to stop under ${CALLERS} callers, it answers every command that it carr
   expect(code).toBe(0);
   await load.end();
   expect(load.unexpected).toEqual([]);
+  // Nobody was cut off: the service no longer accepted connections.
+  expect(new Set(load.ends)).toEqual(new Set(['ECONNREFUSED']));
 
   const events = await eventsIn(dataDir);
   const carriedOut = events.map(({ data }) => data.name).filter((name) => /^Name \d/.test(String(name)));

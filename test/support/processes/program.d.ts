@@ -5,8 +5,8 @@ export type Environment = Readonly<Record<string, string>>;
 
 export interface LaunchOptions {
   /**
-   * The environment of the program, in addition to `PATH` and `PORT=0` (a free port). The program inherits no other
-   * variables.
+   * The environment of the program, in addition to `PATH`, `PORT=0` (a free port) and `SHUTDOWN_GRACE_MS=0`. The program
+   * inherits no other variables.
    */
   readonly env?: Environment;
   /**

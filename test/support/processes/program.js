@@ -15,7 +15,7 @@ const LISTENING = /^(?:Consumer Clients, \w+: |\s*API\s+)(http:\S+?)(?:\/v1)?$/;
 const spawnProgram = (name, { env = {}, under = [], release = ROOT, stdout = 'pipe' } = {}) => {
   const [command, ...args] = [...under, process.execPath, join(release, `dist/apps/${name}/src/main.js`)];
   return spawn(command, args, {
-    env: { PATH: process.env.PATH, PORT: '0', ...env },
+    env: { PATH: process.env.PATH, PORT: '0', SHUTDOWN_GRACE_MS: '0', ...env },
     stdio: ['ignore', stdout, 'pipe'],
   });
 };

@@ -27,7 +27,7 @@ export class FastRequest {
 
   /** `problem`: what is wrong with the head of the request. If anything is, each handler MUST refuse the request. */
   constructor(
-    private readonly raw: IncomingMessage,
+    readonly raw: IncomingMessage,
     readonly problem: Problem | undefined,
     private readonly trustsProxy: TrustsProxy,
   ) {
@@ -153,7 +153,7 @@ function decodedPath(path: string): string {
 
 export interface FastPathOptions {
   readonly routes: readonly Route[];
-  readonly platform: Pick<BeforeFastify, 'headers' | 'observe' | 'isClosing'>;
+  readonly platform: Pick<BeforeFastify, 'headers' | 'observe' | 'isClosing' | 'endsConnection'>;
   /** Addresses and CIDRs of the proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies: readonly string[];
   readonly logger: Logger;
@@ -193,7 +193,7 @@ export class FastPath {
       // A 304 has no body and gets no `content-length`. RFC 9110 §8.6 would require the length of the 200 answer there.
       if (status !== 304) all.push('content-length', String(bytes));
       all.push(...headers);
-      if (platform.isClosing) all.push('connection', 'close');
+      if (platform.isClosing && platform.endsConnection(request.raw)) all.push('connection', 'close');
       response.writeHead(status, all);
       if (bytes > 0) writeAtOnce(response, body, bytes);
       response.end();
