@@ -331,6 +331,23 @@ describe('a node whose log comes back restored to an older state', () => {
     expect(readStream.mock.calls.map(([stream]) => stream)).toContain('log');
   });
 
+  it.each([
+    ['as long as before', 3],
+    ['shorter than before', 1],
+  ])('decides again if the log was restored while it decided, and the stream is %s', async (_, renames) => {
+    for (let count = 0; count < renames; count++) await renameAt(there, `There ${count}`);
+    const rename = { type: 'DescribeClient', workspaceId: WORKSPACE, name: 'Late', at: AT } as const;
+    const commandOn = () => {
+      restore();
+      return rename;
+    };
+    const { revision } = await here.clients.execute(clientId, commandOn, { context: context() });
+    expect(revision).toBe(BigInt(renames + 1));
+    const stream = consumerClient.stream(clientId);
+    expect(await verifyChain(stream, await log.readStream(stream))).toMatchObject({ whole: true });
+    expect(log.missingHistory.all).toEqual([]);
+  });
+
   it('does so even if the log changes while it is being read', async () => {
     jest.spyOn(log, 'readStream').mockImplementationOnce(async (...call) => {
       restore();

@@ -219,6 +219,8 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     const occurredAt = command.at < known.lastOccurredAt ? known.lastOccurredAt : command.at;
     const sealed = seal(stream, last, events, context, occurredAt, this.eventVersions);
     await this.quarantines.requireFree(stream, budget.remaining);
+    // The log may have been restored and adopted since the state was read. The stream could be as long as before.
+    if (!this.states.isOfThisEpoch(known)) throw new RevisionConflict(stream, known.revision ?? 'none', undefined);
     const { revision, position } = await this.log.append(stream, known.revision ?? 'none', sealed, budget.remaining);
     // Not the decided events, but the stored ones: an older version may mean something else (`EVENT_VERSIONS`).
     const stored = sealed.map((event) => upcast({ ...event, stream }) as LogEvent as Event);

@@ -200,16 +200,17 @@ export class StreamStates<State, Event extends LogEvent> {
   }
 
   /**
-   * Throws `HistoryMissing` if an append met a stream that ends before the events that we know. Throws
-   * `LogUnavailable`.
+   * Throws `HistoryMissing` if an append met a stream that ends before the events that we know. But what was read in an
+   * earlier connection epoch counts no more, because the log may have been restored since. Throws `LogUnavailable`.
    */
   async requireKnownEvents(
     stream: string,
-    { revision }: KnownStream<State>,
+    known: KnownStream<State>,
     { actual = -1n }: RevisionConflict,
     budget: TimeBudget,
   ): Promise<void> {
-    if (revision === undefined || actual >= revision) return;
+    const { revision } = known;
+    if (revision === undefined || actual >= revision || !this.isOfThisEpoch(known)) return;
     const read = { from: revision, limit: 1, consistency: 'strong', ...budget.remaining } as const;
     if ((await this.log.readStream(stream, read)).length > 0) return;
     const error = eventsMissing(stream, actual + 1n, revision);
@@ -278,7 +279,8 @@ export class StreamStates<State, Event extends LogEvent> {
     this.sameLogEpoch = connectionEpoch;
   }
 
-  private isOfThisEpoch({ connectionEpoch }: KnownStream<State>): boolean {
+  /** Whether the state was read since the last loss of the log's connection. See point 4 of `StreamStates`. */
+  isOfThisEpoch({ connectionEpoch }: KnownStream<State>): boolean {
     return connectionEpoch === this.log.connectionEpoch;
   }
 
