@@ -5,7 +5,6 @@ import {
   type LogRestored,
   type MissingHistory,
   type QuarantinesInForce,
-  readAdoptions,
   requireSameLog,
   type StreamCut,
 } from '#event-log';
@@ -44,7 +43,7 @@ export class HistoryCheck {
 
   /**
    * Throws `HistoryMissing` if the log was exchanged, or if a stream whose events were missing still lacks them and is
-   * not quarantined. Throws `LogRestored` until an operator has adopted a restored log. Returns the quarantines. Throws
+   * not quarantined. Throws `LogRestored` while a restored log is not adopted. Returns the quarantines. Throws
    * `LogUnavailable`.
    */
   async requireWhole({ log, logId, quarantines }: BookOfRecord): Promise<QuarantinesInForce> {
@@ -52,10 +51,9 @@ export class HistoryCheck {
     const { missingHistory } = log;
     if (!this.isSecondary) this.tellCuts(missingHistory);
     try {
-      // The log remembers the adoptions, so that it can tell a new one from these.
-      const adoptions = readAdoptions(log, options);
+      const remembered = log.rememberNewest(options);
       const sameLog = requireSameLog(log, logId, options);
-      const [quarantined] = await Promise.all([quarantines.inForce(options), sameLog, adoptions]);
+      const [quarantined] = await Promise.all([quarantines.inForce(options), sameLog, remembered]);
       const toRead = new Map(missingHistory.cuts.map(({ stream }) => [stream, 0n]));
       for (const { stream, first = 0n } of missingHistory.all) toRead.set(stream, first);
       for (const stream of quarantined.keys()) toRead.delete(stream);
@@ -93,7 +91,9 @@ export class HistoryCheck {
 
   private tellRestore(err: LogRestored | undefined): void {
     if (err && !this.isRestoreTold) this.logger.error({ err }, 'the event log was restored to an older state');
-    if (!err && this.isRestoreTold) this.logger.info('an operator has adopted the restored event log');
+    if (!err && this.isRestoreTold) {
+      this.logger.info('the event log is used again: an operator has adopted it, or its events are back');
+    }
     this.isRestoreTold = err !== undefined;
   }
 

@@ -28,7 +28,7 @@ import { type ConnectionFailureExplainer, explainerFor } from './connection-fail
 import { parseConnectionString, withOptions } from './connection-string.js';
 import { Deadline } from './deadline.js';
 import { lookAtEnd, mayReadMetadata, readEnd, readLog, readStream } from './reads.js';
-import { type KnownEvent, RestoredLog } from './restored-log.js';
+import { RestoredLog } from './restored-log.js';
 import { SameLog } from './same-log.js';
 import { MAX_SEAL_AGE_MS, SealCheck } from './seal-check.js';
 import { EventStoreDbSnapshots } from './snapshots.js';
@@ -130,7 +130,9 @@ export class EventStoreDbLog implements EventLog {
   private readonly strongReads: StrongReads;
   private readonly sealCheck: SealCheck;
   private readonly sameLog = new SameLog();
-  private readonly restoredLog = new RestoredLog();
+  private readonly restoredLog = new RestoredLog(this.sameLog);
+  /** Commit position up to which this process has looked for the newest event of the log. */
+  private lookedTo = -1n;
   private readonly streamCuts: StreamCuts;
   /** The streams that were found to be cut, and from which no event was read since. */
   private readonly newlyCut = new Set<string>();
@@ -153,9 +155,9 @@ export class EventStoreDbLog implements EventLog {
     this.subscriptions = connectionFor('subscriptions');
     this.strongConnection = connectionFor('strong reads');
     const { wallClock = () => Date.now() } = options;
-    const { strongConnection: connection, sameLog, restoredLog } = this;
+    const { strongConnection: connection, restoredLog } = this;
     const fences = { connection, credentials, processName, maxAgeMs: fenceMaxAgeMs, wallClock };
-    this.strongReads = new StrongReads({ ...fences, deadlineMs, sameLog, restoredLog });
+    this.strongReads = new StrongReads({ ...fences, deadlineMs, restoredLog });
     this.credentials = credentials;
     this.deadlineMs = deadlineMs;
     this.snapshots = new EventStoreDbSnapshots({
@@ -164,6 +166,7 @@ export class EventStoreDbLog implements EventLog {
       appends: this.appends,
       credentials,
       accept: (call) => this.accept(call),
+      requireSameLog: (link, deadline) => this.requireSameLog(link, deadline, this.restoredLog.era),
     });
     const { subscriptions, snapshots, closing } = this;
     this.streamCuts = new StreamCuts({ connection: subscriptions, snapshots, deadlineMs, closing: closing.signal });
@@ -212,7 +215,7 @@ export class EventStoreDbLog implements EventLog {
   async readStream(stream: string, options: StreamReadOptions = {}): Promise<RecordedEvent[]> {
     const deadline = await this.acceptUnlessRestored(options);
     if (options.limit === 0) return [];
-    const { adoptions } = this.restoredLog;
+    const { era } = this.restoredLog;
     const events = await this.missingHistory.reading(stream, options, () => {
       if (options.consistency === 'strong') {
         this.sealCheck.prepare();
@@ -221,21 +224,25 @@ export class EventStoreDbLog implements EventLog {
       return this.fromReads(deadline, (link) => readStream(link, stream, options, deadline));
     });
     if (stream === LOG_STREAM) this.sameLog.note(events);
-    if (stream === ADOPTIONS_STREAM) this.restoredLog.noteAdoptions(events);
-    if (options.consistency === 'strong') this.remember(lastOf(events), adoptions);
+    if (options.consistency === 'strong') this.remember(lastOf(events), era);
     return events;
   }
 
   async readAll(options: LogReadOptions = {}): Promise<RecordedEvent[]> {
     const deadline = await this.acceptUnlessRestored(options);
     if (options.limit === 0) return [];
-    if (options.consistency === 'strong') return this.strongReads.readLog(options, deadline, this.closing.signal);
-    return this.fromReads(deadline, (link) => readLog(link, options, deadline));
+    if (options.consistency !== 'strong') return this.fromReads(deadline, (link) => readLog(link, options, deadline));
+    const { era } = this.restoredLog;
+    const events = await this.strongReads.readLog(options, deadline, this.closing.signal);
+    this.remember(options.direction === 'backwards' ? events[0] : events.at(-1), era);
+    return events;
   }
 
   async eventAt(position: Position): Promise<RecordedEvent | undefined> {
     const deadline = await this.acceptUnlessRestored();
+    const { era } = this.restoredLog;
     const [found] = await this.strongReads.readEventAt(position, deadline, this.closing.signal);
+    this.remember(found, era);
     return found;
   }
 
@@ -246,12 +253,11 @@ export class EventStoreDbLog implements EventLog {
 
   async *subscribe(options: SubscribeOptions): AsyncGenerator<LogBatch> {
     await this.acceptUnlessRestored();
-    const { adoptions } = this.restoredLog;
+    const { era } = this.restoredLog;
     for await (const batch of this.follow(options)) {
       // What was fetched before a restore must not be taken for a part of the restored log.
-      if (adoptions !== this.restoredLog.adoptions) throw new LogUnavailable('The event log was restored');
-      const last = batch.events.at(-1);
-      if (last && !last.unreadable) this.restoredLog.note(last);
+      if (era !== this.restoredLog.era) throw new LogUnavailable('The event log was restored');
+      this.remember(batch.events.at(-1), era);
       yield batch;
     }
   }
@@ -296,6 +302,19 @@ export class EventStoreDbLog implements EventLog {
   async mark(): Promise<void> {
     const deadline = await this.acceptUnlessRestored();
     await deadline.retry(() => this.strongReads.fences.mark(deadline), this.closing.signal);
+  }
+
+  async rememberNewest(options?: CallOptions): Promise<void> {
+    const deadline = await this.acceptUnlessRestored(options);
+    const { era } = this.restoredLog;
+    // This read need not be strong, but the strong read comes after it: that one notices a restore which came before.
+    const { end, newest } = await this.fromReads(deadline, (link) => lookAtEnd(link, this.lookedTo, deadline));
+    const adoptions = await this.missingHistory.reading(ADOPTIONS_STREAM, {}, () =>
+      this.strongReads.readStream(ADOPTIONS_STREAM, { isProbablyMissing: true }, deadline, this.closing.signal),
+    );
+    this.restoredLog.noteAdoptions(adoptions, era);
+    this.remember(newest, era);
+    if (era === this.restoredLog.era) this.lookedTo = end ?? -1n;
   }
 
   findCuts(signal?: AbortSignal): Promise<readonly StreamCut[]> {
@@ -348,18 +367,17 @@ export class EventStoreDbLog implements EventLog {
     newEvents: readonly NewEvent[],
     deadline: Deadline,
   ): Promise<Appended> {
+    const { era } = this.restoredLog;
     const { bytes } = serialiseAppend(stream, expected, newEvents);
-    if (this.restoredLog.error) await this.requireAdopted(deadline);
+    if (this.restoredLog.error) await this.requireUsable(deadline);
     this.missingHistory.requireWhole(stream);
     if (stream !== LOG_STREAM) await this.sealCheck.requireUnsealed(deadline);
-    const { adoptions } = this.restoredLog;
-    const readStrongly = () => this.strongReads.readStream(LOG_STREAM, { limit: 1 }, deadline, this.closing.signal);
-    const requireSameLog = (link: Link) => this.sameLog.require(link, deadline, readStrongly);
+    const requireSameLog = (link: Link) => this.requireSameLog(link, deadline, era);
     const appended = await this.missingHistory.noting(() =>
       append(this.appends, { stream, expected, newEvents, bytes }, this.credentials, deadline, requireSameLog),
     );
     const last = newEvents.at(-1);
-    if (last) this.remember({ ...appended, stream, eventId: last.eventId.toLowerCase() }, adoptions);
+    if (last) this.restoredLog.note({ ...appended, stream, eventId: last.eventId.toLowerCase() }, era);
     const [first] = newEvents;
     if (stream === LOG_STREAM && expected === 'none' && first) {
       this.sameLog.note([{ revision: 0n, eventId: first.eventId.toLowerCase() }]);
@@ -367,19 +385,36 @@ export class EventStoreDbLog implements EventLog {
     return appended;
   }
 
-  /** `adoptions`: how many there were when the call began. What began before a restore is not of the restored log. */
-  private remember(event: KnownEvent | undefined, adoptions: number): void {
-    if (event && adoptions === this.restoredLog.adoptions) this.restoredLog.note(event);
+  /** Remembers an event that a read has found which began in this era. */
+  private remember(event: RecordedEvent | undefined, era: number): void {
+    if (event && !event.unreadable) this.restoredLog.note(event, era);
+  }
+
+  /**
+   * Throws if the link leads to another log than this process knows, or to an older state of it, or if `era` has ended:
+   * what was decided before a restore must not be written after it. Throws what `SameLog.require` throws, `LogRestored`.
+   */
+  private async requireSameLog(link: Link, deadline: Deadline, era: number): Promise<void> {
+    if (this.restoredLog.error) throw this.restoredLog.error;
+    const readStrongly = () => this.strongReads.readStream(LOG_STREAM, { limit: 1 }, deadline, this.closing.signal);
+    await this.sameLog.require(link, deadline, readStrongly);
+    this.restoredLog.requireEra(era);
   }
 
   /** Throws `LogRestored` while the log is restored and not adopted. */
-  private requireAdopted(deadline: Deadline): Promise<void> {
-    return this.restoredLog.requireAdopted(
-      () => this.strongReads.readRestored(ADOPTIONS_STREAM, {}, deadline),
+  private requireUsable(deadline: Deadline): Promise<void> {
+    const { missingHistory, strongReads } = this;
+    const now = strongReads.now(deadline);
+    return this.restoredLog.requireUsable(
+      {
+        ...now,
+        readStream: (stream, place = {}) => missingHistory.reading(stream, place, () => now.readStream(stream, place)),
+      },
       () => {
-        this.missingHistory.forgetAll();
-        this.strongReads.fences.forgetSettings();
+        missingHistory.forgetAll();
+        strongReads.fences.forgetSettings();
         this.snapshots.forgetSettings();
+        this.lookedTo = -1n;
         this.strongConnection.renew();
       },
     );
@@ -388,7 +423,7 @@ export class EventStoreDbLog implements EventLog {
   /** Throws `LogUnavailable`. */
   private async acceptUnlessRestored(options?: CallOptions): Promise<Deadline> {
     const deadline = this.accept(options);
-    if (this.restoredLog.error) await this.requireAdopted(deadline);
+    if (this.restoredLog.error) await this.requireUsable(deadline);
     return deadline;
   }
 

@@ -86,14 +86,21 @@ export async function requireNeverExisted(link: Link, stream: string, deadline: 
   }
 }
 
-/** Whether the stream's metadata, or a tombstone, hide or remove events of the stream. Throws what `readStream` throws. */
+/**
+ * Whether the stream's first events are hidden or gone, because the stream was cut, deleted or tombstoned, even if
+ * somebody has taken this back. Only a stream of which nothing is left can't show it itself. Then any metadata count: we
+ * write none for streams of events. Throws `LogUnavailable`, `ForeignEvent`, and the errors of the driver.
+ */
 export async function isCut(link: Link, stream: string, deadline: Deadline): Promise<boolean> {
   try {
-    await readStream(link, stream, { limit: 1 }, deadline);
-    await requireNeverExisted(link, stream, deadline);
-    return false;
+    const events = await readFoundStream(link, stream, { limit: 1 }, deadline);
+    if (events) return events[0]?.revision !== 0n;
+    let hasMetadata = false;
+    await readMetadata(link, stream, deadline, () => (hasMetadata = true));
+    return hasMetadata;
   } catch (error) {
     if (error instanceof HistoryMissing) return true;
+    if (isDenied(error)) return false;
     throw error;
   }
 }
@@ -191,6 +198,8 @@ export interface LogEnd {
    * `'unknown'`: other applications wrote so many events that the look ended before it found one of ours.
    */
   readonly lastOfOurs: bigint | 'unknown' | undefined;
+  /** The last event of our streams, if the look has found it. */
+  readonly newest?: RecordedEvent | undefined;
 }
 
 /** Numbers of events that a look at the log's end reads. The second read is made only if the first one is not enough. */
@@ -203,16 +212,16 @@ const LOOKS = [32, 4_096] as const;
 export async function lookAtEnd(link: Link, after: bigint, deadline: Deadline): Promise<LogEnd> {
   let end: bigint | undefined;
   for (const maxCount of LOOKS) {
-    const seen: { commit: bigint; isOurs: boolean }[] = [];
+    const seen: { commit: bigint; ours: RecordedEvent | undefined }[] = [];
     await readAllEach(link, { direction: 'backwards', fromPosition: 'end', maxCount }, deadline, (event) => {
-      const one = { commit: event.position.commit, isOurs: ourStreamOf(link, event) !== undefined };
+      const one = { commit: event.position.commit, ours: ourEvent(link, event) };
       seen.push(one);
-      return one.commit > after && !one.isOurs;
+      return one.commit > after && !one.ours;
     });
     end = seen[0]?.commit;
     const last = seen.at(-1);
     if (last === undefined || last.commit <= after) return { end, lastOfOurs: undefined };
-    if (last.isOurs) return { end, lastOfOurs: last.commit };
+    if (last.ours) return { end, lastOfOurs: last.commit, newest: last.ours };
     if (seen.length < maxCount) return { end, lastOfOurs: undefined };
   }
   return { end, lastOfOurs: 'unknown' };

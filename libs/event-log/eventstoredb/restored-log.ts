@@ -1,51 +1,73 @@
-import { LogRestored } from '#event-log';
+import {
+  ADOPTIONS_STREAM,
+  ForeignEvent,
+  HistoryMissing,
+  LOG_STREAM,
+  LogRefused,
+  LogRestored,
+  type StreamReadOptions,
+} from '#event-log';
 import type { Position, RecordedEvent } from '#events';
+import { isDenied } from './errors.js';
+import type { SameLog } from './same-log.js';
 
 export type KnownEvent = Pick<RecordedEvent, 'stream' | 'revision' | 'position' | 'eventId'>;
 
 /** Number of events that are remembered. */
 const REMEMBERED = 8;
-/** Milliseconds between two looks for an adoption. */
+/** Milliseconds between two looks whether the process can go on. */
 const LOOK_EVERY_MS = 500;
 
-/** Strong reads of the log as it is now. They throw `LogUnavailable`. */
+/** Strong reads of the log as it is now, restored or not. They throw `LogUnavailable`, and the errors of the driver. */
 export interface ReadsOfNow {
-  /** Whether the event is in its stream, and was not cut from it; `undefined` if its stream can't be read. */
-  has(event: KnownEvent): Promise<boolean | undefined>;
-  /** Whether the server hides or removes events of the stream: it was cut, deleted or tombstoned. */
+  /** Also throws `HistoryMissing`, `ForeignEvent`. */
+  readStream(stream: string, place?: Pick<StreamReadOptions, 'from' | 'limit'>): Promise<RecordedEvent[]>;
+  /** Whether the stream's first events are hidden or gone, because the stream was cut, deleted or tombstoned. */
   isCut(stream: string): Promise<boolean>;
-  /** Whether this is the log that the process began with, perhaps in an older state. */
-  isSameLog(): Promise<boolean>;
   end(): Promise<Position | undefined>;
 }
+
+/** Where an event is now. `unknown`: its stream was cut or can't be read, so its absence would say nothing. */
+type Place = 'same' | 'other' | 'none' | 'unknown';
 
 /**
  * Notices that the log was restored to an older state while this process runs.
  *
- * 1. This process remembers the newest events that it has appended or read: one of each stream, and a few in all.
+ * 1. This process remembers the newest events that it has appended or read: one of each stream, and a few in all. Every
+ *    few seconds it also looks for the newest event of the log. So a process that is idle knows what others have written.
  * 2. A server can be given older data only while it is stopped, so all connections to it are lost. On each new
  *    connection, this process looks whether these events are still in their streams.
  * 3. If one of them is not there, and its stream is not cut, the log was restored. It does not help that the log ends at
  *    a later position, because others may have appended since the restore. Nor does it help that another one of these
  *    events is there: the log may have been restored to a state between the two, and a command that was repeated after
  *    the restore has made the very same event again.
- * 4. If a stream is cut, a scavenge may have removed the event. A stream that can't be read says nothing, either: it may
- *    have an event of another program. If nothing is known of any of these events, the end of the log decides.
- * 5. From then on, all calls of this process fail, until an operator has adopted the log. An adoption counts if this
- *    process did not know it before. So processes read the adoptions now and then while all is well.
+ * 4. If a stream is cut, or was cut once, a scavenge may have removed the event. A stream that can't be read says nothing,
+ *    either: it may have an event of another program. If nothing is known of any of these events, the end of the log
+ *    decides.
+ * 5. From then on, all calls of this process fail, and a new era begins only in two cases. First, an operator has adopted
+ *    the log. An adoption counts if this process did not know it, and if it comes after the known events that are still in
+ *    their places: older adoptions belong to an earlier restore. Second, the server was given the right data again, so
+ *    that no known event is lost. The lost event must be in its place then: elsewhere, it was only made again.
+ * 6. What was read or begun in an earlier era does not count in the present one.
  */
 export class RestoredLog {
   /** Set while the log is restored and not adopted. */
   error: LogRestored | undefined;
-  /** Number of adoptions that this process has waited for. */
-  adoptions = 0;
+  /** How often this process has gone on after a restore. */
+  era = 0;
   /** Ordered by position. */
   private known: readonly KnownEvent[] = [];
-  private readonly knownAdoptions = new Set<string>();
+  /** The event whose loss has shown the restore. */
+  private lost: KnownEvent | undefined;
+  /** `undefined` before the adoptions were read. Then no adoption counts, since none could be told from an older one. */
+  private knownAdoptions: ReadonlySet<string> | undefined;
   private lookedAt = -Infinity;
 
-  /** Remembers an event that this process has appended or read. */
-  note({ stream, revision, position, eventId }: KnownEvent): void {
+  constructor(private readonly sameLog: Pick<SameLog, 'isSame'>) {}
+
+  /** Remembers an event that this process has appended or read in this era. */
+  note({ stream, revision, position, eventId }: KnownEvent, era: number): void {
+    if (this.error || era !== this.era) return;
     const { known } = this;
     const [oldest] = known;
     if (oldest && known.length === REMEMBERED && position <= oldest.position) return;
@@ -57,48 +79,119 @@ export class RestoredLog {
     this.known = [...earlier, { stream, revision, position, eventId }, ...later].slice(-REMEMBERED);
   }
 
-  noteAdoptions(events: readonly RecordedEvent[]): void {
-    if (this.error) return;
-    for (const { eventId } of events) this.knownAdoptions.add(eventId);
+  /** Remembers all adoptions of the log, which were read in this era. */
+  noteAdoptions(adoptions: readonly RecordedEvent[], era: number): void {
+    if (this.error || era !== this.era) return;
+    this.knownAdoptions = new Set(adoptions.map(({ eventId }) => eventId));
   }
 
-  /** Looks for the remembered events. Throws `LogRestored`, `LogUnavailable`. */
+  /** Throws `LogRestored` if this is a later era: the log may not be the one for which the call was made. */
+  requireEra(era: number): void {
+    if (era !== this.era) throw new LogRestored('The event log was restored to an older state during this call');
+  }
+
+  /** Looks for the remembered events. Throws `LogRestored`, `LogUnavailable`, and the errors of the driver. */
   async requireKnownEvents(now: ReadsOfNow): Promise<void> {
-    const { known, adoptions } = this;
-    const lost = await lostOf(known, now);
-    if (!lost || adoptions !== this.adoptions || !(await now.isSameLog())) return;
-    throw (this.error ??= new LogRestored(lost));
+    const { era } = this;
+    const { lost } = await lookFor(this.known, now);
+    if (!lost || !(await this.isSameLog(now)) || era !== this.era) return;
+    if (!this.error) this.lost = lost;
+    throw (this.error ??= errorOf(lost));
   }
 
   /**
-   * Throws `LogRestored` if the log was restored. But first looks for an adoption, unless the last look was a moment ago.
-   * `adopted` is called when one is found, before anything else uses the log.
+   * Throws `LogRestored` if the log was restored. But first looks whether a new era can begin, unless the last look was a
+   * moment ago. If so, `beginEra` is called, before anything else uses the log.
    */
-  async requireAdopted(readAdoptions: () => Promise<readonly RecordedEvent[]>, adopted: () => void): Promise<void> {
-    if (!this.error) return;
+  async requireUsable(now: ReadsOfNow, beginEra: () => void): Promise<void> {
+    const { era, error } = this;
+    if (!error) return;
     if (performance.now() - this.lookedAt >= LOOK_EVERY_MS) {
       this.lookedAt = performance.now();
-      const found = await readAdoptions().catch(() => []);
-      if (found.some(({ eventId }) => !this.knownAdoptions.has(eventId))) {
-        this.error = undefined;
-        this.adoptions += 1;
-        this.known = [];
-        this.noteAdoptions(found);
-        adopted();
-      }
+      // If the log can't be read, the next look may succeed.
+      await this.lookAgain(now, beginEra).catch(() => undefined);
     }
-    if (this.error) throw this.error;
+    if (era === this.era) throw this.error ?? error;
+  }
+
+  private async lookAgain(now: ReadsOfNow, beginEra: () => void): Promise<void> {
+    const { era, known, lost: missed } = this;
+    const [{ places, lost }, adoptions, isSameLog] = await Promise.all([
+      lookFor(known, now),
+      now.readStream(ADOPTIONS_STREAM).catch(asMissing),
+      this.isSameLog(now),
+    ]);
+    if (!missed || era !== this.era) return;
+    const isMissing = adoptions instanceof HistoryMissing;
+    const isAdopted = !isMissing && this.areNew(adoptions, places);
+    if (isAdopted) {
+      this.known = [];
+      this.knownAdoptions = new Set(adoptions.map(({ eventId }) => eventId));
+    }
+    if (isAdopted || (isSameLog && !lost && places.get(missed) !== 'other')) {
+      this.error = undefined;
+      this.era += 1;
+      beginEra();
+    } else {
+      this.error = errorOf(missed, isMissing ? adoptions : undefined);
+    }
+  }
+
+  /** Whether one of the adoptions came after the restore. `places`: where the known events are now. */
+  private areNew(adoptions: readonly RecordedEvent[], places: ReadonlyMap<KnownEvent, Place>): boolean {
+    const { knownAdoptions } = this;
+    if (!knownAdoptions) return false;
+    const survivor = [...places.keys()].findLast((event) => places.get(event) === 'same');
+    return adoptions.some(
+      ({ eventId, position }) => !knownAdoptions.has(eventId) && (!survivor || position > survivor.position),
+    );
+  }
+
+  /** Whether this is the log that the process began with, perhaps in an older state. */
+  private async isSameLog(now: ReadsOfNow): Promise<boolean> {
+    return this.sameLog.isSame(await now.readStream(LOG_STREAM, { limit: 1 }));
   }
 }
 
-/** Returns the newest of the events that the log has lost by a restore; `undefined` if it was not restored. */
-async function lostOf(known: readonly KnownEvent[], now: ReadsOfNow): Promise<KnownEvent | undefined> {
+/** Where the known events are, and the newest of those that the log has lost by a restore. */
+interface Look {
+  /** Ordered by position. */
+  readonly places: ReadonlyMap<KnownEvent, Place>;
+  /** `undefined` if the log was not restored. */
+  readonly lost: KnownEvent | undefined;
+}
+
+async function lookFor(known: readonly KnownEvent[], now: ReadsOfNow): Promise<Look> {
+  const places = new Map(await Promise.all(known.map(async (event) => [event, await placeOf(event, now)] as const)));
+  const lost = known.findLast((event) => places.get(event) === 'none');
   const newest = known.at(-1);
-  const are = await Promise.all(known.map((event) => now.has(event)));
-  for (const event of known.filter((_, index) => are[index] === false).toReversed()) {
-    if (!(await now.isCut(event.stream))) return event;
-  }
-  if (!newest || are.includes(true)) return undefined;
+  if (lost || !newest || known.some((event) => places.get(event) !== 'unknown')) return { places, lost };
   const end = await now.end();
-  return end === undefined || end < newest.position ? newest : undefined;
+  return { places, lost: end === undefined || end < newest.position ? newest : undefined };
+}
+
+async function placeOf({ stream, revision, position, eventId }: KnownEvent, now: ReadsOfNow): Promise<Place> {
+  try {
+    const found = await now.readStream(stream, { from: revision, limit: 1 }).catch(asMissing);
+    const [event] = found instanceof HistoryMissing ? [] : found;
+    if (event?.eventId === eventId) return event.position === position ? 'same' : 'other';
+    return (await now.isCut(stream)) ? 'unknown' : 'none';
+  } catch (error) {
+    if (error instanceof ForeignEvent || error instanceof LogRefused || isDenied(error)) return 'unknown';
+    throw error;
+  }
+}
+
+function asMissing(error: unknown): HistoryMissing {
+  if (error instanceof HistoryMissing) return error;
+  throw error;
+}
+
+/** `hindrance`: why no adoption can be found. */
+function errorOf({ stream, revision }: KnownEvent, hindrance?: HistoryMissing): LogRestored {
+  const lacks = `it lacks event ${revision} of ${stream}, which this process knows`;
+  const wayOn = hindrance
+    ? `No adoption can be found, because ${hindrance.message}. Restore this stream, or restart this process`
+    : "An operator must run 'consumer-clients log adopt'";
+  return new LogRestored(`The event log was restored to an older state: ${lacks}. ${wayOn}`);
 }

@@ -17,6 +17,11 @@ export interface EventStoreDbSnapshotsOptions {
   readonly credentials: Credentials;
   /** Starts the deadline of a call. Throws `LogUnavailable` if the log is closed. */
   readonly accept: (options?: CallOptions) => Deadline;
+  /**
+   * Called before each write. Throws if the link leads to another log than the one that the snapshot was made from, or
+   * to an older state of it.
+   */
+  readonly requireSameLog: (link: Link, deadline: Deadline) => Promise<void>;
 }
 
 /**
@@ -85,7 +90,10 @@ export class EventStoreDbSnapshots implements SnapshotStore {
   private send<T>(name: string, call: (link: Link, stream: string, deadline: Deadline) => Promise<T>): Promise<T> {
     const deadline = this.options.accept();
     const stream = this.options.appends.names.stored(name);
-    const attempt = this.options.appends.use(deadline, (link) => call(link, stream, deadline));
+    const attempt = this.options.appends.use(deadline, async (link) => {
+      await this.options.requireSameLog(link, deadline);
+      return call(link, stream, deadline);
+    });
     this.underWay.add(attempt);
     return attempt
       .catch((error: unknown) => {

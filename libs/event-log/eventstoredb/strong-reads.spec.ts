@@ -289,6 +289,19 @@ describe('the fence', () => {
     });
   });
 
+  it('proves each answer by which a new connection finds out whether the log was restored', async () => {
+    await withLog({ fenceMaxAgeMs: 0 }, async ({ log, asked }) => {
+      const known = newStream();
+      await log.append(known, 'none', newEvents(1));
+      await clientTo(store.port).deleteStream(known);
+      proxy.cut();
+      await log.readStream(newStream(), strong);
+      const after = asked.filter(({ client }) => client === 2);
+      // The event is looked for, then the beginning of its stream, and then the end of the whole log.
+      expect(after.map(({ call }) => call)).toEqual(['fence', 'read', 'fence', 'read', 'fence', 'read', 'fence']);
+    });
+  });
+
   it('that is not acknowledged in time makes the log replace the client before it reads anything', async () => {
     await withLog({ fenceMaxAgeMs: 0 }, async ({ log, asked }) => {
       await log.readStream(newStream(), strong);

@@ -1,27 +1,19 @@
-import {
-  ForeignEvent,
-  HistoryMissing,
-  LOG_STREAM,
-  type LogReadOptions,
-  LogRefused,
-  type StreamReadOptions,
-} from '#event-log';
+import { type LogReadOptions, LogUnavailable, type StreamReadOptions } from '#event-log';
 import type { Position, RecordedEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { ALL_STREAMS, isDenied } from './errors.js';
+import { ALL_STREAMS } from './errors.js';
 import { Fences, type FencesOptions } from './fence.js';
 import { isCut, readEnd, readEventAt, readFoundStream, readLog, readStream, requireNeverExisted } from './reads.js';
-import type { RestoredLog } from './restored-log.js';
-import type { SameLog } from './same-log.js';
+import type { ReadsOfNow, RestoredLog } from './restored-log.js';
 import { SharedReads } from './shared-reads.js';
 
-interface Answer {
-  readonly events: readonly RecordedEvent[];
+interface Answer<T> {
+  readonly value: T;
   readonly link: Link;
 }
 
-type Send = (link: Link, deadline: Deadline) => Promise<RecordedEvent[]>;
+type Send<T = readonly RecordedEvent[]> = (link: Link, deadline: Deadline) => Promise<T>;
 
 export interface StrongReadsOptions extends FencesOptions {
   /**
@@ -29,7 +21,6 @@ export interface StrongReadsOptions extends FencesOptions {
    * deadline of its own.
    */
   readonly deadlineMs: number;
-  readonly sameLog: Pick<SameLog, 'isSame'>;
   readonly restoredLog: Pick<RestoredLog, 'requireKnownEvents'>;
 }
 
@@ -41,7 +32,7 @@ export interface StrongReadsOptions extends FencesOptions {
 export class StrongReads {
   private readonly connection: Connection;
   readonly fences: Fences;
-  private readonly shared = new SharedReads<Answer>();
+  private readonly shared = new SharedReads<Answer<unknown>>();
   /** The links on which the log was found not to be restored. */
   private readonly checked = new WeakSet<Link>();
 
@@ -101,65 +92,60 @@ export class StrongReads {
     return this.read(key, (link, sharedDeadline) => readEventAt(link, position, sharedDeadline), deadline, closing);
   }
 
-  /** Reads a stream also from a log that was restored. Throws `LogUnavailable`, and the errors of the driver. */
-  async readRestored(
-    stream: string,
-    place: Pick<StreamReadOptions, 'from' | 'limit'>,
-    deadline: Deadline,
-  ): Promise<readonly RecordedEvent[]> {
-    const send: Send = (link, shared) => readStream(link, stream, place, shared);
-    return (await this.answer(keyOf(stream, place), send, deadline)).events;
+  /**
+   * Reads of the log as it is now, restored or not. With `only`, they throw `LogUnavailable` if the answer comes from
+   * another link.
+   */
+  now(deadline: Deadline, only?: Link): ReadsOfNow {
+    const ask = async <T>(key: string, send: Send<T>): Promise<T> => {
+      const { value, link } = await this.answer(key, send, deadline);
+      if (only && link !== only) throw new LogUnavailable('The connection to EventStoreDB was lost');
+      return value;
+    };
+    return {
+      readStream: async (stream, place = {}) => [
+        ...(await ask(keyOf(stream, place), (link, shared) => readStream(link, stream, place, shared))),
+      ],
+      isCut: (stream) => ask(`${stream}\nis cut`, (link, shared) => isCut(link, stream, shared)),
+      end: () => ask([ALL_STREAMS, 'end'].join('\n'), readEnd),
+    };
   }
 
   private read(key: string, send: Send, deadline: Deadline, closing?: AbortSignal): Promise<RecordedEvent[]> {
     const arrivedAt = performance.now();
     return deadline.retry(async () => {
-      const { events, link } = await this.answer(key, send, deadline, arrivedAt);
+      const { value, link } = await this.answer(key, send, deadline, arrivedAt);
       if (!this.checked.has(link)) await this.check(link, deadline);
-      return [...events];
+      return [...value];
     }, closing);
   }
 
-  /** Reads until a fence shows that the answer came from the leader. */
-  private async answer(key: string, send: Send, deadline: Deadline, arrivedAt = performance.now()): Promise<Answer> {
+  /** Reads until a fence shows that the answer came from the leader. Equal keys MUST stand for equal reads. */
+  private async answer<T>(
+    key: string,
+    send: Send<T>,
+    deadline: Deadline,
+    arrivedAt = performance.now(),
+  ): Promise<Answer<T>> {
     for (;;) {
       const fence = await this.fences.fenceFor(arrivedAt, deadline);
       const answer = await deadline.race(this.shared.read(key, () => this.send(send)));
-      if (answer.link === fence.link && this.fences.counts(fence, arrivedAt)) return answer;
+      if (answer.link === fence.link && this.fences.counts(fence, arrivedAt)) return answer as Answer<T>;
     }
   }
 
   /** Throws `LogRestored` if this link leads to a log that was restored to an older state. */
   private async check(link: Link, deadline: Deadline): Promise<void> {
-    const { sameLog, restoredLog } = this.options;
-    const use = <T>(read: (link: Link, deadline: Deadline) => Promise<T>) =>
-      this.connection.use(deadline, (current) => read(current, deadline));
-    await restoredLog.requireKnownEvents({
-      has: async ({ stream, revision, eventId }) => {
-        const place = { from: revision, limit: 1 };
-        const found = await this.readRestored(stream, place, deadline).catch(asAnswer);
-        return found && found[0]?.eventId === eventId;
-      },
-      isCut: (stream) => use((current) => isCut(current, stream, deadline)),
-      isSameLog: async () => sameLog.isSame(await this.readRestored(LOG_STREAM, { limit: 1 }, deadline)),
-      end: () => use(readEnd),
-    });
+    await this.options.restoredLog.requireKnownEvents(this.now(deadline, link));
     this.checked.add(link);
   }
 
-  private send(send: Send): Promise<Answer> {
+  private send<T>(send: Send<T>): Promise<Answer<T>> {
     const deadline = new Deadline(this.options.deadlineMs);
-    return this.connection.use(deadline, async (link) => ({ events: await send(link, deadline), link }));
+    return this.connection.use(deadline, async (link) => ({ value: await send(link, deadline), link }));
   }
 }
 
 /** The name under which callers share equal reads. */
 const keyOf = (stream: string, { from, direction, limit }: StreamReadOptions): string =>
   [stream, from, direction, limit].join('\n');
-
-/** What a failed read of an event says about the event: that it is missing, or nothing if the stream can't be read. */
-function asAnswer(error: unknown): [] | undefined {
-  if (error instanceof HistoryMissing) return [];
-  if (error instanceof ForeignEvent || error instanceof LogRefused || isDenied(error)) return undefined;
-  throw error;
-}

@@ -194,6 +194,10 @@ class SqliteEventLog implements EventLog {
     return Promise.resolve();
   }
 
+  rememberNewest(): Promise<void> {
+    return Promise.resolve();
+  }
+
   findCuts(): Promise<[]> {
     return Promise.resolve([]);
   }

@@ -8,7 +8,6 @@ import {
   subscription,
 } from '#domain';
 import type { EventVersions, LogEvent } from '#events';
-import { readAdoptions } from './adoptions.js';
 import { CommandExecutor } from './command-executor.js';
 import { identifyLog } from './log-id.js';
 import type { EventLog } from './port.js';
@@ -63,8 +62,7 @@ export async function openBookOfRecord(
   eventVersions: EventVersions = 'current',
   snapshotObserver?: OutageObserver,
 ): Promise<BookOfRecord> {
-  // The log remembers the adoptions, so that it can tell a later one from these.
-  const [logId] = await Promise.all([identifyLog(log, now), readAdoptions(log)]);
+  const [logId] = await Promise.all([identifyLog(log, now), log.rememberNewest()]);
   const snapshotWrites = new SnapshotWrites(snapshotObserver);
   const quarantines = new Quarantines(log);
   const executorOf = <Id, State, Command extends { readonly at: Instant }, Event extends LogEvent>(

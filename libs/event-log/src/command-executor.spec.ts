@@ -307,6 +307,7 @@ describe('a node whose log comes back restored to an older state', () => {
       end: () => current().end(),
       subscribe: (...call) => current().subscribe(...call),
       mark: () => current().mark(),
+      rememberNewest: () => current().rememberNewest(),
       findCuts: (signal) => current().findCuts(signal),
       watchCuts: (...call) => current().watchCuts(...call),
       close: () => Promise.resolve(),

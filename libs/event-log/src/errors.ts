@@ -58,21 +58,14 @@ export class LogIsSealed extends LogUnavailable {
 
 /**
  * Thrown if the log lacks events that this process has read or written: the log was restored to an older state. This
- * process uses the log again when an operator has adopted it. The message says what is missing and what to do.
+ * process uses the log again when an operator has adopted it, or when the log has these events again. The message says
+ * what is missing and what to do.
  */
 export class LogRestored extends LogUnavailable {
   override readonly name = 'LogRestored';
   override readonly code = 'log_restored';
   override readonly detail = 'The event log was restored to an older state; an operator must adopt it';
   override readonly needsOperator = true;
-
-  /** `event` is an event that the log does not have any more. */
-  constructor({ stream, revision }: Pick<RecordedEvent, 'stream' | 'revision'>) {
-    super(
-      `The event log was restored to an older state: it lacks event ${revision} of ${stream}, which this process knows. ` +
-        "An operator must run 'consumer-clients log adopt'",
-    );
-  }
 }
 
 /** Thrown if the clocks of this process and of the log differ too much: events written now would carry a wrong time. */

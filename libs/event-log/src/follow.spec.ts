@@ -77,6 +77,10 @@ class Connection implements EventLog {
     return this.connected().mark();
   }
 
+  rememberNewest(): Promise<void> {
+    return this.connected().rememberNewest();
+  }
+
   findCuts(signal?: AbortSignal) {
     return this.connected().findCuts(signal);
   }

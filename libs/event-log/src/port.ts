@@ -114,8 +114,9 @@ export interface EventLog {
   readonly missingHistory: MissingHistory;
   /**
    * Set while the log lacks events that this process has read or written, because it was restored to an older state, and
-   * until an operator has adopted it. All calls throw this error meanwhile, and this process writes nothing. SQLite does
-   * not set it: a process whose file was replaced does not use the new file before it is restarted.
+   * until an operator has adopted it or it has these events again. All calls throw this error meanwhile, and this process
+   * writes nothing. SQLite does not set it: a process whose file was replaced does not use the new file before it is
+   * restarted.
    */
   readonly restored: LogRestored | undefined;
   /** Snapshots of this log's streams. */
@@ -175,6 +176,13 @@ export interface EventLog {
    * process appends an event, and this event is the marker. Throws `LogUnavailable`.
    */
   mark(): Promise<void>;
+
+  /**
+   * Remembers the newest event of the log and all adoptions, so that a later restore is noticed (see `restored`) and a
+   * new adoption can be told from an old one. Every process MUST call this when it opens the log, and every few seconds.
+   * SQLite has nothing to remember. Throws `LogUnavailable`, `HistoryMissing`.
+   */
+  rememberNewest(options?: CallOptions): Promise<void>;
 
   /**
    * Returns the streams of ours that are cut, whether events are missing already or not (see `StreamCut`). SQLite cuts

@@ -26,6 +26,7 @@ const reading = (log: EventLog, readStream: ReadStream): EventLog => ({
   end: () => log.end(),
   subscribe: (options) => log.subscribe(options),
   mark: () => log.mark(),
+  rememberNewest: (options) => log.rememberNewest(options),
   findCuts: (signal) => log.findCuts(signal),
   watchCuts: (observer) => log.watchCuts(observer),
   close: () => log.close(),

@@ -122,6 +122,10 @@ export class HeldEventLog implements EventLog {
     return this.log.mark();
   }
 
+  rememberNewest(): Promise<void> {
+    return this.log.rememberNewest();
+  }
+
   findCuts(signal?: AbortSignal) {
     return this.log.findCuts(signal);
   }
