@@ -241,9 +241,10 @@ describe('Caddy', () => {
   });
 
   test('takes the identity from the answer', () => {
-    const [uri, copied] = block(route, 'forward_auth 127.0.0.1:3000') as string[];
+    const [uri, copied, transport] = block(route, 'forward_auth 127.0.0.1:3000') as [string, string, [string, Block]];
+    expect(transport).toEqual(['transport http', ['dial_timeout 1s', 'response_header_timeout 2s']]);
     expect(uri).toBe('uri /gateway/check');
-    expect(copied?.toLowerCase().split(' ')).toEqual(['copy_headers', ...IDENTITY_HEADERS]);
+    expect(copied.toLowerCase().split(' ')).toEqual(['copy_headers', ...IDENTITY_HEADERS]);
   });
 });
 
@@ -338,6 +339,53 @@ describe('Kubernetes Gateway API', () => {
       [...TOKEN_HEADERS, ...GATEWAY_HEADERS].sort(),
     );
     expect(rewrite?.type).toBe('URLRewrite');
+  });
+});
+
+describe('APISIX', () => {
+  const { routes } = parse(text('apisix/apisix.yaml')) as {
+    routes: { uri: string; plugins: Record<string, object> }[];
+  };
+
+  test('its only route asks the check, fails closed, and sends no body', () => {
+    expect(text('apisix/apisix.yaml')).toMatch(/\n#END\n$/);
+    expect(routes.map(({ uri }) => uri)).toEqual(['/weather/*']);
+    const plugins = routes[0]?.plugins ?? {};
+    expect(Object.keys(plugins)).toEqual(['serverless-pre-function', 'forward-auth', 'proxy-rewrite']);
+    expect(plugins['serverless-pre-function']).toMatchObject({ phase: 'rewrite' });
+    expect(plugins['forward-auth']).toEqual({
+      uri: 'http://127.0.0.1:3000/gateway/check',
+      request_method: 'GET',
+      request_headers: ['Authorization', 'X-Apx-Authorization'],
+      extra_headers: { 'X-Endpoint-Uri': 'weather', 'X-Gateway-Secret': '${{GATEWAY_SECRET}}' },
+      upstream_headers: ['X-Consumer-Client-Id', 'X-Consumer-Workspace-Id', 'X-Consumer-Subscription-Id'],
+      client_headers: ['WWW-Authenticate'],
+      timeout: 2000,
+      allow_degradation: false,
+      status_on_error: 503,
+    });
+    expect(plugins['proxy-rewrite']).toEqual({
+      regex_uri: ['^/weather/(.*)', '/$1'],
+      headers: { remove: ['Authorization', 'X-Apx-Authorization', 'X-Endpoint-Uri', 'X-Gateway-Secret'] },
+    });
+  });
+});
+
+describe('Kong', () => {
+  test('its only route runs the function that asks the check, and no other plugin', () => {
+    const { _format_version: format, services } = parse(text('kong/kong.yml')) as {
+      _format_version: string;
+      services: { name: string; url: string; routes: object[]; plugins: { name: string; config: object }[] }[];
+    };
+    expect(format).toBe('3.0');
+    expect(services).toEqual([
+      {
+        name: 'weather',
+        url: 'http://127.0.0.1:9000',
+        routes: [{ name: 'weather', paths: ['/weather/'], strip_path: true }],
+        plugins: [{ name: 'pre-function', config: { access: [expect.stringContaining('resty.http')] } }],
+      },
+    ]);
   });
 });
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
 import { gatewaySecretOf } from '../support/api/gateway.js';
 import { eventually, send } from '../support/api/http.js';
 import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
@@ -8,12 +8,14 @@ import { type NewClient, Portal } from '../support/api/portal.js';
 import { idleMs } from '../support/load/load-meter.js';
 import { freePort } from '../support/processes/free-ports.js';
 import {
+  APISIX,
   CADDY,
   ENVOY,
   type GatewayOptions,
   type GatewayProduct,
   isInstalled,
   ISTIO,
+  KONG,
   KUBERNETES_CHECK,
   NGINX,
   RealGateway,
@@ -48,7 +50,7 @@ const testWithPhp = isPhpInstalled() || process.env.CI === 'true' ? test : test.
  * If a product is not installed, its tests are skipped with a warning. But in CI, the tests of each product with
  * `isInCi` always run, and so fail if the product is missing.
  */
-for (const product of [NGINX, CADDY, ENVOY, ISTIO, TRAEFIK]) {
+for (const product of [NGINX, CADDY, ENVOY, ISTIO, KONG, APISIX, TRAEFIK]) {
   const name = `behind a real ${product.name} with the example’s configuration`;
   if (isInstalled(product) || (product.isInCi && process.env.CI === 'true')) {
     describe(name, () => {
@@ -72,6 +74,8 @@ function suite(product: GatewayProduct): void {
   let client: NewClient;
   let token: string;
   let arrived: Arrived[];
+  /** The status of a call about which the check is asked but never answers. */
+  let unanswered: Promise<number>;
   const started: (() => Promise<unknown>)[] = [];
 
   beforeAll(async () => {
@@ -105,6 +109,16 @@ function suite(product: GatewayProduct): void {
     client = await portal.newClient('OAUTH2');
     await portal.assign(client.clientId, 'sub_weather');
     token = (await oauthLogin(server.url, client)).body.access_token;
+    const silent = createTcpServer((socket) => socket.resume()).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    started.push(() => new Promise((resolve) => silent.close(resolve)));
+    const checkAt = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const front = await RealGateway.start(product, { ...addresses, checkAt });
+    started.push(() => front.stop());
+    unanswered = call('/weather/a', withToken(), 'GET', undefined, front.url).then(
+      ({ status }) => status,
+      () => 0,
+    );
   });
 
   beforeEach(() => {
@@ -115,8 +129,13 @@ function suite(product: GatewayProduct): void {
     for (const stop of started.reverse()) await stop();
   });
 
-  const call = (path: string, headers: Record<string, string> = {}, method = 'GET', body?: Buffer) =>
-    send(method, gateway.url, path, { headers, body });
+  const call = (
+    path: string,
+    headers: Record<string, string> = {},
+    method = 'GET',
+    body?: Buffer,
+    url: string = gateway.url,
+  ) => send(method, url, path, { headers, body });
   const withToken = (headers: Record<string, string> = {}) => ({ authorization: `Bearer ${token}`, ...headers });
 
   /** Sends exactly these lines, and returns what is answered, up to the first match of `end`. */
@@ -515,6 +534,14 @@ function suite(product: GatewayProduct): void {
     expect((await call('/weather/a', { authorization })).status).toBe(403);
     expect(arrived).toHaveLength(got);
   });
+
+  // Traefik waits for 30 s.
+  if (product !== TRAEFIK) {
+    test('a check that does not answer in time counts as a refusal', async () => {
+      expect([500, 502, 503, 504]).toContain(await unanswered);
+      expect(arrived).toEqual([]);
+    });
+  }
 
   test('without Consumer Clients nothing gets through', async () => {
     await server.kill();

@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { eventually } from '../api/http.js';
 import { manifestsOf } from '../kubernetes/manifests.js';
 import { freePort } from './free-ports.js';
 import { istioAsEnvoy } from './istio.js';
 import { isListening } from './listening.js';
+import { apisixAsNginx, kongAsNginx, LUA_MODULE } from './lua-gateways.js';
 
 const EXAMPLES = join(__dirname, '../../../examples/gateways');
 
@@ -40,6 +41,8 @@ export interface GatewayProduct {
   readonly command: string;
   /** The argument with which the program prints its version. */
   readonly versionArgument: string;
+  /** A file that must be there, too. */
+  readonly module?: string;
   /** Whether CI installs the gateway. If so, the gateway's test is never skipped in CI. */
   readonly isInCi: boolean;
   /**
@@ -158,6 +161,34 @@ export const ISTIO: GatewayProduct = {
   }),
 };
 
+/** The function of Kong's example, on an nginx with Lua. */
+export const KONG: GatewayProduct = {
+  ...NGINX,
+  name: 'nginx with Lua, set up as Kong would',
+  module: LUA_MODULE,
+  launch: ({ directory, port, checkAt, providerAt, gatewaySecret }) => {
+    const text = example('kong/kong.yml', {
+      "'http://127.0.0.1:3000/": `'http://${checkAt}/`,
+      'url: http://127.0.0.1:9000': `url: http://${providerAt}`,
+    });
+    return launchLua(kongAsNginx(text, directory), { directory, port, gatewaySecret });
+  },
+};
+
+/** The function of APISIX's example and stand-ins for its plugins, on an nginx with Lua. */
+export const APISIX: GatewayProduct = {
+  ...KONG,
+  name: 'nginx with Lua, set up as APISIX would',
+  launch: ({ directory, port, checkAt, providerAt, gatewaySecret }) => {
+    const text = example('apisix/apisix.yaml', {
+      'uri: http://127.0.0.1:3000/': `uri: http://${checkAt}/`,
+      "'127.0.0.1:9000'": `'${providerAt}'`,
+      '${{GATEWAY_SECRET}}': gatewaySecret,
+    });
+    return launchLua(apisixAsNginx(text, directory), { directory, port, gatewaySecret });
+  },
+};
+
 export const TRAEFIK: GatewayProduct = {
   name: 'Traefik',
   command: 'traefik',
@@ -181,8 +212,8 @@ export const TRAEFIK: GatewayProduct = {
   }),
 };
 
-export const isInstalled = ({ command, versionArgument }: GatewayProduct): boolean =>
-  spawnSync(command, [versionArgument]).status === 0;
+export const isInstalled = ({ command, versionArgument, module }: GatewayProduct): boolean =>
+  spawnSync(command, [versionArgument]).status === 0 && (module === undefined || existsSync(module));
 
 /**
  * A running gateway. The gateway asks the service at `checkAt` about each call, and forwards accepted calls to
@@ -248,6 +279,24 @@ const replaced = (text: string, replacements: Readonly<Record<string, string>>):
     if (before.split(from).length !== 2) throw new Error(`The example says ${from} not once`);
     return before.replace(from, to);
   }, text);
+
+const launchLua = (
+  { access, nginx }: { access: string; nginx: string },
+  { directory, port, gatewaySecret }: Pick<Place, 'directory' | 'port' | 'gatewaySecret'>,
+): Launch => ({
+  files: {
+    'access.lua': access,
+    'example.conf': nginx.replace('PORT', String(port)),
+    'nginx.conf': [
+      `load_module ${join(dirname(LUA_MODULE), 'ndk_http_module.so')};`,
+      `load_module ${LUA_MODULE};`,
+      'env GATEWAY_SECRET;',
+      nginxMain(directory),
+    ].join('\n'),
+  },
+  args: ['-p', directory, '-c', join(directory, 'nginx.conf'), '-e', 'stderr'],
+  environment: { GATEWAY_SECRET: gatewaySecret },
+});
 
 const portOf = (address: string): string => address.split(':')[1] ?? '';
 
