@@ -263,7 +263,7 @@ describe('creating a client', () => {
     ['subscription_not_found', 'subscriptions[1]', [live('sub-1'), live('sub-2', 'globex')]],
     ['subscription_not_found', 'subscriptions[0]', [{ status: 'UNREGISTERED' }]],
     ['subscription_ended', 'subscriptions[2]', [live('sub-1'), live('sub-2'), ended('sub-3')]],
-    ['too_many_subscriptions', 'subscriptions', Array.from({ length: 51 }, (_, n) => live(`sub-${n}`))],
+    ['invalid_subscriptions', 'subscriptions', Array.from({ length: 51 }, (_, n) => live(`sub-${n}`))],
   ])('is refused with %s if a subscription is not to be had: %s', (code, field, subscriptions) => {
     given().when(create({ subscriptions })).thenRefused(code, field);
   });

@@ -474,7 +474,7 @@ const assignFirst = (
   if (subscriptions.length > MAX_FIRST_SUBSCRIPTIONS) {
     throw new DomainError(
       'invalid',
-      'too_many_subscriptions',
+      'invalid_subscriptions',
       `A new client is assigned to at most ${MAX_FIRST_SUBSCRIPTIONS} subscriptions`,
       'subscriptions',
     );

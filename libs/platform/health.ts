@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { DescribedPart } from './openapi/api-description.js';
+import { headersOf, jsonResponse, NODE_REFUSALS, problemResponses, schemaRef } from './openapi/responses.js';
 
 /**
  * Resolves if the dependency (e.g. a store) works, and rejects if the dependency does not work. Rejects with `Degraded`
@@ -111,3 +113,76 @@ export function serveHealth(fastify: FastifyInstance, readiness: ReadinessChecks
       .send(report);
   });
 }
+
+const REFUSALS = problemResponses([
+  ...NODE_REFUSALS,
+  'MALFORMED_REQUEST',
+  'HEADER_REPEATED',
+  'VALIDATION_FAILED',
+  'METHOD_NOT_ALLOWED',
+  'INTERNAL',
+]);
+
+const readiness = (description: string, examples: Readonly<Record<string, ReadinessReport>>) =>
+  jsonResponse(description, schemaRef('Readiness'), examples, headersOf('Cache-Control'));
+
+/** Describes the routes of `serveHealth`. */
+export const healthDescription: DescribedPart = {
+  tags: [{ name: 'Health', description: 'For load balancers and operators' }],
+  operations: [
+    {
+      path: '/health/live',
+      method: 'get',
+      operation: {
+        operationId: 'getLiveness',
+        tags: ['Health'],
+        summary: 'Whether the process runs',
+        security: [],
+        responses: {
+          200: jsonResponse(
+            'The process runs',
+            schemaRef('Liveness'),
+            { live: { status: 'live' } },
+            headersOf('Cache-Control'),
+          ),
+          ...REFUSALS,
+        },
+      },
+    },
+    {
+      path: '/health/ready',
+      method: 'get',
+      operation: {
+        operationId: 'getReadiness',
+        tags: ['Health'],
+        summary: 'Whether the process can serve requests, with the result of each check',
+        security: [],
+        responses: {
+          200: readiness('The process can serve requests', {
+            ready: { status: 'ready', checks: { 'event log': 'up', 'read store': 'up' } },
+            degraded: { status: 'degraded', checks: { 'event log': 'up', 'signing keys': 'degraded' } },
+          }),
+          ...REFUSALS,
+          503: readiness('A check is down, or the process is about to stop', {
+            down: { status: 'not ready', checks: { 'event log': 'down', 'read store': 'up' } },
+          }),
+        },
+      },
+    },
+  ],
+  schemas: {
+    Liveness: { type: 'object', required: ['status'], properties: { status: { type: 'string', enum: ['live'] } } },
+    Readiness: {
+      type: 'object',
+      required: ['status', 'checks'],
+      properties: {
+        status: { type: 'string', enum: ['ready', 'degraded', 'not ready'] },
+        checks: {
+          type: 'object',
+          description: 'The result of each check under its name',
+          additionalProperties: { type: 'string', enum: ['up', 'degraded', 'down'] },
+        },
+      },
+    },
+  },
+};

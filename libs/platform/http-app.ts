@@ -17,11 +17,12 @@ import {
 import { AllowedMethods } from './allowed-methods.js';
 import { CONFIGURATION, type Configuration } from './configuration.js';
 import { Connections } from './connections.js';
-import { ReadinessChecks, serveHealth } from './health.js';
+import { healthDescription, ReadinessChecks, serveHealth } from './health.js';
 import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
 import { listenError } from './listen-error.js';
 import { LOGGER, type Logger, NestLogger } from './logging.js';
-import { addressOf, createRegistry, metricsServer, Registry, serveMetrics } from './metrics.js';
+import { addressOf, createRegistry, metricsDescription, metricsServer, Registry, serveMetrics } from './metrics.js';
+import { ApiDescription } from './openapi/api-description.js';
 import { queryProblem } from './parameters.js';
 import { methodNotAllowed, type Problem } from './problem.js';
 import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
@@ -158,7 +159,7 @@ export class BeforeFastify {
   }
 }
 
-/** Provides `CONFIGURATION`, `LOGGER`, `Registry`, `ReadinessChecks` and `BeforeFastify` to every module. */
+/** Provides `CONFIGURATION`, `LOGGER`, `Registry`, `ReadinessChecks`, `BeforeFastify` and `ApiDescription` to every module. */
 @Global()
 @Module({})
 class PlatformModule {}
@@ -179,12 +180,16 @@ export async function createHttpApplication(
   const observe = requestObserver(registry, logger);
   const connections = new Connections();
   const beforeFastify = new BeforeFastify(securityHeaders(configuration), observe);
+  const description = new ApiDescription();
+  description.add(healthDescription);
+  if (configuration.metricsPort === undefined) description.add(metricsDescription);
   const providers = [
     { provide: CONFIGURATION, useValue: configuration },
     { provide: LOGGER, useValue: logger },
     { provide: Registry, useValue: registry },
     { provide: ReadinessChecks, useValue: readiness },
     { provide: BeforeFastify, useValue: beforeFastify },
+    { provide: ApiDescription, useValue: description },
   ];
   const platform = { module: PlatformModule, imports: [module], providers, exports: providers.map((p) => p.provide) };
   const adapter = fastifyAdapter(configuration, logger, (listener) =>
@@ -298,10 +303,11 @@ function refuseUnreadable(error: ConnectionError, socket: Socket): void {
 }
 
 function refuseOnSocket(status: number, socket: Duplex): void {
-  const { title, ...rest } = httpRefusal(status).toBody(requestIdOf([]));
+  const requestId = requestIdOf([]);
+  const { title, ...rest } = httpRefusal(status).toBody(requestId);
   const body = JSON.stringify({ title, ...rest });
   socket.end(
-    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\n` +
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nX-Request-Id: ${requestId}\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
     () => socket.destroy(),
   );

@@ -2,6 +2,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { DescribedPart } from './openapi/api-description.js';
+import { headersOf, NODE_REFUSALS, problemResponses } from './openapi/responses.js';
 
 /**
  * Each process has one registry, and this class is its injection token. Every part of the process adds its own metrics
@@ -25,6 +27,44 @@ export function serveMetrics(fastify: FastifyInstance, registry: Registry): void
       .send(await registry.metrics()),
   );
 }
+
+/** Describes the route of `serveMetrics`. */
+export const metricsDescription: DescribedPart = {
+  operations: [
+    {
+      path: '/metrics',
+      method: 'get',
+      operation: {
+        operationId: 'getMetrics',
+        tags: ['Health'],
+        summary: 'Metrics in the text format of Prometheus; only here while METRICS_PORT is not set',
+        security: [],
+        responses: {
+          200: {
+            description: 'All metrics of this process',
+            headers: headersOf('Cache-Control'),
+            content: {
+              'text/plain': {
+                schema: { type: 'string' },
+                examples: {
+                  gauge: { value: '# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds 1764000000\n' },
+                },
+              },
+            },
+          },
+          ...problemResponses([
+            ...NODE_REFUSALS,
+            'MALFORMED_REQUEST',
+            'HEADER_REPEATED',
+            'VALIDATION_FAILED',
+            'METHOD_NOT_ALLOWED',
+            'INTERNAL',
+          ]),
+        },
+      },
+    },
+  ],
+};
 
 /** Serves `/metrics` on a separate port. Rejects if the port can't be opened. */
 export async function metricsServer(registry: Registry, host: string, port: number): Promise<Server> {

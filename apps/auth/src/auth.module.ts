@@ -16,6 +16,7 @@ import {
   ReadinessChecks,
   Registry,
 } from '#platform';
+import { ApiDescription } from '#platform/openapi';
 import type { AuthDependencies } from './dependencies.js';
 import { ClientDirectory } from './gateway/client-directory.js';
 import { GatewayCheck } from './gateway/gateway-check.js';
@@ -46,7 +47,7 @@ export class AuthModule implements OnApplicationBootstrap, BeforeApplicationShut
   static with(dependencies: AuthDependencies): DynamicModule {
     const wired = {
       provide: BACKGROUND_WORK,
-      inject: [CONFIGURATION, LOGGER, Registry, ReadinessChecks, BeforeFastify],
+      inject: [CONFIGURATION, LOGGER, Registry, ReadinessChecks, BeforeFastify, ApiDescription],
       useFactory: (...platform: Platform) => wire(dependencies, platform),
     };
     return { module: AuthModule, providers: [wired] };
@@ -64,12 +65,12 @@ export class AuthModule implements OnApplicationBootstrap, BeforeApplicationShut
 }
 
 /** The providers of the platform module that this module needs. */
-type Platform = [Configuration, Logger, Registry, ReadinessChecks, BeforeFastify];
+type Platform = [Configuration, Logger, Registry, ReadinessChecks, BeforeFastify, ApiDescription];
 
 /** Builds the parts of this module and adds its routes. Each part uses only parts that were built before. */
 function wire(
   dependencies: AuthDependencies,
-  [configuration, logger, registry, readiness, beforeFastify]: Platform,
+  [configuration, logger, registry, readiness, beforeFastify, description]: Platform,
 ): BackgroundWork[] {
   const { opened, gateway } = dependencies;
 
@@ -95,7 +96,9 @@ function wire(
 
   const parts = { dependencies, logger, limits, authentication, login, introspection, revocation, check };
   const { trustedProxies } = configuration;
-  const fastPath = new FastPath({ routes: authRoutes(parts), platform: beforeFastify, trustedProxies, logger });
+  const { routes, descriptions } = authRoutes(parts);
+  for (const part of descriptions) description.add(part);
+  const fastPath = new FastPath({ routes, platform: beforeFastify, trustedProxies, logger });
   beforeFastify.add(fastPath.handle);
 
   return [followLog(directory, opened), signingKeys, usage];

@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { ConfigurationError, runProcess, systemClock } from '#platform';
+import { serveOpenApi } from '#platform/openapi';
 import { givenMasterKeys, pendingKeyedBook } from '#stores';
 import { ManagementTokenVerifier } from '#tokens';
 import { AuthModule } from './auth.module.js';
@@ -18,6 +19,7 @@ runProcess((configuration, logger) => {
   return {
     module: AuthModule.with(authDependencies(parts)),
     dependencies: [log],
+    extend: serveOpenApi,
     onListening: (url) => {
       console.error(`Consumer Clients, auth: ${url}`);
     },

@@ -77,7 +77,7 @@ beforeEach(async () => {
   const observer = { outageBegan: () => undefined, outageEnded: () => undefined };
   directory = new ClientDirectory({ book: () => book, maxLagMs: 60_000, observer });
   check = new GatewayCheck(dependencies, standing, directory, attempts);
-  const routes = authRoutes({
+  const { routes } = authRoutes({
     ...{ dependencies, limits, check, logger: createLogger('silent') },
     authentication: new ClientAuthentication(dependencies, limits, attempts),
     login: new Login(dependencies, attempts),

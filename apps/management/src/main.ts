@@ -1,10 +1,10 @@
 import 'reflect-metadata';
 import { ConfigurationError, runProcess, systemClock } from '#platform';
+import { serveOpenApi } from '#platform/openapi';
 import { givenMasterKeys, pendingKeyedBook, pendingReadStore } from '#stores';
 import { ManagementTokenVerifier } from '#tokens';
 import { managementDependencies } from './dependencies.js';
 import { ManagementModule } from './management.module.js';
-import { serveOpenApi } from './openapi.js';
 
 runProcess((configuration, logger) => {
   const { managementIssuer } = configuration;

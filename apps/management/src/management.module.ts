@@ -1,6 +1,7 @@
 import { type DynamicModule, Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { ReadinessChecks } from '#platform';
+import { ApiDescription } from '#platform/openapi';
 import { readModels } from '#read-models';
 import { AssignToSubscriptionHandler } from './clients/assign-to-subscription.js';
 import { ClientsController } from './clients/clients.controller.js';
@@ -15,6 +16,7 @@ import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
 import { GetHistoryHandler } from './history/get-history.js';
 import { AggregateCommandHandler } from './requests/aggregate-command.js';
+import { managementDescription } from './requests/api-documentation.js';
 import { ManagementGuard } from './requests/management-guard.js';
 import { PreviewEndHandler } from './subscriptions/end-subscription.js';
 import { GetSubscriptionHandler } from './subscriptions/get-subscription.js';
@@ -58,13 +60,15 @@ export class ManagementModule implements OnModuleInit {
   constructor(
     @Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies,
     @Inject(ReadinessChecks) private readonly readiness: ReadinessChecks,
+    @Inject(ApiDescription) private readonly description: ApiDescription,
   ) {}
 
   /**
-   * Adds a readiness check for each read model. The check passes when queries can read a build (copy of the documents)
+   * Describes the API, and adds a readiness check for each read model. The check passes when queries can read a build (copy of the documents)
    * that this code's version of the read model has made, and that is of this log.
    */
   onModuleInit(): void {
+    this.description.add(managementDescription);
     for (const projection of readModels.toSorted((one, other) => one.name.localeCompare(other.name))) {
       this.readiness.add(`read model ${projection.name}`, async () => {
         await this.dependencies.readModels.at(projection);

@@ -1,11 +1,11 @@
 import './small-start.js';
 import 'reflect-metadata';
 import { type Configuration, runProcess, systemClock } from '#platform';
+import { serveOpenApi } from '#platform/openapi';
 import { pendingKeyedBook, pendingReadStore } from '#stores';
 import { adminTokenPath } from '#tokens';
 import { authDependencies } from '../../auth/src/dependencies.js';
 import { managementDependencies } from '../../management/src/dependencies.js';
-import { serveOpenApi } from '../../management/src/openapi.js';
 import { projectorDependencies } from '../../projector/src/dependencies.js';
 import { ownGatewaySecret, ownManagementTokens, ownMasterKeys } from './own-secrets.js';
 import { ProjectorThread } from './projector-thread.js';

@@ -4,7 +4,7 @@ import { authRoutes, type RouteParts } from './routes.js';
 const table = () => {
   const gateway = { refusals: 'marketplace' } as const;
   const parts = { dependencies: { issuer: 'https://auth.example.com', gateway } } as unknown as RouteParts;
-  return new RouteTable(authRoutes(parts));
+  return new RouteTable(authRoutes(parts).routes);
 };
 
 it('the gateway check answers its path and whatever follows it, and no other', () => {

@@ -1,16 +1,22 @@
 import type { Logger } from '#platform';
+import type { DescribedOperation, DescribedPart } from '#platform/openapi';
 import type { AuthDependencies } from '../dependencies.js';
 import type { GatewayCheck } from '../gateway/gateway-check.js';
+import { gatewayDescription, gatewayOperations } from '../gateway/gateway-description.js';
 import { CHECK_PATH } from '../gateway/gateway-request.js';
 import { gatewayHandler } from '../gateway/gateway-route.js';
 import { type ClientAuthentication, CREDENTIAL_PARAMETERS } from '../login/client-authentication.js';
 import type { Login } from '../login/login.js';
+import { LOGIN_SCHEMAS, loginAtEndpointOperation, loginOperation } from '../login/login-description.js';
 import { LOGIN_PARAMETERS, loginAtEndpoint, loginEndpoint } from '../login/login-route.js';
 import { type Introspection, introspectionEndpoint } from '../tokens/introspection.js';
 import { type Revocation, revocationEndpoint } from '../tokens/revocation.js';
-import { jwksHandler, metadataHandler, metadataPath } from '../tokens/well-known.js';
+import { introspectionOperation, revocationOperation, TOKEN_SCHEMAS } from '../tokens/token-descriptions.js';
+import { jwksHandler, metadataHandler, metadataOf, metadataPath } from '../tokens/well-known.js';
+import { jwksOperation, metadataOperation, WELL_KNOWN_SCHEMAS } from '../tokens/well-known-descriptions.js';
 import type { AuthenticationLimits } from './authentication-limits.js';
 import type { Handler, Route } from './fast-path.js';
+import { oauthDescription } from './oauth-description.js';
 import { type OAuthEndpoint, oauthHandler, refuseOtherMethods } from './oauth-route.js';
 import { problemHandler, readOnly } from './problem-route.js';
 
@@ -26,26 +32,41 @@ export interface RouteParts {
   readonly check: Pick<GatewayCheck, 'check'>;
 }
 
+/** A route with its description. */
+interface DescribedRoute extends Route {
+  readonly operation: DescribedOperation;
+}
+
+/** The routes of the auth app, and what the OpenAPI document says about them. */
+export interface AuthRoutes {
+  readonly routes: readonly Route[];
+  readonly descriptions: readonly DescribedPart[];
+}
+
 /** All routes of the auth app. At the path of each route, the methods that it lacks are refused. */
-export function authRoutes(parts: RouteParts): Route[] {
+export function authRoutes(parts: RouteParts): AuthRoutes {
   const { dependencies, logger, limits, authentication, login, introspection, revocation, check } = parts;
   const { issuer, managementTokens } = dependencies;
   const checked = gatewayHandler({ check, logger, refusals: dependencies.gateway.refusals });
   const oauth = (endpoint: OAuthEndpoint, names: readonly string[]) => oauthHandler(endpoint, names, logger);
   const tokenParameters = [...CREDENTIAL_PARAMETERS, 'token'];
 
-  const routes: Route[] = [
-    { method: 'ANY', path: CHECK_PATH, handler: checked },
-    { method: 'ANY', path: `${CHECK_PATH}/*`, handler: checked },
+  const metadata = metadataOf({ issuer, managementTokens });
+  const gateway = gatewayOperations(dependencies);
+  const routes: DescribedRoute[] = [
+    { method: 'ANY', path: CHECK_PATH, handler: checked, operation: gateway.check },
+    { method: 'ANY', path: `${CHECK_PATH}/*`, handler: checked, operation: gateway.checkBelow },
     {
       method: 'POST',
       path: '/login',
       handler: oauth(loginEndpoint({ dependencies, login, authentication }), LOGIN_PARAMETERS),
+      operation: loginOperation,
     },
     {
       method: 'POST',
       path: '/:endpointUri/login',
       handler: oauth(loginAtEndpoint({ dependencies, login, authentication }), LOGIN_PARAMETERS),
+      operation: loginAtEndpointOperation,
     },
     {
       method: 'POST',
@@ -54,22 +75,45 @@ export function authRoutes(parts: RouteParts): Route[] {
         introspectionEndpoint({ introspection, authentication, limits, managementTokens }),
         tokenParameters,
       ),
+      operation: introspectionOperation,
     },
     {
       method: 'POST',
       path: '/oauth/revoke',
       handler: oauth(revocationEndpoint({ revocation, authentication }), tokenParameters),
+      operation: revocationOperation,
     },
-    { method: 'GET', path: '/.well-known/jwks.json', handler: problemHandler(jwksHandler(dependencies), logger) },
+    {
+      method: 'GET',
+      path: '/.well-known/jwks.json',
+      handler: problemHandler(jwksHandler(dependencies), logger),
+      operation: jwksOperation,
+    },
     {
       method: 'GET',
       path: metadataPath(issuer),
-      handler: problemHandler(metadataHandler({ issuer, managementTokens }), logger),
+      handler: problemHandler(metadataHandler(metadata), logger),
+      operation: metadataOperation(metadata),
     },
   ];
   const refusals: Record<Route['method'], Handler[]> = { POST: [refuseOtherMethods], GET: [readOnly(logger)], ANY: [] };
-  return routes.flatMap((route) => [
-    route,
-    ...refusals[route.method].map((handler): Route => ({ method: 'ANY', path: route.path, handler })),
-  ]);
+  return {
+    routes: routes.flatMap((route) => [
+      route,
+      ...refusals[route.method].map((handler): Route => ({ method: 'ANY', path: route.path, handler })),
+    ]),
+    descriptions: [
+      oauthDescription,
+      gatewayDescription,
+      { operations: routes.map(described), schemas: { ...LOGIN_SCHEMAS, ...TOKEN_SCHEMAS, ...WELL_KNOWN_SCHEMAS } },
+      { server: { url: issuer, description: 'What consumers and gateways call (PUBLIC_URL)' } },
+    ],
+  };
 }
+
+/** The path in the form of OpenAPI. A route for any method is described as `GET`. */
+const described = ({ path, method, operation }: DescribedRoute) => ({
+  path: path.replace(/:(\w+)/, '{$1}').replace(/\*$/, '{target}'),
+  method: method === 'POST' ? ('post' as const) : ('get' as const),
+  operation,
+});

@@ -34,20 +34,20 @@ export function metadataPath(issuer: string): string {
   return `/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`;
 }
 
-/** Serves the metadata of this authorization server (RFC 8414 §2). */
-export function metadataHandler(source: MetadataSource): Handler {
+/** Serves the `metadata` of this authorization server. */
+export function metadataHandler(metadata: object): Handler {
   const headers = ['cache-control', 'public, max-age=300', 'content-type', 'application/json; charset=utf-8'];
-  const answer: FastAnswer = { status: 200, headers, body: JSON.stringify(metadataOf(source)) };
+  const answer: FastAnswer = { status: 200, headers, body: JSON.stringify(metadata) };
   return () => answer;
 }
 
 const BY_SECRET = ['client_secret_basic', 'client_secret_post'];
 
 /**
- * The metadata allow only one `token_endpoint`. Each API endpoint also has its own token endpoint at
+ * Returns the metadata of this authorization server (RFC 8414 §2). They allow only one `token_endpoint`. Each API endpoint also has its own token endpoint at
  * `/{endpointUri}/login`.
  */
-const metadataOf = ({ issuer, managementTokens }: MetadataSource) => ({
+export const metadataOf = ({ issuer, managementTokens }: MetadataSource) => ({
   issuer,
   token_endpoint: `${issuer}/login`,
   introspection_endpoint: `${issuer}/oauth/introspect`,

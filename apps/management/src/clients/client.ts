@@ -1,4 +1,4 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import type { ActiveClient, AuthenticationType, ConsumerClientState, Instant, Labels } from '#domain';
 import { clientNotFound, consumerClient } from '#domain';
 import type { QuarantinesInForce } from '#event-log';
@@ -7,8 +7,9 @@ import type { DocumentOf, projections, UsageDocument } from '#read-models';
 import { QUARANTINE_FIELD, quarantineOf, type QuarantineView } from '../requests/quarantine.js';
 import { LABELS_FIELD } from './client-description.js';
 
+@ApiSchema({ name: 'Credential' })
 export class CredentialView {
-  @ApiProperty({ example: 1, description: 'Numbered from 1; the highest is the newest' })
+  @ApiProperty({ type: 'integer', minimum: 1, example: 1, description: 'Numbered from 1; the highest is the newest' })
   generation!: number;
 
   @ApiProperty({ format: 'date-time', example: '2026-11-24T09:00:00.000Z' })
@@ -37,8 +38,9 @@ export class CredentialView {
   lastUsedAt?: string;
 }
 
+@ApiSchema({ name: 'Assignment' })
 export class AssignmentView {
-  @ApiProperty({ example: 'sub_weather_1' })
+  @ApiProperty({ example: 'acme-weather' })
   subscriptionId!: string;
 
   @ApiProperty({ example: 'acme-weather' })
@@ -52,6 +54,7 @@ export class AssignmentView {
 }
 
 /** A consumer client in the form that the API returns. This form never contains a secret. */
+@ApiSchema({ name: 'Client' })
 export class ClientView {
   @ApiProperty({ example: 'cc_4fT0kq9wZr1sVb7XyN2mLp' })
   clientId!: string;
@@ -105,9 +108,41 @@ export class ClientView {
   @ApiPropertyOptional(QUARANTINE_FIELD)
   quarantine?: QuarantineView;
 
-  @ApiProperty({ example: 3, description: 'Revision of the client, also its ETag' })
+  @ApiProperty({ type: 'integer', minimum: 0, example: 3, description: 'Revision of the client, also its ETag' })
   revision!: number;
 }
+
+/** An active client, for the examples of the OpenAPI document. */
+export const EXAMPLE_CLIENT: ClientView = {
+  clientId: 'cc_4fT0kq9wZr1sVb7XyN2mLp',
+  workspaceId: 'acme',
+  name: 'Forecast importer',
+  labels: { team: 'planning' },
+  authenticationType: 'API_KEY',
+  status: 'ACTIVE',
+  createdAt: '2026-11-24T09:00:00.000Z',
+  credentials: [{ generation: 1, createdAt: '2026-11-24T09:00:00.000Z', hint: 'Exam' }],
+  subscriptions: [
+    {
+      subscriptionId: 'acme-weather',
+      endpointUri: 'acme-weather',
+      serviceName: 'Weather forecasts',
+      assignedAt: '2026-11-24T09:05:00.000Z',
+    },
+  ],
+  revision: 1,
+};
+
+/** The same client after its revocation. */
+export const EXAMPLE_REVOKED_CLIENT: ClientView = {
+  ...EXAMPLE_CLIENT,
+  status: 'REVOKED',
+  revokedAt: '2026-11-30T16:00:00.000Z',
+  revocationReason: 'The importer was retired',
+  credentials: [],
+  subscriptions: [],
+  revision: 2,
+};
 
 /**
  * Returns a client after a command, in the same form as the read model. Leaves out a credential whose overlap (the time

@@ -1,6 +1,6 @@
 import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post, Put, Query, Res } from '@nestjs/common';
 import { CommandBus, type Query as NestQuery, QueryBus } from '@nestjs/cqrs';
-import { ApiOperation, ApiProperty, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { ApiQuery, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import {
   type ClientId,
@@ -12,29 +12,41 @@ import {
 import type { CommandRequest, ConsistencyToken, Executed } from '#event-log';
 import { validationFailed } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import { GetHistory, historyOfClient, HistoryPage } from '../history/get-history.js';
+import { EXAMPLE_HISTORY, GetHistory, historyOfClient, HistoryPage } from '../history/get-history.js';
 import { AggregateCommand } from '../requests/aggregate-command.js';
-import { CommandRoute, QueryRoute } from '../requests/api-documentation.js';
+import { CommandRoute, form, QueryRoute } from '../requests/api-documentation.js';
 import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
-import { clientIdParameter, generationParameter, subscriptionIdParameter } from '../requests/path-parameters.js';
+import {
+  CLIENT_ID,
+  clientIdParameter,
+  GENERATION,
+  generationParameter,
+  SUBSCRIPTION_ID,
+  subscriptionIdParameter,
+} from '../requests/path-parameters.js';
 import { ConsistencyTokenParameter, PageQueryParameters } from '../requests/query-request.js';
 import { answerPreview, etagOf, forbidCaching, type Preview, setPlaceHeaders } from '../requests/response-headers.js';
 import { AssignToSubscription } from './assign-to-subscription.js';
-import { ClientView, clientView } from './client.js';
+import { ClientView, clientView, EXAMPLE_CLIENT, EXAMPLE_REVOKED_CLIENT } from './client.js';
 import { CreateClient, CreateClientBody } from './create-client.js';
 import { DescribeClient, DescribeClientBody } from './describe-client.js';
 import { GetClient } from './get-client.js';
-import { ClientWithCredential, type CredentialResult } from './issued-credential.js';
-import { ClientPage, ListClients, ListClientsParameters } from './list-clients.js';
+import { ClientAnswer, type CredentialAnswer, credentialForms, type CredentialResult } from './issued-credential.js';
+import { CLIENT_PAGE_FORMS, type ClientPage, ListClients, ListClientsParameters } from './list-clients.js';
 import { PreviewRevocation, RevocationPreview, RevokeClientBody } from './revoke-client.js';
 import { PreviewRotation, RotateSecret, RotateSecretBody, RotationPreview } from './rotate-secret.js';
 
-/** Response body of a command that creates no credential. */
-class ClientAnswer {
-  @ApiProperty({ type: ClientView })
-  client!: ClientView;
-}
+const DRY_RUN = { name: 'dryRun', required: false, enum: ['true', 'false'], example: 'true' };
+
+const REFUSALS_OF_DRAFTS = ['DRAFT_INVALID', 'DRAFT_EXPIRED', 'DRAFT_STALE'] as const;
+const REFUSALS_OF_DESCRIPTIONS = [
+  'INVALID_NAME',
+  'INVALID_DESCRIPTION',
+  'INVALID_LABELS',
+  'INVALID_EXTERNAL_ID',
+  'EXTERNAL_ID_TAKEN',
+] as const;
 
 /** Routes for consumer clients: commands, and queries of the tables of active and revoked clients. */
 @ApiTags('Clients')
@@ -47,19 +59,54 @@ export class ClientsController {
   ) {}
 
   @Post()
-  @CommandRoute('clients:write', { status: 201, type: ClientWithCredential })
-  @ApiOperation({ summary: 'Create a client' })
+  @CommandRoute({
+    scopes: ['clients:write'],
+    operationId: 'createClient',
+    summary: 'Create a client',
+    answers: [
+      {
+        status: 201,
+        description: 'The new client, with its credential unless it was minted before',
+        forms: credentialForms(1),
+        headers: ['Cache-Control', 'Location'],
+      },
+    ],
+    refusals: [
+      ...REFUSALS_OF_DESCRIPTIONS,
+      ...REFUSALS_OF_DRAFTS,
+      'INVALID_EXPIRY',
+      'INVALID_SUBSCRIPTIONS',
+      'SUBSCRIPTION_NOT_FOUND',
+      'SUBSCRIPTION_ENDED',
+      'BUSY',
+    ],
+  })
   async create(
     @Body() body: CreateClientBody,
     @CommandParameter() request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<ClientWithCredential> {
-    return this.answerWithCredential(reply, body.draft, await this.commands.execute(new CreateClient(body, request)));
+  ): Promise<CredentialAnswer> {
+    const result = await this.commands.execute(new CreateClient(body, request));
+    const answer = this.answerWithCredential(reply, body.draft, result);
+    void reply.header('location', `/v1/clients/${answer.client.clientId}`);
+    return answer;
   }
 
   @Patch(':clientId')
-  @CommandRoute('clients:write', { status: 200, type: ClientAnswer })
-  @ApiOperation({ summary: 'Change the name, the description, the labels or the external id of a client' })
+  @CommandRoute({
+    scopes: ['clients:write'],
+    operationId: 'describeClient',
+    summary: 'Change the name, the description, the labels or the external id of a client',
+    answers: [
+      {
+        status: 200,
+        description: 'The client',
+        forms: [form(ClientAnswer, { renamed: { client: { ...EXAMPLE_CLIENT, name: 'Importer', revision: 2 } } })],
+      },
+    ],
+    refusals: [...REFUSALS_OF_DESCRIPTIONS, 'CLIENT_NOT_FOUND', 'CLIENT_REVOKED'],
+    path: [CLIENT_ID],
+  })
   async describe(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Body() body: DescribeClientBody,
@@ -71,16 +118,31 @@ export class ClientsController {
 
   @Post(':clientId/rotate')
   @HttpCode(200)
-  @CommandRoute('clients:write', { status: 200, type: ClientWithCredential, dryRun: RotationPreview })
-  @ApiOperation({ summary: 'Rotate the secret, with or without an overlap; with dryRun=true only show the effect' })
-  @ApiQuery({ name: 'dryRun', required: false, enum: ['true', 'false'] })
+  @CommandRoute({
+    scopes: ['clients:write'],
+    operationId: 'rotateSecret',
+    summary: 'Rotate the secret, with or without an overlap; with dryRun=true only show the effect',
+    answers: [
+      {
+        status: 200,
+        description: 'The client, with its new credential unless it was minted before; or what a rotation would do',
+        forms: credentialForms(2),
+        dryRun: form(RotationPreview, {
+          dryRun: { generation: 2, wouldInvalidate: [], previousExpiresAt: '2026-11-30T17:00:00.000Z' },
+        }),
+      },
+    ],
+    refusals: [...REFUSALS_OF_DRAFTS, 'INVALID_EXPIRY', 'CLIENT_NOT_FOUND', 'CLIENT_REVOKED', 'BUSY'],
+    path: [CLIENT_ID],
+  })
+  @ApiQuery(DRY_RUN)
   async rotate(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Query('dryRun') dryRun: unknown,
     @Body() body: RotateSecretBody,
     @CommandParameter({ query: ['dryRun'] }) request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<ClientWithCredential | RotationPreview> {
+  ): Promise<CredentialAnswer | RotationPreview> {
     if (isTrue(dryRun))
       return this.preview(clientId, new PreviewRotation(clientId, body, request.caller), request, reply);
     return this.answerWithCredential(
@@ -91,8 +153,16 @@ export class ClientsController {
   }
 
   @Delete(':clientId/credentials/:generation')
-  @CommandRoute('clients:write', { status: 200, type: ClientAnswer })
-  @ApiOperation({ summary: 'End the overlap of an older generation now' })
+  @CommandRoute({
+    scopes: ['clients:write'],
+    operationId: 'retireCredential',
+    summary: 'End the overlap of an older generation now',
+    answers: [
+      { status: 200, description: 'The client', forms: [form(ClientAnswer, { retired: { client: EXAMPLE_CLIENT } })] },
+    ],
+    refusals: ['CLIENT_NOT_FOUND', 'GENERATION_NOT_FOUND', 'CLIENT_REVOKED', 'GENERATION_IS_NEWEST'],
+    path: [CLIENT_ID, GENERATION],
+  })
   async retire(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Param('generation', generationParameter) generation: number,
@@ -104,8 +174,22 @@ export class ClientsController {
   }
 
   @Put(':clientId/subscriptions/:subscriptionId')
-  @CommandRoute('clients:write', { status: 200, type: ClientAnswer })
-  @ApiOperation({ summary: 'Assign a client to a subscription of its workspace' })
+  @CommandRoute({
+    scopes: ['clients:write'],
+    operationId: 'assignToSubscription',
+    summary: 'Assign a client to a subscription of its workspace',
+    answers: [
+      { status: 200, description: 'The client', forms: [form(ClientAnswer, { assigned: { client: EXAMPLE_CLIENT } })] },
+    ],
+    refusals: [
+      'CLIENT_NOT_FOUND',
+      'SUBSCRIPTION_NOT_FOUND',
+      'CLIENT_REVOKED',
+      'SUBSCRIPTION_ENDED',
+      'TOO_MANY_SUBSCRIPTIONS',
+    ],
+    path: [CLIENT_ID, SUBSCRIPTION_ID],
+  })
   async assign(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
@@ -116,8 +200,20 @@ export class ClientsController {
   }
 
   @Delete(':clientId/subscriptions/:subscriptionId')
-  @CommandRoute('clients:write', { status: 200, type: ClientAnswer })
-  @ApiOperation({ summary: 'Unassign a client from a subscription' })
+  @CommandRoute({
+    scopes: ['clients:write'],
+    operationId: 'unassignFromSubscription',
+    summary: 'Unassign a client from a subscription',
+    answers: [
+      {
+        status: 200,
+        description: 'The client',
+        forms: [form(ClientAnswer, { unassigned: { client: { ...EXAMPLE_CLIENT, subscriptions: [], revision: 2 } } })],
+      },
+    ],
+    refusals: ['CLIENT_NOT_FOUND', 'SUBSCRIPTION_NOT_FOUND'],
+    path: [CLIENT_ID, SUBSCRIPTION_ID],
+  })
   async unassign(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
@@ -132,9 +228,24 @@ export class ClientsController {
 
   @Post(':clientId/revoke')
   @HttpCode(200)
-  @CommandRoute('clients:write', { status: 200, type: ClientAnswer, dryRun: RevocationPreview })
-  @ApiOperation({ summary: 'Revoke a client, for ever; with dryRun=true only show what that would end' })
-  @ApiQuery({ name: 'dryRun', required: false, enum: ['true', 'false'] })
+  @CommandRoute({
+    scopes: ['clients:write'],
+    operationId: 'revokeClient',
+    summary: 'Revoke a client, for ever; with dryRun=true only show what that would end',
+    answers: [
+      {
+        status: 200,
+        description: 'The revoked client, or what the revocation would end',
+        forms: [form(ClientAnswer, { revoked: { client: EXAMPLE_REVOKED_CLIENT } })],
+        dryRun: form(RevocationPreview, {
+          dryRun: { wouldLeave: EXAMPLE_CLIENT.subscriptions, wouldInvalidate: [1] },
+        }),
+      },
+    ],
+    refusals: ['INVALID_REASON', 'CLIENT_NOT_FOUND'],
+    path: [CLIENT_ID],
+  })
+  @ApiQuery(DRY_RUN)
   async revoke(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Query('dryRun') dryRun: unknown,
@@ -150,8 +261,13 @@ export class ClientsController {
   }
 
   @Get()
-  @QueryRoute(['clients:read', 'audit:read'], ClientPage)
-  @ApiOperation({ summary: 'The active clients, the revoked ones or all, by pages' })
+  @QueryRoute({
+    scopes: ['clients:read', 'audit:read'],
+    operationId: 'listClients',
+    summary: 'The active clients, the revoked ones or all, by pages',
+    answers: [{ status: 200, description: 'A page of clients', forms: CLIENT_PAGE_FORMS }],
+    refusals: ['INVALID_CURSOR', 'SUBSCRIPTION_NOT_FOUND'],
+  })
   list(
     @Query() parameters: ListClientsParameters,
     @CallerParameter() { workspaceId }: Caller,
@@ -161,8 +277,21 @@ export class ClientsController {
   }
 
   @Get(':clientId')
-  @QueryRoute(['clients:read', 'audit:read'], ClientView)
-  @ApiOperation({ summary: 'One client' })
+  @QueryRoute({
+    scopes: ['clients:read', 'audit:read'],
+    operationId: 'getClient',
+    summary: 'One client',
+    answers: [
+      {
+        status: 200,
+        description: 'The client',
+        forms: [form(ClientView, { active: EXAMPLE_CLIENT, revoked: EXAMPLE_REVOKED_CLIENT })],
+        headers: ['ETag'],
+      },
+    ],
+    refusals: ['CLIENT_NOT_FOUND'],
+    path: [CLIENT_ID],
+  })
   async get(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @CallerParameter() { workspaceId }: Caller,
@@ -175,8 +304,14 @@ export class ClientsController {
   }
 
   @Get(':clientId/history')
-  @QueryRoute('audit:read', HistoryPage)
-  @ApiOperation({ summary: 'Every event of a client, by pages, oldest first' })
+  @QueryRoute({
+    scopes: ['audit:read'],
+    operationId: 'getClientHistory',
+    summary: 'Every event of a client, by pages, oldest first',
+    answers: [{ status: 200, description: 'A page of events', forms: [form(HistoryPage, { page: EXAMPLE_HISTORY })] }],
+    refusals: ['CLIENT_NOT_FOUND', 'INVALID_CURSOR'],
+    path: [CLIENT_ID],
+  })
   history(
     @Param('clientId', clientIdParameter) clientId: ClientId,
     @Query() parameters: PageQueryParameters,
@@ -215,7 +350,7 @@ export class ClientsController {
     reply: FastifyReply,
     draft: string | undefined,
     { executed, credential }: CredentialResult,
-  ): ClientWithCredential {
+  ): CredentialAnswer {
     forbidCaching(reply);
     const answer = this.answer(reply, executed);
     if (credential) return { ...answer, credential };

@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { ArrayMaxSize, ArrayUnique, IsArray, IsIn, IsString, Matches, MaxLength } from 'class-validator';
 import { clientIdOfCommand, openDraft, requireFitting } from '#credentials';
 import {
@@ -17,6 +17,7 @@ import { DESCRIPTION_FIELD, EXTERNAL_ID_FIELD, IsLabels, LABEL_VALUE, LABELS_FIE
 import { ExternalIdClaims } from './external-id-claims.js';
 import { type CredentialResult, executeWithNewCredential, EXPIRY_FIELD } from './issued-credential.js';
 
+@ApiSchema({ name: 'CreateClient' })
 export class CreateClientBody {
   @ApiProperty({ minLength: 1, maxLength: 100, example: 'Forecast importer' })
   @IsString()
@@ -27,7 +28,10 @@ export class CreateClientBody {
   @IsIn(['API_KEY', 'OAUTH2'])
   authenticationType!: AuthenticationType;
 
-  @ApiPropertyOptional({ description: 'From POST /v1/credential-drafts; without it the answer carries the credential' })
+  @ApiPropertyOptional({
+    maxLength: 4096,
+    description: 'From POST /v1/credential-drafts; without it the answer carries the credential',
+  })
   @MayBeAbsent()
   @IsString()
   @MaxLength(4096)
@@ -56,7 +60,8 @@ export class CreateClientBody {
   externalId?: string;
 
   @ApiPropertyOptional({
-    type: [String],
+    type: 'array',
+    items: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
     maxItems: MAX_FIRST_SUBSCRIPTIONS,
     uniqueItems: true,
     example: ['sub_weather_1'],

@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { IsString, MaxLength } from 'class-validator';
 import type { ClientId, ConsumerClientState } from '#domain';
 import type { Executed } from '#event-log';
@@ -18,6 +18,7 @@ import {
 import { ExternalIdClaims } from './external-id-claims.js';
 
 /** The changes follow JSON Merge Patch (RFC 7396). */
+@ApiSchema({ name: 'DescribeClient' })
 export class DescribeClientBody {
   @ApiPropertyOptional({ minLength: 1, maxLength: 100, example: 'Forecast importer (Berlin)' })
   @MayBeAbsent()

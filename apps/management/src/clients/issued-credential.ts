@@ -1,4 +1,4 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiExtraModels, ApiProperty, getSchemaPath } from '@nestjs/swagger';
 import { apiKeyOf } from '#credentials';
 import {
   type AuthenticationType,
@@ -12,39 +12,85 @@ import {
 import type { CommandRequest, Executed } from '#event-log';
 import type { Revision } from '#events';
 import type { ManagementDependencies } from '../dependencies.js';
-import { ClientView } from './client.js';
+import { type AnswerForm, form } from '../requests/api-documentation.js';
+import { ClientView, EXAMPLE_CLIENT } from './client.js';
+
+/** No secret: it lacks a keyed check that this service would accept. */
+export const EXAMPLE_SECRET = `ccs_${'Example'.repeat(7)}`;
+export const EXAMPLE_API_KEY = apiKeyOf('cc_4fT0kq9wZr1sVb7XyN2mLp', EXAMPLE_SECRET);
 
 /**
  * A new credential. The API shows the credential once: as `apiKey` for the type `API_KEY`, as `clientSecret` for
  * `OAUTH2`.
  */
-export class IssuedCredential {
+abstract class IssuedCredentialBase {
   @ApiProperty({ example: 'cc_4fT0kq9wZr1sVb7XyN2mLp' })
   clientId!: string;
 
-  @ApiProperty({ example: 1 })
+  @ApiProperty({ type: 'integer', minimum: 1, example: 1 })
   generation!: number;
-
-  @ApiPropertyOptional({ description: 'API_KEY: base64 of clientId:secret, usable as it is' })
-  apiKey?: string;
-
-  @ApiPropertyOptional({ description: 'OAUTH2' })
-  clientSecret?: string;
 }
 
-/** Response body of a command that creates a credential. */
-export class ClientWithCredential {
+export class IssuedApiKey extends IssuedCredentialBase {
+  @ApiProperty({ description: 'The base64 of `clientId:secret`, which is sent as it is', example: EXAMPLE_API_KEY })
+  apiKey!: string;
+}
+
+export class IssuedClientSecret extends IssuedCredentialBase {
+  @ApiProperty({ example: EXAMPLE_SECRET })
+  clientSecret!: string;
+}
+
+export type IssuedCredential = IssuedApiKey | IssuedClientSecret;
+
+/** Response body of a command that creates no credential, or whose credential was shown before, as a draft. */
+export class ClientAnswer {
   @ApiProperty({ type: ClientView })
   client!: ClientView;
-
-  @ApiPropertyOptional({ type: IssuedCredential, description: 'Only without a draft, and only in the first answer' })
-  credential?: IssuedCredential;
-
-  @ApiPropertyOptional({
-    description: 'In a repeated answer: the credential was shown in the first one; who lost it rotates',
-  })
-  credentialShown?: true;
 }
+
+/** Response body of a command that creates a credential, and of no repetition. */
+@ApiExtraModels(IssuedApiKey, IssuedClientSecret)
+export class ClientWithCredential extends ClientAnswer {
+  @ApiProperty({
+    oneOf: [{ $ref: getSchemaPath(IssuedApiKey) }, { $ref: getSchemaPath(IssuedClientSecret) }],
+    description: 'Is not shown again',
+  })
+  credential!: IssuedCredential;
+}
+
+/** Response body of a repeated command that has created a credential. */
+export class ClientWithShownCredential extends ClientAnswer {
+  @ApiProperty({
+    type: 'boolean',
+    enum: [true],
+    description: 'The credential was in the first answer. If it is lost, rotate the secret',
+  })
+  credentialShown!: true;
+}
+
+/** The forms of the answers to commands that create a credential. */
+export type CredentialAnswer = ClientAnswer | ClientWithCredential | ClientWithShownCredential;
+
+const OAUTH2_CLIENT: ClientView = { ...EXAMPLE_CLIENT, name: 'Route planner', authenticationType: 'OAUTH2' };
+
+/** Describes the forms of a `CredentialAnswer`. `generation` is that of the new credential. */
+export const credentialForms = (generation: number): readonly [AnswerForm, ...AnswerForm[]] => {
+  const { createdAt, clientId } = EXAMPLE_CLIENT;
+  const changes = { subscriptions: [], credentials: [{ generation, createdAt }], revision: generation - 1 };
+  const client = { ...EXAMPLE_CLIENT, ...changes };
+  return [
+    form(ClientWithCredential, {
+      apiKey: { client, credential: { clientId, generation, apiKey: EXAMPLE_API_KEY } },
+      clientSecret: {
+        client: { ...OAUTH2_CLIENT, ...changes },
+        credential: { clientId, generation, clientSecret: EXAMPLE_SECRET },
+      },
+    }),
+    form(ClientAnswer, { withDraft: { client } }),
+    form(ClientWithShownCredential, { repeated: { client, credentialShown: true } }),
+  ];
+};
 
 export interface CredentialResult {
   readonly executed: Executed<ConsumerClientState>;

@@ -7,8 +7,9 @@ import type { ConsistencyToken } from '#event-log';
 import { validationFailed } from '#platform';
 import { type DocumentOf, projections, searchKey } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import { pageOf, PageQueryParameters } from '../requests/query-request.js';
-import { ClientView, storedClientView } from './client.js';
+import { type AnswerForm, form } from '../requests/api-documentation.js';
+import { EXAMPLE_CURSOR, pageOf, PageQueryParameters } from '../requests/query-request.js';
+import { ClientView, EXAMPLE_CLIENT, storedClientView } from './client.js';
 
 const { clients, subscriptions, usage } = projections;
 
@@ -57,9 +58,18 @@ export class ClientPage {
   @ApiProperty({ type: [ClientView] })
   items!: ClientView[];
 
-  @ApiPropertyOptional({ description: 'Absent on the last page' })
+  @ApiPropertyOptional({ description: 'Absent on the last page', example: EXAMPLE_CURSOR })
   nextCursor?: string;
 }
+
+/** The form of the answers that list clients. */
+export const CLIENT_PAGE_FORMS: readonly [AnswerForm] = [
+  form(ClientPage, {
+    page: { items: [EXAMPLE_CLIENT], nextCursor: EXAMPLE_CURSOR },
+    lastPage: { items: [EXAMPLE_CLIENT] },
+    empty: { items: [] },
+  }),
+];
 
 /**
  * Asks for a page of a workspace's active or revoked clients, or of both. With `subscriptionId`, the page lists only clients that

@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { IsString, MaxLength } from 'class-validator';
 import { type ClientId, clientNotFound, goodCredentials, type WorkspaceId } from '#domain';
 import { MayBeAbsent } from '#platform';
@@ -8,6 +8,7 @@ import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { Preview } from '../requests/response-headers.js';
 import { AssignmentView } from './client.js';
 
+@ApiSchema({ name: 'RevokeClient' })
 export class RevokeClientBody {
   @ApiPropertyOptional({
     minLength: 1,
@@ -28,7 +29,12 @@ export class RevocationPreview {
   @ApiProperty({ type: [AssignmentView], description: 'Subscriptions that the client would leave' })
   wouldLeave!: AssignmentView[];
 
-  @ApiProperty({ type: [Number], example: [1], description: 'Generations that would stop being good' })
+  @ApiProperty({
+    type: 'array',
+    items: { type: 'integer', minimum: 1 },
+    example: [1],
+    description: 'Generations that would stop being good',
+  })
   wouldInvalidate!: number[];
 }
 

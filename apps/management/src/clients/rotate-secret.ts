@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler, type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { IsInt, IsString, Max, MaxLength, Min } from 'class-validator';
 import { type CredentialDraft, type MasterKeys, openDraft, requireFitting } from '#credentials';
 import {
@@ -20,14 +20,15 @@ import type { Caller } from '../requests/management-guard.js';
 import type { Preview } from '../requests/response-headers.js';
 import { type CredentialResult, executeWithNewCredential, EXPIRY_FIELD } from './issued-credential.js';
 
+@ApiSchema({ name: 'RotateSecret' })
 export class RotateSecretBody {
-  @ApiPropertyOptional({ description: 'From POST /v1/credential-drafts with this client’s id' })
+  @ApiPropertyOptional({ maxLength: 4096, description: 'From POST /v1/credential-drafts with this client’s id' })
   @MayBeAbsent()
   @IsString()
   @MaxLength(4096)
   draft?: string;
 
-  @ApiPropertyOptional({ minimum: 0, maximum: MAX_OVERLAP_SECONDS, default: 0, example: 3600 })
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, maximum: MAX_OVERLAP_SECONDS, default: 0, example: 3600 })
   @MayBeAbsent()
   @IsInt()
   @Min(0)
@@ -92,10 +93,20 @@ export class RotateSecretHandler implements ICommandHandler<RotateSecret> {
 
 /** The credentials as they would be after a rotation. */
 export class RotationPreview {
-  @ApiProperty({ example: 2, description: 'The generation that the new secret would have' })
+  @ApiProperty({
+    type: 'integer',
+    minimum: 2,
+    example: 2,
+    description: 'The generation that the new secret would have',
+  })
   generation!: number;
 
-  @ApiProperty({ type: [Number], example: [1], description: 'Generations that would stop being good at once' })
+  @ApiProperty({
+    type: 'array',
+    items: { type: 'integer', minimum: 1 },
+    example: [1],
+    description: 'Generations that would stop being good at once',
+  })
   wouldInvalidate!: number[];
 
   @ApiPropertyOptional({

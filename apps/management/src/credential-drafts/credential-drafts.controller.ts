@@ -1,12 +1,12 @@
 import { Body, Controller, Post, Res } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiCreatedResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { ManagementRoute } from '../requests/api-documentation.js';
+import { EventlessCommandRoute } from '../requests/api-documentation.js';
 import { CallerParameter } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
 import { forbidCaching } from '../requests/response-headers.js';
-import { MintDraft, MintDraftBody, MintedDraft } from './mint-draft.js';
+import { MintDraft, MintDraftBody, MINTED_FORMS, type MintedDraft } from './mint-draft.js';
 
 @ApiTags('Credential drafts')
 @Controller('v1/credential-drafts')
@@ -14,9 +14,13 @@ export class CredentialDraftsController {
   constructor(private readonly commands: CommandBus) {}
 
   @Post()
-  @ManagementRoute('clients:write')
-  @ApiOperation({ summary: 'Mint a credential to show while the dialog is open; it is attached by create or rotate' })
-  @ApiCreatedResponse({ type: MintedDraft })
+  @EventlessCommandRoute({
+    scopes: ['clients:write'],
+    operationId: 'mintCredentialDraft',
+    summary: 'Mint a credential to show while the dialog is open; it is attached by create or rotate',
+    answers: [{ status: 201, description: 'The minted credential', forms: MINTED_FORMS, headers: ['Cache-Control'] }],
+    refusals: ['CLIENT_NOT_FOUND', 'CLIENT_REVOKED', 'WRONG_AUTHENTICATION_TYPE', 'QUARANTINED', 'BUSY'],
+  })
   mint(
     @Body() body: MintDraftBody,
     @CallerParameter() caller: Caller,

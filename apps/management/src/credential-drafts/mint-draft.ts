@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { IsIn, Matches } from 'class-validator';
-import { DRAFT_LIFETIME_SECONDS, newClientId, sealDraft } from '#credentials';
+import { apiKeyOf, DRAFT_LIFETIME_SECONDS, newClientId, sealDraft } from '#credentials';
 import {
   type AuthenticationType,
   type ClientId,
@@ -14,40 +14,68 @@ import {
   type WorkspaceId,
 } from '#domain';
 import { MayBeAbsent } from '#platform';
-import { shownSecret } from '../clients/issued-credential.js';
+import { EXAMPLE_CLIENT } from '../clients/client.js';
+import { EXAMPLE_API_KEY, EXAMPLE_SECRET } from '../clients/issued-credential.js';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { type AnswerForm, form } from '../requests/api-documentation.js';
 import type { Caller } from '../requests/management-guard.js';
 
+@ApiSchema({ name: 'MintDraft' })
 export class MintDraftBody {
   @ApiProperty({ enum: ['API_KEY', 'OAUTH2'] })
   @IsIn(['API_KEY', 'OAUTH2'])
   authenticationType!: AuthenticationType;
 
-  @ApiPropertyOptional({ description: 'For that client’s next rotation; absent: for a new client' })
+  @ApiPropertyOptional({
+    pattern: '^cc_[A-Za-z0-9]{16,40}$',
+    description: 'For that client’s next rotation; absent: for a new client',
+  })
   @MayBeAbsent()
   @Matches(/^cc_[A-Za-z0-9]{16,40}$/)
   clientId?: ClientId;
 }
 
-export class MintedDraft {
+abstract class MintedDraftBase {
   @ApiProperty({ description: 'Opaque; for one POST /v1/clients or rotate by the same caller' })
   draft!: string;
 
   @ApiProperty({ example: 'cc_4fT0kq9wZr1sVb7XyN2mLp' })
   clientId!: string;
 
-  @ApiProperty({ enum: ['API_KEY', 'OAUTH2'] })
-  authenticationType!: AuthenticationType;
-
-  @ApiPropertyOptional({ description: 'API_KEY: base64 of clientId:secret, usable as it is' })
-  apiKey?: string;
-
-  @ApiPropertyOptional({ description: 'OAUTH2' })
-  clientSecret?: string;
-
   @ApiProperty({ format: 'date-time', example: '2026-11-24T10:00:00.000Z' })
   expiresAt!: string;
 }
+
+export class MintedApiKey extends MintedDraftBase {
+  @ApiProperty({ enum: ['API_KEY'] })
+  authenticationType!: 'API_KEY';
+
+  @ApiProperty({ description: 'The base64 of `clientId:secret`, which is sent as it is' })
+  apiKey!: string;
+}
+
+export class MintedClientSecret extends MintedDraftBase {
+  @ApiProperty({ enum: ['OAUTH2'] })
+  authenticationType!: 'OAUTH2';
+
+  @ApiProperty()
+  clientSecret!: string;
+}
+
+export type MintedDraft = MintedApiKey | MintedClientSecret;
+
+const EXAMPLE_DRAFT = {
+  draft: 'eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..c29tZSBub25jZQ.c29tZSBjaXBoZXJ0ZXh0.dGFn',
+  clientId: EXAMPLE_CLIENT.clientId,
+  expiresAt: '2026-11-24T10:00:00.000Z',
+};
+
+export const MINTED_FORMS: readonly [AnswerForm, AnswerForm] = [
+  form(MintedApiKey, { apiKey: { ...EXAMPLE_DRAFT, authenticationType: 'API_KEY', apiKey: EXAMPLE_API_KEY } }),
+  form(MintedClientSecret, {
+    clientSecret: { ...EXAMPLE_DRAFT, authenticationType: 'OAUTH2', clientSecret: EXAMPLE_SECRET },
+  }),
+];
 
 export class MintDraft extends Command<MintedDraft> {
   constructor(
@@ -89,7 +117,10 @@ export class MintDraftHandler implements ICommandHandler<MintDraft> {
       masterKeys,
     );
     const { clientId } = target;
-    return { draft, clientId, authenticationType, ...shownSecret(authenticationType, clientId, secret), expiresAt };
+    const minted = { draft, clientId, expiresAt };
+    return authenticationType === 'API_KEY'
+      ? { ...minted, authenticationType, apiKey: apiKeyOf(clientId, secret) }
+      : { ...minted, authenticationType, clientSecret: secret };
   }
 
   private async nextRotation(clientId: ClientId, authenticationType: AuthenticationType, workspaceId: WorkspaceId) {

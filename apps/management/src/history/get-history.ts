@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import {
   type ClientId,
   clientNotFound,
@@ -15,8 +15,9 @@ import type { ConsistencyToken } from '#event-log';
 import { type DocumentOf, projections } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { QUARANTINE_FIELD, quarantineOf, type QuarantineView } from '../requests/quarantine.js';
-import { pageOf, PageQueryParameters } from '../requests/query-request.js';
+import { EXAMPLE_CURSOR, pageOf, PageQueryParameters } from '../requests/query-request.js';
 
+@ApiSchema({ name: 'Actor' })
 export class ActorView {
   @ApiProperty({ example: 'portal-backend' })
   subject!: string;
@@ -30,13 +31,13 @@ export class ActorView {
 
 /** An event of a client's or a subscription's stream as the log stored it. Each sensitive field is replaced by its hash. */
 export class HistoryEntry {
-  @ApiProperty({ example: 0 })
+  @ApiProperty({ type: 'integer', minimum: 0, example: 0 })
   revision!: number;
 
   @ApiProperty({ example: 'ConsumerClientCreated' })
   type!: string;
 
-  @ApiProperty({ example: 1 })
+  @ApiProperty({ type: 'integer', minimum: 1, example: 1 })
   schemaVersion!: number;
 
   @ApiProperty({ format: 'uuid' })
@@ -80,9 +81,53 @@ export class HistoryPage {
   @ApiPropertyOptional(QUARANTINE_FIELD)
   quarantine?: QuarantineView;
 
-  @ApiPropertyOptional({ description: 'Absent on the last page' })
+  @ApiPropertyOptional({ description: 'Absent on the last page', example: EXAMPLE_CURSOR })
   nextCursor?: string;
 }
+
+/** The history of a new client, for the examples of the OpenAPI document. */
+export const EXAMPLE_HISTORY: HistoryPage = {
+  items: [
+    {
+      revision: 0,
+      type: 'ConsumerClientCreated',
+      schemaVersion: 1,
+      eventId: '0c1b2a39-4857-5667-8899-aabbccddeeff',
+      occurredAt: '2026-11-24T09:00:00.000Z',
+      actor: { subject: 'portal-backend', roles: ['clients:read', 'clients:write'], via: 'http' },
+      data: {
+        clientId: 'cc_4fT0kq9wZr1sVb7XyN2mLp',
+        workspaceId: 'acme',
+        name: 'Forecast importer',
+        authenticationType: 'API_KEY',
+        verifier: { sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08' },
+        createdAt: '2026-11-24T09:00:00.000Z',
+      },
+      workspaceId: 'acme',
+      commandId: '5b6f1c9e-3a1d-5e8b-9c41-7a2f0d3e4b5c',
+      commandHash: '2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae',
+      correlationId: '2f1c8e0a-7d0f-4b57-9c11-0f6d3d1f6a11',
+      causationId: '2f1c8e0a-7d0f-4b57-9c11-0f6d3d1f6a11',
+      previousHash: '0'.repeat(64),
+      hash: 'fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9',
+    },
+  ],
+};
+
+/** The history of a new subscription. */
+export const EXAMPLE_SUBSCRIPTION_HISTORY: HistoryPage = {
+  items: EXAMPLE_HISTORY.items.map((entry) => ({
+    ...entry,
+    type: 'SubscriptionRegistered',
+    data: {
+      subscriptionId: 'acme-weather',
+      workspaceId: 'acme',
+      endpointUri: 'acme-weather',
+      serviceName: 'Weather forecasts',
+      registeredAt: '2026-11-24T09:00:00.000Z',
+    },
+  })),
+};
 
 /** The aggregate whose history is asked for. */
 export interface HistoryOwner {

@@ -1,138 +1,231 @@
-import { applyDecorators, UseFilters, UseGuards } from '@nestjs/common';
+import { applyDecorators, type Type, UseFilters, UseGuards } from '@nestjs/common';
 import {
-  ApiBearerAuth,
   ApiExtraModels,
   ApiHeader,
-  ApiProperty,
-  ApiPropertyOptional,
+  ApiOperation,
+  ApiParam,
+  type ApiParamOptions,
   ApiResponse,
+  ApiSecurity,
   getSchemaPath,
+  type HeadersObject,
+  type ReferenceObject,
+  type ResponseObject,
+  type SchemaObject,
 } from '@nestjs/swagger';
+import {
+  type DescribedPart,
+  type Examples,
+  type HeaderName,
+  HEADERS,
+  headersOf,
+  jsonResponse,
+  NODE_REFUSALS,
+  type ProblemCode,
+  problemResponses,
+} from '#platform/openapi';
 import type { ManagementScope } from '#tokens';
 import { FailureFilter } from './failure-filter.js';
 import { ManagementGuard, RequiresScope } from './management-guard.js';
 
-class FieldProblem {
-  @ApiProperty({ example: 'name' })
-  field!: string;
-
-  @ApiProperty({ example: 'name must have 1 to 100 characters' })
-  message!: string;
+/** One form of a successful answer. */
+export interface AnswerForm<Body = unknown> {
+  readonly type: Type<Body>;
+  /** Examples of whole bodies, by a name for each. */
+  readonly examples: Readonly<Record<string, NoInfer<Body>>>;
 }
 
-/** The error body of RFC 9457, in the form that the OpenAPI document describes. */
-class ProblemBody {
-  @ApiProperty({ example: 'about:blank' })
-  type!: string;
-
-  @ApiProperty({ example: 'Bad Request' })
-  title!: string;
-
-  @ApiProperty({ example: 400 })
-  status!: number;
-
-  @ApiProperty({ example: 'VALIDATION_FAILED', description: 'Stable; what callers branch on' })
-  code!: string;
-
-  @ApiProperty({ example: 'The request is not valid; see errors' })
-  detail!: string;
-
-  @ApiProperty({ example: '2f1c8e0a-7d0f-4b57-9c11-0f6d3d1f6a11' })
-  requestId!: string;
-
-  @ApiPropertyOptional({ type: [FieldProblem] })
-  errors?: FieldProblem[];
+/** The successful answer of a route. */
+export interface DescribedAnswer {
+  readonly status: 200 | 201;
+  readonly description: string;
+  /** The answer has exactly one of these forms. */
+  readonly forms: readonly [AnswerForm, ...AnswerForm[]];
+  readonly headers?: readonly HeaderName[];
+  /** The form of the answer to `dryRun=true`, if the route has dry runs. It names no place in the log. */
+  readonly dryRun?: AnswerForm;
 }
 
-const problem = (status: number, description: string) =>
-  ApiResponse({ status, description, content: { 'application/problem+json': { schema: problemSchema } } });
+/** How a route is described: everything that the OpenAPI document says about it, and what its types don't say. */
+export interface RouteContract {
+  /** The rights of which the caller's token must have one. */
+  readonly scopes: readonly [ManagementScope, ...ManagementScope[]];
+  /** The name of the operation's function in generated clients. */
+  readonly operationId: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly answers: readonly [DescribedAnswer, ...DescribedAnswer[]];
+  /** The codes of problems that only some routes answer. Those of every route are added. */
+  readonly refusals?: readonly ProblemCode[];
+  /** The parameters in the path. */
+  readonly path?: readonly ApiParamOptions[];
+}
 
-const problemSchema = { $ref: '#/components/schemas/ProblemBody' };
-
-/** Schemas to which the OpenAPI document refers only by name. */
-export const referredModels = [ProblemBody];
-
-const workspaceHeader = ApiHeader({
-  name: 'X-Workspace-Id',
-  required: false,
-  description: 'The workspace; only for tokens with the scope workspaces:any, which must name one',
+/** Returns the form. The compiler checks that the examples have the form's type. */
+export const form = <Body>(type: Type<Body>, examples: Readonly<Record<string, NoInfer<Body>>>): AnswerForm => ({
+  type,
+  examples,
 });
 
-const placeHeaders = {
-  ETag: { description: 'Revision of the resource', schema: { type: 'string', example: '"3"' } },
-  'X-Consistency-Token': {
-    description: 'Send it with a query, and the query sees this command’s effect',
-    schema: { type: 'string' },
-  },
-} as const;
+/** Codes with which every route of the management API may answer. */
+const REFUSALS_OF_ALL = [
+  ...NODE_REFUSALS,
+  'MALFORMED_REQUEST',
+  'HEADER_REPEATED',
+  'VALIDATION_FAILED',
+  'UNAUTHENTICATED',
+  'INSUFFICIENT_SCOPE',
+  'METHOD_NOT_ALLOWED',
+  'RATE_LIMITED',
+  'INTERNAL',
+  'LOG_UNAVAILABLE',
+  'MANAGEMENT_ISSUER_UNAVAILABLE',
+] as const satisfies readonly ProblemCode[];
 
-interface Answer {
-  readonly status: number;
-  readonly type: new () => unknown;
-  /** The body of a dry run, if the route has one. */
-  readonly dryRun?: new () => unknown;
-}
+/** Codes with which every route that reads a body may answer. */
+const REFUSALS_OF_BODIES = [
+  'MALFORMED_JSON',
+  'BODY_TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+] as const satisfies readonly ProblemCode[];
 
-function commandResponse({ status, type, dryRun }: Answer) {
-  if (dryRun === undefined) return ApiResponse({ status, type, headers: placeHeaders });
-  const schema = { oneOf: [{ $ref: getSchemaPath(type) }, { $ref: getSchemaPath(dryRun) }] };
-  const description = 'The new state; with `dryRun=true` what the command would do, and no X-Consistency-Token';
-  const content = { 'application/json': { schema } };
-  return applyDecorators(
-    ApiExtraModels(type, dryRun),
-    ApiResponse({ status, description, headers: placeHeaders, content }),
-  );
-}
+/** Codes of everything that can be wrong with the event log, for routes that decide on it. */
+const REFUSALS_OF_THE_LOG = [
+  'HISTORY_DAMAGED',
+  'HISTORY_MISSING',
+  'LOG_RESTORED',
+] as const satisfies readonly ProblemCode[];
 
-/** Decorates the route of a command with its scope, its request headers and its responses. */
-export const CommandRoute = (scope: ManagementScope, ...answers: Answer[]) =>
+const REFUSALS_OF_COMMANDS = [
+  ...REFUSALS_OF_BODIES,
+  ...REFUSALS_OF_THE_LOG,
+  'QUARANTINED',
+  'UPGRADE_UNFINISHED',
+  'PRECONDITION_FAILED',
+  'EVENT_TOO_LARGE',
+  'IDEMPOTENCY_KEY_REUSED',
+  'CONTENTION',
+  'CLOCKS_APART',
+  'LOG_SEALED',
+] as const satisfies readonly ProblemCode[];
+
+const REFUSALS_OF_QUERIES = [
+  'FOREIGN_CONSISTENCY_TOKEN',
+  'READ_MODEL_BEHIND',
+  'READ_MODEL_NOT_READY',
+  'READ_MODEL_REBUILD_NEEDED',
+  'READ_STORE_UNAVAILABLE',
+] as const satisfies readonly ProblemCode[];
+
+/** Decorates the route of a command: guards it, and describes it with its request headers and its responses. */
+export const CommandRoute = (contract: RouteContract) =>
   applyDecorators(
-    ManagementRoute(scope),
+    route(contract, REFUSALS_OF_COMMANDS, ['ETag', 'X-Consistency-Token']),
     ApiHeader({
       name: 'Idempotency-Key',
       required: false,
-      description: '1 to 128 visible ASCII characters; the same key and payload is carried out once',
+      description: 'The same key and request is carried out once. Keys are per workspace and subject',
+      schema: { type: 'string', pattern: '^[!-~]{1,128}$' },
+      example: 'b5b0a4f4-6c0f-4a0e-a9a3-0f7f6c2f8d11',
     }),
     ApiHeader({
       name: 'If-Match',
       required: false,
       description: 'An ETag, or * for any; 412 when the resource has changed since, or does not exist',
+      schema: { type: 'string', pattern: '^(\\*|"[0-9]{1,19}")$' },
+      example: '"3"',
     }),
-    ...answers.map(commandResponse),
-    problem(409, 'The state of the resource does not allow it'),
-    problem(412, 'If-Match names another revision'),
-    problem(413, 'The body is too large'),
-    problem(415, 'The body is not JSON, is compressed, or has another charset than UTF-8'),
-    problem(422, 'The Idempotency-Key was used for another payload'),
   );
 
-/** Decorates a route that reads a read model with the request header for it. */
-export const ConsistencyTokenHeader = ApiHeader({
+/** Describes the request header of a route that reads a read model. */
+const ConsistencyTokenHeader = ApiHeader({
   name: 'X-Consistency-Token',
   required: false,
-  description: 'Waits up to 2 s for the read model to come that far, else 503 with Retry-After',
+  description: 'From a command’s answer. Waits up to 2 s for the read model to come that far, else 503',
+  schema: { type: 'string', maxLength: 200 },
 });
 
-/**
- * Decorates the route of a query on a read model with its scopes, its request header and its response. A token needs
- * one of the scopes.
- */
-export const QueryRoute = (scopes: ManagementScope | readonly ManagementScope[], type: new () => unknown) =>
-  applyDecorators(ManagementRoute(...[scopes].flat()), ConsistencyTokenHeader, ApiResponse({ status: 200, type }));
+/** Decorates the route of a query on a read model: guards it, and describes it with its request header and response. */
+export const QueryRoute = (contract: RouteContract) =>
+  applyDecorators(route(contract, REFUSALS_OF_QUERIES, []), ConsistencyTokenHeader);
+
+/** Decorates the route of a command whose dry run reads a read model. */
+export const CommandRouteWithQuery = (contract: RouteContract) =>
+  applyDecorators(
+    CommandRoute({ ...contract, refusals: [...(contract.refusals ?? []), ...REFUSALS_OF_QUERIES] }),
+    ConsistencyTokenHeader,
+  );
+
+/** Decorates the route of a command that appends no event: guards it, and describes it with its response. */
+export const EventlessCommandRoute = (contract: RouteContract) =>
+  route(contract, [...REFUSALS_OF_BODIES, ...REFUSALS_OF_THE_LOG], []);
 
 /** Decorates a route with the parts that all routes of the management API share. */
-export const ManagementRoute = (...scopes: ManagementScope[]) =>
-  applyDecorators(
+function route(contract: RouteContract, refusals: readonly ProblemCode[], headers: readonly HeaderName[]) {
+  const { scopes, operationId, summary, description, answers, path = [] } = contract;
+  const codes = [
+    ...REFUSALS_OF_ALL,
+    ...(path.length > 0 ? (['URI_TOO_LONG'] as const) : []),
+    ...refusals,
+    ...(contract.refusals ?? []),
+  ];
+  const problems = Object.entries(problemResponses(codes)) as [string, ResponseObject][];
+  return applyDecorators(
     UseGuards(ManagementGuard),
     UseFilters(new FailureFilter()),
     RequiresScope(...scopes),
-    ApiBearerAuth(),
-    workspaceHeader,
-    problem(400, 'The request is not valid; `errors` names each field'),
-    problem(401, 'No bearer token, or one that is not good'),
-    problem(403, 'The token lacks the scope, or names another workspace'),
-    problem(404, 'There is no such resource in this workspace'),
-    problem(405, 'The path has no such method; Allow names those that it has'),
-    problem(429, 'Too many requests of this subject; see Retry-After'),
-    problem(503, 'A store can’t answer now, or has not caught up; see Retry-After'),
+    ApiOperation({ operationId, summary, description: [description ?? [], needs(scopes)].flat().join('\n\n') }),
+    ...scopes.map((scope) => ApiSecurity('managementToken', [scope])),
+    ApiHeader({
+      name: 'X-Workspace-Id',
+      required: false,
+      description: 'The workspace. Only tokens with the scope `workspaces:any` need it, and may name any',
+      schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
+      example: 'acme',
+    }),
+    ...path.map((parameter) => ApiParam(parameter)),
+    ApiExtraModels(...answers.flatMap(formsOf).map(({ type }) => type)),
+    ...answers.map((answer) => ApiResponse({ status: answer.status, ...responseOf(answer, headers) })),
+    ...problems.map(([status, response]) => ApiResponse({ status: Number(status), ...response })),
   );
+}
+
+const needs = (scopes: readonly ManagementScope[]): string =>
+  `Needs the scope ${scopes.map((scope) => `\`${scope}\``).join(' or ')}.`;
+
+const formsOf = ({ forms, dryRun }: DescribedAnswer): readonly AnswerForm[] => (dryRun ? [...forms, dryRun] : forms);
+
+function responseOf(answer: DescribedAnswer, headers: readonly HeaderName[]): ResponseObject {
+  const { description, dryRun } = answer;
+  const forms = formsOf(answer);
+  const refs = forms.map(({ type }): ReferenceObject => ({ $ref: getSchemaPath(type) }));
+  const [only, ...others] = refs;
+  const schema: SchemaObject | ReferenceObject = only && others.length === 0 ? only : { oneOf: refs };
+  const examples: Examples = Object.assign({}, ...forms.map((one) => one.examples)) as Examples;
+  const [always, sometimes] = dryRun ? [answer.headers ?? [], headers] : [[...headers, ...(answer.headers ?? [])], []];
+  return jsonResponse(description, schema, examples, {
+    ...headersOf('RateLimit-*', ...always),
+    ...optional(sometimes),
+  });
+}
+
+const optional = (headers: readonly HeaderName[]): HeadersObject =>
+  Object.fromEntries(headers.map((name) => [name, { ...HEADERS[name], required: false }]));
+
+/** Describes the parts of the management API that belong to no single route. */
+export const managementDescription: DescribedPart = {
+  tags: [
+    { name: 'Clients', description: 'Consumer clients, their credentials and their assignments' },
+    { name: 'Credential drafts', description: 'Credentials that are shown before they are attached to a client' },
+    { name: 'Subscriptions', description: 'The right of a workspace to call one service' },
+  ],
+  securitySchemes: {
+    managementToken: {
+      type: 'http',
+      scheme: 'bearer',
+      description:
+        'A management token. The scopes that an operation lists are claims of the token. The workspace is the claim ' +
+        '`workspace_id`, or is named by `X-Workspace-Id` if the token has the scope `workspaces:any`',
+    },
+  },
+};

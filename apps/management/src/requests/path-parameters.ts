@@ -1,4 +1,5 @@
 import type { PipeTransform } from '@nestjs/common';
+import type { ApiParamOptions } from '@nestjs/swagger';
 import {
   type ClientId,
   clientNotFound,
@@ -45,4 +46,21 @@ export const generationParameter: PipeTransform<unknown, number> = {
     if (typeof value === 'string' && /^[1-9]\d{0,8}$/.test(value)) return Number(value);
     throw new DomainError('not_found', 'generation_not_found', 'A generation is a whole number from 1', 'generation');
   },
+};
+
+/** Describes path parameters. A client id or a subscription id of another form is answered with 404. */
+export const CLIENT_ID: ApiParamOptions = {
+  name: 'clientId',
+  schema: { type: 'string', pattern: '^cc_[A-Za-z0-9]{16,40}$' },
+  example: 'cc_4fT0kq9wZr1sVb7XyN2mLp',
+};
+export const SUBSCRIPTION_ID: ApiParamOptions = {
+  name: 'subscriptionId',
+  schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
+  example: 'acme-weather',
+};
+export const GENERATION: ApiParamOptions = {
+  name: 'generation',
+  schema: { type: 'integer', minimum: 1, maximum: 999_999_999 },
+  example: 1,
 };

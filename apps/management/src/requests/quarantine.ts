@@ -1,7 +1,8 @@
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, ApiSchema } from '@nestjs/swagger';
 import type { QuarantinesInForce } from '#event-log';
 
 /** Why and since when an operator has quarantined a client or a subscription. */
+@ApiSchema({ name: 'Quarantine' })
 export class QuarantineView {
   @ApiProperty({ example: 'Its stream was tombstoned' })
   reason!: string;

@@ -21,13 +21,19 @@ export const IsPageSize = () =>
     Max(MAX_PAGE),
   );
 
+/** Cursors are opaque: this one is for the examples of the OpenAPI document. */
+export const EXAMPLE_CURSOR = 'eyJhZnRlciI6ImNjXzRmVDBrcTl3WnIxc1ZiN1h5TjJtTHAifQ';
+
 /** Query parameters that every list accepts. */
 export class PageQueryParameters {
-  @ApiPropertyOptional({ minimum: 1, maximum: MAX_PAGE, default: DEFAULT_PAGE })
+  @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: MAX_PAGE, default: DEFAULT_PAGE })
   @IsPageSize()
   limit?: number;
 
-  @ApiPropertyOptional({ description: '`nextCursor` of the page before, with the same filters and sort' })
+  @ApiPropertyOptional({
+    maxLength: 2048,
+    description: '`nextCursor` of the page before, with the same filters and sort',
+  })
   @IsOptional()
   @IsString()
   @MaxLength(2048)

@@ -12,7 +12,12 @@ import type { Preview } from '../requests/response-headers.js';
 const { clients } = projections;
 
 export class EndSubscriptionQuery {
-  @ApiPropertyOptional({ maxLength: 500, description: 'Kept in the history', example: 'The contract is over' })
+  @ApiPropertyOptional({
+    minLength: 1,
+    maxLength: 500,
+    description: 'Kept in the history',
+    example: 'The contract is over',
+  })
   @IsOptional()
   @IsString()
   @MaxLength(2000)
@@ -24,7 +29,7 @@ export class EndSubscriptionQuery {
   dryRun?: 'true' | 'false';
 
   @ApiPropertyOptional({
-    ...{ minimum: 1, maximum: MAX_PAGE, default: MAX_PAGE },
+    ...{ type: 'integer', minimum: 1, maximum: MAX_PAGE, default: MAX_PAGE },
     description: 'How many clients a dry run shows; only with dryRun=true',
   })
   @IsPageSize()

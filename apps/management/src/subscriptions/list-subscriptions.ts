@@ -7,7 +7,7 @@ import type { ConsistencyToken } from '#event-log';
 import { validationFailed } from '#platform';
 import { projections, searchKey } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import { pageOf, PageQueryParameters } from '../requests/query-request.js';
+import { EXAMPLE_CURSOR, pageOf, PageQueryParameters } from '../requests/query-request.js';
 import { storedSubscriptionView, SubscriptionView } from './subscription.js';
 
 const { subscriptions } = projections;
@@ -36,7 +36,7 @@ export class SubscriptionPage {
   @ApiProperty({ type: [SubscriptionView] })
   items!: SubscriptionView[];
 
-  @ApiPropertyOptional({ description: 'Absent on the last page' })
+  @ApiPropertyOptional({ description: 'Absent on the last page', example: EXAMPLE_CURSOR })
   nextCursor?: string;
 }
 

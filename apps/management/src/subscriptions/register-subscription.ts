@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { ApiProperty } from '@nestjs/swagger';
+import { ApiProperty, ApiSchema } from '@nestjs/swagger';
 import { IsString, MaxLength } from 'class-validator';
 import { type EndpointUri, isEndpointUri, subscription, type SubscriptionId, type SubscriptionState } from '#domain';
 import { type Executed, KeyedQueue, PreconditionFailed } from '#event-log';
@@ -9,6 +9,7 @@ import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { claimContext } from '../requests/claim-context.js';
 import type { HttpCommandRequest } from '../requests/command-request.js';
 
+@ApiSchema({ name: 'RegisterSubscription' })
 export class RegisterSubscriptionBody {
   @ApiProperty({ pattern: '^[a-z0-9][a-z0-9-]{2,62}$', example: 'acme-weather' })
   @IsString()

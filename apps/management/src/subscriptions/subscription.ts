@@ -1,4 +1,4 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { subscription as aggregate, subscriptionNotFound, type SubscriptionState } from '#domain';
 import type { QuarantinesInForce } from '#event-log';
 import type { Revision } from '#events';
@@ -6,8 +6,9 @@ import type { DocumentOf, projections } from '#read-models';
 import { QUARANTINE_FIELD, quarantineOf, type QuarantineView } from '../requests/quarantine.js';
 
 /** A subscription in the form that the API returns. */
+@ApiSchema({ name: 'Subscription' })
 export class SubscriptionView {
-  @ApiProperty({ example: 'sub_weather_1' })
+  @ApiProperty({ example: 'acme-weather' })
   subscriptionId!: string;
 
   @ApiProperty({ example: 'acme' })
@@ -34,9 +35,29 @@ export class SubscriptionView {
   @ApiPropertyOptional(QUARANTINE_FIELD)
   quarantine?: QuarantineView;
 
-  @ApiProperty({ example: 0, description: 'Revision of the subscription, also its ETag' })
+  @ApiProperty({ type: 'integer', minimum: 0, example: 0, description: 'Revision of the subscription, also its ETag' })
   revision!: number;
 }
+
+/** A live subscription, for the examples of the OpenAPI document. */
+export const EXAMPLE_SUBSCRIPTION: SubscriptionView = {
+  subscriptionId: 'acme-weather',
+  workspaceId: 'acme',
+  endpointUri: 'acme-weather',
+  serviceName: 'Weather forecasts',
+  status: 'LIVE',
+  registeredAt: '2026-11-24T09:00:00.000Z',
+  revision: 0,
+};
+
+/** The same subscription after its end. */
+export const EXAMPLE_ENDED_SUBSCRIPTION: SubscriptionView = {
+  ...EXAMPLE_SUBSCRIPTION,
+  status: 'ENDED',
+  endedAt: '2026-11-30T16:00:00.000Z',
+  endReason: 'The contract is over',
+  revision: 1,
+};
 
 /** Returns a subscription after a command, in the same form as the read model. */
 export function subscriptionView(state: SubscriptionState, revision: Revision | undefined): SubscriptionView {

@@ -1,25 +1,35 @@
 import { Body, Controller, Delete, Get, Inject, Param, Put, Query, Res } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { subscription, type SubscriptionId, type SubscriptionState } from '#domain';
 import type { ConsistencyToken, Executed } from '#event-log';
 import { validationFailed } from '#platform';
-import { ClientPage, ListClients } from '../clients/list-clients.js';
+import { CLIENT_PAGE_FORMS, type ClientPage, ListClients } from '../clients/list-clients.js';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
-import { GetHistory, historyOfSubscription, HistoryPage } from '../history/get-history.js';
+import {
+  EXAMPLE_SUBSCRIPTION_HISTORY,
+  GetHistory,
+  historyOfSubscription,
+  HistoryPage,
+} from '../history/get-history.js';
 import { AggregateCommand } from '../requests/aggregate-command.js';
-import { CommandRoute, ConsistencyTokenHeader, QueryRoute } from '../requests/api-documentation.js';
+import { CommandRoute, CommandRouteWithQuery, form, QueryRoute } from '../requests/api-documentation.js';
 import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
-import { newSubscriptionIdParameter, subscriptionIdParameter } from '../requests/path-parameters.js';
+import { newSubscriptionIdParameter, SUBSCRIPTION_ID, subscriptionIdParameter } from '../requests/path-parameters.js';
 import { ConsistencyTokenParameter, MAX_PAGE, PageQueryParameters } from '../requests/query-request.js';
 import { answerPreview, etagOf, setPlaceHeaders } from '../requests/response-headers.js';
 import { EndPreview, EndSubscriptionQuery, PreviewEnd } from './end-subscription.js';
 import { GetSubscription } from './get-subscription.js';
 import { ListSubscriptions, ListSubscriptionsParameters, SubscriptionPage } from './list-subscriptions.js';
 import { RegisterSubscription, RegisterSubscriptionBody } from './register-subscription.js';
-import { SubscriptionView, subscriptionView } from './subscription.js';
+import {
+  EXAMPLE_ENDED_SUBSCRIPTION,
+  EXAMPLE_SUBSCRIPTION,
+  SubscriptionView,
+  subscriptionView,
+} from './subscription.js';
 
 /** Routes for subscriptions: commands, lists, and the clients that are assigned to a subscription. */
 @ApiTags('Subscriptions')
@@ -32,8 +42,33 @@ export class SubscriptionsController {
   ) {}
 
   @Put(':subscriptionId')
-  @CommandRoute('subscriptions:write', { status: 201, type: SubscriptionView }, { status: 200, type: SubscriptionView })
-  @ApiOperation({ summary: 'Register a subscription; 200 when it is registered already with these values' })
+  @CommandRoute({
+    scopes: ['subscriptions:write'],
+    operationId: 'registerSubscription',
+    summary: 'Register a subscription',
+    description: 'The endpoint URI belongs to this one subscription of the whole marketplace, for ever.',
+    answers: [
+      {
+        status: 201,
+        description: 'The new subscription',
+        forms: [form(SubscriptionView, { live: EXAMPLE_SUBSCRIPTION })],
+      },
+      {
+        status: 200,
+        description: 'The subscription was registered with these values before',
+        forms: [form(SubscriptionView, { live: EXAMPLE_SUBSCRIPTION })],
+      },
+    ],
+    refusals: [
+      'INVALID_SUBSCRIPTION_ID',
+      'INVALID_ENDPOINT_URI',
+      'INVALID_SERVICE_NAME',
+      'SUBSCRIPTION_NOT_FOUND',
+      'SUBSCRIPTION_EXISTS',
+      'ENDPOINT_URI_TAKEN',
+    ],
+    path: [SUBSCRIPTION_ID],
+  })
   async register(
     @Param('subscriptionId', newSubscriptionIdParameter) subscriptionId: SubscriptionId,
     @Body() body: RegisterSubscriptionBody,
@@ -46,9 +81,21 @@ export class SubscriptionsController {
   }
 
   @Delete(':subscriptionId')
-  @CommandRoute('subscriptions:write', { status: 200, type: SubscriptionView, dryRun: EndPreview })
-  @ConsistencyTokenHeader
-  @ApiOperation({ summary: 'End a subscription and unassign its clients, for ever; with dryRun=true only show whom' })
+  @CommandRouteWithQuery({
+    scopes: ['subscriptions:write'],
+    operationId: 'endSubscription',
+    summary: 'End a subscription and unassign its clients, for ever; with dryRun=true only show whom',
+    answers: [
+      {
+        status: 200,
+        description: 'The ended subscription, or the clients that its end would unassign',
+        forms: [form(SubscriptionView, { ended: EXAMPLE_ENDED_SUBSCRIPTION })],
+        dryRun: form(EndPreview, { dryRun: { wouldUnassign: ['cc_4fT0kq9wZr1sVb7XyN2mLp'] } }),
+      },
+    ],
+    refusals: ['INVALID_REASON', 'SUBSCRIPTION_NOT_FOUND'],
+    path: [SUBSCRIPTION_ID],
+  })
   async end(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
     @Query() { reason = 'Ended by the portal', dryRun, limit }: EndSubscriptionQuery,
@@ -68,8 +115,19 @@ export class SubscriptionsController {
   }
 
   @Get()
-  @QueryRoute(['clients:read', 'audit:read'], SubscriptionPage)
-  @ApiOperation({ summary: 'The workspace’s subscriptions, by pages' })
+  @QueryRoute({
+    scopes: ['clients:read', 'audit:read'],
+    operationId: 'listSubscriptions',
+    summary: 'The workspace’s subscriptions, by pages',
+    answers: [
+      {
+        status: 200,
+        description: 'A page of subscriptions',
+        forms: [form(SubscriptionPage, { lastPage: { items: [EXAMPLE_SUBSCRIPTION] }, empty: { items: [] } })],
+      },
+    ],
+    refusals: ['INVALID_CURSOR'],
+  })
   list(
     @Query() parameters: ListSubscriptionsParameters,
     @CallerParameter() { workspaceId }: Caller,
@@ -79,8 +137,21 @@ export class SubscriptionsController {
   }
 
   @Get(':subscriptionId')
-  @QueryRoute(['clients:read', 'audit:read'], SubscriptionView)
-  @ApiOperation({ summary: 'One subscription, live or ended' })
+  @QueryRoute({
+    scopes: ['clients:read', 'audit:read'],
+    operationId: 'getSubscription',
+    summary: 'One subscription, live or ended',
+    answers: [
+      {
+        status: 200,
+        description: 'The subscription',
+        forms: [form(SubscriptionView, { live: EXAMPLE_SUBSCRIPTION, ended: EXAMPLE_ENDED_SUBSCRIPTION })],
+        headers: ['ETag'],
+      },
+    ],
+    refusals: ['SUBSCRIPTION_NOT_FOUND'],
+    path: [SUBSCRIPTION_ID],
+  })
   async get(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
     @CallerParameter() { workspaceId }: Caller,
@@ -93,8 +164,14 @@ export class SubscriptionsController {
   }
 
   @Get(':subscriptionId/clients')
-  @QueryRoute(['clients:read', 'audit:read'], ClientPage)
-  @ApiOperation({ summary: 'The clients that are assigned to a subscription, by pages' })
+  @QueryRoute({
+    scopes: ['clients:read', 'audit:read'],
+    operationId: 'listClientsOfSubscription',
+    summary: 'The clients that are assigned to a subscription, by pages',
+    answers: [{ status: 200, description: 'A page of clients', forms: CLIENT_PAGE_FORMS }],
+    refusals: ['SUBSCRIPTION_NOT_FOUND', 'INVALID_CURSOR'],
+    path: [SUBSCRIPTION_ID],
+  })
   listClients(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
     @Query() parameters: PageQueryParameters,
@@ -105,8 +182,20 @@ export class SubscriptionsController {
   }
 
   @Get(':subscriptionId/history')
-  @QueryRoute('audit:read', HistoryPage)
-  @ApiOperation({ summary: 'Every event of a subscription, by pages, oldest first' })
+  @QueryRoute({
+    scopes: ['audit:read'],
+    operationId: 'getSubscriptionHistory',
+    summary: 'Every event of a subscription, by pages, oldest first',
+    answers: [
+      {
+        status: 200,
+        description: 'A page of events',
+        forms: [form(HistoryPage, { page: EXAMPLE_SUBSCRIPTION_HISTORY })],
+      },
+    ],
+    refusals: ['SUBSCRIPTION_NOT_FOUND', 'INVALID_CURSOR'],
+    path: [SUBSCRIPTION_ID],
+  })
   history(
     @Param('subscriptionId', subscriptionIdParameter) subscriptionId: SubscriptionId,
     @Query() parameters: PageQueryParameters,

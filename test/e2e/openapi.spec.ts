@@ -1,0 +1,158 @@
+import { execFile } from 'node:child_process';
+import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { OpenAPIObject, OperationObject, ResponseObject } from '@nestjs/swagger';
+import { MANAGEMENT_SCOPES } from '#tokens';
+import { send } from '../support/api/http.js';
+import { Standalone } from '../support/processes/standalone.js';
+
+const ROOT = join(__dirname, '../..');
+const run = promisify(execFile);
+const bin = (name: string) => join(ROOT, 'node_modules/.bin', name);
+
+const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const;
+
+describe('The OpenAPI document', () => {
+  let service: Standalone;
+  let directory: string;
+  let file: string;
+  let document: OpenAPIObject;
+
+  beforeAll(async () => {
+    service = await Standalone.startReady();
+    const answer = await send<OpenAPIObject>('GET', service.url, '/openapi.json');
+    document = answer.body;
+    directory = mkdtempSync(join(tmpdir(), 'openapi-'));
+    file = join(directory, 'openapi.json');
+    writeFileSync(file, answer.text);
+  });
+
+  afterAll(async () => {
+    await service.stop();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  const operations = (): [string, OperationObject][] =>
+    Object.entries(document.paths).flatMap(([path, item]) =>
+      METHODS.flatMap((method): [string, OperationObject][] => {
+        const operation = item[method];
+        return operation ? [[`${method.toUpperCase()} ${path}`, operation]] : [];
+      }),
+    );
+  const responses = (): [string, ResponseObject][] =>
+    operations().flatMap(([name, operation]) =>
+      Object.entries(operation.responses).map(([status, response]): [string, ResponseObject] => [
+        `${name} ${status}`,
+        response as ResponseObject,
+      ]),
+    );
+
+  it('passes the linter without an error or a warning', async () => {
+    const lint = run(bin('redocly'), ['lint', '--config', join(ROOT, 'redocly.yaml'), '--format', 'stylish', file], {
+      env: { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' },
+    });
+    const { stderr, stdout } = await lint.catch((error: unknown) => error as { stderr: string; stdout: string });
+    expect(`${stdout}${stderr}`).toMatch(/is valid/);
+    expect(`${stdout}${stderr}`).not.toMatch(/warning[s]?\.|error[s]?\./);
+  });
+
+  it('describes the whole product, under a licence and at a server', () => {
+    expect(document.info.license?.name).toBe('Apache-2.0');
+    expect(document.servers?.[0]?.url).toBe('/');
+    const names = operations().map(([name]) => name);
+    expect(names).toEqual(
+      expect.arrayContaining([
+        'POST /login',
+        'POST /{endpointUri}/login',
+        'POST /oauth/introspect',
+        'POST /oauth/revoke',
+        'GET /gateway/check',
+        'GET /gateway/check/{target}',
+        'GET /.well-known/oauth-authorization-server',
+        'GET /.well-known/jwks.json',
+        'GET /health/live',
+        'GET /health/ready',
+        'GET /metrics',
+        'POST /v1/clients',
+      ]),
+    );
+  });
+
+  it('gives each operation a plain id, a summary, a tag, and the scopes that it needs', () => {
+    for (const [name, operation] of operations()) {
+      expect([name, operation.operationId]).toEqual([name, expect.stringMatching(/^[a-z][A-Za-z]+$/)]);
+      expect([name, operation.summary]).toEqual([name, expect.stringMatching(/^[A-Z]/)]);
+      expect([name, operation.tags?.length]).toEqual([name, 1]);
+      if (!name.includes(' /v1/')) continue;
+      const scopes = (operation.security ?? []).flatMap(({ managementToken = [] }) => managementToken);
+      expect([name, scopes.length]).not.toEqual([name, 0]);
+      for (const scope of scopes) expect(MANAGEMENT_SCOPES).toContain(scope);
+    }
+  });
+
+  it('describes each status with its headers, and gives an example of each body', () => {
+    for (const [name, { headers = {}, content = {} }] of responses()) {
+      expect([name, Object.keys(headers)]).toEqual([name, expect.arrayContaining(['X-Request-Id'])]);
+      for (const { examples = {} } of Object.values(content)) {
+        expect([name, Object.keys(examples).length]).not.toEqual([name, 0]);
+      }
+    }
+    const headersOf = (status: string) =>
+      responses()
+        .filter(([name]) => name.endsWith(` ${status}`) && name.includes(' /v1/'))
+        .map(([, { headers }]) => Object.keys(headers ?? {}));
+    for (const headers of headersOf('401')) expect(headers).toContain('WWW-Authenticate');
+    for (const headers of headersOf('405')) expect(headers).toContain('Allow');
+    for (const headers of headersOf('429'))
+      expect(headers).toEqual(expect.arrayContaining(['Retry-After', 'RateLimit-Reset']));
+    for (const headers of headersOf('503')) expect(headers).toContain('Retry-After');
+  });
+
+  it('has closed objects, and integers where it has numbers', () => {
+    const wrong: string[] = [];
+    const visit = (value: unknown, path: string): void => {
+      if (typeof value !== 'object' || value === null) return;
+      const { type, properties, additionalProperties } = value as Record<string, unknown>;
+      if (type === 'object' && properties !== undefined && additionalProperties === undefined) wrong.push(path);
+      if (type === 'number') wrong.push(path);
+      for (const [name, member] of Object.entries(value)) visit(member, `${path}/${name}`);
+    };
+    visit(document.components?.schemas, 'schemas');
+    visit(document.paths, 'paths');
+    expect(wrong).toEqual([]);
+  });
+
+  it('makes a client whose types compile by strict rules, and which plays the tour of the README', async () => {
+    const client = join(directory, 'client');
+    cpSync(join(ROOT, 'examples/typed-client'), client, { recursive: true });
+    symlinkSync(join(ROOT, 'node_modules'), join(client, 'node_modules'));
+    await run(bin('openapi-typescript'), [file, '-o', join(client, 'api.d.ts')]);
+    writeFileSync(join(client, 'package.json'), JSON.stringify({ type: 'module' }));
+    const compilerOptions = {
+      ...{ strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, noUnusedLocals: true },
+      ...{
+        module: 'nodenext',
+        target: 'es2023',
+        lib: ['es2023', 'dom'],
+        types: ['node'],
+        outDir: 'out',
+        skipLibCheck: true,
+      },
+    };
+    writeFileSync(join(client, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['tour.ts', 'api.d.ts'] }));
+    const compiled = await run(bin('tsc'), ['-p', client]).catch((error: unknown) => error as { stdout: string });
+    expect(compiled.stdout).toBe('');
+    const env = { PATH: process.env.PATH, BASE: service.url, TOKEN: service.adminToken };
+    const { stdout } = await run(process.execPath, [join(client, 'out/tour.js')], { env });
+    expect(stdout.trim().split('\n')).toEqual([
+      '0 ConsumerClientCreated by administrator',
+      '1 ConsumerClientAssignedToSubscription by administrator',
+      '2 ConsumerClientSecretRotated by administrator',
+      '3 ConsumerClientCredentialRetired by administrator',
+      'active: Trip planner',
+      'revoked: Forecast importer',
+    ]);
+  });
+});
