@@ -58,7 +58,7 @@ type Action =
   | { readonly type: 'login' | 'login of an older version' | 'rename' | 'retire' | 'end all tokens' }
   | { readonly type: 'refresh' | 'revoke token' | 'revoke family'; readonly choice: number }
   | { readonly type: 'end tokens up to'; readonly age: number }
-  | { readonly type: 'rotate'; readonly overlapSeconds: number }
+  | { readonly type: 'rotate'; readonly overlapSeconds: number; readonly lifetime: number | null }
   | { readonly type: 'revoke other tokens'; readonly count: number };
 
 const choice = fc.nat({ max: 5 });
@@ -82,6 +82,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     arbitrary: fc.record({
       type: fc.constant('rotate' as const),
       overlapSeconds: fc.constantFrom(0, 300, 604_800),
+      lifetime: fc.option(fc.constantFrom(1, 200, 3600, 86_400)),
     }),
   },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('retire' as const) }) },
@@ -103,6 +104,7 @@ class Life {
   private readonly issued: Issued[] = [];
   private readonly endedAccess = new Set<AccessTokenClaims>();
   private readonly endedRefresh = new Set<RefreshToken>();
+  private readonly expiries = new Map<number, Instant>();
   private names = 0;
 
   constructor(private readonly authenticationType: AuthenticationType) {
@@ -115,12 +117,14 @@ class Life {
   act(action: Action, at: Instant): void {
     switch (action.type) {
       case 'login':
-        if (this.authenticationType === 'API_KEY') this.logInWithApiKey(at);
-        else this.logIn(at);
+      case 'login of an older version': {
+        const generation = this.goodGeneration(at);
+        if (generation === undefined) return;
+        if (action.type === 'login of an older version') this.logInByOlderVersion(generation, at);
+        else if (this.authenticationType === 'API_KEY') this.logInWithApiKey(generation, at);
+        else this.logIn(generation, at);
         return;
-      case 'login of an older version':
-        this.logInByOlderVersion(at);
-        return;
+      }
       case 'refresh':
         this.refresh(this.chosen(action.choice), at);
         return;
@@ -140,7 +144,7 @@ class Life {
         this.endTokensUpTo(secondsAfter(at, -action.age), at);
         return;
       case 'rotate':
-        this.rotate(action.overlapSeconds, at);
+        this.rotate(action, at);
         return;
       case 'retire':
         this.retire(at);
@@ -163,6 +167,21 @@ class Life {
     ];
   }
 
+  /** Returns the tokens that are accepted although the generation of the secret from which they come has expired. */
+  outlastingTheirSecret(): (AccessTokenClaims | RefreshToken)[] {
+    return this.issued.flatMap(({ access, refresh }) => {
+      const expiry = this.expiries.get(access.generation);
+      if (expiry === undefined) return [];
+      const moments = [expiry, secondsAfter(expiry, 1), secondsAfter(expiry, 299), secondsAfter(expiry, 86_400)];
+      return [
+        ...(moments.some((moment) => this.accepts(access, moment)) ? [access] : []),
+        ...(refresh && moments.some((moment) => isRefreshable(refresh, this.client, undefined, moment))
+          ? [refresh]
+          : []),
+      ];
+    });
+  }
+
   /** Returns the issued tokens that are refused at a moment between their issue and their expiry. */
   refusedWithinTheirTime(): AccessTokenClaims[] {
     return this.issued
@@ -170,8 +189,7 @@ class Life {
       .filter((claims) => !momentsWithin(claims.iat, claims.exp).every((moment) => this.accepts(claims, moment)));
   }
 
-  private logInWithApiKey(at: Instant): void {
-    const generation = this.goodGeneration(at);
+  private logInWithApiKey(generation: number, at: Instant): void {
     const grant = { issuer: ISSUER, clientId: CLIENT.clientId, generation };
     const token = staticTokenPeriod(grant, SIGNER, { issuedAt: at, jti: this.name() });
     this.execute({ type: 'IssueStaticToken', token, compromisedKids: [], at });
@@ -179,14 +197,14 @@ class Life {
     this.remember({ access: current?.claims as AccessTokenClaims }, at);
   }
 
-  private logIn(at: Instant): void {
-    this.issuePair(this.goodGeneration(at), { id: this.name(), startedAt: epochSeconds(at) }, at);
+  private logIn(generation: number, at: Instant): void {
+    this.issuePair(generation, { id: this.name(), startedAt: epochSeconds(at) }, at);
   }
 
   /** Issues tokens as a version of this software did that knew no epochs. The client may refuse them at once. */
-  private logInByOlderVersion(at: Instant): void {
+  private logInByOlderVersion(generation: number, at: Instant): void {
     const family = { id: this.name(), startedAt: epochSeconds(at) };
-    this.issued.unshift(this.pair({ generation: this.goodGeneration(at), family }, at));
+    this.issued.unshift(this.pair({ generation, family }, at));
   }
 
   private refresh(chosen: Issued | undefined, at: Instant): void {
@@ -244,10 +262,14 @@ class Life {
     this.end(({ refresh }) => refresh !== undefined && isCovered(refresh.family.startedAt));
   }
 
-  private rotate(overlapSeconds: number, at: Instant): void {
+  private rotate({ overlapSeconds, lifetime }: Extract<Action, { type: 'rotate' }>, at: Instant): void {
     const { generation } = newestCredential(this.client);
+    const expiresAt = lifetime === null ? undefined : secondsAfter(at, lifetime);
     const command = { type: 'RotateSecret', workspaceId: 'acme', verifier: this.name(), overlapSeconds, at } as const;
-    if (!this.execute(command)) throw new Error('A rotation was refused');
+    if (!this.execute({ ...command, ...(expiresAt !== undefined && { expiresAt }) })) {
+      throw new Error('A rotation was refused');
+    }
+    if (expiresAt !== undefined) this.expiries.set(generation + 1, expiresAt);
     this.end(({ access }) => access.generation < (overlapSeconds === 0 ? generation + 1 : generation));
   }
 
@@ -294,9 +316,9 @@ class Life {
     return this.issued[back];
   }
 
-  /** The oldest generation that is good. A login with it is the first that an ending must end. */
-  private goodGeneration(at: Instant): number {
-    return goodCredentials(this.client, at)[0]?.generation ?? 0;
+  /** The oldest generation that is good, if one is. A login with it is the first that an ending must end. */
+  private goodGeneration(at: Instant): number | undefined {
+    return goodCredentials(this.client, at)[0]?.generation;
   }
 
   private name(): string {
@@ -326,6 +348,7 @@ it.each<AuthenticationType>(['OAUTH2', 'API_KEY'])(
           moments.push(at);
           life.act(step, at);
           expect(life.revived(moments)).toEqual([]);
+          expect(life.outlastingTheirSecret()).toEqual([]);
         }
       }),
       { numRuns: 100 },

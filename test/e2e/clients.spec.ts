@@ -1,7 +1,7 @@
 import { type CredentialDraft, MasterKeys, openDraft, sealDraft } from '#credentials';
 import { verifyChain } from '#events';
 import { standaloneMasterKey } from '#stores';
-import type { Answer } from '../support/api/http.js';
+import { type Answer, eventually } from '../support/api/http.js';
 import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/api/login.js';
 import {
   type AuthenticationType,
@@ -191,6 +191,165 @@ describe('names', () => {
   });
 });
 
+describe('what a workspace says about its client', () => {
+  const said = {
+    description: 'Imports the hourly forecasts',
+    labels: { team: 'planning', 'acme.example/stage': 'test' },
+  };
+
+  test('is shown in every answer, changed field by field, and kept after the revocation', async () => {
+    const created = await portal.create({ ...said, description: ` ${said.description} ` });
+    expect(created.body.client).toMatchObject(said);
+    await expectReadModelAgrees(created);
+    const { clientId } = created.body.client;
+
+    const labels = { 'acme.example/stage': 'production', team: null, owner: 'Ada' };
+    const changed = await portal.describe(clientId, { name: 'Importer', description: null, labels });
+    const expected = { name: 'Importer', labels: { 'acme.example/stage': 'production', owner: 'Ada' } };
+    expect(changed.body.client).toMatchObject({ ...expected, revision: 2 });
+    expect(changed.body.client).not.toHaveProperty('description');
+    await expectReadModelAgrees(changed);
+    expect((await portal.describe(clientId, { labels: { owner: 'Ada' } })).body.client.revision).toBe(2);
+
+    const revoked = await portal.revoke(clientId);
+    expect(revoked.body.client).toMatchObject(expected);
+    await expectReadModelAgrees(revoked);
+    expect((await portal.describe(clientId, said)).refusal).toBe('409 CLIENT_REVOKED');
+  });
+
+  test.each<[string, Record<string, unknown>, string?]>([
+    ['description', { description: '\u200b' }, 'INVALID_DESCRIPTION'],
+    ['description', { description: 'x'.repeat(501) }, 'INVALID_DESCRIPTION'],
+    ['description', { description: 7 }],
+    ['labels', { labels: ['planning'] }],
+    ['labels', { labels: { team: 7 } }],
+    ['labels', { labels: { 'a b': 'x' } }, 'INVALID_LABELS'],
+    ['labels.team', { labels: { team: '' } }, 'INVALID_LABELS'],
+    ['labels', { labels: Object.fromEntries(Array.from({ length: 17 }, (_, n) => [`k${n}`, 'v'])) }, 'INVALID_LABELS'],
+    ['externalId', { externalId: 'crm 4711' }, 'INVALID_EXTERNAL_ID'],
+    ['externalId', { externalId: '' }, 'INVALID_EXTERNAL_ID'],
+  ])('is refused for its %s: %j', async (field, wrong, code = 'VALIDATION_FAILED') => {
+    const { clientId } = await portal.newClient();
+    for (const answer of [await portal.create(wrong), await portal.describe(clientId, wrong)]) {
+      expect(answer.refusal).toBe(`400 ${code}`);
+      expect(answer.problem.errors?.map((error) => error.field)).toEqual([field]);
+    }
+  });
+
+  test('a change names at least one field, and a name is never removed', async () => {
+    const { clientId } = await portal.newClient();
+    expect((await portal.describe(clientId, {})).refusal).toBe('400 VALIDATION_FAILED');
+    expect((await portal.describe(clientId, { name: null })).refusal).toBe('400 VALIDATION_FAILED');
+    expect((await portal.create({ labels: { team: null } })).refusal).toBe('400 VALIDATION_FAILED');
+  });
+});
+
+describe('an external id', () => {
+  const taken = '409 EXTERNAL_ID_TAKEN';
+
+  test('belongs to one active client of a workspace, and is free when that one is revoked', async () => {
+    const first = await portal.create({ externalId: 'crm:1' });
+    expect(first.body.client.externalId).toBe('crm:1');
+    await expectReadModelAgrees(first);
+    const conflict = await portal.create({ externalId: 'crm:1' });
+    expect(conflict.refusal).toBe(taken);
+    expect(conflict.problem.errors?.map(({ field }) => field)).toEqual(['externalId']);
+    const other = await portal.newClient();
+    expect((await portal.describe(other.clientId, { externalId: 'crm:1' })).refusal).toBe(taken);
+    expect((await portal.describe(first.body.client.clientId, { externalId: 'crm:1' })).status).toBe(200);
+    const stranger = Portal.of(server, { workspaceId: 'globex' });
+    expect((await stranger.create({ externalId: 'crm:1' })).status).toBe(201);
+
+    await portal.revoke(first.body.client.clientId);
+    const second = await portal.describe(other.clientId, { externalId: 'crm:1' });
+    expect(second.body.client.externalId).toBe('crm:1');
+    await expectReadModelAgrees(second);
+    expect((await portal.create({ externalId: 'crm:1' })).refusal).toBe(taken);
+  });
+
+  test('is given to one of many that ask at once', async () => {
+    const clients = await Promise.all(Array.from({ length: 4 }, () => portal.newClient()));
+    const answers = await Promise.all([
+      ...clients.map(({ clientId }) => portal.describe(clientId, { externalId: 'crm:race' })),
+      ...Array.from({ length: 4 }, () => portal.create({ externalId: 'crm:race' })),
+    ]);
+    const [winner, ...more] = answers.filter(({ status }) => status < 300);
+    expect(more).toEqual([]);
+    expect(answers.filter((answer) => answer !== winner).map(({ refusal }) => refusal)).toEqual(Array(7).fill(taken));
+  });
+
+  test('of a creation stays with it when the request is repeated, also after its release', async () => {
+    const key = { 'idempotency-key': 'creates-crm:2' };
+    const created = await portal.create({ externalId: 'crm:2' }, key);
+    const { clientId } = created.body.client;
+    expect((await portal.create({ externalId: 'crm:2' }, key)).body.client).toEqual(created.body.client);
+    await portal.describe(clientId, { externalId: null });
+    await portal.describe(clientId, { externalId: 'crm:2' });
+    await portal.revoke(clientId);
+    const successor = await portal.create({ externalId: 'crm:2' });
+    expect(successor.status).toBe(201);
+    expect((await portal.create({ externalId: 'crm:2' }, key)).body.client).toEqual(created.body.client);
+  });
+
+  test('is not claimed by a command that is refused', async () => {
+    const { clientId } = await portal.newClient();
+    const stale = { 'if-match': '"7"' };
+    expect((await portal.describe(clientId, { externalId: 'crm:3' }, stale)).refusal).toBe('412 PRECONDITION_FAILED');
+    expect((await portal.create({ externalId: 'crm:3', name: '' })).refusal).toBe('400 INVALID_NAME');
+    expect((await portal.create({ externalId: 'crm:3', subscriptions: ['nowhere'] })).refusal).toBe(
+      '404 SUBSCRIPTION_NOT_FOUND',
+    );
+    const { draft } = (await portal.draft('OAUTH2')).body;
+    expect((await portal.create({ draft, externalId: 'crm:3' })).body.client.externalId).toBe('crm:3');
+  });
+});
+
+describe('the expiry of a secret', () => {
+  const inSeconds = (seconds: number) => new Date(Date.now() + seconds * 1000).toISOString();
+
+  test.each(['API_KEY', 'OAUTH2'] as const)(
+    'is part of creation and rotation, with and without a draft: %s',
+    async (type) => {
+      const expiresAt = inSeconds(3600);
+      const created = await portal.create({ authenticationType: type, expiresAt: expiresAt.replace('Z', '+00:00') });
+      expect(created.body.client.credentials).toMatchObject([{ generation: 1, expiresAt }]);
+      await expectReadModelAgrees(created);
+      const { clientId } = created.body.client;
+      const { draft } = (await portal.draft(type, clientId)).body;
+      const later = inSeconds(86_400);
+      const rotated = await portal.rotate(clientId, { draft, expiresAt: later });
+      expect(rotated.body.client.credentials).toMatchObject([{ generation: 2, expiresAt: later }]);
+      expect((await portal.previewRotation(clientId, { overlapSeconds: 172_800 })).body.previousExpiresAt).toBe(later);
+      const forever = await portal.rotate(clientId);
+      expect(forever.body.client.credentials[0]).not.toHaveProperty('expiresAt');
+      await expectReadModelAgrees(forever);
+    },
+  );
+
+  test.each<[string, unknown]>([
+    ['VALIDATION_FAILED', '2027-02-30T00:00:00Z'],
+    ['VALIDATION_FAILED', '2027-02-28'],
+    ['VALIDATION_FAILED', '2027-02-28T00:00:00'],
+    ['VALIDATION_FAILED', 1_900_000_000],
+    ['VALIDATION_FAILED', null],
+    ['INVALID_EXPIRY', inSeconds(-1)],
+    ['INVALID_EXPIRY', '0000-01-01T00:00:00+05:00'],
+    ['INVALID_EXPIRY', inSeconds(315_460_000)],
+    ['INVALID_EXPIRY', '9999-12-31T23:59:59-05:00'],
+  ])('is refused with %s: %j', async (code, expiresAt) => {
+    const { clientId } = await portal.newClient();
+    const body = { expiresAt } as { expiresAt: string };
+    for (const answer of [
+      await portal.create(body),
+      await portal.rotate(clientId, body),
+      await portal.previewRotation(clientId, body),
+    ]) {
+      expect(answer.refusal).toBe(`400 ${code}`);
+      expect(answer.problem.errors?.map(({ field }) => field)).toEqual(['expiresAt']);
+    }
+  });
+});
+
 describe('rotation', () => {
   test('ends the former generation at once, unless the request asks for an overlap', async () => {
     const { clientId, secret } = await portal.newClient('API_KEY');
@@ -319,6 +478,52 @@ describe('assignments', () => {
     expect((await portal.assign(clientId, 'sub_of_globex')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
     expect((await portal.assign(clientId, 'sub_that_ended')).refusal).toBe('409 SUBSCRIPTION_ENDED');
     expect((await portal.get(clientId, await portal.readNow())).body.revision).toBe(0);
+  });
+});
+
+describe('a client that is created with subscriptions', () => {
+  test('is assigned to all of them in the same step', async () => {
+    await Promise.all(['sub_first', 'sub_second'].map((id) => portal.register(id)));
+    const key = { 'idempotency-key': 'creates-and-assigns' };
+    const body = { subscriptions: ['sub_first', 'sub_second'] };
+    const created = await portal.create(body, key);
+    expect(created.body.client).toMatchObject({
+      revision: 2,
+      subscriptions: [{ subscriptionId: 'sub_first' }, { subscriptionId: 'sub_second', endpointUri: 'sub-second' }],
+    });
+    await expectReadModelAgrees(created);
+    const client = { clientId: created.body.client.clientId, secret: secretOf(created.body.credential) };
+    for (const endpoint of ['sub-first', 'sub-second']) {
+      expect((await oauthLogin(server.url, client, endpoint)).status).toBe(200);
+    }
+    expect((await portal.create(body, key)).body.client).toEqual(created.body.client);
+    await portal.end('sub_first');
+    const left = await eventually(
+      () => portal.get(client.clientId),
+      ({ body }) => body.subscriptions.length === 1,
+    );
+    expect(left.body.subscriptions).toMatchObject([{ subscriptionId: 'sub_second' }]);
+  });
+
+  test('is not created if one of them cannot be had', async () => {
+    await Promise.all(['sub_live', 'sub_over'].map((id) => portal.register(id)));
+    await portal.end('sub_over');
+    const stranger = Portal.of(server, { workspaceId: 'globex' });
+    await stranger.register('sub_strange');
+    const before = (await portal.list({ limit: 200 }, await portal.readNow())).body.items.length;
+    for (const [refusal, field, subscriptions] of [
+      ['409 SUBSCRIPTION_ENDED', 'subscriptions[1]', ['sub_live', 'sub_over']],
+      ['404 SUBSCRIPTION_NOT_FOUND', 'subscriptions[0]', ['sub_strange', 'sub_live']],
+      ['404 SUBSCRIPTION_NOT_FOUND', 'subscriptions[1]', ['sub_live', 'sub_never']],
+      ['400 VALIDATION_FAILED', 'subscriptions', ['sub_live', 'sub_live']],
+      ['400 VALIDATION_FAILED', 'subscriptions', ['sub live']],
+      ['400 VALIDATION_FAILED', 'subscriptions', Array.from({ length: 51 }, (_, n) => `sub_${n}`)],
+    ] as const) {
+      const answer = await portal.create({ subscriptions });
+      expect(answer.refusal).toBe(refusal);
+      expect(answer.problem.errors?.map((error) => error.field)).toEqual([field]);
+    }
+    expect((await portal.list({ limit: 200 }, await portal.readNow())).body.items).toHaveLength(before);
   });
 });
 

@@ -6,7 +6,7 @@ import { GatewayDouble } from '../support/api/gateway.js';
 import { type Answer } from '../support/api/http.js';
 import { apiKeyLogin, type LoginAnswer, oauthLogin } from '../support/api/login.js';
 import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
-import { type NewClient, Portal } from '../support/api/portal.js';
+import { type AuthenticationType, type NewClient, Portal, secretOf } from '../support/api/portal.js';
 import { ProgramClock } from '../support/doubles/program-clock.js';
 import { Cli } from '../support/processes/cli.js';
 import { eventTypesOf } from '../support/processes/data-dir.js';
@@ -99,6 +99,63 @@ test('an overlap is as long as asked, whatever time an earlier event carries', a
   expect(await withClockAhead(301, () => oauthLogin(server.url, client))).toMatchObject({ status: 401 });
 });
 
+describe('a secret that expires in half an hour', () => {
+  const inHalfAnHour = () => new Date(Date.now() + 1_800_000).toISOString();
+  const expiring = async (authenticationType: AuthenticationType) => {
+    const answer = await portal.create({ authenticationType, expiresAt: inHalfAnHour(), subscriptions: ['weather'] });
+    return { ...answer.body.client, secret: secretOf(answer.body.credential), token: '' };
+  };
+
+  test('stops at the login and at the gateway of each running process, with the tokens that come from it', async () => {
+    const second = await Standalone.startReady({ dataDir, env: clock.env });
+    try {
+      const servers = [server, second].map(({ url }) => ({ url, gateway: new GatewayDouble({ url, dataDir }) }));
+      const [keyed, oauth] = [await expiring('API_KEY'), await expiring('OAUTH2')];
+      for (const { url, gateway } of servers) {
+        const tokens = await withClockAhead(1700, async () => {
+          const logins = [await apiKeyLogin(url, keyed.secret), await oauthLogin(url, oauth, 'weather')];
+          expect(logins.map(({ status }) => status)).toEqual([200, 200]);
+          return logins.map(tokenOf);
+        });
+        for (const token of tokens) expect(await withClockAhead(1701, () => gateway.ask({ token }))).toBe('200 GOOD');
+        await withClockAhead(1801, async () => {
+          for (const token of tokens) expect(await gateway.ask({ token })).toBe('403 GENERATION_ENDED');
+          expect((await apiKeyLogin(url, keyed.secret)).status).toBe(401);
+          expect((await oauthLogin(url, oauth)).status).toBe(401);
+        });
+      }
+      // A rotation makes the client usable again.
+      const { client, credential } = (await withClockAhead(1801, () => portal.rotate(oauth.clientId))).body;
+      expect(client).toMatchObject({ status: 'ACTIVE', credentials: [{ generation: 2 }] });
+      for (const { url } of servers) {
+        const again = await withClockAhead(3000, () => oauthLogin(url, { ...oauth, secret: secretOf(credential) }));
+        expect(again.status).toBe(200);
+      }
+    } finally {
+      await second.stop();
+    }
+  });
+
+  test('is shown with its expiry, also after it, and ends with it although its overlap is longer', async () => {
+    const client = await expiring('OAUTH2');
+    const [{ expiresAt = '' } = {}] = client.credentials;
+    const read = await withClockAhead(1801, () => portal.get(client.clientId));
+    expect(read.body).toMatchObject({ status: 'ACTIVE', credentials: client.credentials });
+    const rotated = await portal.rotate(client.clientId, { overlapSeconds: 7200 });
+    expect(rotated.body.client.credentials).toMatchObject([{ generation: 1, expiresAt }, { generation: 2 }]);
+    const successor = { ...client, secret: secretOf(rotated.body.credential) };
+    const early = await withClockAhead(1700, () => oauthLogin(server.url, client));
+    expect(early.status).toBe(200);
+    await withClockAhead(1801, async () => {
+      expect((await oauthLogin(server.url, client)).status).toBe(401);
+      expect((await oauthLogin(server.url, successor)).status).toBe(200);
+      expect((await refresh(server.url, successor, refreshTokenOf(early))).status).toBe(400);
+      expect(await isActive(successor, tokenOf(early))).toBe(false);
+      expect((await portal.get(client.clientId)).body.credentials).toMatchObject([{ generation: 2 }]);
+    });
+  });
+});
+
 test('ending all tokens ends those that were dated ten minutes later, too', async () => {
   const [keyed, oauth] = [await portal.newClient('API_KEY'), await portal.newClient('OAUTH2')];
   const [fixed, pair] = await withClockAhead(600, async () => [
@@ -171,6 +228,32 @@ test('a login with an API key while the clock is an hour behind spoils no earlie
   expect((await revokeToken(server.url, good, basicOf(clientOfKey(client.secret)))).status).toBe(200);
   expect(await gateway.ask({ token: good })).toBe('403 TOKEN_REVOKED');
   expect(await withClockAhead(-3600, () => isActive(client, good))).toBe(false);
+});
+
+test('while the release before may run, what it would not understand is refused, and writes nothing', async () => {
+  const before = await Standalone.startReady({ dataDir, env: { ...clock.env, EVENT_VERSIONS: 'previous' } });
+  try {
+    const there = Portal.of(before);
+    const plain = (await there.create({ subscriptions: ['weather'] })).body;
+    expect(plain.client.credentials).toEqual([{ generation: 1, createdAt: plain.client.createdAt }]);
+    const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
+    for (const [field, answer] of [
+      ['expiresAt', await there.create({ expiresAt })],
+      ['expiresAt', await there.rotate(plain.client.clientId, { expiresAt })],
+      ['labels', await there.create({ labels: { team: 'planning' } })],
+      [undefined, await there.create({ externalId: 'crm:previous' })],
+      [undefined, await there.describe(plain.client.clientId, { description: 'Imports forecasts' })],
+      [undefined, await there.describe(plain.client.clientId, { externalId: 'crm:previous' })],
+    ] as const) {
+      expect(answer.refusal).toBe('409 UPGRADE_UNFINISHED');
+      expect(answer.problem.errors?.[0]?.field).toBe(field);
+    }
+    expect((await portal.create({ externalId: 'crm:previous' })).status).toBe(201);
+    const history = await eventTypesOf(dataDir, consumerClient.stream(plain.client.clientId));
+    expect(history).toEqual(['ConsumerClientCreated', 'ConsumerClientAssignedToSubscription']);
+  } finally {
+    await before.stop();
+  }
 });
 
 test('a static token that the release before had replaced, and held to be revoked, is refused by this release', async () => {

@@ -133,7 +133,7 @@ export class Portal {
   }
 
   create(
-    body: { name?: string; authenticationType?: AuthenticationType; draft?: string } = {},
+    body: Readonly<Record<string, unknown>> & { authenticationType?: AuthenticationType; draft?: string } = {},
     headers?: Headers,
   ): Promise<Answer<ClientAnswer>> {
     const completed = { name: 'Forecast importer', authenticationType: 'OAUTH2', ...body };
@@ -141,12 +141,20 @@ export class Portal {
   }
 
   rename(clientId: string, name: string, headers?: Headers): Promise<Answer<ClientAnswer>> {
-    return this.send('PATCH', `/v1/clients/${clientId}`, { body: { name }, headers });
+    return this.describe(clientId, { name }, headers);
+  }
+
+  describe(
+    clientId: string,
+    change: Readonly<Record<string, unknown>>,
+    headers?: Headers,
+  ): Promise<Answer<ClientAnswer>> {
+    return this.send('PATCH', `/v1/clients/${clientId}`, { body: change, headers });
   }
 
   rotate(
     clientId: string,
-    body: { draft?: string; overlapSeconds?: number } = {},
+    body: { draft?: string; overlapSeconds?: number; expiresAt?: string } = {},
     headers?: Headers,
   ): Promise<Answer<ClientAnswer>> {
     return this.send('POST', `/v1/clients/${clientId}/rotate`, { body, headers });
@@ -154,7 +162,7 @@ export class Portal {
 
   previewRotation(
     clientId: string,
-    body: { draft?: string; overlapSeconds?: number } = {},
+    body: { draft?: string; overlapSeconds?: number; expiresAt?: string } = {},
     headers?: Headers,
   ): Promise<Answer<RotationPreview>> {
     return this.send('POST', `/v1/clients/${clientId}/rotate?dryRun=true`, { body, headers });
