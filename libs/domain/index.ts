@@ -66,7 +66,6 @@ export {
   subscriptionNotFound,
   type SubscriptionState,
 } from './subscription.js';
-export { isWellFormed } from './text.js';
 export {
   currentStaticToken,
   hasTokenRevocations,

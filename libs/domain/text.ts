@@ -2,10 +2,6 @@ import { DomainError } from './domain-error.js';
 
 /** Control characters, and the separators of lines and paragraphs. */
 const CONTROL_CHARACTER = /[\p{Cc}\p{Zl}\p{Zp}]/u;
-const LONE_SURROGATE = /\p{Cs}/u;
-
-/** Whether the text is Unicode without lone surrogates. RFC 8785 can hash no other text. */
-export const isWellFormed = (text: string): boolean => !LONE_SURROGATE.test(text);
 
 /**
  * Characters that change the direction of the text after them (UAX #9 §2.1 to §2.4). With them, a name looks like
@@ -28,7 +24,7 @@ export function trimmedText(raw: string, max: number, code: string, field: strin
   };
   if (length < 1 || length > max) refuse(`have 1 to ${max} characters`);
   if (CONTROL_CHARACTER.test(text)) refuse('not hold control characters');
-  if (!isWellFormed(text)) refuse('be well-formed Unicode');
+  if (!text.isWellFormed()) refuse('be well-formed Unicode');
   if (DIRECTION_CHANGE.test(text)) refuse('not change the direction of the text');
   if (INVISIBLE.test(text)) refuse('have a visible character');
   return text;

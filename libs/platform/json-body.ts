@@ -66,7 +66,7 @@ const fieldAt = (path: Path): string => {
 /** Counts the members of all objects in the value. Throws a `Problem` for a name or a value that no field may have. */
 function countMembers(value: unknown, path: Path, depth: number): number {
   if (typeof value === 'string') {
-    if (!isWellFormed(value)) throw validationFailed({ field: fieldAt(path), message: 'must be well-formed Unicode' });
+    if (!value.isWellFormed()) throw validationFailed({ field: fieldAt(path), message: 'must be well-formed Unicode' });
     return 0;
   }
   if (typeof value === 'number' && !Number.isFinite(value)) {
@@ -85,16 +85,13 @@ function countMembers(value: unknown, path: Path, depth: number): number {
   }
   for (const [name, item] of Object.entries(value)) {
     const member = { segment: name, parent: path };
-    if (isPrototypeName(name) || !isWellFormed(name)) {
+    if (isPrototypeName(name) || !name.isWellFormed()) {
       throw validationFailed({ field: fieldAt(member), message: 'is not an allowed name' });
     }
     members += 1 + countMembers(item, member, depth + 1);
   }
   return members;
 }
-
-const LONE_SURROGATE = /\p{Cs}/u;
-const isWellFormed = (text: string): boolean => !LONE_SURROGATE.test(text);
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

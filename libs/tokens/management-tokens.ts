@@ -8,7 +8,7 @@ import {
   type JWTVerifyOptions,
 } from 'jose';
 import { LRUCache } from 'lru-cache';
-import { Failure, isWellFormed, isWorkspaceId, type WorkspaceId } from '#domain';
+import { Failure, isWorkspaceId, type WorkspaceId } from '#domain';
 import type { AdminTokenFile } from './admin-token-file.js';
 import { BOOTSTRAP_AUDIENCE, BOOTSTRAP_ISSUER, BOOTSTRAP_TYPE, type BootstrapIssuer } from './bootstrap-issuer.js';
 import { isManagementScope, MANAGEMENT_SCOPES, type ManagementScope } from './management-scope.js';
@@ -161,7 +161,7 @@ const verifiedClaims = async (
 
 /** jose does not check the claim. Events carry the subject, and only well-formed Unicode can be hashed (RFC 8785). */
 const isSubject = (sub: unknown): sub is string =>
-  typeof sub === 'string' && sub !== '' && sub.length <= MAX_SUBJECT_LENGTH && isWellFormed(sub);
+  typeof sub === 'string' && sub !== '' && sub.length <= MAX_SUBJECT_LENGTH && sub.isWellFormed();
 
 const principalOf = ({ sub, scope = '', workspace_id: workspaceId }: JWTPayload): ManagementPrincipal => {
   if (!isSubject(sub)) throw new InvalidManagementToken();
