@@ -1,13 +1,36 @@
 import { Counter, Gauge } from 'prom-client';
 import type { BookOfRecord } from '#event-log';
 import type { Registry } from '#platform/without-http';
+import { findingsOf, type LogFindings, NO_FINDINGS } from './log-findings.js';
 
-/** Adds the metrics of the event log. `current` returns the log's book of record, or `undefined` until it is open. */
-export function addLogMetrics(registry: Registry, current: () => { readonly book: BookOfRecord } | undefined): void {
+/**
+ * Adds the metrics of the event log. `current` returns the log's book of record, or `undefined` until it is open.
+ * `ofSecondary` returns the findings of the process's other log, if it has another one.
+ */
+export function addLogMetrics(
+  registry: Registry,
+  current: () => { readonly book: BookOfRecord } | undefined,
+  ofSecondary: () => Promise<LogFindings> = () => Promise.resolve(NO_FINDINGS),
+): void {
+  const findings = async () => {
+    const book = current()?.book;
+    return [book ? findingsOf(book) : NO_FINDINGS, await ofSecondary()];
+  };
   addClockMetric(registry, () => current()?.book.log.clockBehindMs ?? 0);
-  addSnapshotMetric(registry, () => current()?.book.snapshotWrites.failures ?? 0);
+  addSnapshotMetric(registry, findings);
+  addMissingMetric(registry, findings);
   addHistoryMetrics(registry, () => current()?.book);
 }
+
+const addMissingMetric = (registry: Registry, findings: () => Promise<readonly LogFindings[]>): Gauge =>
+  new Gauge({
+    name: 'event_log_streams_with_missing_events',
+    help: 'Number of streams that this process has read and whose events are missing, without quarantined ones',
+    registers: [registry],
+    async collect() {
+      this.set(new Set((await findings()).flatMap(({ missing }) => missing)).size);
+    },
+  });
 
 function addHistoryMetrics(registry: Registry, current: () => BookOfRecord | undefined): void {
   const addGauge = (name: string, help: string, value: (book: BookOfRecord) => number) =>
@@ -18,11 +41,6 @@ function addHistoryMetrics(registry: Registry, current: () => BookOfRecord | und
         this.set(book ? value(book) : 0);
       },
     });
-  addGauge(
-    'event_log_streams_with_missing_events',
-    'Number of streams that this process has read and whose events are missing, without quarantined ones',
-    ({ log, quarantines }) => log.missingHistory.except(quarantines.lastKnown).length,
-  );
   addGauge('event_log_restored', '1 while the event log is restored to an older state and not adopted', ({ log }) =>
     log.restored ? 1 : 0,
   );
@@ -48,13 +66,14 @@ const addClockMetric = (registry: Registry, clockBehindMs: () => number): Gauge 
     },
   });
 
-const addSnapshotMetric = (registry: Registry, failures: () => number): Counter =>
+const addSnapshotMetric = (registry: Registry, findings: () => Promise<readonly LogFindings[]>): Counter =>
   new Counter({
     name: 'event_log_snapshot_failures_total',
     help: 'Snapshots of long streams that could not be written',
     registers: [registry],
-    collect() {
+    async collect() {
+      const failures = (await findings()).map(({ snapshotFailures }) => snapshotFailures);
       this.reset();
-      this.inc(failures());
+      this.inc(failures.reduce((sum, each) => sum + each, 0));
     },
   });

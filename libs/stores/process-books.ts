@@ -3,6 +3,7 @@ import type { BookOfRecord } from '#event-log';
 import type { Configuration } from '#platform/without-http';
 import { SigningKeyRing } from '#tokens';
 import type { OpenEventLogOptions } from './event-log.js';
+import type { LogFindings } from './log-findings.js';
 import { addLogMetrics } from './log-metrics.js';
 import type { PendingStore } from './pending-store.js';
 import { type PendingBook, pendingLog, type StoreContext } from './process-stores.js';
@@ -18,9 +19,19 @@ export interface KeyedBook {
 
 export type PendingKeyedBook = PendingStore<KeyedBook>;
 
+export interface KeyedBookOptions extends Pick<OpenEventLogOptions, 'changeCounter'> {
+  /** Returns what the process's other log has found, for the metrics. Rejects if it does not answer. */
+  readonly ofSecondary?: () => Promise<LogFindings>;
+}
+
 /** Opens the event log in the background, for a process without master keys. */
 export const pendingBook = (context: StoreContext): PendingBook =>
-  pendingLog(context, { complete: (book) => Promise.resolve({ book }), addMetrics: addLogMetrics });
+  pendingLog(context, {
+    complete: (book) => Promise.resolve({ book }),
+    addMetrics: (registry, current) => {
+      addLogMetrics(registry, current);
+    },
+  });
 
 /**
  * Opens the event log and its signing keys in the background. `opened` rejects with `MasterKeyMismatch` if the master
@@ -29,7 +40,7 @@ export const pendingBook = (context: StoreContext): PendingBook =>
 export const pendingKeyedBook = (
   context: StoreContext & { readonly configuration: Pick<Configuration, 'tokenAlg'> },
   masterKeys: MasterKeys,
-  options?: Pick<OpenEventLogOptions, 'changeCounter'>,
+  { ofSecondary, ...options }: KeyedBookOptions = {},
 ): PendingKeyedBook => {
   const { configuration, clock } = context;
   return pendingLog(context, {
@@ -38,7 +49,9 @@ export const pendingKeyedBook = (
       await ring.start();
       return { book, ring };
     },
-    addMetrics: addLogMetrics,
+    addMetrics: (registry, current) => {
+      addLogMetrics(registry, current, ofSecondary);
+    },
     ...options,
   });
 };

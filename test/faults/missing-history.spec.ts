@@ -540,14 +540,26 @@ describe('on SQLite', () => {
   it('a client stream without its first, middle or last rows is refused, never unknown', async () => {
     const warm = await startReady();
     const portal = Portal.of(warm);
-    const clients = await Promise.all(['1', '2', '3'].map((name) => portal.newClient('OAUTH2', name)));
+    const clients = await Promise.all(['1', '2', '3', '4'].map((name) => portal.newClient('OAUTH2', name)));
     for (const { clientId } of clients) for (const name of ['A', 'B', 'C']) await portal.rename(clientId, name);
-    const [first, middle, last] = clients as [NewClient, NewClient, NewClient];
+    const [first, middle, last, assigned] = clients as [NewClient, NewClient, NewClient, NewClient];
+    await portal.register('weather');
+    await portal.assign(assigned.clientId, 'weather');
     const of = ({ clientId }: NewClient) => `stream = 'consumerClient-${clientId}'`;
-    deleteRows(`(${of(first)} AND revision = 0) OR (${of(middle)} AND revision = 2) OR (${of(last)} AND revision > 1)`);
-    const written = await rows();
+    deleteRows(
+      `(${of(first)} AND revision = 0) OR (${of(middle)} AND revision = 2) OR (${of(last)} AND revision > 1) OR
+        (${of(assigned)} AND revision = 0)`,
+    );
     expect((await portal.rename(last.clientId, 'Not to be written')).refusal).toBe(MISSING);
     await expectTold(warm, `events 2 to 3 of consumerClient-${last.clientId} are missing`);
+    // Only the projector's thread, with a log of its own, reads the client of a subscription that has ended.
+    expect((await portal.end('weather')).status).toBe(200);
+    await warm.printed(`event 0 of consumerClient-${assigned.clientId} is missing`);
+    await eventually(
+      () => send('GET', warm.url, '/metrics'),
+      ({ text }) => text.includes('event_log_streams_with_missing_events 2\n'),
+    );
+    const written = await rows();
     // The restarted process is not waited for until it is ready: a projection whose last event was deleted is not.
     const restarted = await restart();
     for (const client of [first, middle]) await expectRefused(restarted, client);

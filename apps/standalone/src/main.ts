@@ -18,7 +18,10 @@ runProcess(async (configuration, logger) => {
   const tokens = await ownManagementTokens(configuration, masterKeys, clock);
   const context = { configuration, logger, clock };
   const changeCounter = new SharedArrayBuffer(4);
-  const log = pendingKeyedBook(context, masterKeys, { changeCounter });
+  const log = pendingKeyedBook(context, masterKeys, {
+    changeCounter,
+    ofSecondary: () => projections.findings(),
+  });
   const readStore = pendingReadStore(context, 'write');
   const storesOpened = Promise.all([log.opened, readStore.opened]);
   const projections = new ProjectorThread({ configuration, logger, storesOpened, changeCounter });

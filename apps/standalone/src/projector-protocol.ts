@@ -1,4 +1,5 @@
 import type { Configuration, StoreConfiguration } from '#platform/without-http';
+import type { LogFindings } from '#stores/without-keys';
 import type { PlainError } from '../../projector/src/plain-error.js';
 import type { RunnerStatus } from '../../projector/src/projection-runner.js';
 
@@ -8,9 +9,10 @@ export interface ProjectorThreadData extends StoreConfiguration, Pick<Configurat
   readonly changeCounter: SharedArrayBuffer;
 }
 
-/** What the thread can be asked: how its work is getting on, and what its stores' readiness checks find. */
+/** What the thread can be asked: how its work is getting on, and what its log and its stores' readiness checks find. */
 export interface Answers {
   readonly status: RunnerStatus;
+  readonly findings: LogFindings;
   /** The error of a check that failed; `undefined` if all passed. */
   readonly check: PlainError | undefined;
 }

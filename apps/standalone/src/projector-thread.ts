@@ -9,6 +9,7 @@ import {
   storeConfigurationOf,
   writeLine,
 } from '#platform';
+import { type LogFindings, NO_FINDINGS } from '#stores/without-keys';
 import type { RunningProjections } from '../../projector/src/dependencies.js';
 import { errorOf } from '../../projector/src/plain-error.js';
 import type { RunnerStatus } from '../../projector/src/projection-runner.js';
@@ -22,6 +23,7 @@ import type {
 
 /** A thread that has not answered for this many ms counts as stuck. This is less than a readiness check may take. */
 const ANSWER_WITHIN_MS = 1_500;
+const STUCK = `The projector's thread has not answered for ${ANSWER_WITHIN_MS} ms`;
 /**
  * The thread's check of its stores may take this many ms. This is more than the check of the event log takes until it
  * gives up with its own reason, and less than a readiness check may take.
@@ -71,6 +73,7 @@ export class ProjectorThread implements ProcessDependency, RunningProjections {
   private readonly asked = new Map<Question, Asked>();
   private reportStarted: () => void = () => undefined;
   private closing: Promise<void> | undefined;
+  private lastFindings = NO_FINDINGS;
 
   /** Starts the thread. Its work begins after `start`. */
   constructor(private readonly parts: ProjectorThreadParts) {
@@ -108,8 +111,17 @@ export class ProjectorThread implements ProcessDependency, RunningProjections {
   }
 
   status(): Promise<RunnerStatus> {
-    const stuck = `The projector's thread has not answered for ${ANSWER_WITHIN_MS} ms`;
-    return this.ask('status', ANSWER_WITHIN_MS, stuck);
+    return this.ask('status', ANSWER_WITHIN_MS, STUCK);
+  }
+
+  /** Returns what the thread's log has found; what it found last, while the thread does not answer. */
+  async findings(): Promise<LogFindings> {
+    try {
+      this.lastFindings = await this.ask('findings', ANSWER_WITHIN_MS, STUCK);
+    } catch {
+      // Readiness tells that the thread is stuck. A counter must not go back meanwhile.
+    }
+    return this.lastFindings;
   }
 
   async check(): Promise<void> {

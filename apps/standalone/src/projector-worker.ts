@@ -2,10 +2,23 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { BookOfRecord } from '#event-log';
 import { createLogger, logWarnings, systemClock } from '#platform/without-http';
 import { asError } from '#read-models';
-import { type PendingBook, pendingLog, type PendingReadStore, pendingReadStore } from '#stores/without-keys';
+import {
+  findingsOf,
+  NO_FINDINGS,
+  type PendingBook,
+  pendingLog,
+  type PendingReadStore,
+  pendingReadStore,
+} from '#stores/without-keys';
 import { plainError } from '../../projector/src/plain-error.js';
 import { ProjectionRunner } from '../../projector/src/projection-runner.js';
-import type { FromProjectorThread, ProjectorThreadData, ToProjectorThread } from './projector-protocol.js';
+import type {
+  Answers,
+  FromProjectorThread,
+  ProjectorThreadData,
+  Question,
+  ToProjectorThread,
+} from './projector-protocol.js';
 
 // This file is the projector's thread. See `ProjectorThread`.
 
@@ -24,6 +37,7 @@ logWarnings(logger);
 const clock = systemClock;
 const runner = new ProjectionRunner({ clock, logger, seizeLeases: true });
 let stores: readonly [PendingBook, PendingReadStore] | undefined;
+let opened: BookOfRecord | undefined;
 
 /** Rejects, which ends the thread, if a store can't be opened and waiting would not help. */
 async function start(): Promise<void> {
@@ -35,6 +49,7 @@ async function start(): Promise<void> {
   const readStore = pendingReadStore(context, 'write');
   stores = [log, readStore];
   const [{ book }, store] = await Promise.all([log.opened, readStore.opened]);
+  opened = book;
   runner.start({ book, readStore: store });
   tell({ kind: 'started' });
 }
@@ -50,22 +65,27 @@ async function stop(): Promise<void> {
   port.close();
 }
 
+async function answer(question: Question): Promise<void> {
+  tell({ kind: 'answer', question, answer: await ANSWERS[question]() });
+}
+
+const ANSWERS: { readonly [Asked in Question]: () => Answers[Asked] | Promise<Answers[Asked]> } = {
+  status: () => runner.status(),
+  findings: () => (opened ? findingsOf(opened) : NO_FINDINGS),
+  check: () =>
+    check().then(
+      () => undefined,
+      (error: unknown) => plainError(asError(error)),
+    ),
+};
+
 port.on('message', (message: ToProjectorThread) => {
   switch (message.kind) {
     case 'start':
       void start();
       return;
     case 'ask':
-      if (message.question === 'status') tell({ ...message, kind: 'answer', answer: runner.status() });
-      else
-        check().then(
-          () => {
-            tell({ ...message, kind: 'answer', answer: undefined });
-          },
-          (error: unknown) => {
-            tell({ ...message, kind: 'answer', answer: plainError(asError(error)) });
-          },
-        );
+      void answer(message.question);
       return;
     case 'stop':
       void stop();
