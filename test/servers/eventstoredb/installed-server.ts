@@ -108,6 +108,11 @@ export class InstalledServer implements NodeProgram {
   /** Reports each change of the node's role, as long as the process runs. */
   private async watchRole(child: ChildProcess, port: number, report: (state: NodeState) => void): Promise<void> {
     const probe = new RoleProbe(port);
+    const ended = new AbortController();
+    child.once('exit', () => {
+      ended.abort();
+      probe.close();
+    });
     let last: NodeState['role'] | undefined;
     let epoch = 0;
     const isRunning = () => child.exitCode === null && child.signalCode === null;
@@ -118,8 +123,7 @@ export class InstalledServer implements NodeProgram {
         if (role === 'leader') epoch = elections += 1;
         report({ role, isReady: role !== 'candidate', epoch });
       }
-      await delay(PROBE_EVERY_MS);
+      await delay(PROBE_EVERY_MS, undefined, { signal: ended.signal }).catch(() => undefined);
     }
-    probe.close();
   }
 }

@@ -28,6 +28,7 @@ leaderOnly.set('requires-leader', 'true');
 /** Finds out a node's role by a call that only a leader answers. Works with every version of the server. */
 export class RoleProbe {
   private readonly client: StreamsClient;
+  private call: { cancel(): void } | undefined;
 
   /** `port`: the node's port on 127.0.0.1. */
   constructor(port: number) {
@@ -42,6 +43,7 @@ export class RoleProbe {
   async ask(): Promise<NodeState['role'] | undefined> {
     const { code, details, metadata } = await new Promise<StatusObject>((resolve) => {
       const call = this.client.read(lastEvent, leaderOnly, { deadline: Date.now() + TIMEOUT_MS });
+      this.call = call;
       call.on('error', () => undefined).on('data', () => undefined);
       call.on('status', resolve);
     });
@@ -50,7 +52,9 @@ export class RoleProbe {
     return code === status.UNAVAILABLE && details.includes('Not Ready') ? 'candidate' : undefined;
   }
 
+  /** Closes the connection. A call that is under way ends at once. */
   close(): void {
+    this.call?.cancel();
     this.client.close();
   }
 }
