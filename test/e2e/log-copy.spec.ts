@@ -196,6 +196,41 @@ describe('moving the book of record', () => {
     expect([diverged.code, diverged.stderr]).toEqual([1, expect.stringContaining('another log than the source')]);
   });
 
+  it('names the option, or the variable, that it can’t use', async () => {
+    const file = join(directory, 'event-log.db');
+    const MASTER_KEY = await writeBook(file, 1);
+    const store = await startEventStore();
+    const withTls = store.url.replace('esdb://', 'esdb://user:secret@').replace('?tls=false', '');
+    const copy = async (from: string, to: string, ...more: string[]) => {
+      const { code, stderr } = await Cli.run(['log', 'copy', '--from', from, '--to', to, ...more], { MASTER_KEY });
+      return `${code}: ${stderr.trim()}`;
+    };
+    const target = join(directory, 'copy.db');
+    try {
+      const told = await Promise.all([
+        copy(join(directory, 'none.db'), target),
+        copy('esdb://', target),
+        copy(`${store.url}&tlsCAFile=/none.pem&tls=true`.replace('esdb://', 'esdb://user:secret@'), target),
+        copy(store.url, target, '--from-prefix', '$'),
+        copy(withTls, target),
+        copy(file, withTls),
+        copy(file, 'kurrentdb://user:secret:more@host'),
+      ]);
+      expect(told).toEqual([
+        expect.stringMatching(/^4: --from: there is no file .*none\.db$/),
+        expect.stringMatching(/^64: --from is not a connection string of its store: /),
+        expect.stringMatching(/^64: --from names a file that can’t be read: \/none\.pem \(ENOENT\)$/),
+        expect.stringMatching(/^64: --from-prefix can't be used: /),
+        expect.stringMatching(/^69: No connection to EventStoreDB: .* without TLS.* \(see --from\)$/),
+        expect.stringMatching(/^69: No connection to EventStoreDB: .* without TLS.* \(see --to\)$/),
+        expect.stringMatching(/^64: --to is not a connection string of its store: /),
+      ]);
+      expect(told.join()).not.toContain('secret');
+    } finally {
+      await store.stop();
+    }
+  });
+
   it('is undone by --unseal: the source accepts events again, and can be copied again later', async () => {
     const file = join(directory, 'event-log.db');
     const MASTER_KEY = await writeBook(file, 2);

@@ -191,10 +191,9 @@ describeOnStandIn('a process that EventStoreDB lets in only with TLS, an account
       start('auth', right),
       start('projector', right),
     ]);
-    await reasonToWait(wrong, 'event log', 'EventStoreDB refuses the user or the password in EVENTSTOREDB_URL: ');
+    await reasonToWait(wrong, 'event log', 'EventStoreDB refuses the user or the password in EVENTSTOREDB_URL');
     for (const service of [auth, projector]) {
-      const told = await reasonToWait(service, 'event log', 'the right to read $all ($r): ');
-      expect(told).toContain('Access Denied');
+      await reasonToWait(service, 'event log', 'the right to read $all ($r)');
     }
   });
 
@@ -202,12 +201,11 @@ describeOnStandIn('a process that EventStoreDB lets in only with TLS, an account
     await allow('$w');
     const service = await startWith(url(tls()));
     const refused = 'EventStoreDB refuses the account in EVENTSTOREDB_URL';
-    const told = await reasonToWait(service, 'event log', `${refused} the right to write to fence-… ($w): `);
-    expect(told).toContain('Access Denied');
+    await reasonToWait(service, 'event log', `${refused} the right to write to fence-… ($w)`);
     await allow('$mw');
-    await reasonToWait(service, 'event log', `${refused} the right to write the metadata of fence-… ($mw): `);
+    await reasonToWait(service, 'event log', `${refused} the right to write the metadata of fence-… ($mw)`);
     await allow('$r');
-    await reasonToWait(service, 'event log', `${refused} the right to read fence-… ($r): `);
+    await reasonToWait(service, 'event log', `${refused} the right to read fence-… ($r)`);
     await allow();
     await service.ready(READY_SECONDS);
     expect(service.output()).not.toContain(PASSWORD);

@@ -2,9 +2,10 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Command, createCommand, Option } from 'commander';
 import { type EventLog, readLogId, unsealLog } from '#event-log';
-import { configurationFrom, prepareDataDir, systemClock } from '#platform/without-http';
+import { ConfigurationError, configurationFrom, prepareDataDir, systemClock } from '#platform/without-http';
+import { refusedUrl } from '#stores';
 import { requireOwnMasterKeys } from './environment.js';
-import { notFound, untilInterrupted } from './exit.js';
+import { notFound, untilInterrupted, usageError } from './exit.js';
 import { adoptCommand } from './log-adopt/adopt-command.js';
 import { copyLog, type CopyPhase } from './log-copy/copy-log.js';
 import { quarantineCommand } from './log-quarantine/quarantine-command.js';
@@ -48,12 +49,20 @@ export const logCommand = (): Command =>
           const configuration = configurationFrom(process.env);
           const { fenceMaxAgeMs, eventStoreDbPrefix } = configuration;
           const { fromPrefix = eventStoreDbPrefix, toPrefix = eventStoreDbPrefix } = prefixes;
-          const opening = openLogAt(from, { create: false, prefix: fromPrefix, fenceMaxAgeMs });
+          const prefixNameOf = (side: 'from' | 'to') =>
+            prefixes[`${side}Prefix`] === undefined ? 'EVENTSTOREDB_PREFIX' : `--${side}-prefix`;
+          const opening = openLogAt(from, {
+            ...{ option: '--from', create: false, fenceMaxAgeMs },
+            ...{ prefix: fromPrefix, prefixName: prefixNameOf('from') },
+          });
           await withLog(opening, async (source) => {
             if (to === undefined) return unsealed(source);
             // Without the right master keys, the credentials in the copy would be useless.
             if ((await readLogId(source)) !== undefined) await requireOwnMasterKeys(source, configuration);
-            const openingTarget = openLogAt(to, { create: true, prefix: toPrefix, fenceMaxAgeMs });
+            const openingTarget = openLogAt(to, {
+              ...{ option: '--to', create: true, fenceMaxAgeMs },
+              ...{ prefix: toPrefix, prefixName: prefixNameOf('to') },
+            });
             await withLog(openingTarget, (target) => copied(source, target));
           });
         }),
@@ -62,25 +71,38 @@ export const logCommand = (): Command =>
     .addCommand(adoptCommand());
 
 interface LogPlaceOptions {
+  /** The option that names the place, for errors. */
+  readonly option: '--from' | '--to';
   /** Whether to create the SQLite file if the file does not exist. */
   readonly create: boolean;
   /** The prefix of our streams on an EventStoreDB server. */
   readonly prefix: string;
+  /** The option, or the environment variable, that gives the prefix, for errors. */
+  readonly prefixName: string;
   readonly fenceMaxAgeMs: number;
 }
 
 /**
  * Opens the event log at `place`: an SQLite file, or the connection string of an EventStoreDB server. Throws
- * `LogUnavailable`, and `TypeError` for a bad connection string or prefix.
+ * `LogUnavailable`, and a usage error, which names the option, for a bad connection string or prefix.
  */
-async function openLogAt(place: string, { create, prefix, fenceMaxAgeMs }: LogPlaceOptions): Promise<EventLog> {
+async function openLogAt(
+  place: string,
+  { option, create, prefix, prefixName, fenceMaxAgeMs }: LogPlaceOptions,
+): Promise<EventLog> {
   if (/^(esdb|kurrentdb|kurrent|kdb)(\+discover)?:\/\//.test(place)) {
-    const { openEventStoreDbLog } = await import('#event-log/eventstoredb');
-    return openEventStoreDbLog({ url: place, prefix, fenceMaxAgeMs });
+    const { InvalidPrefix, openEventStoreDbLog } = await import('#event-log/eventstoredb');
+    try {
+      return openEventStoreDbLog({ url: place, urlName: option, prefix, fenceMaxAgeMs });
+    } catch (error) {
+      if (error instanceof InvalidPrefix) throw usageError(`${prefixName} can't be used: ${error.message}`);
+      const refused = refusedUrl(option, error);
+      throw refused instanceof ConfigurationError ? usageError(refused.message) : refused;
+    }
   }
   const file = resolve(place);
   if (create) prepareDataDir(dirname(file));
-  else if (!existsSync(file)) throw notFound(`There is no file ${file}`);
+  else if (!existsSync(file)) throw notFound(`${option}: there is no file ${file}`);
   const { openSqliteEventLog } = await import('#event-log/sqlite');
   return openSqliteEventLog({ file });
 }

@@ -9,7 +9,7 @@ import { type Appended, eventsMissing, EventTooLarge, type ExpectedRevision, Rev
 import type { NewEvent } from '#events';
 import type { Connection, Link } from './connection.js';
 import type { Deadline } from './deadline.js';
-import { isInvalid, isTooLarge, messageOf, namingRight, typeOf } from './errors.js';
+import { isInvalid, isTooLarge, namingRight, typeOf } from './errors.js';
 import { toPosition } from './positions.js';
 import { tombstoned } from './reads.js';
 
@@ -57,7 +57,7 @@ export async function append(
         if (!position) throw new Error(`EventStoreDB did not say where it appended to ${stream}`);
         return { revision: nextExpectedRevision, position: toPosition(position) };
       } catch (error) {
-        throw refusalOf(namingRight(error, '$w', names.stored(stream)), stream, expected, bytes);
+        throw refusalOf(namingRight(error, '$w', names.stored(stream), link), stream, expected, bytes);
       }
     });
   return deadline.retry(attempt);
@@ -68,15 +68,15 @@ export async function append(
  * the errors of the driver.
  */
 export async function keepNewestOnly(
-  { client }: Link,
+  link: Link,
   stream: string,
   options: SetStreamMetadataOptions,
   shown = stream,
 ): Promise<void> {
   try {
-    await client.setStreamMetadata(stream, { maxCount: 1 }, options);
+    await link.client.setStreamMetadata(stream, { maxCount: 1 }, options);
   } catch (error) {
-    throw namingRight(error, '$mw', shown);
+    throw namingRight(error, '$mw', shown, link);
   }
 }
 
@@ -103,7 +103,7 @@ function refusalOf(error: unknown, stream: string, expected: ExpectedRevision, b
     default:
       if (isTooLarge(error)) return new EventTooLarge(stream, bytes);
       if (!isInvalid(error)) return error;
-      return new TypeError(`EventStoreDB refused an append to ${stream}: ${messageOf(error)}`, { cause: error });
+      return new TypeError(`EventStoreDB finds an append to ${stream} invalid`, { cause: error });
   }
 }
 

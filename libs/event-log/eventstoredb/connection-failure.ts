@@ -19,12 +19,12 @@ export class NoConnection extends LogUnavailable {
 export type ConnectionFailureExplainer = (error: unknown) => Promise<Error>;
 
 /**
- * Returns an explainer for this connection string. The driver tells neither what is wrong with a certificate, nor which
- * of several servers it could not reach, so the explainer connects once to each server itself. If only an operator can
- * put it right, the error is a `LogRefused`; otherwise it is a `LogUnavailable`.
+ * Returns an explainer for this connection string, which operators call `urlName`. The driver tells neither what is
+ * wrong with a certificate, nor which of several servers it could not reach, so the explainer connects once to each
+ * server itself. If only an operator can put it right, the error is a `LogRefused`; otherwise it is a `LogUnavailable`.
  */
 export const explainerFor =
-  (url: string): ConnectionFailureExplainer =>
+  (url: string, urlName: string): ConnectionFailureExplainer =>
   async (error) => {
     // The server has not answered in time. A probe would only wait again.
     if (error instanceof LogUnavailable && !(error instanceof NoConnection)) return error;
@@ -32,7 +32,7 @@ export const explainerFor =
     try {
       settings = parseConnectionString(url);
     } catch (unreadable) {
-      return new LogRefused(`EVENTSTOREDB_URL can’t be used any more: ${messageOf(unreadable)}`);
+      return new LogRefused(`${urlName} can’t be used any more: ${messageOf(unreadable)}`);
     }
     const { tls } = settings;
     const servers = error instanceof NoConnection && error.server ? [error.server] : settings.servers;
@@ -41,6 +41,6 @@ export const explainerFor =
     const message = `No connection to EventStoreDB: ${found.map(({ what }) => what).join('; ')}`;
     const isMisconfigured = found.length === servers.length && found.every((trouble) => trouble.isMisconfigured);
     return isMisconfigured
-      ? new LogRefused(`${message} (see EVENTSTOREDB_URL)`, { cause: error })
+      ? new LogRefused(`${message} (see ${urlName})`, { cause: error })
       : new LogUnavailable(message, { cause: error });
   };

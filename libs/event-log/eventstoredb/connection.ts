@@ -48,6 +48,8 @@ export class Link {
     readonly client: EventStoreDBClient,
     /** The names that our streams have on this server. */
     readonly names: StreamNames,
+    /** See `EventStoreDbLogOptions`. */
+    readonly urlName: string,
     private readonly channel: Channel,
   ) {
     channel.watchConnectivityState(READY, Infinity, () => {
@@ -56,14 +58,14 @@ export class Link {
   }
 
   /** Opens a link to the leader. Throws `LogUnavailable`, and the errors of the driver. */
-  static async open(client: EventStoreDBClient, names: StreamNames): Promise<Link> {
+  static async open(client: EventStoreDBClient, names: StreamNames, urlName: string): Promise<Link> {
     const channel = channelOf(client);
     try {
       return await new Deadline(OPEN_MS).race(
         channel.then(async (opened) => {
           refuseCompression(opened);
           await untilReady(opened);
-          return new Link(client, names, opened);
+          return new Link(client, names, urlName, opened);
         }),
       );
     } catch (error) {
@@ -131,6 +133,8 @@ export class Connection {
   constructor(
     private readonly createClient: () => EventStoreDBClient,
     readonly names: StreamNames,
+    /** See `EventStoreDbLogOptions`. */
+    readonly urlName: string,
     /** Explains why a link could not be opened. By default, the driver's error has to do. */
     private readonly explain: ConnectionFailureExplainer = (error) => Promise.resolve(asPortError(error)),
   ) {}
@@ -207,7 +211,7 @@ export class Connection {
 
   private async openLink(): Promise<Link> {
     try {
-      const link = await Link.open(this.createClient(), this.names);
+      const link = await Link.open(this.createClient(), this.names, this.urlName);
       this.failure = undefined;
       this.link = link;
       link.lost.addEventListener('abort', () => (this.losses += 1));

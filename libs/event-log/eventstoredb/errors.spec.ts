@@ -1,6 +1,6 @@
 import { ErrorType } from '@eventstore/db-client';
 import { EventTooLarge, LogRefused, LogUnavailable } from '#event-log';
-import { asPortError, isNoPlaceInLog, isTooSlow, isTransient } from './errors.js';
+import { asPortError, isNoPlaceInLog, isTooSlow, isTransient, namingRight } from './errors.js';
 
 const failure = (message: string, fields: { type?: unknown; code?: number } = {}) =>
   Object.assign(new Error(message), fields);
@@ -52,12 +52,24 @@ describe('an error of the driver', () => {
     expect(isTransient(error)).toBe(true);
     expect(asPortError(error)).toBeInstanceOf(LogUnavailable);
     expect(asPortError(error).cause).toBe(error);
+    expect(asPortError(error).message).toMatch(/^EventStoreDB is not available: [a-z]/);
   });
 
   it.each(Object.entries(FINAL))('will not pass: %s', (_, error) => {
     expect(isTransient(error)).toBe(false);
     expect(asPortError(error)).toBeInstanceOf(LogUnavailable);
     expect(asPortError(error).cause).toBe(error);
+    expect(asPortError(error).message).toMatch(/^EventStoreDB refused a call: [a-z]/);
+  });
+
+  it('is told in our own words, since the driver may quote what was sent', () => {
+    for (const error of Object.values({ ...PASSING, ...FINAL, ...REFUSED })) {
+      const fields = Object.fromEntries(Object.entries(error));
+      const quoting = Object.assign(new Error(`${error.message} "Forecast importer"`), fields);
+      expect(asPortError(quoting).message).not.toContain('Forecast');
+    }
+    const { message } = asPortError(PASSING['a server that is down, by a plain error']);
+    expect(message).toBe('EventStoreDB is not available: a call ended with status 14 (UNAVAILABLE)');
   });
 
   it.each(Object.entries(OUR_OWN))('is not: %s', (_, error) => {
@@ -67,10 +79,11 @@ describe('an error of the driver', () => {
 
   it.each(Object.entries(REFUSED))('of a refused account is told at once, and named: %s', (_, error) => {
     expect(isTransient(error)).toBe(false);
-    const told = asPortError(error);
+    expect(asPortError(error)).toBeInstanceOf(LogRefused);
+    const told = asPortError(namingRight(error, '$r', 'log', { urlName: '--from' }));
     expect(told).toBeInstanceOf(LogRefused);
     expect(told).toMatchObject({ kind: 'unavailable', cause: error });
-    expect(told.message).toContain(`EVENTSTOREDB_URL: ${error.message}`);
+    expect(told.message).toMatch(/^EventStoreDB refuses the (user or the password|account) in --from/);
     expect(isTransient(told)).toBe(false);
   });
 

@@ -42,14 +42,28 @@ const RIGHTS = { $r: 'read', $w: 'write to', $mr: 'read the metadata of', $mw: '
 /** The stream whose metadata says who may read the whole log. */
 export const ALL_STREAMS = '$all';
 
+/** A part of the adapter that knows where its connection string comes from. */
+interface NamedSource {
+  /** What operators call the connection string: the environment variable, or the option of a command. */
+  readonly urlName: string;
+}
+
 /**
- * Returns the error of a call that needs this right on this stream: a `LogRefused` that names both, if the account lacks
- * the right, and otherwise the error itself.
+ * Returns the error of a call that needs this right on this stream: a `LogRefused` that names the connection string, if
+ * the server does not know the user, or if the account lacks the right; and otherwise the error itself.
  */
-export function namingRight(error: unknown, right: keyof typeof RIGHTS, stream: string): unknown {
+export function namingRight(
+  error: unknown,
+  right: keyof typeof RIGHTS,
+  stream: string,
+  { urlName }: NamedSource,
+): unknown {
+  if (isUnknownUser(error)) {
+    return new LogRefused(`EventStoreDB refuses the user or the password in ${urlName}`, { cause: error });
+  }
   if (!isDenied(error)) return error;
-  const what = `EventStoreDB refuses the account in EVENTSTOREDB_URL the right to ${RIGHTS[right]} ${stream} (${right})`;
-  return new LogRefused(`${what}: ${messageOf(error)}`, { cause: error });
+  const what = `the right to ${RIGHTS[right]} ${stream} (${right})`;
+  return new LogRefused(`EventStoreDB refuses the account in ${urlName} ${what}`, { cause: error });
 }
 
 /** Whether the server refuses what the call says. The same call is refused again, unless the log changes. */
@@ -97,17 +111,44 @@ export const isTombstonedStream = (error: unknown): boolean => typeOf(error) ===
 
 export const isMissingStream = (error: unknown): boolean => typeOf(error) === ErrorType.STREAM_NOT_FOUND;
 
+/** The names of gRPC's status codes (https://grpc.io/docs/guides/status-codes). */
+const STATUS_NAMES: ReadonlyMap<unknown, string> = new Map(
+  [
+    ...['CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS'],
+    ...['PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED'],
+    ...['INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED'],
+  ].map((name, index) => [index + 1, name]),
+);
+
+/** What the types of the driver's errors mean, where a status code would say less or something else. */
+const MEANINGS: ReadonlyMap<unknown, string> = new Map([
+  [ErrorType.NOT_LEADER, 'the node is not the leader'],
+  [ErrorType.TIMEOUT, 'it has ended a subscription that was too slow'],
+  [ErrorType.STREAM_NOT_FOUND, 'there is no such stream'],
+  [ErrorType.STREAM_DELETED, 'the stream was tombstoned'],
+]);
+
+/** Says why a call failed. The driver's own message is left out: it may quote what was sent. */
+function reasonOf(error: unknown): string {
+  if (isNoPlaceInLog(error)) return 'no event has the position of a read';
+  const meaning = MEANINGS.get(typeOf(error));
+  if (meaning !== undefined) return meaning;
+  const code = codeOf(error);
+  if (typeof code === 'string') return code;
+  if (typeof code !== 'number') {
+    return messageOf(error).startsWith('Failed to discover') ? 'no leader was found' : 'a call had no answer';
+  }
+  const name = STATUS_NAMES.get(code);
+  return `a call ended with status ${code}${name === undefined ? '' : ` (${name})`}`;
+}
+
 /**
  * Turns an error of the driver into `LogUnavailable` for callers of `EventLog`. Our own errors are returned unchanged.
  */
 export function asPortError(error: unknown): Error {
   if (error instanceof LogUnavailable || (error instanceof Error && isOurOwn(error))) return error;
-  if (isRefusedAccount(error)) {
-    const what = isUnknownUser(error) ? 'user or the password' : 'account';
-    return new LogRefused(`EventStoreDB refuses the ${what} in EVENTSTOREDB_URL: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
+  if (isRefusedAccount(error))
+    return new LogRefused(`EventStoreDB refuses the account: ${reasonOf(error)}`, { cause: error });
   const what = isTransient(error) ? 'is not available' : 'refused a call';
-  return new LogUnavailable(`EventStoreDB ${what}: ${messageOf(error)}`, { cause: error });
+  return new LogUnavailable(`EventStoreDB ${what}: ${reasonOf(error)}`, { cause: error });
 }

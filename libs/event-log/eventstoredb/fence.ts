@@ -180,7 +180,7 @@ export class Fences {
         await link.client
           .appendToStream(stream, event, { ...options, deadline: deadline.attemptMs })
           .catch((error: unknown) => {
-            throw namingRight(error, '$w', link.names.stored(ANY_FENCES));
+            throw namingRight(error, '$w', link.names.stored(ANY_FENCES), link);
           });
         await this.compareClocks(link, event.id, sentAt, wallClock());
         return { link, beganAt };
@@ -206,7 +206,7 @@ export class Fences {
       if (id === eventId) this.clockSkewMs = Math.max(0, sentAt - created.getTime(), created.getTime() - answeredAt);
       return true;
     }).catch((error: unknown) => {
-      throw namingRight(error, '$r', link.names.stored(ANY_FENCES));
+      throw namingRight(error, '$r', link.names.stored(ANY_FENCES), link);
     });
     this.clocksComparedAt = momentNow();
   }

@@ -412,7 +412,8 @@ const sized = (bytes: number) => newEvent({ data: { text: 'x'.repeat(bytes) } })
 describeOnStandIn('an append that the server finds too large or invalid', () => {
   it('is told at once, without being sent again, and nothing is written', async () => {
     const strict = await startEventStore({ maxEventBytes: 500_000 });
-    const limited = openEventStoreDbLog({ url: strict.url });
+    // The longer a fence is good, the fewer appends need another call, also on a busy machine.
+    const limited = openEventStoreDbLog({ url: strict.url, fenceMaxAgeMs: 60_000 });
     const sent = jest.spyOn(EventStoreDBClient.prototype, 'appendToStream');
     const sentTo = (stream: string) => sent.mock.calls.filter(([to]) => to === stream).length;
     try {
@@ -424,7 +425,7 @@ describeOnStandIn('an append that the server finds too large or invalid', () => 
       const refused = await limited.append(large, 0n, newEvents(1)).catch((error: unknown) => error);
       expect(refused).toBeInstanceOf(Error);
       expect(refused).not.toBeInstanceOf(LogUnavailable);
-      expect(String(refused)).toContain('What this version does not take');
+      expect(String(refused)).toContain(`EventStoreDB finds an append to ${large} invalid`);
       expect(sentTo(large)).toBe(3);
       expect(sentTo(invalid)).toBe(0);
     } finally {

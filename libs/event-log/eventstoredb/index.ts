@@ -67,7 +67,14 @@ interface CommonOptions {
   readonly processName?: string;
   /** Returns the time in milliseconds since 1970 (default: the system's clock). */
   readonly wallClock?: () => number;
+  /**
+   * What operators call the connection string, for errors: the environment variable (default: `EVENTSTOREDB_URL`), or the
+   * option of a command.
+   */
+  readonly urlName?: string;
 }
+
+const DEFAULT_URL_NAME = 'EVENTSTOREDB_URL';
 
 export interface EventStoreDbLogOptions extends CommonOptions {
   /**
@@ -85,7 +92,7 @@ export interface EventStoreDbLogOptions extends CommonOptions {
  */
 export function openEventStoreDbLog({ url: given, ...options }: EventStoreDbLogOptions): EventStoreDbLog {
   const { url, credentials } = parseConnectionString(given);
-  const explain = explainerFor(url);
+  const explain = explainerFor(url, options.urlName ?? DEFAULT_URL_NAME);
   return new EventStoreDbLog({ ...options, credentials, createClient: () => createClient(url), explain });
 }
 
@@ -138,6 +145,7 @@ export class EventStoreDbLog implements EventLog {
   private readonly newlyCut = new Set<string>();
   private isLookingForEvents = false;
   private readonly credentials: Credentials;
+  private readonly urlName: string;
   private readonly deadlineMs: number;
   private readonly closing = new AbortController();
   private readonly accepted = new Set<Promise<Appended>>();
@@ -146,10 +154,13 @@ export class EventStoreDbLog implements EventLog {
   constructor(options: EventStoreDbClients) {
     const { createClient, credentials, explain, deadlineMs = DEFAULT_DEADLINE_MS } = options;
     const { processName = randomUUID(), fenceMaxAgeMs = DEFAULT_FENCE_MAX_AGE_MS } = options;
+    const { urlName = DEFAULT_URL_NAME } = options;
+    this.urlName = urlName;
     // Every waiting call adds a listener to this signal. The 0 turns off Node's warning about many listeners.
     setMaxListeners(0, this.closing.signal);
     const names = new StreamNames(options.prefix ?? '');
-    const connectionFor = (purpose: ConnectionPurpose) => new Connection(() => createClient(purpose), names, explain);
+    const connectionFor = (purpose: ConnectionPurpose) =>
+      new Connection(() => createClient(purpose), names, urlName, explain);
     this.appends = connectionFor('appends');
     this.reads = connectionFor('reads');
     this.subscriptions = connectionFor('subscriptions');
@@ -290,9 +301,7 @@ export class EventStoreDbLog implements EventLog {
     if (messages.size > 0) throw new LogRefused([...messages].join('; '));
     for (const error of refusals) if (!(error instanceof HistoryMissing)) throw error;
     if (await this.fromReads(deadline, (link) => mayReadMetadata(link, LOG_STREAM, deadline))) return [];
-    return [
-      'the account in EVENTSTOREDB_URL may not read the metadata of streams ($mr), so a deleted stream looks new',
-    ];
+    return [`the account in ${this.urlName} may not read the metadata of streams ($mr), so a deleted stream looks new`];
   }
 
   /**

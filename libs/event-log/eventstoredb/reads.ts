@@ -58,7 +58,7 @@ export async function readFoundStream(
   } catch (error) {
     if (isTombstonedStream(error)) throw tombstoned(stream);
     if (isMissingStream(error)) return undefined;
-    throw namingRight(error, '$r', link.names.stored(stream));
+    throw namingRight(error, '$r', link.names.stored(stream), link);
   }
   // The server has found the stream, and a read of a whole stream gave nothing.
   const isOfAll = direction === 'forwards' ? (from ?? 0n) === 0n : from === undefined;
@@ -238,15 +238,15 @@ async function firstOf(link: Link, from: Pick<ReadAllOptions, 'direction' | 'fro
 
 /** Reads the whole log on the leader, as `readEach` does. */
 async function readAllEach(
-  { client }: Link,
+  link: Link,
   options: ReadAllOptions,
   deadline: Deadline,
   take: (event: NonNullable<AllStreamResolvedEvent['event']>) => boolean,
 ): Promise<void> {
   try {
-    await readEach(client.readAll({ ...options, requiresLeader: true }), deadline, take);
+    await readEach(link.client.readAll({ ...options, requiresLeader: true }), deadline, take);
   } catch (error) {
-    throw namingRight(error, '$r', ALL_STREAMS);
+    throw namingRight(error, '$r', ALL_STREAMS, link);
   }
 }
 

@@ -97,7 +97,7 @@ export class EventStoreDbSnapshots implements SnapshotStore {
     this.underWay.add(attempt);
     return attempt
       .catch((error: unknown) => {
-        throw asPortError(namingRight(error, '$w', stream));
+        throw asPortError(namingRight(error, '$w', stream, this.options.appends));
       })
       .finally(() => this.underWay.delete(attempt));
   }
@@ -111,16 +111,16 @@ export class EventStoreDbSnapshots implements SnapshotStore {
     let text: string | undefined;
     const direction = fromRevision === 'end' ? 'backwards' : 'forwards';
     const attempt = () =>
-      this.options.reads.use(deadline, async ({ client, names }) => {
+      this.options.reads.use(deadline, async (link) => {
         const last = { direction, fromRevision, maxCount: 1, requiresLeader: true } as const;
-        const read = client.readStream(names.stored(stream), last);
+        const read = link.client.readStream(link.names.stored(stream), last);
         await readEach(read, deadline, ({ data, revision }) => {
           // If somebody has cut the stream, the read begins with a later event.
           if (fromRevision === 'end' || revision === fromRevision) text = (data as { readonly text?: string }).text;
           return true;
         }).catch((error: unknown) => {
           if (isMissingStream(error) || isTombstonedStream(error)) return;
-          throw namingRight(error, '$r', names.stored(stream));
+          throw namingRight(error, '$r', link.names.stored(stream), link);
         });
       });
     await deadline.retry(attempt);

@@ -15,7 +15,7 @@ import {
 } from '#event-log';
 import type { Connection, Link } from './connection.js';
 import { Deadline } from './deadline.js';
-import { asPortError, isTransient } from './errors.js';
+import { ALL_STREAMS, asPortError, isTransient, namingRight } from './errors.js';
 import { CHECKPOINT_INTERVAL, laterOf, RECORDS_PER_CHECKPOINT } from './positions.js';
 import { METADATA, type StreamNames } from './stream-names.js';
 
@@ -219,7 +219,7 @@ async function* search(
     }
   } catch (error) {
     if (isTransient(error)) link.giveUp();
-    throw asPortError(error);
+    throw asPortError(namingRight(error, '$r', ALL_STREAMS, link));
   } finally {
     signal.removeEventListener('abort', notice);
     void Promise.all(searches.map((each) => each.end())).then(() => {

@@ -74,7 +74,7 @@ export async function* follow(
       readTo = feed.readTo;
     } catch (error) {
       if (isTransient(error)) lease.link.giveUp();
-      throw asPortError(namingRight(error, '$r', ALL_STREAMS));
+      throw asPortError(namingRight(error, '$r', ALL_STREAMS, lease.link));
     } finally {
       void feed.end().then(() => {
         lease.release();

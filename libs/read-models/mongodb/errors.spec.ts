@@ -1,8 +1,10 @@
 import {
   type BulkWriteResult,
   MongoBulkWriteError,
+  MongoDriverError,
   MongoInvalidArgumentError,
   MongoNetworkError,
+  MongoNetworkTimeoutError,
   MongoServerError,
   MongoWriteConcernError,
 } from 'mongodb';
@@ -58,7 +60,27 @@ describe('an error of the driver', () => {
   it('is no outage: a document that the driver does not even send', () => {
     const shown = asPortError(new MongoInvalidArgumentError('Document is larger than the maximum size 16777216'));
     expect(shown).not.toBeInstanceOf(ReadStoreUnavailable);
-    expect(String(shown)).toContain('larger than the maximum size');
+    expect(shown).toMatchObject({ message: 'MongoDB was not asked: a document is too large for it' });
+  });
+
+  const poolTimeout = Object.defineProperty(new MongoDriverError('Timed out while checking out a connection'), 'name', {
+    value: 'MongoWaitQueueTimeoutError',
+  });
+  it.each<[string, Error, string]>([
+    ['no connection of the pool became free', poolTimeout, 'no connection became free in time'],
+    ['a connection broke', new MongoNetworkError('read ECONNRESET'), 'a connection broke'],
+    ['a connection gave no answer', new MongoNetworkTimeoutError('10.0.0.1'), 'a connection gave no answer in time'],
+    ['a socket was closed', Object.assign(new Error('This socket has been ended'), { code: 'EPIPE' }), 'EPIPE'],
+  ])('is an outage and no refusal, also in a bulk: %s', (_, error, why) => {
+    for (const shown of [asPortError(error), asPortError(ofBulk(error))]) {
+      expect(shown).toBeInstanceOf(ReadStoreUnavailable);
+      expect(shown).toMatchObject({ message: `MongoDB does not answer: ${why}`, cause: error });
+    }
+  });
+
+  it('that is our own mistake stays as it is in a bulk, too', () => {
+    const mistake = new TypeError('x is not a function');
+    expect(asPortError(ofBulk(mistake))).toBe(mistake);
   });
 
   it('names the refusal', () => {

@@ -1,4 +1,14 @@
-import { MongoBulkWriteError, MongoError, MongoInvalidArgumentError, MongoServerError } from 'mongodb';
+import {
+  MongoBulkWriteError,
+  MongoError,
+  MongoInvalidArgumentError,
+  MongoNetworkError,
+  MongoNetworkTimeoutError,
+  MongoNotConnectedError,
+  MongoServerError,
+  MongoServerSelectionError,
+  MongoTopologyClosedError,
+} from 'mongodb';
 import { ReadStoreUnavailable } from '#read-models';
 
 /**
@@ -109,6 +119,16 @@ function accountTroubleOf({ code, message }: MongoServerError): string | undefin
   return `the account in MONGODB_URL lacks ${right}`;
 }
 
+/**
+ * Returns the error that has ended a bulk write before the server answered, such as a broken connection: the driver
+ * hides it in an error of the server. Returns any other error unchanged.
+ */
+export function errorOfCall(error: unknown): unknown {
+  if (!(error instanceof MongoBulkWriteError)) return error;
+  const hidden: unknown = error.errorResponse;
+  return hidden instanceof Error && !(hidden instanceof MongoServerError) ? hidden : error;
+}
+
 export const hasCode = (error: unknown, code: number): error is MongoServerError =>
   error instanceof MongoServerError && error.code === code;
 
@@ -142,12 +162,24 @@ const socketErrorCode = (error: unknown): string | undefined => {
   return typeof error.code === 'string' && SOCKET_ERROR.test(error.code) ? error.code : undefined;
 };
 
+/** Says why a call had no answer. The name of the driver's class would say it in its words, and changes with it. */
+function silenceOf(error: MongoError): string {
+  if (error instanceof MongoServerSelectionError) return 'no server that takes the call was found in time';
+  if (error instanceof MongoNetworkTimeoutError) return 'a connection gave no answer in time';
+  if (error instanceof MongoNetworkError) return 'a connection broke';
+  // The driver does not export this class.
+  if (error.name === 'MongoWaitQueueTimeoutError') return 'no connection became free in time';
+  if (error instanceof MongoNotConnectedError || error instanceof MongoTopologyClosedError) return 'it is closed';
+  return 'the call failed on its way';
+}
+
 /**
  * Turns every error of the server, and every broken connection, into `ReadStoreUnavailable`: an operator may remove any
  * cause of a refusal, and then the same call succeeds. Only a call that the driver itself does not send becomes a plain
  * `Error`. Returns all other errors unchanged.
  */
-export function asPortError(error: unknown): unknown {
+export function asPortError(thrown: unknown): unknown {
+  const error = errorOfCall(thrown);
   if (!(error instanceof MongoError)) {
     const code = socketErrorCode(error);
     return code === undefined ? error : new ReadStoreUnavailable(`MongoDB does not answer: ${code}`, { cause: error });
@@ -157,6 +189,10 @@ export function asPortError(error: unknown): unknown {
     const message = `MongoDB refused it: ${refusalOf(error)}${account === undefined ? '' : ` (${account})`}`;
     return new ReadStoreUnavailable(message, { needsOperator: account !== undefined });
   }
-  if (error instanceof MongoInvalidArgumentError) return new Error(`MongoDB's driver refused it: ${error.message}`);
-  return new ReadStoreUnavailable(`MongoDB does not answer: ${error.name}`, { cause: error });
+  if (error instanceof MongoInvalidArgumentError) {
+    const isTooLarge = error.message.includes('larger than the maximum size');
+    const what = isTooLarge ? 'a document is too large for it' : 'it does not take a call like this';
+    return new Error(`MongoDB was not asked: ${what}`, { cause: error });
+  }
+  return new ReadStoreUnavailable(`MongoDB does not answer: ${silenceOf(error)}`, { cause: error });
 }

@@ -24,7 +24,7 @@ import {
   type StoredDocument,
 } from '#read-models';
 import { asStored, collectionOf, documentOf, fieldsOf, PLAIN_VALUES, type StoredFields } from './documents.js';
-import { asPortError, hasCode, isOnlyMisses, ServerCode } from './errors.js';
+import { asPortError, errorOfCall, hasCode, isOnlyMisses, ServerCode } from './errors.js';
 import { Features } from './features.js';
 import { layOut, nextBuild } from './layout.js';
 import { pageFind } from './page.js';
@@ -334,7 +334,8 @@ class MongoReadStore implements ReadStore {
       this.refuseSecondary();
       return result;
     } catch (error) {
-      throw error instanceof MongoServerError ? asPortError(error) : await this.unreachable.explain(asPortError(error));
+      const shown = asPortError(error);
+      throw errorOfCall(error) instanceof MongoServerError ? shown : await this.unreachable.explain(shown);
     } finally {
       this.underway.delete(answer);
     }
