@@ -12,6 +12,7 @@ export { InvalidEvent, NotDuringUpgrade, UnknownEvent } from './errors.js';
 export { type ChainLink, eventIdOf, FIRST_HASH, hashOf, seal, verifyChain } from './hash-chain.js';
 export type { LogAdopted } from './log-adopted.js';
 export type { LogSealed, LogUnsealed } from './log-seal.js';
+export type { ManagementTokenIssued, OperatorAct, SigningKeyOperation } from './operator-acts.js';
 export type { StreamQuarantined, StreamQuarantineLifted } from './quarantine.js';
 export {
   currentVersion,

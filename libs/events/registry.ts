@@ -11,12 +11,14 @@ import { InvalidEvent, NotDuringUpgrade, UnknownEvent } from './errors.js';
 import type { LogAdopted } from './log-adopted.js';
 import type { LogCreated } from './log-created.js';
 import type { LogSealed, LogUnsealed } from './log-seal.js';
+import type { OperatorAct } from './operator-acts.js';
 import type { StreamQuarantined, StreamQuarantineLifted } from './quarantine.js';
 import { consumerClientVersions } from './schemas/consumer-client.js';
 import { endpointUriVersions } from './schemas/endpoint-uri.js';
 import { externalIdVersions } from './schemas/external-id.js';
 import { firstWrongField } from './schemas/first-wrong-field.js';
 import { logVersions } from './schemas/log.js';
+import { operatorActVersions } from './schemas/operator-acts.js';
 import { quarantineVersions } from './schemas/quarantine.js';
 import { signingKeysVersions } from './schemas/signing-keys.js';
 import { subscriptionVersions } from './schemas/subscription.js';
@@ -37,7 +39,8 @@ export type LogEvent =
   | LogUnsealed
   | LogAdopted
   | StreamQuarantined
-  | StreamQuarantineLifted;
+  | StreamQuarantineLifted
+  | OperatorAct;
 export type LogEventType = LogEvent['type'];
 
 /** A stored event whose data was converted to the current version of its type. The metadata is unchanged. */
@@ -52,6 +55,7 @@ const registry: VersionsOf<LogEvent> = {
   ...usageVersions,
   ...logVersions,
   ...quarantineVersions,
+  ...operatorActVersions,
 };
 
 const versionsByType = new Map<string, readonly Version[]>(Object.entries(registry));

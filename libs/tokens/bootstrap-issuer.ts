@@ -19,6 +19,14 @@ export interface ManagementTokenRequest {
   readonly workspaceId?: WorkspaceId;
   /** Lifetime of the token in seconds, from 1 to `MAX_MANAGEMENT_TOKEN_SECONDS`. */
   readonly ttlSeconds: number;
+  /** The token's `jti`, by which an operator can end it. Only a recorded token has one. */
+  readonly tokenId?: string;
+}
+
+/** The claims `iat` and `exp` of a token that is issued now, in seconds since 1970. */
+export function managementTokenTimes({ ttlSeconds }: Pick<ManagementTokenRequest, 'ttlSeconds'>, now: Date) {
+  const iat = Math.floor(now.getTime() / 1000);
+  return { iat, exp: iat + ttlSeconds };
 }
 
 /**
@@ -37,7 +45,8 @@ export class BootstrapIssuer {
   }
 
   /** Issues a signed JWT. Throws a `RangeError` that names the invalid value. */
-  issueManagementToken({ subject, scopes, workspaceId, ttlSeconds }: ManagementTokenRequest, now: Date): string {
+  issueManagementToken(request: ManagementTokenRequest, now: Date): string {
+    const { subject, scopes, workspaceId, ttlSeconds, tokenId } = request;
     if (subject.length === 0 || subject.length > 255) throw new RangeError('subject must have 1 to 255 characters');
     if (workspaceId !== undefined && !isWorkspaceId(workspaceId)) {
       throw new RangeError('workspace must match [A-Za-z0-9_-]{1,64}');
@@ -45,15 +54,14 @@ export class BootstrapIssuer {
     if (!Number.isInteger(ttlSeconds) || ttlSeconds < 1 || ttlSeconds > MAX_MANAGEMENT_TOKEN_SECONDS) {
       throw new RangeError(`The lifetime must be 1 to ${MAX_MANAGEMENT_TOKEN_SECONDS} seconds`);
     }
-    const iat = Math.floor(now.getTime() / 1000);
     const claims = {
       iss: BOOTSTRAP_ISSUER,
       aud: BOOTSTRAP_AUDIENCE,
       sub: subject,
       scope: scopes.join(' '),
       ...(workspaceId !== undefined && { workspace_id: workspaceId }),
-      iat,
-      exp: iat + ttlSeconds,
+      ...managementTokenTimes(request, now),
+      ...(tokenId !== undefined && { jti: tokenId }),
     };
     const signer = { kid: this.#kid, alg: 'EdDSA', privateKey: this.#privateKey } as const;
     return signCompact({ alg: signer.alg, kid: signer.kid, typ: BOOTSTRAP_TYPE }, claims, signer);

@@ -11,10 +11,11 @@ export {
   type TokenGrant,
 } from './access-token.js';
 export { AdminTokenFile, adminTokenPath } from './admin-token-file.js';
-export { BootstrapIssuer } from './bootstrap-issuer.js';
+export { BootstrapIssuer, managementTokenTimes } from './bootstrap-issuer.js';
 export { MAX_TOKEN_BYTES, signCompact, type TokenSigner, TokenTooLarge } from './jwt-signing.js';
 export { isManagementScope, MANAGEMENT_SCOPES, type ManagementScope } from './management-scope.js';
 export {
+  type EndedTokens,
   InvalidManagementToken,
   type ManagementIdentityProvider,
   ManagementIssuerUnavailable,

@@ -51,10 +51,12 @@ describe('with the built-in issuer', () => {
   const masterKeys = MasterKeys.from({ current: randomBytes(32) });
   const issuer = new BootstrapIssuer(masterKeys);
   const request = { subject: 'portal', scopes: ['clients:write', 'clients:read'], ttlSeconds: 40 } as const;
+  const ended = new Set<string>();
+  const endedTokens = { has: (tokenId: string) => Promise.resolve(ended.has(tokenId)) };
   let directory: string;
   let adminToken: AdminTokenFile;
   const verifierAt = (ms: number) =>
-    new ManagementTokenVerifier({ bootstrap: issuer, adminToken }, { now: () => new Date(ms) });
+    new ManagementTokenVerifier({ bootstrap: issuer, adminToken, endedTokens }, { now: () => new Date(ms) });
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'management-'));
@@ -64,7 +66,7 @@ describe('with the built-in issuer', () => {
   afterEach(() => rm(directory, { recursive: true }));
 
   it("the administrator's token allows everything, until it is rotated", async () => {
-    const { verifier } = verifierOf({ bootstrap: issuer, adminToken });
+    const { verifier } = verifierOf({ bootstrap: issuer, adminToken, endedTokens });
     const token = (await readFile(adminToken.path, 'utf8')).trim();
     expect(await verifier.verify(token)).toEqual({
       subject: 'administrator',
@@ -76,7 +78,7 @@ describe('with the built-in issuer', () => {
   });
 
   it('a token carries its subject, scopes and workspace', async () => {
-    const { verifier } = verifierOf({ bootstrap: issuer, adminToken });
+    const { verifier } = verifierOf({ bootstrap: issuer, adminToken, endedTokens });
     const token = issuer.issueManagementToken({ ...request, workspaceId: 'acme' }, new Date(START));
     expect(await verifier.verify(token)).toEqual({
       subject: 'portal',
@@ -89,8 +91,20 @@ describe('with the built-in issuer', () => {
     expect(principal).toEqual({ subject: 'operator', scopes: new Set(['workspaces:any']), anyWorkspace: true });
   });
 
+  it('a token that an operator has ended is refused, even if it is remembered; others stay good', async () => {
+    const { verifier } = verifierOf({ bootstrap: issuer, adminToken, endedTokens });
+    const [leaked, other] = ['leaked', 'other'].map((tokenId) =>
+      issuer.issueManagementToken({ ...request, tokenId }, new Date(START)),
+    ) as [string, string];
+    for (const token of [leaked, other]) await verifier.verify(token);
+    ended.add('leaked');
+    await expectRefused(verifier, leaked);
+    await expectRefused(verifierAt(START), leaked);
+    await expect(verifier.verify(other)).resolves.toMatchObject({ subject: 'portal' });
+  });
+
   it('a token is good until the last moment before its end, even if it is remembered', async () => {
-    const { clock, verifier } = verifierOf({ bootstrap: issuer, adminToken });
+    const { clock, verifier } = verifierOf({ bootstrap: issuer, adminToken, endedTokens });
     const token = issuer.issueManagementToken(request, new Date(START));
     await verifier.verify(token);
     clock.ms = START + 39_999;
@@ -108,8 +122,8 @@ describe('with the built-in issuer', () => {
       new Date(START),
     );
     const rotated = new BootstrapIssuer(MasterKeys.from({ current: next, previous: [former] }));
-    await verifierOf({ bootstrap: rotated, adminToken }).verifier.verify(token);
-    await expectRefused(verifierOf({ bootstrap: issuer, adminToken }).verifier, token);
+    await verifierOf({ bootstrap: rotated, adminToken, endedTokens }).verifier.verify(token);
+    await expectRefused(verifierOf({ bootstrap: issuer, adminToken, endedTokens }).verifier, token);
   });
 
   it('the same master key gives the same tokens, on every node and after every restart', () => {
@@ -118,7 +132,7 @@ describe('with the built-in issuer', () => {
   });
 
   it('refuses every token that is not exactly one of its own', async () => {
-    const { verifier } = verifierOf({ bootstrap: issuer, adminToken });
+    const { verifier } = verifierOf({ bootstrap: issuer, adminToken, endedTokens });
     const token = issuer.issueManagementToken(request, new Date(START));
     const { header, payload, signature, claims } = parsed(token);
     const { privateKey } = generateKeyPairSync('ed25519');

@@ -28,8 +28,19 @@ export interface ManagementPrincipal {
  * The accepted issuers of management tokens: either the built-in issuer, or one external issuer. The administrator's
  * token is accepted only together with the built-in issuer.
  */
-export type ManagementIdentityProvider =
-  { readonly bootstrap: BootstrapIssuer; readonly adminToken: AdminTokenFile } | ExternalIssuer;
+export type ManagementIdentityProvider = OwnIssuer | ExternalIssuer;
+
+export interface OwnIssuer {
+  readonly bootstrap: BootstrapIssuer;
+  readonly adminToken: AdminTokenFile;
+  readonly endedTokens: EndedTokens;
+}
+
+/** Knows which tokens of the built-in issuer were ended before they expired. */
+export interface EndedTokens {
+  /** Throws `LogUnavailable`. */
+  has(tokenId: string): Promise<boolean>;
+}
 
 /** The values of `MANAGEMENT_ISSUER`, `MANAGEMENT_AUDIENCE` and `MANAGEMENT_JWKS_URL`. */
 export interface ExternalIssuer {
@@ -61,6 +72,14 @@ export interface ManagementTokenVerifierOptions {
 
 type VerifiedClaims = JWTPayload & { readonly exp: number };
 
+interface VerifiedToken {
+  readonly principal: ManagementPrincipal;
+  /** The `jti` of a token that an operator may have ended. */
+  readonly tokenId: string | undefined;
+  /** In ms since 1970. From then on, the signature is verified again. */
+  readonly until: number;
+}
+
 const ADMINISTRATOR: ManagementPrincipal = {
   subject: 'administrator',
   scopes: new Set(MANAGEMENT_SCOPES.toSorted()),
@@ -79,9 +98,7 @@ export class ManagementTokenVerifier {
   readonly #now: () => Date;
   readonly #verifyJwt: (token: string, now: Date) => Promise<VerifiedClaims>;
   /** Verified tokens. The key is the SHA-256 of the token. */
-  readonly #verified = new LRUCache<string, { readonly principal: ManagementPrincipal; readonly until: number }>({
-    max: REMEMBERED_TOKENS,
-  });
+  readonly #verified = new LRUCache<string, VerifiedToken>({ max: REMEMBERED_TOKENS });
 
   constructor(
     private readonly provider: ManagementIdentityProvider,
@@ -91,18 +108,31 @@ export class ManagementTokenVerifier {
     this.#verifyJwt = 'bootstrap' in provider ? verifierOfBootstrap(provider.bootstrap) : verifierOfIssuer(provider);
   }
 
-  /** Returns the caller to whom the token belongs. Throws `InvalidManagementToken`, `ManagementIssuerUnavailable`. */
+  /**
+   * Returns the caller to whom the token belongs. Throws `InvalidManagementToken`, `ManagementIssuerUnavailable`, and
+   * `LogUnavailable` if it can't be told whether the token was ended.
+   */
   async verify(bearer: string): Promise<ManagementPrincipal> {
     if (bearer.length > MAX_BEARER_LENGTH) throw new InvalidManagementToken();
     if (!bearer.includes('.')) return this.administrator(bearer);
     const digest = hash('sha256', bearer, 'base64');
     const now = this.#now();
     const known = this.#verified.get(digest);
-    if (known && now.getTime() < known.until) return known.principal;
-    const claims = await this.#verifyJwt(bearer, now);
-    const principal = principalOf(claims);
-    this.#verified.set(digest, { principal, until: Math.min(claims.exp * 1000, now.getTime() + REMEMBERED_MS) });
+    const isKnown = known !== undefined && now.getTime() < known.until;
+    const { principal, tokenId } = isKnown ? known : await this.verified(bearer, digest, now);
+    // Asked at every use: that a token was ended must not wait until its signature is verified again.
+    if (tokenId !== undefined && 'endedTokens' in this.provider && (await this.provider.endedTokens.has(tokenId))) {
+      throw new InvalidManagementToken();
+    }
     return principal;
+  }
+
+  private async verified(bearer: string, digest: string, now: Date): Promise<VerifiedToken> {
+    const claims = await this.#verifyJwt(bearer, now);
+    const until = Math.min(claims.exp * 1000, now.getTime() + REMEMBERED_MS);
+    const token = { principal: principalOf(claims), tokenId: claims.jti, until };
+    this.#verified.set(digest, token);
+    return token;
   }
 
   private administrator(bearer: string): ManagementPrincipal {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Answer, send } from '../support/api/http.js';
 import { oauthLogin } from '../support/api/login.js';
 import { type NewClient, Portal, readAfter } from '../support/api/portal.js';
+import { withEventLog } from '../support/events/audit.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 const CLI = join(__dirname, '../../dist/apps/cli/src/main.js');
@@ -212,6 +213,38 @@ describe('tokens of the command line', () => {
     }
   });
 
+  test('`tokens list` shows what `token` has made; `tokens end` ends one of them, on every node and after a restart', async () => {
+    const [leaked, kept] = ['jane', 'joe'].map((subject) => {
+      const options = ['--workspace', 'acme', '--scope', 'clients:read', '--subject', subject, '--operator', 'olga'];
+      const { stdout } = cli('token', ...options, '--reason', 'A trial', '--json');
+      return JSON.parse(stdout) as { token: string; tokenId: string };
+    }) as [{ token: string; tokenId: string }, { token: string; tokenId: string }];
+    const listOf = (url: string, { token }: { token: string }) => new Portal(url, token).list();
+    expect((await listOf(server.url, leaked)).status).toBe(200);
+
+    const ended = cli('tokens', 'end', leaked.tokenId, '--reason', 'Laptop lost', '--subject', 'oscar');
+    expect(ended).toMatchObject({ status: 0, stdout: `${leaked.tokenId} is ended` });
+    const another = await Standalone.startReady({ dataDir: server.dataDir });
+    try {
+      for (const url of [server.url, another.url]) {
+        expect((await listOf(url, leaked)).refusal).toBe('401 UNAUTHENTICATED');
+        expect((await listOf(url, kept)).status).toBe(200);
+      }
+    } finally {
+      await another.stop();
+    }
+
+    const listed = JSON.parse(cli('tokens', 'list', '--json').stdout) as { tokenId: string }[];
+    const made = { scopes: ['clients:read'], workspaceId: 'acme', issuedBy: 'olga', reason: 'A trial' };
+    expect(listed.filter(({ tokenId }) => [leaked, kept].some((each) => each.tokenId === tokenId))).toMatchObject([
+      { ...made, tokenSubject: 'jane', status: 'ENDED', endedBy: 'oscar' },
+      { ...made, tokenSubject: 'joe', status: 'GOOD' },
+    ]);
+    expect(cli('tokens', 'end', leaked.tokenId).stdout).toBe(`${leaked.tokenId} is ended already`);
+    expect(cli('tokens', 'end', randomUUID()).status).toBe(4);
+    expect(cli('tokens', 'end', kept.tokenId, '--all', '--yes').status).toBe(64);
+  });
+
   test('an expired token is refused', async () => {
     const { stdout } = cli('token', '--workspace', 'acme', '--scope', 'clients:read', '--ttl', '1');
     const expiring = new Portal(server.url, stdout);
@@ -224,13 +257,18 @@ describe('tokens of the command line', () => {
     const acme = { 'x-workspace-id': 'acme' };
     const former = new Portal(server.url, server.adminToken);
     expect((await former.list({}, acme)).status).toBe(200);
-    const { stdout, stderr, status } = cli('admin-token', 'rotate');
+    const { stdout, stderr, status } = cli('admin-token', 'rotate', '--reason', 'Jane has left', '--subject', 'olga');
     expect(status).toBe(0);
     expect((await former.list({}, acme)).refusal).toBe('401 UNAUTHENTICATED');
     expect((await new Portal(server.url, server.adminToken).list({}, acme)).status).toBe(200);
     expect(stdout).toContain(join(server.dataDir, 'admin.token'));
     expect(stdout + stderr).not.toContain(server.adminToken);
     expect(statSync(join(server.dataDir, 'admin.token')).mode & 0o777).toBe(0o600);
+    const acts = await withEventLog(server.dataDir, (log) => log.readStream('operatorActs', { consistency: 'strong' }));
+    expect(acts.at(-1)).toMatchObject({
+      ...{ type: 'AdministratorTokenRotated', data: { reason: 'Jane has left' } },
+      metadata: { actor: { subject: 'olga', via: 'cli' } },
+    });
   });
 });
 

@@ -39,6 +39,7 @@ const COMMANDS = [
   ['keys', 'compromise', 'unknown'],
   ['master-key', 'rotate'],
   ['master-key', 'usage'],
+  ['tokens', 'list'],
   ['tokens', 'end', '--all', '--yes'],
   ['log', 'quarantine', '--list'],
   ['log', 'adopt', '--list'],
@@ -157,7 +158,12 @@ describe('with --json, the command line prints one document', () => {
   });
 
   test('of tokens', async () => {
-    expect(await json('token', '--scope', 'clients:read')).toEqual({ token: expect.stringMatching(/^ey/) as string });
+    expect(await json('token', '--scope', 'clients:read')).toEqual({
+      token: expect.stringMatching(/^ey/) as string,
+      tokenId: expect.any(String) as string,
+      expiresAt: expect.any(String) as string,
+    });
+    expect(await json('tokens', 'list')).toMatchObject([{ tokenSubject: 'cli', status: 'GOOD' }]);
     expect(await json('admin-token', 'rotate')).toEqual({ path: join(service.dataDir, 'admin.token') });
     expect(await json('tokens', 'end', '--client', client.clientId)).toEqual({
       ...{ clients: 1, ended: 1, repeated: 0, failed: 0 },

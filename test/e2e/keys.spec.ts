@@ -163,7 +163,8 @@ describe('a compromised signing key', () => {
     const clients = [oauth, keyed];
     for (const [index, token] of tokens.entries()) expect(await verdicts(token, clients[index] ?? oauth)).toEqual(GOOD);
     const [{ kid } = { kid: '' }] = await keys();
-    const { lines, code } = await operate('keys', 'compromise', kid);
+    const why = ['--reason', 'Found in a public repository', '--subject', 'olga'];
+    const { lines, code } = await operate('keys', 'compromise', kid, ...why);
     expect({ code, lines: lines.length }).toEqual({ code: 0, lines: 3 });
     for (const [index, token] of tokens.entries()) {
       expect(await verdicts(token, clients[index] ?? oauth)).toEqual(COMPROMISED);
@@ -171,6 +172,13 @@ describe('a compromised signing key', () => {
     expect(await statuses()).toEqual(['COMPROMISED', 'SIGNING']);
     const [, next] = await keys();
     for (const node of nodes()) expect(await publicKids(node)).toEqual([next?.kid]);
+    const acts = await withEventLog(dataDir, (log) => log.readStream('operatorActs', { consistency: 'strong' }));
+    expect(acts).toMatchObject([
+      {
+        data: { operation: 'COMPROMISE', kids: [kid, next?.kid], reason: 'Found in a public repository' },
+        metadata: { actor: { subject: 'olga', via: 'cli' } },
+      },
+    ]);
     const renewed = await staticToken(there);
     expect(renewed).not.toBe(tokens[1]);
     expect(await staticToken(here)).toBe(renewed);

@@ -61,6 +61,7 @@ beforeEach(async () => {
     managementTokens: new ManagementTokenVerifier({
       bootstrap,
       adminToken: new AdminTokenFile(join(folder, 'admin.token')),
+      endedTokens: book.endedManagementTokens,
     }),
     issuer: 'https://api.marketplace.example',
     gateway: {

@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { Option } from 'commander';
 import { MasterKeys } from '#credentials';
 import type { WorkspaceId } from '#domain';
@@ -9,15 +11,21 @@ import {
   internalContext,
   openBookOfRecord,
   readLogId,
+  recordSigningKeyOperation,
   requireCommonClock,
 } from '#event-log';
-import type { CommandContext } from '#events';
+import type { CommandContext, SigningKeyOperation } from '#events';
 import { type Configuration, ConfigurationError, configurationFrom, systemClock } from '#platform/without-http';
+import { asError } from '#read-models';
 import { masterKeyPath, openEventLog, standaloneMasterKey } from '#stores';
 import { requireFittingMasterKeys, SigningKeyOperations, SigningKeyRing } from '#tokens';
+import { CommandFailed, ExitCode } from './exit.js';
 
 /** The option `--subject`: the operator's name, which is stored with the events of the operator's command. */
 export const subjectOption = () => new Option('--subject <name>', 'who acts, as the history names it').default('cli');
+
+/** The option `--reason` of an act that needs none. */
+export const reasonOption = () => new Option('--reason <text>', 'why; kept for ever');
 
 /** Makes the context of an operator's command. Each call makes a new command id. */
 export const operatorContext = (subject: string, workspaceId?: WorkspaceId): CommandContext =>
@@ -58,26 +66,57 @@ export async function withBook<T>(work: (book: BookOfRecord) => Promise<T>): Pro
   }
 }
 
+/** An operator, and why the operator acts. */
+export interface ActOptions {
+  readonly reason?: string;
+  readonly subject: string;
+}
+
 /**
- * Does the same as `withBook`, but gives `work` the operations on the signing keys. Also throws `MasterKeyMismatch` if
- * this environment's master keys don't fit the log.
+ * Does the same as `withBook`, but gives `work` the operations on the signing keys, and records the keys that it has
+ * changed as an act of the operator. Also throws `MasterKeyMismatch` if this environment's master keys don't fit the
+ * log, and `CommandFailed` (exit code 5) if the act can't be recorded.
  */
 export async function withSigningKeys<T>(
-  subject: string,
+  operation: SigningKeyOperation,
+  { subject, reason }: ActOptions,
   work: (operations: SigningKeyOperations) => Promise<T>,
 ): Promise<T> {
   const configuration = configurationFrom(process.env);
   const masterKeys = masterKeysOf(configuration);
-  return withBook(async (book) => {
-    const ring = new SigningKeyRing(book.signingKeys, masterKeys, { alg: configuration.tokenAlg, now: systemClock });
+  const correlationId = randomUUID();
+  const newContext = () => internalContext({ via: 'cli', subject, correlationId });
+  return withBook(async ({ log, signingKeys }) => {
+    const ring = new SigningKeyRing(signingKeys, masterKeys, { alg: configuration.tokenAlg, now: systemClock });
     await ring.start();
-    return work(
-      new SigningKeyOperations(book.signingKeys, {
-        ...{ ring, masterKeys, now: systemClock },
-        newContext: () => operatorContext(subject),
-      }),
+    const before = (await signingKeys.read()).state.keys;
+    const result = await work(
+      new SigningKeyOperations(signingKeys, { ring, masterKeys, now: systemClock, newContext }),
     );
+    const { keys } = (await signingKeys.read()).state;
+    const changed = keys.filter((key) => !before.some((known) => isDeepStrictEqual(known, key)));
+    if (changed.length > 0) {
+      const kids = changed.map(({ kid }) => kid);
+      const act = { reason, context: newContext(), now: systemClock };
+      await recorded('The keys were changed', recordSigningKeyOperation(log, { operation, kids }, act));
+    }
+    return result;
   });
+}
+
+/**
+ * Waits until an act that was done is recorded. Throws `CommandFailed` (exit code 5) with `done`, which says what was
+ * done, if it can't be recorded.
+ */
+export async function recorded(done: string, recording: Promise<void>): Promise<void> {
+  try {
+    await recording;
+  } catch (error) {
+    throw new CommandFailed(
+      ExitCode.INCOMPLETE,
+      `${done}, but the event log does not tell why: ${asError(error).message}`,
+    );
+  }
 }
 
 /**

@@ -1,16 +1,21 @@
 /** Examples for the help of each command, by the names of the command and its parents. */
 const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   token: ["token --workspace acme --scope 'clients:read clients:write' --subject jane --ttl 600"],
-  'admin-token rotate': ['admin-token rotate'],
+  'admin-token rotate': ["admin-token rotate --reason 'Jane has left' --subject joe"],
   'clients find': ['clients find import', 'clients find import --workspace acme --json'],
   'clients show': ['clients show cc_0123456789abcdefghijkl'],
   'clients revoke': ["clients revoke cc_0123456789abcdefghijkl --reason 'Its secret has leaked' --subject jane"],
   'keys list': ['keys list --json'],
   'keys rotate': ['keys rotate --subject jane'],
-  'keys compromise': ['keys compromise <kid> --subject jane'],
+  'keys compromise': ["keys compromise <kid> --reason 'Found in a public repository' --subject jane"],
   'master-key rotate': ['MASTER_KEY=<new> MASTER_KEY_PREVIOUS=<former> consumer-clients master-key rotate'],
   'master-key usage': ['master-key usage'],
-  'tokens end': ['tokens end --workspace acme', 'tokens end --all --issued-before 2026-03-01T10:00:00Z'],
+  'tokens list': ['tokens list', 'tokens list --all --json'],
+  'tokens end': [
+    "tokens end 6f1f0c5e-0d3c-4f0e-9a3b-2d8f4f0f7c11 --reason 'Laptop lost'",
+    'tokens end --workspace acme',
+    'tokens end --all --issued-before 2026-03-01T10:00:00Z',
+  ],
   'log copy': [
     'log copy --from data/event-log.db --to esdb://db.example:2113',
     'log copy --from data/event-log.db --unseal',

@@ -1,6 +1,7 @@
 import { CommanderError } from 'commander';
 import { Failure } from '#domain';
 import { StoreUnavailable } from '#event-log';
+import { InvalidEvent } from '#events';
 import { ConfigurationError } from '#platform/without-http';
 import { BuildsDiffer } from '#read-models';
 import { MasterKeyMismatch } from '#tokens';
@@ -61,6 +62,8 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof BuildsDiffer) return ExitCode.DOCUMENTS_DIFFER;
   if (error instanceof ConfigurationError || error instanceof MasterKeyMismatch) return ExitCode.CONFIGURATION;
   if (error instanceof StoreUnavailable) return ExitCode.UNAVAILABLE;
+  // An event holds what the user has typed, such as a reason.
+  if (error instanceof InvalidEvent) return ExitCode.USAGE;
   return error instanceof Failure ? exitCodeOfFailure(error) : ExitCode.FAILED;
 }
 

@@ -1,12 +1,8 @@
 import { Command } from 'commander';
 import { type SigningKey, signingKey, signsFrom } from '#domain';
 import { lastTokenEnd } from '#tokens';
-import { subjectOption, withBook, withSigningKeys } from './environment.js';
+import { type ActOptions, reasonOption, subjectOption, withBook, withSigningKeys } from './environment.js';
 import { printResult, tableLines } from './output.js';
-
-interface SubjectOptions {
-  readonly subject: string;
-}
 
 /** `keys list | rotate | compromise`: an operator's commands on the keys that sign tokens. */
 export const keysCommand = (): Command =>
@@ -21,9 +17,10 @@ export const keysCommand = (): Command =>
     .addCommand(
       new Command('rotate')
         .description('publish the next key (TOKEN_ALG); it signs by itself when every verifier can have it')
+        .addOption(reasonOption())
         .addOption(subjectOption())
-        .action(async ({ subject }: SubjectOptions) => {
-          const key = await withSigningKeys(subject, (operations) => operations.rotate());
+        .action(async (options: ActOptions) => {
+          const key = await withSigningKeys('ROTATE', options, (operations) => operations.rotate());
           printResult(shown(key), tableLines(COLUMNS, [cellsOf(key)]));
         }),
     )
@@ -31,9 +28,10 @@ export const keysCommand = (): Command =>
       new Command('compromise')
         .description('give up a key: every token that it signed is refused from now on, and another key signs')
         .argument('<kid>')
+        .addOption(reasonOption())
         .addOption(subjectOption())
-        .action(async (kid: string, { subject }: SubjectOptions) => {
-          const state = await withSigningKeys(subject, (operations) => operations.compromise(kid));
+        .action(async (kid: string, options: ActOptions) => {
+          const state = await withSigningKeys('COMPROMISE', options, (operations) => operations.compromise(kid));
           const found = [state.keys.find((each) => each.kid === kid), signingKey(state)];
           const keys = found.filter((key) => key !== undefined);
           printResult(keys.map(shown), tableLines(COLUMNS, keys.map(cellsOf)));

@@ -4,7 +4,14 @@ import type { Instant } from '#domain';
 import { type BookOfRecord, type EventLog, eventsToNow } from '#event-log';
 import { UnknownEvent, upcast, type UpcastEvent } from '#events';
 import { configurationFrom, systemClock } from '#platform/without-http';
-import { masterKeysOf, subjectOption, withBook, withSigningKeys } from './environment.js';
+import {
+  type ActOptions,
+  masterKeysOf,
+  reasonOption,
+  subjectOption,
+  withBook,
+  withSigningKeys,
+} from './environment.js';
 import { ExitCode } from './exit.js';
 import { counted, printResult, tableLines } from './output.js';
 
@@ -18,9 +25,10 @@ export const masterKeyCommand = (): Command =>
     .addCommand(
       new Command('rotate')
         .description('wrap the signing keys under the current master key')
+        .addOption(reasonOption())
         .addOption(subjectOption())
-        .action(async ({ subject }: { subject: string }) => {
-          const count = await withSigningKeys(subject, (operations) => operations.rewrap());
+        .action(async (options: ActOptions) => {
+          const count = await withSigningKeys('REWRAP', options, (operations) => operations.rewrap());
           printResult({ rewrapped: count }, [`Wrapped anew: ${counted(count, 'signing key')}`]);
         }),
     )

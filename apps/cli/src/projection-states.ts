@@ -1,10 +1,9 @@
 import {
-  ADOPTIONS_STREAM,
   applying,
+  canHoldCheckpoint,
   type EventLog,
   followed,
   ProjectionStopped,
-  QUARANTINES_STREAM,
   readQuarantines,
   RebuildNeeded,
   verifyCheckpoint,
@@ -64,12 +63,12 @@ const PAGE = 100;
  * the streams that no checkpoint names.
  */
 async function nextEvent(log: EventLog, checkpoint: BuildInfo['checkpoint']): Promise<RecordedEvent | undefined> {
-  const passedOver = new Set([QUARANTINES_STREAM, ADOPTIONS_STREAM, ...(await readQuarantines(log)).keys()]);
+  const quarantined = await readQuarantines(log);
   let after = checkpoint?.position;
   for (;;) {
     const from = after === undefined ? {} : { after };
     const events = await log.readAll({ ...from, limit: PAGE, consistency: 'strong' });
-    const next = events.find(({ stream }) => !passedOver.has(stream));
+    const next = events.find(({ stream }) => canHoldCheckpoint(stream) && !quarantined.has(stream));
     if (next || events.length < PAGE) return next;
     after = events.at(-1)?.position;
   }

@@ -7,8 +7,9 @@ import { systemClock } from '#platform/without-http';
 import { asError } from '#read-models';
 import { clientIdIn } from './client-id.js';
 import { requireConfirmation } from './confirmation.js';
-import { operatorContext, subjectOption, withBook } from './environment.js';
+import { operatorContext, reasonOption, subjectOption, withBook } from './environment.js';
 import { CommandFailed, ExitCode, notFound, usageError } from './exit.js';
+import { endOneManagementToken, listTokensCommand, tokenIdIn } from './management-tokens.js';
 import { counted, printResult } from './output.js';
 
 interface EndOptions {
@@ -19,6 +20,7 @@ interface EndOptions {
   readonly issuedBefore?: Instant;
   /** Names this run, so that a run that was cut short can be continued. */
   readonly run: string;
+  readonly reason?: string;
   readonly subject: string;
 }
 
@@ -32,37 +34,53 @@ const PROGRESS_EVERY = 1000;
 /** The largest number of failed clients that are named. The others are only counted. */
 const MAX_NAMED = 100;
 
-/** `tokens end`: in an emergency, ends all tokens, or those that were issued before a given moment. */
+/**
+ * `tokens list`: the management tokens that `token` has made. `tokens end`: ends one of these, or in an emergency the
+ * tokens of consumer clients: all, or those that were issued before a given moment.
+ */
 export const tokensCommand = (): Command =>
-  new Command('tokens').description('the tokens of consumer clients').addCommand(
-    new Command('end')
-      .description('refuse, everywhere, every token that was issued until now; clients log in again')
-      .addOption(new Option('--client <id>', 'of one client').argParser(clientIdIn))
-      .addOption(new Option('--workspace <id>', 'of all clients of a workspace').conflicts('client'))
-      .addOption(new Option('--all', 'of all clients').conflicts(['client', 'workspace']))
-      .addOption(new Option('--yes', 'with --all: do not ask'))
-      .addOption(
-        new Option('--issued-before <time>', 'spare the tokens that were issued after this time').argParser(instantIn),
-      )
-      .addOption(
-        new Option('--run <id>', 'go on with a run that was cut short: the id that it printed')
-          .argParser(runIn)
-          .default(randomUUID(), 'a new one'),
-      )
-      .addOption(subjectOption())
-      .action(async (options: EndOptions) => {
-        if (options.client === undefined && options.workspace === undefined && options.all !== true) {
-          throw usageError('Say whose: --client, --workspace or --all');
+  new Command('tokens')
+    .description('the tokens of consumer clients, and the management tokens that `token` has made')
+    .addCommand(listTokensCommand())
+    .addCommand(endCommand());
+
+const endCommand = (): Command =>
+  new Command('end')
+    .description('refuse, everywhere, every token that was issued until now; clients log in again')
+    .argument('[id]', 'a management token that `token` has made, and nothing else', tokenIdIn)
+    .addOption(reasonOption())
+    .addOption(new Option('--client <id>', 'of one client').argParser(clientIdIn))
+    .addOption(new Option('--workspace <id>', 'of all clients of a workspace').conflicts('client'))
+    .addOption(new Option('--all', 'of all clients').conflicts(['client', 'workspace']))
+    .addOption(new Option('--yes', 'with --all: do not ask'))
+    .addOption(
+      new Option('--issued-before <time>', 'spare the tokens that were issued after this time').argParser(instantIn),
+    )
+    .addOption(
+      new Option('--run <id>', 'go on with a run that was cut short: the id that it printed')
+        .argParser(runIn)
+        .default(randomUUID(), 'a new one'),
+    )
+    .addOption(subjectOption())
+    .action(async (tokenId: string | undefined, options: EndOptions) => {
+      const { client, workspace, all, issuedBefore } = options;
+      if (tokenId !== undefined) {
+        if ([client, workspace, all, issuedBefore].some((option) => option !== undefined)) {
+          throw usageError('Name one management token, or whose tokens: not both');
         }
-        if (options.all && !options.yes) {
-          await requireConfirmation('This ends tokens of all clients of all workspaces, which then log in again.');
-        }
-        await withBook((book) => {
-          console.error(`If this is cut short, repeat it with --run ${options.run}`);
-          return endTokens(book, options);
-        });
-      }),
-  );
+        return endOneManagementToken(tokenId, options);
+      }
+      if (options.client === undefined && options.workspace === undefined && options.all !== true) {
+        throw usageError('Name a management token, or say whose tokens: --client, --workspace or --all');
+      }
+      if (options.all && !options.yes) {
+        await requireConfirmation('This ends tokens of all clients of all workspaces, which then log in again.');
+      }
+      await withBook((book) => {
+        console.error(`If this is cut short, repeat it with --run ${options.run}`);
+        return endTokens(book, options);
+      });
+    });
 
 /**
  * Ends the tokens of all selected clients. A client for which this fails (its stream is damaged, for example) does not

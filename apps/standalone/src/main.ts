@@ -15,7 +15,8 @@ import { StandaloneModule } from './standalone.module.js';
 runProcess(async (configuration, logger) => {
   const clock = systemClock;
   const masterKeys = ownMasterKeys(configuration, logger);
-  const tokens = await ownManagementTokens(configuration, masterKeys, clock);
+  const endedTokens = { has: (id: string) => log.current.book.endedManagementTokens.has(id) };
+  const tokens = await ownManagementTokens(configuration, masterKeys, endedTokens, clock);
   const context = { configuration, logger, clock };
   const changeCounter = new SharedArrayBuffer(4);
   const log = pendingKeyedBook(context, masterKeys, {

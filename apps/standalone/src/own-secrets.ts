@@ -12,7 +12,7 @@ import {
   unusableFile,
 } from '#platform';
 import { masterKeyPath, ownSecret, standaloneMasterKey } from '#stores';
-import { AdminTokenFile, adminTokenPath, BootstrapIssuer, ManagementTokenVerifier } from '#tokens';
+import { AdminTokenFile, adminTokenPath, BootstrapIssuer, type EndedTokens, ManagementTokenVerifier } from '#tokens';
 
 /**
  * Returns the configured master keys. If no current master key is configured, the key comes from a file in `DATA_DIR`.
@@ -38,11 +38,12 @@ function keyInDataDir(dataDir: string, logger: Logger): Buffer {
 
 /**
  * Accepts tokens of the configured management issuer. If no issuer is configured, accepts tokens of the built-in issuer
- * and the token in the administrator's token file.
+ * that were not ended, and the token in the administrator's token file.
  */
 export async function ownManagementTokens(
   { managementIssuer, dataDir }: Configuration,
   masterKeys: MasterKeys,
+  endedTokens: EndedTokens,
   clock: Clock,
 ): Promise<ManagementTokenVerifier> {
   if (managementIssuer) return new ManagementTokenVerifier(managementIssuer, { now: clock });
@@ -50,7 +51,8 @@ export async function ownManagementTokens(
   await adminToken.ensure().catch((error: unknown) => {
     throw unusableFile(adminToken.path, error) ?? error;
   });
-  return new ManagementTokenVerifier({ bootstrap: new BootstrapIssuer(masterKeys), adminToken }, { now: clock });
+  const bootstrap = new BootstrapIssuer(masterKeys);
+  return new ManagementTokenVerifier({ bootstrap, adminToken, endedTokens }, { now: clock });
 }
 
 /**

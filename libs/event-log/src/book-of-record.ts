@@ -10,6 +10,7 @@ import {
 import type { EventVersions, LogEvent } from '#events';
 import { CommandExecutor } from './command-executor.js';
 import { identifyLog } from './log-id.js';
+import { EndedManagementTokens } from './operator-acts.js';
 import type { EventLog } from './port.js';
 import { Quarantines } from './quarantines.js';
 import type { OutageObserver } from './retry.js';
@@ -47,6 +48,7 @@ export interface BookOfRecord {
   readonly externalIds: ExternalIds;
   readonly signingKeys: SigningKeys;
   readonly quarantines: Quarantines;
+  readonly endedManagementTokens: EndedManagementTokens;
   /** How the writing of snapshots of long streams goes. */
   readonly snapshotWrites: Pick<SnapshotWrites, 'failures'>;
 }
@@ -78,6 +80,7 @@ export async function openBookOfRecord(
     externalIds: executorOf(externalId),
     signingKeys: executorOf(signingKeys),
     quarantines,
+    endedManagementTokens: new EndedManagementTokens(log),
     snapshotWrites,
   };
 }

@@ -4,7 +4,7 @@ import { applying, LeftOutEvents } from './left-out-events.js';
 import { readLogId } from './log-id.js';
 import type { EventLog, LogBatch } from './port.js';
 import { type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
-import { ADOPTIONS_STREAM, QUARANTINES_STREAM, type StreamPrefix } from './streams.js';
+import { canHoldCheckpoint, type StreamPrefix } from './streams.js';
 
 /** Whether the stream begins with one of the prefixes. */
 export const isStreamOf = (prefixes: readonly StreamPrefix[], stream: string): boolean =>
@@ -176,7 +176,7 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
       const { applied, stoppedBy } = await applyInOrder(options, batch.events, (events, leftOut) =>
         apply(events, follows, leftOut),
       );
-      const last = applied.findLast(canBeCheckpoint);
+      const last = applied.findLast(({ stream }) => canHoldCheckpoint(stream));
       if (last) {
         const reached = { logId, position: last.position, eventId: last.eventId };
         if (!(await checkpoints.advance(checkpoint, reached))) throw new CheckpointMoved(name);
@@ -198,13 +198,6 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
     await batches.return?.();
   }
 }
-
-/**
- * Whether a checkpoint may name the event. Earlier releases do not take an event of these streams for one of ours.
- * During a rolling upgrade, they would not find such a checkpoint in the log, and would ask for a rebuild.
- */
-const canBeCheckpoint = ({ stream }: RecordedEvent): boolean =>
-  stream !== QUARANTINES_STREAM && stream !== ADOPTIONS_STREAM;
 
 const prefetched = (batches: AsyncIterator<LogBatch>): Promise<IteratorResult<LogBatch>> => {
   const next = batches.next();

@@ -48,6 +48,15 @@ export { identifyLog, readLogId, requireSameLog } from './log-id.js';
 export { eventsMissing, MAX_REMEMBERED_STREAMS, MissingHistory, type StreamCut } from './missing-history.js';
 export { readNamedFile } from './named-file.js';
 export {
+  EndedManagementTokens,
+  endManagementToken,
+  type OperatorsToken,
+  readOperatorsTokens,
+  recordAdministratorTokenRotation,
+  recordManagementToken,
+  recordSigningKeyOperation,
+} from './operator-acts.js';
+export {
   type Appended,
   type EventLog,
   type LogBatch,
@@ -70,14 +79,17 @@ export { isSealed, isSealMarker, sealLog, sealOf, unsealLog } from './seal.js';
 export { probeServers, type ServerAddress, type TlsSettings } from './server-probe.js';
 export type { SnapshotStore } from './snapshot-store.js';
 export { snapshotName } from './snapshots/snapshots.js';
+export { LOOKS_HOLD_AFTER_MS } from './stream-looks.js';
 export { type Folded, foldEvent, type StreamState } from './stream-states.js';
 export {
   ADOPTIONS_STREAM,
+  canHoldCheckpoint,
   FIRST_STREAMS,
   isOurStream,
   isQuarantinable,
   isSealedBy,
   LOG_STREAM,
+  OPERATOR_ACTS_STREAM,
   OUR_STREAM_PREFIXES,
   OUR_STREAMS,
   QUARANTINES_STREAM,

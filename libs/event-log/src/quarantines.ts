@@ -9,9 +9,9 @@ import {
 } from '#events';
 import { appendNext } from './append-next.js';
 import type { CallOptions } from './call-options.js';
-import { LONG_AGO, type Moment, momentNow, msSince } from './clocks.js';
 import { StreamIsQuarantined } from './errors.js';
 import type { EventLog, StreamReadOptions } from './port.js';
+import { type Look, LOOKS_HOLD_AFTER_MS, StreamLooks } from './stream-looks.js';
 import { isQuarantinable, QUARANTINES_STREAM } from './streams.js';
 
 /** A quarantine that is in force: an operator has decided that everything else goes on without this stream. */
@@ -28,97 +28,26 @@ export interface Quarantine {
 /** The quarantines that are in force, by their streams. */
 export type QuarantinesInForce = ReadonlyMap<string, Quarantine>;
 
-/** For this many milliseconds after a failure, answers that must not wait for the log do not ask it again. */
-const RETRY_AFTER_MS = 1_000;
-
-/** The longest time, in ms, for which a process relies on its last look: the read that tells what is quarantined. */
-const MAX_LOOK_AGE_MS = 2_000;
-
 /**
  * When this many milliseconds have passed since the append of a quarantine was acknowledged, no process begins anything
  * with the stream any more. The same holds for the end of a quarantine.
  */
-export const QUARANTINE_HOLDS_AFTER_MS = MAX_LOOK_AGE_MS;
+export const QUARANTINE_HOLDS_AFTER_MS = LOOKS_HOLD_AFTER_MS;
 
-interface Look {
-  /** The moment before the read was sent. */
-  readonly beganAt: Moment;
-  readonly connectionEpoch: number;
-  readonly found: QuarantinesInForce;
-  /** Whether stream `quarantines` had no event. */
-  readonly isMissing: boolean;
-}
-
-const NO_LOOK: Look = { beganAt: LONG_AGO, connectionEpoch: -1, found: new Map(), isMissing: true };
-
-/**
- * Tells which streams are quarantined. A look is a strong read of stream `quarantines` (a read that returns every event
- * acknowledged before). A look counts for 2 s. Whoever quarantines a stream waits that long after the append, so every
- * look that counts after this wait began after the append, and has found the quarantine. While a log is in use, a new
- * look begins before the old one is too old, so that nobody waits for it.
- */
-export class Quarantines {
-  private latest = NO_LOOK;
-  /** Looks that began before this moment do not count. */
-  private expiredAt = LONG_AGO;
-  /** When an answer last waited for the log in vain. */
-  private failedAt = LONG_AGO;
-  private refreshing: Promise<unknown> | undefined;
-
-  constructor(private readonly log: Pick<EventLog, 'readStream' | 'connectionEpoch'>) {}
+/** Tells which streams are quarantined. */
+export class Quarantines extends StreamLooks<QuarantinesInForce> {
+  constructor(log: Pick<EventLog, 'readStream' | 'connectionEpoch'>) {
+    super(log, new Map());
+  }
 
   /** Throws `StreamIsQuarantined` if the stream is quarantined, and what `inForce` throws. */
   async requireFree(stream: string, options?: CallOptions): Promise<void> {
     if ((await this.inForce(options)).has(stream)) throw new StreamIsQuarantined(stream);
   }
 
-  /** Returns the quarantines that are in force. Throws `LogUnavailable`, `HistoryMissing`. */
-  async inForce(options?: CallOptions): Promise<QuarantinesInForce> {
-    const { found, beganAt, connectionEpoch } = this.latest;
-    const ageMs = connectionEpoch === this.log.connectionEpoch ? msSince(beganAt) : Infinity;
-    if (ageMs >= MAX_LOOK_AGE_MS) return this.look(options);
-    if (ageMs >= MAX_LOOK_AGE_MS / 2) {
-      // If this look fails, the next one that somebody waits for fails, too.
-      this.refreshing ??= this.look()
-        .catch(() => undefined)
-        .finally(() => (this.refreshing = undefined));
-    }
-    return found;
-  }
-
-  /** The quarantines that the last look has found. */
-  get lastKnown(): QuarantinesInForce {
-    return this.latest.found;
-  }
-
-  /**
-   * Returns the quarantines that are in force; those that are known if the log does not answer within half a second,
-   * and at once during the second after that. For answers that must not wait for the log.
-   */
-  async inForceOrLastKnown(): Promise<QuarantinesInForce> {
-    if (msSince(this.failedAt) < RETRY_AFTER_MS) return this.lastKnown;
-    try {
-      return await this.inForce({ deadlineMs: 500 });
-    } catch {
-      this.failedAt = momentNow();
-      return this.lastKnown;
-    }
-  }
-
-  /** Forgets the last look, because `quarantines` has a new event. */
-  expire(): void {
-    this.latest = { ...this.latest, beganAt: LONG_AGO };
-    this.expiredAt = momentNow();
-  }
-
-  private async look(options?: CallOptions): Promise<QuarantinesInForce> {
-    const beganAt = momentNow();
-    const { connectionEpoch } = this.log;
-    const events = await readEvents(this.log, { ...options, isProbablyMissing: this.latest.isMissing });
-    const found = inForceAfter(events);
-    const isNewest = beganAt.monotonic >= Math.max(this.latest.beganAt.monotonic, this.expiredAt.monotonic);
-    if (isNewest) this.latest = { beganAt, connectionEpoch, found, isMissing: events.length === 0 };
-    return found;
+  protected async read({ isMissing }: Look<QuarantinesInForce>, options?: CallOptions) {
+    const events = await readEvents(this.log, { ...options, isProbablyMissing: isMissing });
+    return { found: inForceAfter(events), isMissing: events.length === 0 };
   }
 }
 

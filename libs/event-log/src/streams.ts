@@ -16,9 +16,19 @@ export const LOG_STREAM = 'log';
 export const QUARANTINES_STREAM = 'quarantines';
 /** The name of the stream whose events tell that an operator has adopted the log after a restore. */
 export const ADOPTIONS_STREAM = 'logAdoptions';
+/** The name of the stream whose events tell what operators did with tokens of the management API and with keys. */
+export const OPERATOR_ACTS_STREAM = 'operatorActs';
 /** Every log begins with these streams. */
 export const FIRST_STREAMS = ['signingKeys', LOG_STREAM] as const;
-export const OUR_STREAMS = [...FIRST_STREAMS, QUARANTINES_STREAM, ADOPTIONS_STREAM] as const;
+/**
+ * The streams that earlier releases do not take for ours. No checkpoint names an event of theirs: during a rolling
+ * upgrade, a process of an earlier release would not find such a checkpoint in the log, and would ask for a rebuild.
+ */
+const LATER_STREAMS = [QUARANTINES_STREAM, ADOPTIONS_STREAM, OPERATOR_ACTS_STREAM] as const;
+export const OUR_STREAMS = [...FIRST_STREAMS, ...LATER_STREAMS] as const;
+
+/** Whether a checkpoint may name an event of this stream. */
+export const canHoldCheckpoint = (stream: string): boolean => !(LATER_STREAMS as readonly string[]).includes(stream);
 
 export const isOurStream = (stream: string): boolean =>
   (OUR_STREAMS as readonly string[]).includes(stream) ||

@@ -68,6 +68,7 @@ beforeEach(async () => {
     managementTokens: new ManagementTokenVerifier({
       bootstrap: new BootstrapIssuer(masterKeys),
       adminToken: new AdminTokenFile(join(folder, 'admin.token')),
+      endedTokens: book.endedManagementTokens,
     }),
     issuer: ISSUER,
     clock: () => new Date(),
