@@ -14,6 +14,8 @@ COPY nest-cli.json tsconfig.json tsconfig.build.json ./
 COPY apps apps
 COPY libs libs
 RUN npm run build
+# The development issuer of docker-compose.yml runs in this stage, with the packages for development.
+COPY examples/issuer examples/issuer
 
 FROM node:${NODE_VERSION}-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000 DATA_DIR=/data

@@ -1,7 +1,7 @@
 /** @type {import('jest').Config} */
 module.exports = {
   testEnvironment: '<rootDir>/test/runner/environment.js',
-  runner: '<rootDir>/test/runner/two-lanes.js',
+  runner: '<rootDir>/test/runner/lanes.js',
   maxWorkers: 2,
   // This limit is only for tests that hang: stories on real processes take long on a busy machine, and longer on an
   // installed event store, whose elections take seconds. A test that promises a speed measures it by itself.

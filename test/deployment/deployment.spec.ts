@@ -9,6 +9,8 @@ const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
 
 interface Service {
   readonly command?: readonly string[];
+  readonly profiles?: readonly string[];
+  readonly build?: unknown;
   readonly environment: Readonly<Record<string, string>>;
   readonly image?: string;
   readonly user?: string;
@@ -167,8 +169,43 @@ describe('docker-compose.yml', () => {
   });
 });
 
+const dockerfile = DockerfileParser.parse(read('Dockerfile'));
+/** The files that the Dockerfile copies from the build context. Copies from another build stage are left out. */
+const copied = dockerfile
+  .getCOPYs()
+  .filter((copy) => copy.getFromFlag() === null)
+  .flatMap((copy) => (copy.getArgumentsContent() ?? '').split(' ').slice(0, -1));
+
+describe('The profile for development', () => {
+  const { command, environment = {}, profiles, build } = single.services.issuer ?? {};
+  const values = Object.fromEntries(
+    Object.entries(environment).map(([variable, value]) => [variable, interpolated(value, {})]),
+  );
+
+  it('starts only when it is asked for, in the stage that has the packages for development', () => {
+    expect(profiles).toEqual(['development']);
+    expect(Object.values(single.services).filter((service) => service.profiles).length).toBe(1);
+    expect(build).toEqual({ context: '.', target: 'build' });
+    expect(existsSync(join(ROOT, command?.[1] ?? ''))).toBe(true);
+    expect(command?.[1]?.startsWith(`${copied.find((source) => source.startsWith('examples/'))}/`)).toBe(true);
+  });
+
+  it('has the issuer and the audience for which the guide configures the service', () => {
+    const guide = read('docs/management-tokens.md');
+    expect(guide).toContain(`MANAGEMENT_ISSUER=${values.ISSUER} MANAGEMENT_JWKS_URL=${values.ISSUER}/jwks `);
+    expect(guide).toContain(`MANAGEMENT_AUDIENCE=${values.AUDIENCE}\ndocker compose --profile development up`);
+    const given = {
+      ...{ PUBLIC_URL: 'http://127.0.0.1:3001', ALLOW_HTTP: 'true', MANAGEMENT_ISSUER: values.ISSUER },
+      ...{ MANAGEMENT_JWKS_URL: `${values.ISSUER}/jwks`, MANAGEMENT_AUDIENCE: values.AUDIENCE },
+    } as Record<string, string>;
+    const ofManagement = Object.entries(single.services.management?.environment ?? {})
+      .filter(([variable]) => variable !== 'MASTER_KEY_FILE')
+      .map(([variable, value]): [string, string] => [variable, interpolated(value, given)]);
+    expect(configurationFrom(Object.fromEntries(ofManagement)).managementIssuer?.issuer).toBe(values.ISSUER);
+  });
+});
+
 describe('Dockerfile', () => {
-  const dockerfile = DockerfileParser.parse(read('Dockerfile'));
   const lines = (keyword: string) =>
     dockerfile
       .getInstructions()
@@ -182,12 +219,6 @@ describe('Dockerfile', () => {
     const [, program = ''] = JSON.parse(lines('CMD').at(-1) ?? '[]') as string[];
     expect(existsSync(join(ROOT, program))).toBe(true);
   });
-
-  /** The files that the Dockerfile copies from the build context. Copies from another build stage are left out. */
-  const copied = dockerfile
-    .getCOPYs()
-    .filter((copy) => copy.getFromFlag() === null)
-    .flatMap((copy) => (copy.getArgumentsContent() ?? '').split(' ').slice(0, -1));
 
   it('copies only existing files that .dockerignore lets through', () => {
     const allowed = [...read('.dockerignore').matchAll(/^!(.+)$/gm)].map(([, path]) => path);

@@ -6,6 +6,7 @@ import {
   NODE_REFUSALS,
   problemResponses,
   schemaRef,
+  type Schemas,
 } from '#platform/openapi';
 import {
   invalidClient,
@@ -74,11 +75,15 @@ export function oauthErrorResponses(own: OAuthErrors): Responses {
   return { ...problemResponses(NODE_REFUSALS), ...Object.fromEntries(responses) };
 }
 
-/** Parameters by which a client authenticates in the body. */
-export const CLIENT_PARAMETERS = {
-  client_id: { type: 'string', example: 'cc_4fT0kq9wZr1sVb7XyN2mLp', description: 'Not beside `Authorization: Basic`' },
-  client_secret: { type: 'string', description: 'Not beside `Authorization: Basic`' },
-} as const;
+/** Parameters by which a client authenticates in the body. In JSON, `null` and `''` count as absent. */
+export const CLIENT_PARAMETERS: Schemas = {
+  client_id: {
+    type: ['string', 'null'],
+    example: 'cc_4fT0kq9wZr1sVb7XyN2mLp',
+    description: 'Not beside `Authorization: Basic`',
+  },
+  client_secret: { type: ['string', 'null'], description: 'Not beside `Authorization: Basic`' },
+};
 
 /** Describes the parts that the OAuth endpoints have in common. */
 export const oauthDescription: DescribedPart = {

@@ -80,8 +80,8 @@ export const TOKEN_SCHEMAS: Schemas = {
     required: ['token'],
     properties: {
       token: { type: 'string', minLength: 1 },
-      token_type_hint: { type: 'string', description: 'Ignored: the token itself shows its type' },
-      'api-key': { type: 'string', description: 'By which an API_KEY client authenticates' },
+      token_type_hint: { description: 'Ignored: the token itself shows its type' },
+      'api-key': { type: ['string', 'null'], description: 'By which an API_KEY client authenticates' },
       ...CLIENT_PARAMETERS,
     },
     additionalProperties: true,
