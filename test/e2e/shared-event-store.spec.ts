@@ -8,8 +8,6 @@ import { type NewClient, Portal, readAfter, secretOf } from '../support/api/port
 import { Cli } from '../support/processes/cli.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(300_000);
-
 let directory: string;
 let eventStore: EventStore;
 let running: Standalone[];

@@ -14,8 +14,6 @@ import { basicOf, introspect, refresh, refreshTokenOf, revokeToken } from '../su
 import { type NewClient, Portal } from '../support/api/portal.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(120_000);
-
 let dataDir: string;
 let env: Readonly<Record<string, string>>;
 let running: Standalone[];

@@ -7,8 +7,6 @@ import { type NewClient, Portal, readAfter } from '../support/api/portal.js';
 import { PROJECTIONS } from '../support/processes/projections.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(60_000);
-
 let folder: string;
 let dataDir: string;
 let orders: string;

@@ -18,8 +18,6 @@ import { Cli, type CliResult } from '../support/processes/cli.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 /** Each story starts the service and the command line several times. */
-jest.setTimeout(300_000);
-
 const REASON = 'Damaged in an exercise';
 
 let folder: string;

@@ -13,8 +13,6 @@ import type { Environment } from '../support/processes/program.js';
 import { Service, type ServiceName } from '../support/processes/service.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-jest.setTimeout(120_000);
-
 const NAMES = ['management', 'auth', 'projector'] as const;
 
 let eventStore: EventStore;
