@@ -212,11 +212,13 @@ describe('in an emergency, an operator', () => {
     await Portal.of(service).assign(client.clientId, 'sub_weather');
     expect(await json('clients', 'show', client.clientId)).toMatchObject({
       ...{ clientId: client.clientId, workspaceId: 'acme', status: 'ACTIVE', authenticationType: 'OAUTH2' },
-      credentials: [{ generation: 1 }],
+      labels: {},
+      credentials: [{ generation: 1, hint: client.secret.slice(4, 8) }],
       subscriptions: [{ subscriptionId: 'sub_weather', endpointUri: 'acme-weather' }],
     });
     const { stdout } = await cli('clients', 'show', client.clientId);
     expect(stdout).toContain('subscription sub_weather  acme-weather');
+    expect(stdout).toContain(`begins with ccs_${client.secret.slice(4, 8)}\n`);
     expect(stdout).not.toContain('argon2');
     expect((await cli('clients', 'show', UNKNOWN)).code).toBe(4);
     expect((await cli('clients', 'show', 'nobody')).code).toBe(64);

@@ -24,10 +24,12 @@ interface CountedClient extends ClientDocument {
   readonly subscriptionCount: number;
 }
 
-/** The projection `clients` in the next release: version 4, which has a field that version 3 lacks. */
+const [OLD, NEW] = [clients.version, clients.version + 1];
+
+/** The projection `clients` in the next release, whose new version has another field. */
 const countedClients: Projection<CountedClient> = {
   ...clients,
-  version: 4,
+  version: NEW,
   apply: (client, event, id) => {
     const changed = clients.apply(client, event, id);
     return { ...changed, subscriptionCount: changed.subscriptions.length };
@@ -36,7 +38,7 @@ const countedClients: Projection<CountedClient> = {
 
 const nextRelease = () =>
   Release.make([
-    { file: 'libs/read-models/src/projections/clients.js', from: 'version: 4,', to: 'version: 5,' },
+    { file: 'libs/read-models/src/projections/clients.js', from: `version: ${OLD},`, to: `version: ${NEW},` },
     {
       file: 'libs/read-models/src/projections/clients.js',
       from: '    apply,',
@@ -78,7 +80,7 @@ async function createMany({ log }: ProductionSite): Promise<void> {
   await inGroups(numbers, create);
 }
 
-describeWithMongo('an upgrade from version 3 of a projection to version 4, on EventStoreDB and MongoDB', () => {
+describeWithMongo('an upgrade to a new version of a projection, on EventStoreDB and MongoDB', () => {
   let site: ProductionSite;
   let release: Release;
 

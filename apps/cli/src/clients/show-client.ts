@@ -1,5 +1,5 @@
 import { createCommand } from 'commander';
-import { type ClientId, type ConsumerClientState, goodCredentials, type Instant } from '#domain';
+import { type ClientId, type ConsumerClientState, goodCredentials, type Instant, newestCredential } from '#domain';
 import type { BookOfRecord } from '#event-log';
 import { systemClock } from '#platform/without-http';
 import { clientIdIn } from '../client-id.js';
@@ -30,13 +30,17 @@ async function show(book: BookOfRecord, clientId: ClientId): Promise<void> {
 /** Prints a client as it is at `at`. */
 export function printClient(client: ExistingClient, at: Instant): void {
   const shown = shownOf(client, at);
-  const { credentials, subscriptions, ...fields } = shown;
+  const { labels, credentials, subscriptions, ...fields } = shown;
   printResult(shown, [
     ...alignedLines(Object.entries(fields)),
-    ...credentials.map(({ generation, createdAt, expiresAt }) => {
-      const until = expiresAt === undefined ? '' : `  until ${expiresAt}`;
-      return `credential ${generation}  since ${createdAt}${until}`;
-    }),
+    ...Object.entries(labels).map(([key, value]) => `label ${key}  ${value}`),
+    ...credentials.map(({ generation, createdAt, hint, expiresAt }) =>
+      [
+        ...[`credential ${generation}`, `since ${createdAt}`],
+        ...(expiresAt === undefined ? [] : [`until ${expiresAt}`]),
+        ...(hint === undefined ? [] : [`begins with ccs_${hint}`]),
+      ].join('  '),
+    ),
     ...subscriptions.map(({ subscriptionId, endpointUri, serviceName }) =>
       [`subscription ${subscriptionId}`, endpointUri, serviceName].join('  '),
     ),
@@ -44,18 +48,24 @@ export function printClient(client: ExistingClient, at: Instant): void {
 }
 
 function shownOf(client: ExistingClient, at: Instant) {
-  const { clientId, workspaceId, name, authenticationType, status, createdAt } = client;
-  const identity = { clientId, workspaceId, name, authenticationType, status, createdAt };
+  const { clientId, workspaceId, name, description, externalId, labels = {} } = client;
+  const { authenticationType, status, createdAt } = client;
+  const identity = {
+    ...{ clientId, workspaceId, name },
+    ...(description !== undefined && { description }),
+    ...(externalId !== undefined && { externalId }),
+    ...{ labels, authenticationType, status, createdAt },
+  };
   if (client.status === 'REVOKED') {
     const { revokedAt, reason } = client;
     return { ...identity, revokedAt, revocationReason: reason, credentials: [], subscriptions: [] };
   }
+  const newest = newestCredential(client);
+  const overlapping = goodCredentials(client, at).filter(({ generation }) => generation !== newest.generation);
   return {
     ...identity,
-    credentials: goodCredentials(client, at).map(({ generation, createdAt: since, expiresAt }) => ({
-      ...{ generation, createdAt: since },
-      ...(expiresAt !== undefined && { expiresAt }),
-    })),
+    // The newest credential is shown also after its expiry.
+    credentials: [...overlapping, newest].map(({ verifier: _, ...credential }) => credential),
     subscriptions: [...client.subscriptions.values()],
   };
 }
