@@ -61,8 +61,13 @@ describe('the SQLite read store', () => {
       const { sql, params } = pageStatement(BUILD, list);
       const plan = connection.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...params) as { detail: string }[];
       const steps = plan.map(({ detail }) => detail).join('; ');
-      expect(steps).toMatch(/^SEARCH key USING/);
-      expect(steps).not.toMatch(/SCAN|TEMP B-TREE/);
+      if (list.inside) {
+        // The list's index is walked, and only the page itself is sorted again.
+        expect(steps).toMatch(/^(CO-ROUTINE|MATERIALIZE) key; SEARCH key USING (COVERING )?INDEX/);
+      } else {
+        expect(steps).toMatch(/^SEARCH key USING/);
+        expect(steps).not.toMatch(/SCAN|TEMP B-TREE/);
+      }
       expect(steps).toMatch(list.after ? /\(doc\.\w+,id\)[<>]\(\?,\?\)/ : /doc\.\w+>\?/);
     }
     connection.close();

@@ -5,6 +5,8 @@ import {
   type BuildName,
   type CollectionSchema,
   type DocumentWrite,
+  type GramIndex,
+  gramsOf,
   type Lease,
   type PageQuery,
   type ReadStore,
@@ -32,6 +34,7 @@ interface Note {
   readonly rank?: number;
   readonly pinned?: boolean;
   readonly tags?: readonly string[];
+  readonly titleGrams?: readonly string[];
 }
 
 /** The collection that this test suite uses. The collection has one index for each list that the suite reads. */
@@ -48,7 +51,13 @@ export const notes: CollectionSchema = {
     ['title'],
   ],
   arrayIndexes: ['tags'],
+  gramIndexes: [{ field: 'titleGrams', within: ['workspace'] }],
 };
+
+const [TITLE_GRAMS] = notes.gramIndexes as readonly [GramIndex];
+
+/** Returns a search for a text inside titles. */
+const inTitle = (value: string): NonNullable<PageQuery['inside']> => ({ field: 'title', value, grams: TITLE_GRAMS });
 
 /**
  * Returns queries of all kinds: for each index, in both directions, with and without a cursor, with and without a
@@ -63,6 +72,8 @@ export function lists(): PageQuery[] {
       { contains: { field: 'tags', value: 'x' } },
       { prefix: { field, value: 'a' } },
       { contains: { field: 'tags', value: 'x' }, prefix: { field, value: 'a' } },
+      { inside: { field, value: 'a', grams: TITLE_GRAMS } },
+      { contains: { field: 'tags', value: 'x' }, inside: { field, value: 'a', grams: TITLE_GRAMS } },
     ];
     return (['asc', 'desc'] as const).flatMap((direction) =>
       filters.flatMap((filter) => {
@@ -249,7 +260,7 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
             async (drafts, list, limit) => {
               const workspace = `run${run++}`;
               const all = drafts.map((draft, index) =>
-                fresh(`${workspace}-${index % 3}${index}`, { workspace, ...draft }),
+                fresh(`${workspace}-${index % 3}${index}`, withGrams({ workspace, ...draft })),
               );
               await store.write(BUILD, all);
               const query = { ...list, equals: { ...list.equals, workspace }, limit };
@@ -461,6 +472,130 @@ export function readStoreContract(name: string, harness: ReadStoreHarness): void
           'm2',
           'z',
         ]);
+      });
+    });
+
+    describe('search for a text inside a field', () => {
+      const titled = (id: string, title: string, more: object = {}) =>
+        fresh(id, withGrams({ workspace: 'w', title, ...more }));
+      const search = (value: string, direction: 'asc' | 'desc' = 'asc', limit = 2): PageQuery => ({
+        ...byTitle({ workspace: 'w' }, direction, limit),
+        inside: inTitle(value),
+      });
+      const titles = [
+        ...['forecast', 'cast', 'broadcast', 'castle cast', 'ca', 'st', '50% off', 'snake_case', 'a.b', 'a+b', '(x)'],
+        ...[
+          '[y]',
+          'c:\\d',
+          '^start',
+          'end$',
+          'a|b',
+          'q?',
+          '日本東京',
+          '東',
+          '😀b😀',
+          'e\u0301',
+          'é',
+          '\u{10ffff}z',
+          '',
+        ],
+      ];
+
+      it.each([
+        ...['cast', 'ast', 'as', 'a', 't', 'cas', 'broadcast', 'castle cast ', '%', '_', '.', 'a.b', '+', '(', '[y]'],
+        ...[
+          '\\',
+          '^',
+          '$',
+          '|',
+          '?',
+          '東',
+          '本東',
+          '日本東京',
+          '😀',
+          'b😀',
+          '\u0301',
+          'é',
+          '\u{10ffff}',
+          '',
+          'A',
+          '\0',
+        ],
+      ])('%j finds the strings that contain it, in order, in both directions', async (value) => {
+        await store.write(
+          BUILD,
+          titles.map((title, at) => titled(`n${at}`, title)),
+        );
+        const sorted = titles.filter((title) => title.includes(value)).toSorted(byCodePoint);
+        expect(await titlesOf(store, search(value))).toEqual(sorted);
+        expect(await titlesOf(store, search(value, 'desc'))).toEqual(sorted.toReversed());
+      });
+
+      it('finds strings of this workspace only, with all other filters', async () => {
+        await store.write(BUILD, [
+          titled('n1', 'forecast', { status: 'ACTIVE', tags: ['x'] }),
+          titled('n2', 'broadcast', { status: 'REVOKED', tags: ['x', 'y'] }),
+          titled('n3', 'castle', { status: 'ACTIVE' }),
+          titled('n4', 'castle', { workspace: 'other', status: 'ACTIVE', tags: ['x'] }),
+          fresh('n5', { workspace: 'w', status: 'ACTIVE', title: 5, titleGrams: ['5', 'c', 'ca', 'cas'] }),
+        ]);
+        const ids = async (query: PageQuery) => (await walk(store, query)).map(({ id }) => id);
+        expect(await ids(search('cas'))).toEqual(['n2', 'n3', 'n1']);
+        expect(await ids(search('5'))).toEqual([]);
+        const active = { ...search('cast'), equals: { workspace: 'w', status: 'ACTIVE' } };
+        expect(await ids(active)).toEqual(['n3', 'n1']);
+        expect(await ids({ ...search('cast'), contains: { field: 'tags', value: 'x' } })).toEqual(['n2', 'n1']);
+        expect(await ids({ ...active, contains: { field: 'tags', value: 'x' } })).toEqual(['n1']);
+      });
+
+      it('follows the document', async () => {
+        await store.write(BUILD, [titled('n1', 'forecast'), titled('n2', 'broadcast')]);
+        await store.write(BUILD, [next('n1', '0001', '0002', withGrams({ workspace: 'w', title: 'tides' }))]);
+        expect(await titlesOf(store, search('cast'))).toEqual(['broadcast']);
+        expect(await titlesOf(store, search('ide'))).toEqual(['tides']);
+        await store.write(BUILD, [next('n1', '0002', '0003', withGrams({ workspace: 'v', title: 'tides' }))]);
+        expect(await titlesOf(store, search('ide'))).toEqual([]);
+        await store.write(BUILD, [next('n2', '0001', '0002', { workspace: 'w' })]);
+        expect(await titlesOf(store, search('cast'))).toEqual([]);
+      });
+
+      it('is the same for many documents, of which all, some or one contain the text, wherever these are', async () => {
+        const all = Array.from(
+          { length: 3_000 },
+          (_, n) => `client ${String(n).padStart(4, '0')}${n < 1_200 ? '' : ' zz'}`,
+        );
+        await store.write(
+          BUILD,
+          all.map((title, n) => titled(`n${n}`, title)),
+        );
+        for (const text of ['client', '29', 'client 0777', ' zz', 'ient 12', 'nowhere']) {
+          const sorted = all.filter((title) => title.includes(text));
+          for (const [direction, expected] of [['asc', sorted] as const, ['desc', sorted.toReversed()] as const]) {
+            const page = (await store.find<Note>(BUILD, search(text, direction, 7))).map(({ doc, id }) => ({
+              doc,
+              id,
+            }));
+            expect(page.map(({ doc }) => doc.title)).toEqual(expected.slice(0, 7));
+            const last = page.at(-1);
+            if (!last) continue;
+            const after = { value: last.doc.title ?? '', id: last.id };
+            const second = await store.find<Note>(BUILD, { ...search(text, direction, 7), after });
+            expect(second.map(({ doc }) => doc.title)).toEqual(expected.slice(7, 14));
+          }
+        }
+      });
+
+      it('finds documents that were loaded before the index was made', async () => {
+        await store.prepareToLoad('notes_v1_2', notes);
+        const writes = [titled('n1', 'forecast'), titled('n2', 'tides'), fresh('n3', { workspace: 'w' })];
+        const checkpoint = { logId: 'log', position: '0001', eventId: 'e1' };
+        await store.load('notes_v1_2', { writes, expected: undefined, next: checkpoint });
+        await store.prepare('notes_v1_2', notes);
+        await store.write('notes_v1_2', [titled('n4', 'broadcast')]);
+        const found = await store.find<Note>('notes_v1_2', search('cast', 'asc', 9));
+        expect(found.map(({ doc }) => doc.title)).toEqual(['broadcast', 'forecast']);
+        await store.drop('notes_v1_2');
+        expect((await store.builds('notes', 1)).map(({ build }) => build)).toEqual([BUILD]);
       });
     });
 
@@ -996,22 +1131,29 @@ const listArbitrary: fc.Arbitrary<Omit<PageQuery, 'limit'>> = fc
     equals: fc.constantFrom({}, { status: 'ACTIVE' }, { status: 'REVOKED' }),
     sort: fc.record({ field: fc.constantFrom('title', 'rank'), direction: fc.constantFrom('asc', 'desc') }),
     prefix: fc.option(words, { nil: undefined }),
+    inside: fc.option(words, { nil: undefined }),
     tag: fc.option(fc.constantFrom('x', 'y', '😀'), { nil: undefined }),
   })
-  .map(({ equals, sort, prefix, tag }) => ({
+  .map(({ equals, sort, prefix, inside, tag }) => ({
     equals,
     sort,
-    ...(prefix !== undefined && sort.field === 'title' && { prefix: { field: 'title', value: prefix } }),
+    ...(sort.field === 'title' && (inside === undefined ? prefixed(prefix) : { inside: inTitle(inside) })),
     ...(tag !== undefined && { contains: { field: 'tags', value: tag } }),
   }));
 
+const prefixed = (value: string | undefined) => (value === undefined ? {} : { prefix: { field: 'title', value } });
+
+const withGrams = <Draft extends Partial<Note>>(note: Draft) =>
+  typeof note.title === 'string' ? { ...note, titleGrams: gramsOf(note.title) } : note;
+
 /** Computes the expected list directly from its definition: filters and sorts all documents. */
-function expectedIds(all: readonly DocumentWrite[], { equals, prefix, contains, sort }: PageQuery): string[] {
+function expectedIds(all: readonly DocumentWrite[], { equals, prefix, inside, contains, sort }: PageQuery): string[] {
   const listed = all
     .map(({ id, doc }) => ({ id, doc: doc as Note, key: (doc as Note)[sort.field as SortField] }))
     .filter(({ key }) => key !== undefined && key !== null)
     .filter(({ doc }) => equals?.status === undefined || doc.status === equals.status)
     .filter(({ key }) => prefix === undefined || String(key).startsWith(prefix.value))
+    .filter(({ key }) => inside === undefined || String(key).includes(inside.value))
     .filter(({ doc }) => contains === undefined || doc.tags?.includes(contains.value) === true)
     .toSorted((left, right) => compareKeys(left.key, right.key) || byCodePoint(left.id, right.id))
     .map(({ id }) => id);

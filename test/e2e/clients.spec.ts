@@ -7,6 +7,7 @@ import {
   type AuthenticationType,
   type ClientAnswer,
   Portal,
+  type Query,
   readAfter,
   recordedEventOf,
   secretOf,
@@ -667,6 +668,60 @@ describe('lists', () => {
     expect(names((await hub().list({ name: 'bravo', status: 'revoked' })).body.items)).toEqual(['bravo 0']);
     expect(names((await hub().list({ name: 'bravo', authenticationType: 'API_KEY' })).body.items)).toEqual(['bravo 1']);
     expect(names((await hub().list({ name: '%' })).body.items)).toEqual([]);
+  });
+
+  test('are filtered by external id and by label, beside the filters that go together with them', async () => {
+    const crm = Portal.of(server, { workspaceId: 'crm' });
+    const make = (name: string, more: object) =>
+      crm.send<ClientAnswer>('POST', '/v1/clients', { body: { name, authenticationType: 'OAUTH2', ...more } });
+    const first = await make('first', { externalId: 'crm-1', labels: { team: 'planning', 'acme/stage': 'a:b' } });
+    await make('second', { externalId: 'crm-2', labels: { team: 'planning' } });
+    await make('third', { labels: { team: 'planning 2' } });
+    await crm.revoke(first.body.client.clientId);
+    await make('fourth', { externalId: 'crm-1' });
+    const now = await crm.readNow();
+    const found = async (query: Query) => names((await crm.list(query, now)).body.items);
+    expect(await found({ externalId: 'crm-1' })).toEqual(['fourth']);
+    expect(await found({ externalId: 'crm-1', status: 'all', order: 'desc' })).toEqual(['fourth', 'first']);
+    expect(await found({ externalId: 'crm' })).toEqual([]);
+    expect(await found({ label: 'team:planning' })).toEqual(['second']);
+    expect(await found({ label: 'team:planning', status: 'all', sort: 'name' })).toEqual(['first', 'second']);
+    expect(await found({ label: 'acme/stage:a:b', status: 'revoked', name: 'fi' })).toEqual(['first']);
+    expect(await found({ label: 'team:planning 2', nameContains: 'ir' })).toEqual(['third']);
+    const { clientId } = (await crm.list({ externalId: 'crm-2' }, now)).body.items[0] ?? { clientId: '' };
+    await crm.send('PATCH', `/v1/clients/${clientId}`, { body: { externalId: null, labels: { team: null } } });
+    const after = await crm.readNow();
+    expect((await crm.list({ externalId: 'crm-2' }, after)).body.items).toEqual([]);
+    expect((await crm.list({ label: 'team:planning' }, after)).body.items).toEqual([]);
+    for (const refused of [
+      { externalId: 'crm-1', name: 'a' },
+      { externalId: 'crm-1', label: 'team:planning' },
+      { externalId: 'crm-1', sort: 'name' },
+      { externalId: '' },
+      { label: 'team' },
+      { label: 'team:planning', subscriptionId: 'sub_shared' },
+    ]) {
+      expect((await crm.list(refused)).refusal).toBe('400 VALIDATION_FAILED');
+    }
+  });
+
+  test('are searched by a text inside the name, whatever its case and accents', async () => {
+    const found = async (query: Query) => names((await hub().list(query)).body.items);
+    expect(await found({ nameContains: 'RA' })).toEqual(['bravo 1', 'BRAVO 2']);
+    expect(await found({ nameContains: 'avo 2' })).toEqual(['BRAVO 2']);
+    expect(await found({ nameContains: 'l' })).toEqual(['Alpha', 'charlie', 'delta', 'ﬁeld']);
+    expect(await found({ nameContains: 'l', order: 'desc', limit: 1 })).toEqual(['ﬁeld']);
+    expect(await found({ nameContains: 'IEL' })).toEqual(['ﬁeld']);
+    expect(await found({ nameContains: 'ämt' })).toEqual(['Ämter']);
+    expect(await found({ nameContains: '.*' })).toEqual([]);
+    expect(await found({ nameContains: 'ra', status: 'all' })).toEqual(['bravo 0', 'bravo 1', 'BRAVO 2']);
+    expect(await found({ nameContains: 'ra', authenticationType: 'API_KEY' })).toEqual(['bravo 1']);
+    expect(await found({ nameContains: 'l', subscriptionId: 'sub_shared' })).toEqual(['Alpha', 'delta']);
+    const walked = await hub().walk((cursor) => hub().list({ nameContains: 'a', limit: 1, ...cursor }));
+    expect(names(walked)).toEqual(['Alpha', 'Ämter', 'bravo 1', 'BRAVO 2', 'charlie', 'delta']);
+    for (const other of [{ name: 'a' }, { sort: 'createdAt' }, { nameContains: 'x'.repeat(101) }]) {
+      expect((await hub().list({ nameContains: 'a', ...other })).refusal).toBe('400 VALIDATION_FAILED');
+    }
   });
 
   test('are walked by cursors, each client once, with any page size', async () => {

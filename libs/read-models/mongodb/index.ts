@@ -14,8 +14,10 @@ import {
   type BuildName,
   type CollectionSchema,
   type DocumentWrite,
+  gramsIn,
   type Lease,
   type Load,
+  MAX_CANDIDATES,
   type PageQuery,
   parsedBuild,
   type ProjectionVersion,
@@ -27,7 +29,7 @@ import { asStored, collectionOf, documentOf, fieldsOf, PLAIN_VALUES, type Stored
 import { asPortError, errorOfCall, hasCode, isOnlyMisses, ServerCode } from './errors.js';
 import { Features } from './features.js';
 import { layOut, nextBuild } from './layout.js';
-import { pageFind } from './page.js';
+import { candidateFind, gramCount, pageFind } from './page.js';
 import { type Part, partsOf } from './parts.js';
 import { Registry } from './registry.js';
 import { missingActions, RIGHTS } from './rights.js';
@@ -56,6 +58,8 @@ export interface MongoReadStoreOptions {
 const DEFAULT_DATABASE = 'consumer_clients';
 /** Number of calls of a load that are under way at once. */
 const PARTS_AT_ONCE = 4;
+/** Number of grams of a searched text that are counted, all at once. */
+const GRAMS_OF_SEARCH = 4;
 /** A call that walks through a whole collection may take this many times as long as other calls. */
 const LONG_CALL_TIMES = 10;
 /** For every so many documents, and for every so many bytes that are written, a call gets its time once more. */
@@ -203,7 +207,9 @@ class MongoReadStore implements ReadStore {
   }
 
   async find<Doc>(build: BuildName, query: PageQuery): Promise<StoredDocument<Doc>[]> {
-    const { filter, options } = pageFind(query);
+    const gram = await this.rarestGram(build, query);
+    const { filter, options } =
+      gram === undefined || !query.inside ? pageFind(query) : candidateFind(query, query.inside.grams, gram);
     return this.documents<Doc>(build, (collection) =>
       collection
         .find(filter, options)
@@ -212,6 +218,26 @@ class MongoReadStore implements ReadStore {
           throw hasCode(error, ServerCode.BadValue) ? new Error(`No index of ${build} serves this list`) : error;
         }),
     );
+  }
+
+  /**
+   * Returns the gram of the searched text that the fewest documents have; `undefined` if each of them is frequent, or if
+   * no grams are searched.
+   */
+  private async rarestGram(build: BuildName, { equals, inside, contains }: PageQuery): Promise<string | undefined> {
+    if (inside === undefined || contains !== undefined) return undefined;
+    const collection = collectionOf(this.database, build);
+    const grams = gramsIn(inside.value, GRAMS_OF_SEARCH);
+    const counts = await this.ask(() =>
+      Promise.all(
+        grams.map((gram) => {
+          const { filter, options } = gramCount(equals, inside.grams, gram);
+          return collection.countDocuments(filter, options);
+        }),
+      ),
+    );
+    const fewest = Math.min(...counts);
+    return fewest <= MAX_CANDIDATES ? grams[counts.indexOf(fewest)] : undefined;
   }
 
   async count(build: BuildName): Promise<number> {

@@ -4,7 +4,7 @@ import { type BuildName, buildName, checkedField, type CollectionSchema, type Pr
 import { collectionOf } from './documents.js';
 import { hasCode, ServerCode } from './errors.js';
 import type { Features } from './features.js';
-import { indexOf } from './page.js';
+import { gramIndexOf, indexOf } from './page.js';
 import type { Registry } from './registry.js';
 import { validatorOf } from './validation.js';
 
@@ -86,16 +86,22 @@ async function makeCollection(features: Features, build: BuildName, { document }
 
 /**
  * Returns one index for each list. For each list and each array field, returns one more index; this index begins with
- * the array field. Every index ends with the document's id.
+ * the array field. These indexes end with the document's id. The indexes of grams have no order, and so no id: they would
+ * be three times as large.
  */
-function indexesOf({ indexes, arrayIndexes = [] }: CollectionSchema): IndexDescription[] {
-  return [undefined, ...arrayIndexes].flatMap((array) =>
+function indexesOf({ indexes, arrayIndexes = [], gramIndexes = [] }: CollectionSchema): IndexDescription[] {
+  const lists = [undefined, ...arrayIndexes].flatMap((array) =>
     indexes.map((fields) => ({
       name: indexOf(array, fields.slice(0, -1), fields.at(-1) ?? ''),
-      key: keyOf([...(array === undefined ? [] : [array]), ...fields]),
+      key: keyOf([...(array === undefined ? [] : [array]), ...fields].map(checkedField), '_id'),
     })),
   );
+  const grams = gramIndexes.map((index) => ({
+    name: gramIndexOf(index),
+    key: keyOf([...index.within, index.field].map(checkedField)),
+  }));
+  return [...lists, ...grams];
 }
 
-const keyOf = (fields: readonly string[]): Record<string, 1> =>
-  Object.fromEntries([...fields.map(checkedField), '_id'].map((field) => [field, 1]));
+const keyOf = (...fields: readonly (string | readonly string[])[]): Record<string, 1> =>
+  Object.fromEntries(fields.flat().map((field) => [field, 1]));

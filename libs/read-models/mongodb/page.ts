@@ -1,28 +1,40 @@
 import type { Filter, FindOptions } from 'mongodb';
-import { checkedField, endOfPrefix, type FieldValue, type PageQuery } from '#read-models';
+import {
+  checkedField,
+  endOfPrefix,
+  type FieldValue,
+  type GramIndex,
+  MAX_CANDIDATES,
+  type PageQuery,
+} from '#read-models';
 import type { StoredFields } from './documents.js';
 
 /** Names an index after the list that uses it. So a query can name its index without knowing the schema. */
 export const indexOf = (contains: string | undefined, equality: readonly string[], sort: string): string =>
   [contains ?? '', equality.toSorted().join(','), sort].join(':');
 
+/** Names the index of a field's grams. */
+export const gramIndexOf = ({ field, within }: GramIndex): string => ['grams', within.join(','), field].join(':');
+
 /**
  * Returns the query for a page. To read the page, MongoDB walks once along one index, from the cursor on. The cost does
  * not depend on the page's place in the list, only on the number of documents that have the cursor's value. The hint
  * makes MongoDB refuse a list that has no index.
  */
-export function pageFind({ equals = {}, prefix, contains, sort, after, limit }: PageQuery): {
+export function pageFind({ equals = {}, prefix, inside, contains, sort, after, limit }: PageQuery): {
   filter: Filter<StoredFields>;
   options: FindOptions;
 } {
-  if (prefix !== undefined && prefix.field !== sort.field) {
-    throw new TypeError('A prefix search is sorted by its field');
+  for (const search of [prefix, inside]) {
+    if (search && search.field !== sort.field) throw new TypeError('A search for a text is sorted by its field');
   }
   const field = checkedField(sort.field);
   const order = sort.direction === 'asc' ? 1 : -1;
   const conditions: Filter<StoredFields>[] = [equalTo(equals)];
   if (contains !== undefined) conditions.push({ [checkedField(contains.field)]: { $eq: contains.value } });
-  conditions.push(...rangeOf(field, prefix?.value));
+  // A search for a text finds strings only, as a search for an empty prefix does.
+  conditions.push(...rangeOf(field, prefix?.value ?? (inside && '')));
+  if (inside !== undefined) conditions.push({ [field]: { $regex: literally(inside.value) } });
   if (after !== undefined) conditions.push(behind(field, order, after.value, after.id));
   return {
     filter: { $and: conditions },
@@ -34,6 +46,31 @@ export function pageFind({ equals = {}, prefix, contains, sort, after, limit }: 
     },
   };
 }
+
+/** Returns a regular expression that finds exactly this text. BSON can't hold an expression with U+0000. */
+const literally = (text: string): string =>
+  text
+    .replace(/\p{Cs}/gu, '\ufffd')
+    .replace(/[\\^$.|?*+()[\]{}]/g, '\\$&')
+    .replaceAll('\0', '\\x00');
+
+/** Returns the query that counts the documents with this gram, up to one more than a search sorts. */
+export const gramCount = (equals: PageQuery['equals'], grams: GramIndex, gram: string) => ({
+  filter: { $and: [equalTo(withinOf(equals, grams)), { [checkedField(grams.field)]: { $eq: gram } }] },
+  options: { hint: gramIndexOf(grams), limit: MAX_CANDIDATES + 1 },
+});
+
+/** Returns the query for a page of the documents that have this gram. MongoDB sorts them. */
+export function candidateFind(query: PageQuery, grams: GramIndex, gram: string): ReturnType<typeof pageFind> {
+  const { filter, options } = pageFind(query);
+  return {
+    filter: { $and: [filter, { [checkedField(grams.field)]: { $eq: gram } }] },
+    options: { ...options, hint: gramIndexOf(grams) },
+  };
+}
+
+const withinOf = (equals: PageQuery['equals'] = {}, { within }: GramIndex): Record<string, FieldValue> =>
+  Object.fromEntries(within.map((field) => [field, equals[field] ?? '']));
 
 /**
  * MongoDB compares only values of the same type. So a comparison with a string leaves out all values that are not

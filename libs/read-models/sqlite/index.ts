@@ -6,6 +6,7 @@ import {
   buildName,
   type CollectionSchema,
   type DocumentWrite,
+  type FieldValue,
   type Lease,
   type Load,
   type PageQuery,
@@ -17,7 +18,7 @@ import {
 } from '#read-models';
 import type { Connection, SqlValue } from './connection.js';
 import { openToRead, tableOf } from './layout.js';
-import { pageStatement } from './page.js';
+import { candidatesStatement, endOfPieceStatement, pageStatement, type Statement, walkStatement } from './page.js';
 import type { DocumentRow, WriterOptions, WriterRequest } from './writer-protocol.js';
 import { WriterThread } from './writer-thread.js';
 
@@ -158,8 +159,28 @@ class SqliteReadStore implements ReadStore {
   }
 
   async find<Doc>(build: BuildName, query: PageQuery): Promise<StoredDocument<Doc>[]> {
-    const { sql, params } = pageStatement(build, query);
-    return this.documents<Doc>(sql, ...params);
+    if (query.inside === undefined) return this.documentsOf<Doc>(pageStatement(build, query));
+    const candidates = candidatesStatement(build, query);
+    if (
+      candidates &&
+      (await this.all<{ few: bigint }>(candidates.count.sql, ...candidates.count.params))[0]?.few === 1n
+    ) {
+      return this.documentsOf<Doc>(candidates.page);
+    }
+    return this.walkInside<Doc>(build, query);
+  }
+
+  /** Walks along the list piece by piece, so that a long walk does not block this thread. */
+  private async walkInside<Doc>(build: BuildName, query: PageQuery): Promise<StoredDocument<Doc>[]> {
+    const found: StoredDocument<Doc>[] = [];
+    for (let { after } = query; ;) {
+      const piece = { ...query, ...(after && { after }), limit: query.limit - found.length };
+      const [last] = await this.documentsOf<Record<string, FieldValue>>(endOfPieceStatement(build, piece));
+      const end = last && { value: last.doc[query.sort.field] ?? '', id: last.id };
+      found.push(...(await this.documentsOf<Doc>(walkStatement(build, piece, end))));
+      if (!end || found.length === query.limit) return found;
+      after = end;
+    }
   }
 
   async count(build: BuildName): Promise<number> {
@@ -222,6 +243,10 @@ class SqliteReadStore implements ReadStore {
     this.closed = true;
     this.forgetReader();
     await Promise.allSettled([this.writer.close(), this.creating]);
+  }
+
+  private documentsOf<Doc>({ sql, params }: Statement): Promise<StoredDocument<Doc>[]> {
+    return this.documents<Doc>(sql, ...params);
   }
 
   private async documents<Doc>(sql: string, ...params: SqlValue[]): Promise<StoredDocument<Doc>[]> {
@@ -298,13 +323,13 @@ const rowsOf = (writes: readonly DocumentWrite[]): DocumentRow[] =>
 /** Returns only data, because the functions of a projection can't be sent to another thread. */
 function sentSchema(
   build: BuildName,
-  { name, version, indexes, arrayIndexes = [] }: CollectionSchema,
+  { name, version, indexes, arrayIndexes = [], gramIndexes = [] }: CollectionSchema,
 ): CollectionSchema {
   const parsed = parsedBuild(build);
   if (parsed.name !== name || parsed.version !== version) {
     throw new TypeError(`${build} is not a build of ${name} version ${version}`);
   }
-  return { name, version, indexes, arrayIndexes };
+  return { name, version, indexes, arrayIndexes, gramIndexes };
 }
 
 const checkpointOf = ({ log_id: logId, position, event_id: eventId }: CheckpointRow): Checkpoint | undefined =>

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import Database from 'libsql';
-import type { BuildName, CollectionSchema } from '#read-models';
+import type { BuildName, CollectionSchema, GramIndex } from '#read-models';
 import { checkedField, parsedBuild } from '../src/names.js';
 import { Connection } from './connection.js';
 
@@ -33,6 +33,27 @@ export const valuesTableOf = (build: BuildName, field: string): string => {
   parsedBuild(build);
   return `"${build}.${checkedField(field)}"`;
 };
+
+/**
+ * Returns the quoted name of the full-text table that holds the grams of the documents. Its `rowid` is the `number` of
+ * the document.
+ */
+export const gramsTableOf = (build: BuildName, field: string): string => {
+  parsedBuild(build);
+  return `"${build}.${checkedField(field)}:grams"`;
+};
+
+/**
+ * The token of a gram in the full-text table: the values of the fields within which the gram is searched, and the gram,
+ * each in hexadecimal digits. `gramTokenIn` makes the same token in SQL.
+ */
+export const gramToken = (within: readonly string[], gram: string): string =>
+  [...within, gram].map((text) => Buffer.from(text).toString('hex')).join('x');
+
+const gramTokenIn = ({ within }: GramIndex, row: string): string =>
+  [...within.map((field) => `${row}.${keyColumn(field)}`), 'element.value']
+    .map((value) => `hex(${value})`)
+    .join(" || 'x' || ");
 
 /** Returns the quoted name of the column that holds a field of the document. */
 export const keyColumn = (field: string): string => `"doc.${checkedField(field)}"`;
@@ -148,7 +169,7 @@ function useWriteAheadLog(connection: Connection, timeoutMs: number): void {
  * missing. If the build has documents, creates at most one index or table. Returns whether nothing is missing any more.
  */
 export function layOut(connection: Connection, build: BuildName, schema: CollectionSchema): boolean {
-  const layout = JSON.stringify([schema.indexes, schema.arrayIndexes ?? []]);
+  const layout = JSON.stringify([schema.indexes, schema.arrayIndexes ?? [], ...(schema.gramIndexes ?? [])]);
   const [known] = connection.all<{ layout: string }>('SELECT layout FROM builds WHERE build = ?', build);
   if (known?.layout === layout) return true;
 
@@ -185,8 +206,9 @@ const fieldsOf = (schema: CollectionSchema): string[] => [...new Set(schema.inde
 
 function layOutTable(connection: Connection, build: BuildName, schema: CollectionSchema): void {
   const table = tableOf(build);
+  // `number` is the `rowid` under a name of its own. Without one, VACUUM may change it.
   connection.exec(`CREATE TABLE IF NOT EXISTS ${table} (
-    id TEXT NOT NULL PRIMARY KEY, position TEXT NOT NULL, revision INTEGER NOT NULL, doc TEXT NOT NULL)`);
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, position TEXT NOT NULL, revision INTEGER NOT NULL, doc TEXT NOT NULL)`);
   const columns = columnsOf(connection, build);
   for (const field of fieldsOf(schema)) {
     // We index a column, not an expression, because SQLite can seek by (key, id) only on columns.
@@ -213,6 +235,53 @@ function* missingParts(connection: Connection, build: BuildName, schema: Collect
     }
     yield* missingIndexes(connection, values, schema, 'value, ');
   }
+  for (const index of schema.gramIndexes ?? []) yield* missingGrams(connection, build, index);
+}
+
+/** Number of documents whose grams are indexed in one request. This takes about a second. */
+const GRAMS_AT_ONCE = 20_000;
+
+/**
+ * Yields functions that make the full-text table of the documents' grams, and fill it piece by piece. Triggers update
+ * the table in the same transaction that writes a document, from the beginning.
+ */
+function* missingGrams(connection: Connection, build: BuildName, index: GramIndex): Generator<() => void> {
+  const grams = gramsTableOf(build, index.field);
+  const sizes = `"${grams.slice(1, -1)}_docsize"`;
+  if (columnsOf(connection, grams.slice(1, -1)).length === 0) {
+    yield () => {
+      layOutGrams(connection, build, index);
+    };
+  }
+  const missing = `SELECT document.number FROM ${tableOf(build)} AS document
+    LEFT JOIN ${sizes} AS indexed ON indexed.id = document.number WHERE indexed.id IS NULL`;
+  while (connection.all(`${missing} LIMIT 1`).length > 0) {
+    yield () => {
+      connection.exec(
+        `INSERT INTO ${grams} (rowid, grams) SELECT document.number, ${gramsIn(index, 'document')}
+         FROM ${tableOf(build)} AS document WHERE document.number IN (${missing} LIMIT ${GRAMS_AT_ONCE})`,
+      );
+    };
+  }
+}
+
+const gramsIn = (index: GramIndex, row: string): string =>
+  `(SELECT group_concat(${gramTokenIn(index, row)}, ' ') FROM json_each(${row}.doc, '$."${index.field}"') AS element)`;
+
+function layOutGrams(connection: Connection, build: BuildName, index: GramIndex): void {
+  const grams = gramsTableOf(build, index.field);
+  const trigger = (moment: string) => `"${grams.slice(1, -1)}:${moment}"`;
+  const array = (row: string) => `json_extract(${row}.doc, '$."${index.field}"')`;
+  const changed = [array, ...index.within.map((field) => (row: string) => `${row}.${keyColumn(field)}`)];
+  const insertNew = `INSERT INTO ${grams} (rowid, grams) VALUES (NEW.number, ${gramsIn(index, 'NEW')})`;
+  connection.exec(`
+    CREATE VIRTUAL TABLE ${grams} USING fts5(grams, content='', contentless_delete=1, detail=none, tokenize='ascii');
+    CREATE TRIGGER ${trigger('inserted')} AFTER INSERT ON ${tableOf(build)} BEGIN ${insertNew}; END;
+    CREATE TRIGGER ${trigger('changed')} AFTER UPDATE ON ${tableOf(build)}
+    WHEN ${changed.map((of) => `${of('OLD')} IS NOT ${of('NEW')}`).join(' OR ')} BEGIN
+      DELETE FROM ${grams} WHERE rowid = NEW.number;
+      ${insertNew};
+    END`);
 }
 
 function* missingIndexes(
@@ -279,11 +348,13 @@ function layOutValues(connection: Connection, build: BuildName, field: string, f
  */
 export function remove(connection: Connection, build: BuildName): void {
   parsedBuild(build);
+  // A full-text table comes first, because it takes the tables along in which it keeps its content.
   const tables = connection.all<{ name: string }>(
-    `SELECT name FROM sqlite_schema WHERE type = 'table' AND (name = ? OR substr(name, 1, length(?)) = ?)`,
+    `SELECT name FROM sqlite_schema WHERE type = 'table' AND (name = ? OR substr(name, 1, length(?)) = ?)
+     ORDER BY sql LIKE 'CREATE VIRTUAL%' DESC`,
     ...[build, `${build}.`, `${build}.`],
   );
-  for (const { name } of tables) connection.exec(`DROP TABLE "${name}"`);
+  for (const { name } of tables) connection.exec(`DROP TABLE IF EXISTS "${name}"`);
   connection.run('DELETE FROM leases WHERE build = ?', build);
   connection.run('DELETE FROM builds WHERE build = ?', build);
 }

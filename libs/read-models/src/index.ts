@@ -16,6 +16,7 @@ export {
   NotReady,
   RebuildOvertaken,
 } from './errors.js';
+export { gramsIn, gramsOf } from './grams.js';
 export { buildName, checkedField, parsedBuild } from './names.js';
 export {
   type BuildInfo,
@@ -23,8 +24,10 @@ export {
   type CollectionSchema,
   type DocumentWrite,
   type FieldValue,
+  type GramIndex,
   type Lease,
   type Load,
+  MAX_CANDIDATES,
   type PageQuery,
   type ProjectionVersion,
   type ReadStore,

@@ -29,6 +29,17 @@ export interface View {
   readonly equals: Readonly<Record<string, FieldValue>>;
 }
 
+/**
+ * An index of the grams (`gramsOf`) of a string field. It finds the documents whose string contains a given text, in no
+ * order.
+ */
+export interface GramIndex {
+  /** The field that holds the grams as an array of strings. */
+  readonly field: string;
+  /** String fields that every search compares for equality. */
+  readonly within: readonly string[];
+}
+
 /** Describes a projection's documents and lists. Every field name means a top-level field of the document. */
 export interface CollectionSchema {
   readonly name: string;
@@ -44,6 +55,7 @@ export interface CollectionSchema {
    * given string.
    */
   readonly arrayIndexes?: readonly string[];
+  readonly gramIndexes?: readonly GramIndex[];
   /**
    * A store that can validate documents MUST refuse documents that do not match this schema. If the schema is absent, a
    * document may hold anything.
@@ -63,6 +75,9 @@ export interface Load {
   readonly next: Checkpoint;
 }
 
+/** Number of documents that a search for a text inside a field sorts by itself. */
+export const MAX_CANDIDATES = 1_000;
+
 /** Name of one build (copy of a projection's documents), in the form `<projection>_v<version>_<n>`. */
 export type BuildName = `${string}_v${number}_${number}`;
 
@@ -76,6 +91,15 @@ export interface PageQuery {
    * sort field.
    */
   readonly prefix?: { readonly field: string; readonly value: string };
+  /**
+   * Selects the documents whose sort field is a string that contains `value`, by code point. `field` MUST be the sort
+   * field. `grams` is the index of its grams, and `equals` MUST name all fields of its `within`. MUST NOT be combined
+   * with `prefix`.
+   * A store first looks for at most `MAX_CANDIDATES` documents that have the grams of `value`, and sorts those that
+   * contain `value`. If there are more, it walks along the list's index, because the next document is then near. So no
+   * search reads all documents, unless many match and all of them are at the end of the list.
+   */
+  readonly inside?: { readonly field: string; readonly value: string; readonly grams: GramIndex };
   /** Selects the documents whose array contains `value`. `field` is one of `arrayIndexes`. */
   readonly contains?: { readonly field: string; readonly value: string };
   /**

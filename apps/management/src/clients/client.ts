@@ -198,7 +198,16 @@ export function storedClientView(
   quarantines: QuarantinesInForce,
   at: Instant,
 ): ClientView {
-  const { nameKey: _, subscriptionIds: __, labels, credentials, subscriptions, ...client } = doc;
+  const {
+    nameKey: _,
+    nameGrams: __,
+    subscriptionIds: ___,
+    labelPairs: ____,
+    labels,
+    credentials,
+    subscriptions,
+    ...client
+  } = doc;
   return {
     ...client,
     labels: Object.fromEntries(labels.map(({ key, value }) => [key, value])),

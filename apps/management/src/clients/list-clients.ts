@@ -2,7 +2,13 @@ import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator';
-import { type AuthenticationType, type SubscriptionId, subscriptionNotFound, type WorkspaceId } from '#domain';
+import {
+  type AuthenticationType,
+  EXTERNAL_ID,
+  type SubscriptionId,
+  subscriptionNotFound,
+  type WorkspaceId,
+} from '#domain';
 import type { ConsistencyToken } from '#event-log';
 import { validationFailed } from '#platform';
 import { type DocumentOf, projections, searchKey } from '#read-models';
@@ -10,6 +16,7 @@ import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { type AnswerForm, form } from '../requests/api-documentation.js';
 import { EXAMPLE_CURSOR, pageOf, PageQueryParameters } from '../requests/query-request.js';
 import { ClientView, EXAMPLE_CLIENT, storedClientView } from './client.js';
+import { EXTERNAL_ID_FIELD } from './client-description.js';
 
 const { clients, subscriptions, usage } = projections;
 
@@ -33,10 +40,39 @@ export class ListClientsParameters extends PageQueryParameters {
   @MaxLength(100)
   name?: string;
 
+  @ApiPropertyOptional({
+    description: 'Names that contain this text, whatever their case and accents; sorted by name; not with `name`',
+    example: 'cast',
+  })
+  @IsOptional()
+  @IsString()
+  @MaxLength(100)
+  nameContains?: string;
+
   @ApiPropertyOptional({ enum: ['API_KEY', 'OAUTH2'] })
   @IsOptional()
   @IsIn(['API_KEY', 'OAUTH2'])
   authenticationType?: AuthenticationType;
+
+  @ApiPropertyOptional({
+    ...EXTERNAL_ID_FIELD,
+    description:
+      'Only the client with this id in another system; with `status` and `sort=createdAt`, and no other filter',
+  })
+  @IsOptional()
+  @IsString()
+  @Matches(EXTERNAL_ID)
+  externalId?: string;
+
+  @ApiPropertyOptional({
+    description: 'Only clients with this label, as `key:value`; not with `subscriptionId`',
+    example: 'team:planning',
+  })
+  @IsOptional()
+  @IsString()
+  @MaxLength(300)
+  @Matches(/^[^:]+:./s, { message: 'label must be key:value' })
+  label?: string;
 
   @ApiPropertyOptional({
     pattern: '^[A-Za-z0-9_-]{1,64}$',
@@ -91,7 +127,8 @@ export class ListClientsHandler implements IQueryHandler<ListClients> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
   async execute({ workspaceId, parameters, token, subscriptionId }: ListClients): Promise<ClientPage> {
-    const { status = 'active', name, authenticationType, order = 'asc' } = parameters;
+    const { status = 'active', name, nameContains, authenticationType, externalId, label, order = 'asc' } = parameters;
+    requireOneSearch({ ...parameters, ...(subscriptionId !== undefined && { subscriptionId }) });
     if (subscriptionId !== undefined) await this.requireSubscription(workspaceId, subscriptionId, token);
     const { readModels, clock, book } = this.dependencies;
     // No token for `usage`: uses are recorded once a minute, so waiting would not make `lastUsedAt` current.
@@ -101,13 +138,16 @@ export class ListClientsHandler implements IQueryHandler<ListClients> {
         workspaceId,
         ...(status !== 'all' && { status: status === 'active' ? 'ACTIVE' : 'REVOKED' }),
         ...(authenticationType && { authenticationType }),
+        ...(externalId !== undefined && { externalId }),
       },
       // Clients pass from the first table to the second one, and never back.
       ...(status === 'all' && { anyOf: { field: 'status', values: ['ACTIVE', 'REVOKED'] } }),
       ...(name !== undefined && { prefix: { field: clients.list.prefix.name, value: searchKey(name) } }),
+      ...(nameContains !== undefined && { inside: { ...clients.list.inside.name, value: searchKey(nameContains) } }),
       ...(subscriptionId !== undefined && {
         contains: { field: clients.list.contains.subscriptionId, value: subscriptionId },
       }),
+      ...(label !== undefined && { contains: { field: clients.list.contains.label, value: label } }),
       sort: { field: clients.list.sorts[sortOf(parameters)], direction: order },
       ...pageOf(parameters),
     });
@@ -127,12 +167,28 @@ export class ListClientsHandler implements IQueryHandler<ListClients> {
   }
 }
 
-function sortOf({ name, sort, status }: ListClientsParameters): ClientSort {
-  if (name !== undefined && sort !== undefined && sort !== 'name') {
+/** Refuses filters that no index serves together. */
+function requireOneSearch(parameters: ListClientsParameters): void {
+  const { name, nameContains, authenticationType, externalId, label, subscriptionId, sort } = parameters;
+  if (name !== undefined && nameContains !== undefined) throw notWith('nameContains', 'name');
+  if (label !== undefined && subscriptionId !== undefined) throw notWith('label', 'subscriptionId');
+  if (externalId === undefined) return;
+  const others = { name, nameContains, authenticationType, label, subscriptionId };
+  const [other] = Object.entries(others).find(([, value]) => value !== undefined) ?? [];
+  if (other !== undefined) throw notWith('externalId', other);
+  if (sort !== undefined && sort !== 'createdAt') throw notWith('externalId', `sort=${sort}`);
+}
+
+const notWith = (field: string, other: string) =>
+  validationFailed({ field, message: `can’t be combined with ${other}` });
+
+function sortOf({ name, nameContains, sort, status }: ListClientsParameters): ClientSort {
+  const isSearch = name !== undefined || nameContains !== undefined;
+  if (isSearch && sort !== undefined && sort !== 'name') {
     throw validationFailed({ field: 'sort', message: 'must be name where names are searched' });
   }
   if (sort === 'revokedAt' && status !== 'revoked') {
     throw validationFailed({ field: 'sort', message: 'revokedAt is of the revoked table: status=revoked' });
   }
-  return sort ?? (name === undefined ? 'createdAt' : 'name');
+  return sort ?? (isSearch ? 'name' : 'createdAt');
 }

@@ -13,6 +13,8 @@ import {
 } from '#domain';
 import type { FollowedEvent } from '#event-log';
 import type { DocumentSchema } from '../document-schema.js';
+import { gramsOf } from '../grams.js';
+import type { GramIndex } from '../port.js';
 import type { ReadModel } from './projection.js';
 import { searchKey } from './search-key.js';
 
@@ -63,22 +65,29 @@ export interface ClientDocument {
   readonly subscriptions: Assignment[];
   /** The name in the form that is used for search and sorting (`searchKey`). */
   readonly nameKey: string;
+  /** The grams of `nameKey` (`gramsOf`). A search inside names finds candidates by them. */
+  readonly nameGrams: string[];
   /** Ids of `subscriptions`. The route `GET /v1/subscriptions/{id}/clients` searches this field. */
   readonly subscriptionIds: SubscriptionId[];
+  /** `labels` as texts `key:value`, for searching. No key contains a colon. */
+  readonly labelPairs: string[];
 }
+
+const table = ['workspaceId', 'status'] as const;
+
+const nameGrams: GramIndex = { field: 'nameGrams', within: table };
 
 /**
  * Every list of clients is restricted to one workspace and to either active or revoked clients (`workspaceId`,
- * `status`). A search for the beginning of a name is sorted by name. The list that is sorted by `revokedAt` contains
- * only revoked clients.
+ * `status`). A search for the beginning of a name, or for a text inside it, is sorted by name. The list that is sorted
+ * by `revokedAt` contains only revoked clients. The clients with one `externalId` are few, and sorted by `createdAt`.
  */
 const list = {
   sorts: { createdAt: 'createdAt', name: 'nameKey', revokedAt: 'revokedAt' },
   prefix: { name: 'nameKey' },
-  contains: { subscriptionId: 'subscriptionIds' },
+  inside: { name: { field: 'nameKey', grams: nameGrams } },
+  contains: { subscriptionId: 'subscriptionIds', label: 'labelPairs' },
 } as const;
-
-const table = ['workspaceId', 'status'] as const;
 
 const document: DocumentSchema<ClientDocument> = {
   fields: {
@@ -105,7 +114,9 @@ const document: DocumentSchema<ClientDocument> = {
       } satisfies DocumentSchema<Assignment>,
     },
     nameKey: 'string',
+    nameGrams: { listOf: 'string' },
     subscriptionIds: { listOf: 'string' },
+    labelPairs: { listOf: 'string' },
   },
   optional: ['description', 'externalId', 'revokedAt', 'revocationReason'],
 };
@@ -118,7 +129,7 @@ const apply = (client: ClientDocument | undefined, event: FollowedEvent): Client
       ...descriptionIn(event.data),
       credentials: [credentialIn(1, createdAt, event.data)],
       subscriptions: [],
-      nameKey: searchKey(name),
+      ...searchFieldsOf(name),
       subscriptionIds: [],
     };
   }
@@ -127,9 +138,9 @@ const apply = (client: ClientDocument | undefined, event: FollowedEvent): Client
   }
   switch (event.type) {
     case 'ConsumerClientRenamed':
-      return { ...client, name: event.data.name, nameKey: searchKey(event.data.name) };
+      return { ...client, name: event.data.name, ...searchFieldsOf(event.data.name) };
     case 'ConsumerClientDescribed': {
-      const { description: _, labels: __, externalId: ___, ...others } = client;
+      const { description: _, externalId: __, ...others } = client;
       return { ...others, ...descriptionIn(event.data) };
     }
     case 'ConsumerClientSecretRotated':
@@ -164,11 +175,19 @@ const apply = (client: ClientDocument | undefined, event: FollowedEvent): Client
   }
 };
 
+const searchFieldsOf = (name: string) => {
+  const nameKey = searchKey(name);
+  return { nameKey, nameGrams: gramsOf(nameKey) };
+};
+
 const descriptionIn = ({ description, labels = {}, externalId }: ClientDescription) => ({
   ...(description !== undefined && { description }),
   labels: Object.entries(labels)
     .map(([key, value]) => ({ key, value }))
     .sort((a, b) => (a.key < b.key ? -1 : 1)),
+  labelPairs: Object.entries(labels)
+    .map(([key, value]) => `${key}:${value}`)
+    .sort(),
   ...(externalId !== undefined && { externalId }),
 });
 
@@ -208,11 +227,15 @@ export const clients: ReadModel<ClientDocument, typeof list> = {
   name: 'clients',
   version: 4,
   streams: ['consumerClient-'],
-  indexes: Object.values(list.sorts).flatMap((sort) => [
-    [...table, sort],
-    [...table, 'authenticationType', sort],
-  ]),
-  arrayIndexes: ['subscriptionIds'],
+  indexes: [
+    ...Object.values(list.sorts).flatMap((sort) => [
+      [...table, sort],
+      [...table, 'authenticationType', sort],
+    ]),
+    [...table, 'externalId', list.sorts.createdAt],
+  ],
+  arrayIndexes: Object.values(list.contains),
+  gramIndexes: [nameGrams],
   document,
   views: [
     { name: 'active_clients', equals: { status: 'ACTIVE' } },

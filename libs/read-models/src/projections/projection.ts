@@ -1,6 +1,6 @@
 import { applying, type FollowedEvent, type LeftOutEvents, type StreamPrefix } from '#event-log';
 import type { Revision } from '#events';
-import type { CollectionSchema, StoredDocument } from '../port.js';
+import type { CollectionSchema, GramIndex, StoredDocument } from '../port.js';
 
 /** Folds the log into documents. A projection tells which documents an event changes, and how. */
 export interface Projection<Doc = unknown> extends CollectionSchema {
@@ -52,6 +52,11 @@ export interface ListFields {
    * sorted by the same field.
    */
   readonly prefix?: Readonly<Record<string, string>>;
+  /**
+   * The fields in which callers can search for values that contain a given text. The result of such a search is sorted
+   * by the same field.
+   */
+  readonly inside?: Readonly<Record<string, { readonly field: string; readonly grams: GramIndex }>>;
   /** The array fields in which callers can search for a single value. */
   readonly contains?: Readonly<Record<string, string>>;
 }

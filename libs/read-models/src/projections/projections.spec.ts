@@ -1,6 +1,7 @@
 import { verifyChain } from '#events';
 import {
   type ClientDocument,
+  gramsOf,
   type HistoryDocument,
   projections,
   readModels,
@@ -37,6 +38,7 @@ describe('the lists', () => {
         workspaceId: WORKSPACE,
         name: 'Ｏｒｄｅｒｓ Importer',
         nameKey: 'orders importer',
+        nameGrams: gramsOf('orders importer'),
         authenticationType: 'API_KEY',
         status: 'ACTIVE',
         createdAt: '2026-03-01T00:00:01.000Z',
@@ -44,10 +46,12 @@ describe('the lists', () => {
         credentials: [{ generation: 1, createdAt: '2026-03-01T00:00:01.000Z' }],
         subscriptions: [],
         subscriptionIds: [],
+        labelPairs: [],
       } satisfies ClientDocument,
     });
     await stage.rename('a', 'Billing');
     expect(await client('a')).toMatchObject({ revision: 1n, doc: { name: 'Billing', nameKey: 'billing' } });
+    expect((await client('a')).doc.nameGrams).toEqual(gramsOf('billing'));
   });
 
   it('show the newest credential, and the one before it while its overlap lasts', async () => {
@@ -95,6 +99,7 @@ describe('the lists', () => {
       workspaceId: WORKSPACE,
       name: 'Client a',
       nameKey: 'client a',
+      nameGrams: gramsOf('client a'),
       authenticationType: 'API_KEY',
       status: 'REVOKED',
       createdAt: '2026-03-01T00:00:01.000Z',
@@ -104,6 +109,7 @@ describe('the lists', () => {
       credentials: [],
       subscriptions: [],
       subscriptionIds: [],
+      labelPairs: [],
     } satisfies ClientDocument);
   });
 
