@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 
@@ -25,6 +25,9 @@ const MAX_FENCE_AGE_MS = 4_000;
 
 /** Maximum number of characters. A token contains `PUBLIC_URL` twice, in `iss` and `aud`, and may have at most 2 KB. */
 const MAX_PUBLIC_URL_LENGTH = 256;
+
+/** Far more than a key or a secret needs. */
+const MAX_SECRET_FILE_BYTES = 65_536;
 
 /** No load balancer takes longer to notice that a process is not ready. */
 const MAX_SHUTDOWN_GRACE_MS = 300_000;
@@ -292,6 +295,11 @@ function masterKeyFrom(env: Environment): Buffer | undefined {
 
 function contentsOf(file: string, variable: string): string {
   try {
+    const found = statSync(file);
+    // A device such as /dev/zero never ends.
+    if (found.isCharacterDevice() || found.size > MAX_SECRET_FILE_BYTES) {
+      throw new ConfigurationError(variable, `must name a small file: ${file}`);
+    }
     return readFileSync(file, 'utf8').trim();
   } catch (error) {
     throw unreadableFile(variable, error, file) ?? error;

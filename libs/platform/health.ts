@@ -1,19 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { Gauge, type Registry } from 'prom-client';
 import type { DescribedPart } from './openapi/api-description.js';
 import { headersOf, jsonResponse, NODE_REFUSALS, problemResponses, schemaRef } from './openapi/responses.js';
+import { Degraded, Down } from './unready.js';
 
 /**
  * Resolves if the dependency (e.g. a store) works, and rejects if the dependency does not work. Rejects with `Degraded`
  * if the process can serve all requests although an operator has to act.
  */
 export type ReadinessCheck = () => Promise<void>;
-
-/** Thrown by a readiness check. The process goes on serving, but an operator has to act. The message says why. */
-export class Degraded extends Error {
-  override readonly name = 'Degraded';
-}
 
 /** The result of a readiness check. Dashboards usually show these as green, amber and red. */
 export type CheckResult = 'up' | 'degraded' | 'down';
@@ -22,6 +19,8 @@ export interface ReadinessReport {
   readonly status: 'ready' | 'degraded' | 'not ready';
   /** The result of each check under the check's name, in the order in which the checks were added. */
   readonly checks: Readonly<Record<string, CheckResult>>;
+  /** Why checks are down, as far as everybody may know it. */
+  readonly reasons?: Readonly<Record<string, string>>;
 }
 
 const CHECK_TIMEOUT_MS = 2000;
@@ -34,9 +33,27 @@ export class ReadinessChecks {
   private readonly silent = new Set<string>();
   /** The last result of each check that did not pass. */
   private readonly failing = new Map<string, CheckResult>();
+  private readonly reasons = new Map<string, string>();
   private stopping = false;
 
-  constructor(private readonly logger: Logger) {}
+  /** Adds the metric of the checks to `registry`. */
+  constructor(
+    private readonly logger: Logger,
+    registry: Registry,
+  ) {
+    const { checks, failing } = this;
+    new Gauge({
+      name: 'readiness_check_failing',
+      help: '1 for a readiness check that was down or degraded when it last ran, else 0',
+      labelNames: ['check', 'result'],
+      registers: [registry],
+      collect() {
+        for (const check of checks.keys()) {
+          for (const result of ['down', 'degraded']) this.set({ check, result }, failing.get(check) === result ? 1 : 0);
+        }
+      },
+    });
+  }
 
   /**
    * `isLogged`: other code logs it when the check begins to fail, so it need not be logged here, too. Throws if the name
@@ -71,7 +88,8 @@ export class ReadinessChecks {
     );
     const checks = Object.fromEntries(results) as Record<string, CheckResult>;
     const found = new Set(Object.values(checks));
-    if (this.stopping || found.has('down')) return { status: 'not ready', checks };
+    const reasons = this.reasons.size > 0 && { reasons: Object.fromEntries(this.reasons) };
+    if (this.stopping || found.has('down')) return { status: 'not ready', checks, ...reasons };
     return { status: found.has('degraded') ? 'degraded' : 'ready', checks };
   }
 
@@ -86,12 +104,15 @@ export class ReadinessChecks {
       ]);
       if (this.failing.delete(name) && !this.silent.has(name))
         this.logger.info({ check: name }, 'readiness check passes again');
+      this.reasons.delete(name);
       return 'up';
     } catch (err) {
       const result = err instanceof Degraded ? 'degraded' : 'down';
       const isNews = this.failing.get(name) !== result && !this.silent.has(name);
       if (isNews) this.logger.warn({ err, result, check: name }, 'readiness check failed');
       this.failing.set(name, result);
+      if (err instanceof Down) this.reasons.set(name, err.reason);
+      else this.reasons.delete(name);
       return result;
     } finally {
       timer.abort();
@@ -165,6 +186,11 @@ export const healthDescription: DescribedPart = {
           ...REFUSALS,
           503: readiness('A check is down, or the process is about to stop', {
             down: { status: 'not ready', checks: { 'event log': 'down', 'read store': 'up' } },
+            unwritable: {
+              status: 'not ready',
+              checks: { 'event log': 'down', 'read store': 'up' },
+              reasons: { 'event log': "can't be written: its disk is full" },
+            },
           }),
         },
       },
@@ -177,6 +203,11 @@ export const healthDescription: DescribedPart = {
       required: ['status', 'checks'],
       properties: {
         status: { type: 'string', enum: ['ready', 'degraded', 'not ready'] },
+        reasons: {
+          type: 'object',
+          additionalProperties: { type: 'string' },
+          description: 'Why dependencies are down, as far as everybody may know it',
+        },
         checks: {
           type: 'object',
           description: 'The result of each check under its name',

@@ -176,7 +176,7 @@ export async function createHttpApplication(
   dependencies: readonly ProcessDependency[] = [],
 ): Promise<HttpApplication> {
   const registry = createRegistry();
-  const readiness = new ReadinessChecks(logger);
+  const readiness = new ReadinessChecks(logger, registry);
   const observe = requestObserver(registry, logger);
   const connections = new Connections();
   const beforeFastify = new BeforeFastify(securityHeaders(configuration), observe);

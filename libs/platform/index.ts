@@ -12,7 +12,7 @@ export {
   unusableFile,
 } from './configuration.js';
 export { prepareDataDir } from './data-dir.js';
-export { Degraded, ReadinessChecks } from './health.js';
+export { ReadinessChecks } from './health.js';
 export { BeforeFastify, createHttpApplication, type EarlyHandler, HttpApplication } from './http-app.js';
 export { jsonObjectIn } from './json-body.js';
 export { createLogger, LOGGER, type Logger, logWarnings, writeLine } from './logging.js';
@@ -26,4 +26,5 @@ export { RateLimit, rateLimited, rateLimitHeaders, type RateLimitState } from '.
 export { requirePlainUtf8 } from './request-form.js';
 export { requestIdOf } from './request-id.js';
 export { runProcess } from './run-process.js';
+export { Degraded, Down } from './unready.js';
 export { MayBeAbsent } from './validation.js';

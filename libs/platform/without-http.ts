@@ -11,8 +11,8 @@ export {
   unusableFile,
 } from './configuration.js';
 export { prepareDataDir } from './data-dir.js';
-export { Degraded } from './health.js';
 export { listOf } from './list-of.js';
 export { createLogger, type Logger, logWarnings } from './logging.js';
 export type { Registry } from './metrics.js';
 export type { ProcessDependency } from './process-dependency.js';
+export { Degraded, Down } from './unready.js';

@@ -3,12 +3,13 @@ import {
   type EventLog,
   isClockBehind,
   LogUnavailable,
+  LogUnwritable,
   openBookOfRecord,
   type OutageObserver,
   type QuarantinesInForce,
   requireCommonClock,
 } from '#event-log';
-import { type Clock, Degraded, listOf, type Logger, type StoreConfiguration } from '#platform/without-http';
+import { type Clock, Degraded, Down, listOf, type Logger, type StoreConfiguration } from '#platform/without-http';
 import { type ReadStore, ReadStoreUnavailable } from '#read-models';
 import { openEventLog, type OpenEventLogOptions } from './event-log.js';
 import { HistoryCheck, sentenceOf } from './history-check.js';
@@ -42,6 +43,7 @@ export const pendingReadStore = ({ configuration, logger }: StoreContext, rights
           logger.warn({ store: 'read store' }, message);
         },
         rights,
+        replaceDamaged: true,
       }),
     check: (store) => store.ping(),
     close: (store) => store.close(),
@@ -93,7 +95,9 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
       }
     },
     check: async ({ book }) => {
-      const quarantined = await history.requireWhole(book);
+      // The first log of the process tries it for both.
+      const writing = options.isSecondary ? undefined : requireWritable(book.log);
+      const [quarantined] = await Promise.all([history.requireWhole(book), writing]);
       requireCommonClock(book.log);
       requireNoCuts(book.log);
       requireClockNotBehind(book.log);
@@ -105,6 +109,13 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
     logger,
   });
 };
+
+/** Throws `Down` if the log can be read, but not written. */
+async function requireWritable(log: EventLog): Promise<void> {
+  await log.tryWrite?.().catch((error: unknown) => {
+    throw error instanceof LogUnwritable ? new Down(error.reason, error) : error;
+  });
+}
 
 /** Throws `Degraded` if streams are cut, but no events are missing yet. An operator can take it back in time. */
 function requireNoCuts({ missingHistory: { cuts, cutCount } }: EventLog): void {

@@ -8,6 +8,8 @@ export interface OpenReadStoreOptions {
   readonly onWarning?: (message: string) => void;
   /** The rights of the account that are tried (default: none). */
   readonly rights?: 'read' | 'write';
+  /** Whether an SQLite file that is of no use is renamed, and built again (default false). */
+  readonly replaceDamaged?: boolean;
 }
 
 /**
@@ -16,7 +18,7 @@ export interface OpenReadStoreOptions {
  */
 export async function openReadStore(
   { mongoDbUrl, dataDir }: StoreConfiguration,
-  options: OpenReadStoreOptions = {},
+  { replaceDamaged = false, ...options }: OpenReadStoreOptions = {},
 ): Promise<ReadStore> {
   if (mongoDbUrl !== undefined) {
     const { openMongoReadStore } = await import('#read-models/mongodb');
@@ -28,5 +30,6 @@ export async function openReadStore(
   }
   prepareDataDir(dataDir);
   const { openSqliteReadStore } = await import('#read-models/sqlite');
-  return openSqliteReadStore({ file: join(dataDir, 'read-models.db') });
+  const onMovedAside = replaceDamaged ? options.onWarning : undefined;
+  return openSqliteReadStore({ file: join(dataDir, 'read-models.db'), onMovedAside });
 }

@@ -208,6 +208,45 @@ describe('the SQLite read store', () => {
     await expect(openSqliteReadStore({ file: server.file })).rejects.toThrow('layout 2');
   });
 
+  const damages: Record<string, (file: string) => Promise<void>> = {
+    'is not a database': async (file) => {
+      await rm(`${file}-wal`, { force: true });
+      await writeFile(file, 'Dear auditor, '.repeat(1_000));
+    },
+    'belongs to another program': (file) => {
+      const theirs = new Database(file);
+      theirs.exec('CREATE TABLE theirs (a); PRAGMA application_id = 7');
+      theirs.close();
+      return Promise.resolve();
+    },
+    'is damaged': async (file) => {
+      const bytes = await readFile(file);
+      await writeFile(file, bytes.subarray(0, bytes.length - 5_000));
+    },
+    'is damaged.': async (file) => {
+      const bytes = await readFile(file);
+      await writeFile(file, bytes.fill('garbage ', 4_096, 4_096 * 4));
+    },
+  };
+  it.each(Object.entries(damages))('that %s is moved aside and made again, if asked for', async (what, damage) => {
+    await write('n1');
+    await store.close();
+    await damage(server.file);
+    const damaged = await readFile(server.file);
+    const told: string[] = [];
+    const onMovedAside = (sentence: string) => told.push(sentence);
+    store = await openSqliteReadStore({ file: server.file, onMovedAside });
+    await store.prepare(BUILD, notes);
+    expect(await store.count(BUILD)).toBe(0);
+    await write('n2');
+    expect(told).toEqual([expect.stringContaining(`${server.file} ${what.replace('.', '')}. It was moved to `)]);
+    const [, aside = ''] = / moved to (\S+),/.exec(told[0] ?? '') ?? [];
+    expect(aside).toMatch(/read-models\.db\.unusable-20\d\d-\d\d-\d\dT/);
+    expect((await readFile(aside)).equals(damaged)).toBe(true);
+    await (await openSqliteReadStore({ file: server.file, onMovedAside })).close();
+    expect(told).toHaveLength(1);
+  });
+
   it('reports a missing directory', async () => {
     await expect(openSqliteReadStore({ file: join(server.file, '..', 'none', 'x.db') })).rejects.toBeInstanceOf(
       ReadStoreUnavailable,

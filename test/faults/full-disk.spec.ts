@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventually } from '../support/api/http.js';
+import Database from 'libsql';
+import { eventually, send } from '../support/api/http.js';
 import { apiKeyLogin } from '../support/api/login.js';
 import { Portal, readAfter } from '../support/api/portal.js';
 import { eventsIn, expectReadModelsToBeTheFold, expectSoundLog, readModelsCaughtUp } from '../support/events/audit.js';
@@ -48,11 +49,30 @@ function limitFiles({ pid }: Standalone): () => void {
   };
 }
 
+/** Expects that the process soon reports that its log can't be written. */
+async function expectUnwritable({ url }: Standalone, reason: string): Promise<void> {
+  const { text } = await eventually(
+    () => send('GET', url, '/health/ready'),
+    ({ status }) => status === 503,
+  );
+  const { 'event log': shown } = (JSON.parse(text) as { reasons: Record<string, string> }).reasons;
+  expect(shown).toContain(reason);
+  expect(await metric({ url }, 'readiness_check_failing{check="event log",result="down"}')).toBe('1');
+}
+
+async function metric({ url }: { readonly url: string }, name: string): Promise<string | undefined> {
+  const { text } = await send('GET', url, '/metrics');
+  return text
+    .split('\n')
+    .find((line) => line.startsWith(`${name} `))
+    ?.slice(name.length + 1);
+}
+
 (mounted ? test : testWithFileLimits)(
   `on a full ${mounted ? 'tmpfs' : 'disk (files that may not grow)'} commands are refused with 503, nothing is lost, ` +
     'and all is well when space returns',
   async () => {
-    const running = (standalone = await Standalone.start({ dataDir: disk }));
+    const running = (standalone = await Standalone.startReady({ dataDir: disk }));
     const portal = Portal.of(running);
     const client = await portal.newClient('API_KEY');
     await apiKeyLogin(running.url, client.secret);
@@ -70,8 +90,10 @@ function limitFiles({ pid }: Standalone): () => void {
       expect(number).toBeLessThan(20_000);
     }
     expect((await apiKeyLogin(running.url, client.secret)).status).toBe(200);
+    await expectUnwritable(running, mounted ? "can't be written: its disk is full" : "can't be written");
 
     release();
+    await running.ready();
     const recovered = await eventually(
       () => portal.rename(client.clientId, 'There is space again'),
       ({ status }) => status === 200,
@@ -84,12 +106,25 @@ function limitFiles({ pid }: Standalone): () => void {
 
     const history = await portal.wholeHistory(client.clientId, readAfter(recovered));
     expect(history.map(({ revision }) => revision)).toEqual(expect.arrayContaining(acknowledged));
+    // Both outages, of the disk and of the lock, are told once each.
+    const locking = new Database(join(disk, 'event-log.db'));
+    locking.exec('BEGIN IMMEDIATE');
+    await expectUnwritable(running, "can't be written: another process has locked it, or its disk does not answer");
+    locking.exec('ROLLBACK');
+    locking.close();
+    await running.ready();
+    expect(running.output().match(/"check":"event log","msg":"readiness check failed"/g)).toHaveLength(2);
+    expect(await metric(running, 'readiness_check_failing{check="event log",result="down"}')).toBe('0');
     expect(await running.stop()).toBe(0);
 
+    // Read models that are of no use are built again.
+    for (const suffix of ['-wal', '-shm']) rmSync(join(disk, `read-models.db${suffix}`), { force: true });
+    writeFileSync(join(disk, 'read-models.db'), 'garbage '.repeat(1_000));
     // The login's usage event was appended only when the service stopped. The projector had stopped before, so we start
     // the service again to project the event.
     standalone = await Standalone.startReady({ dataDir: disk });
     await readModelsCaughtUp(disk);
+    await standalone.printed(/read-models\.db is not a database\. It was moved to /);
     expect(await standalone.stop()).toBe(0);
     const events = await eventsIn(disk);
     await expectSoundLog(events);

@@ -128,6 +128,11 @@ describe('the file', () => {
     const letter = join(folder, 'letter.txt');
     writeFileSync(letter, 'Dear auditor,\n'.repeat(100));
     await expect(openSqliteEventLog({ file: letter })).rejects.toThrow(NotAnEventLog);
+
+    const damaged = join(folder, 'damaged.db');
+    writeFileSync(damaged, readFileSync(file).subarray(0, 5_000));
+    await expect(openSqliteEventLog({ file: damaged })).rejects.toThrow('is damaged; it is left as it is');
+    expect(readFileSync(damaged)).toHaveLength(5_000);
   });
 
   it('that can’t be created is unavailable', async () => {

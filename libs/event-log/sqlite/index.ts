@@ -141,6 +141,10 @@ class SqliteEventLog implements EventLog {
     return { revision: outcome.revision, position: toPosition(outcome.position) };
   }
 
+  tryWrite(): Promise<void> {
+    return this.writer.probe();
+  }
+
   readStream(stream: string, options: StreamReadOptions = {}): Promise<RecordedEvent[]> {
     return this.missingHistory.reading(stream, options, async () => {
       const events = await this.reader.readStream(stream, options);

@@ -5,7 +5,7 @@ import Database from 'libsql';
 
 /** This number in the file's header marks the file as an event log: "cclg" in ASCII. */
 const APPLICATION_ID = 0x63636c67;
-const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 1;
 
 /**
  * Number of pages that the write-ahead log (WAL) holds before a checkpoint: 16 MiB. With SQLite's default of 4 MiB, the
@@ -110,6 +110,9 @@ function isEmptyFile(db: Database.Database, file: string): boolean {
   return false;
 }
 
+/** The file may be the only copy of the book of record, so nothing is done with it. */
+const RESTORE = 'it is left as it is: restore the event log from a backup, or correct DATA_DIR';
+
 type Identity = [applicationId: number, version: number, objects: number];
 
 function identityOf(db: Database.Database, file: string): Identity {
@@ -123,7 +126,9 @@ function identityOf(db: Database.Database, file: string): Identity {
       .all([]) as [Identity];
     return identity;
   } catch (error) {
-    if (codeOf(error) === 'SQLITE_NOTADB') throw new NotAnEventLog(`${file} is not a database`);
+    const code = String(codeOf(error));
+    if (code.startsWith('SQLITE_NOTADB')) throw new NotAnEventLog(`${file} is not a database; ${RESTORE}`);
+    if (code.startsWith('SQLITE_CORRUPT')) throw new NotAnEventLog(`${file} is damaged; ${RESTORE}`);
     throw error;
   }
 }

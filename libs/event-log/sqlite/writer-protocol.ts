@@ -37,6 +37,8 @@ export interface EventTime {
 export type ToWriterThread =
   | { readonly kind: 'group'; readonly appends: readonly AppendRequest[] }
   | { readonly kind: 'snapshot'; readonly write: SnapshotWrite }
+  /** Asks whether an append could be written now. `isThorough`: by writing a page. */
+  | { readonly kind: 'probe'; readonly isThorough: boolean }
   /** Tells the thread to checkpoint the file, to close the file, and then to end. */
   | { readonly kind: 'close' };
 
@@ -55,6 +57,8 @@ export type FromWriterThread =
     }
   /** The snapshot is written, but not synced to disk. `firstPart` is the number of the first part. */
   | { readonly kind: 'saved'; readonly firstPart: number }
+  /** An append could be written now. */
+  | { readonly kind: 'probed' }
   /**
    * The file could not be opened, or the group or snapshot was not written. In the second case nothing of the group was
    * written.

@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { GroupCommit } from './group-commit.js';
 import { fileIdentityOf, NotAnEventLog, openForWriting, REPLACED } from './schema.js';
 import { SnapshotWriter } from './snapshot-writer.js';
+import { probeWrite } from './write-probe.js';
 import type { FromWriterThread, ToWriterThread, WriterThreadOptions } from './writer-protocol.js';
 
 // The writer runs in a separate thread, because a disk sync blocks the thread that waits for the sync.
@@ -38,6 +39,12 @@ function serve({ file, busyMs }: WriterThreadOptions): void {
         return;
       case 'snapshot':
         answer(() => ({ kind: 'saved', firstPart: snapshots.write(message.write) }));
+        return;
+      case 'probe':
+        answer(() => {
+          probeWrite(db, file, message.isThorough);
+          return { kind: 'probed' };
+        });
         return;
       case 'close':
         snapshots.close();

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setImmediate as endOfTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { LogUnavailable } from '#event-log';
+import { LogUnavailable, LogUnwritable } from '#event-log';
 import type { LatestEventTime } from './latest-event-time.js';
 import { NotAnEventLog } from './schema.js';
 import type {
@@ -20,6 +20,11 @@ import type {
  */
 const MAX_GROUP_APPENDS = 512;
 const MAX_GROUP_BYTES = 4 * 1_048_576;
+
+/** How long after a commit the log counts as writable without a probe, in ms. */
+const FRESH_MS = 500;
+/** How long a probe may take, in ms. A readiness check gives up after two seconds, and would not know the reason. */
+const PROBE_MS = 1_500;
 
 interface PendingAppend {
   readonly request: AppendRequest;
@@ -41,6 +46,11 @@ interface PendingSnapshot {
 export class Writer {
   private readonly waiting = new Set<PendingAppend>();
   private readonly snapshots: PendingSnapshot[] = [];
+  private readonly probes: ((outcome: LogUnwritable | undefined) => void)[] = [];
+  /** Why the last write failed; `undefined` if it did not. */
+  private failure: LogUnwritable | undefined;
+  /** When the last write succeeded, by `performance.now()`. */
+  private writtenAt = -Infinity;
   private working: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
 
@@ -93,6 +103,24 @@ export class Writer {
     });
   }
 
+  /** Resolves if an append could be written now. Throws `LogUnwritable`, at the latest after 1.5 s. */
+  async probe(): Promise<void> {
+    if (this.closing) throw new LogUnavailable('The event log is closed');
+    if (!this.failure && performance.now() - this.writtenAt < FRESH_MS) return;
+    const failure = await new Promise<LogUnwritable | undefined>((resolve) => {
+      const settle = (outcome: LogUnwritable | undefined) => {
+        clearTimeout(timer);
+        resolve(outcome);
+      };
+      const timer = setTimeout(() => {
+        resolve(new LogUnwritable('a write does not end: the disk does not answer, or another process holds the lock'));
+      }, PROBE_MS);
+      this.probes.push(settle);
+      this.beginWork();
+    });
+    if (failure) throw failure;
+  }
+
   /** Waits until the accepted appends are written, then checkpoints the file and closes the file. */
   close(): Promise<void> {
     this.closing ??= (this.working ?? Promise.resolve()).then(() => this.thread?.close());
@@ -104,9 +132,10 @@ export class Writer {
   }
 
   private async work(): Promise<void> {
-    while (this.waiting.size > 0 || this.snapshots.length > 0) {
+    while (this.waiting.size > 0 || this.snapshots.length > 0 || this.probes.length > 0) {
       await endOfTurn(); // Because of this wait, all appends of one turn of the event loop share a group.
       if (this.waiting.size > 0) await this.commit(this.takeGroup());
+      if (this.probes.length > 0) await this.answerProbes();
       const snapshot = this.snapshots.shift();
       if (snapshot) await this.save(snapshot);
     }
@@ -118,9 +147,30 @@ export class Writer {
     try {
       const outcomes = await (await this.liveThread()).commit(group.map(({ request }) => request));
       outcomes.forEach((outcome, index) => group[index]?.settle(outcome));
+      const failed = outcomes.find((outcome) => outcome.kind === 'failed');
+      const isWritten = outcomes.some(({ kind }) => kind === 'written');
+      if (isWritten) this.noteWritten();
+      else if (failed) this.failure = new LogUnwritable(failed.reason);
     } catch (cause) {
+      this.failure = unwritable(cause);
       for (const { settle } of group) settle(unavailable(cause));
     }
+  }
+
+  private async answerProbes(): Promise<void> {
+    const probes = this.probes.splice(0);
+    try {
+      await (await this.liveThread()).probe(this.failure !== undefined);
+      this.noteWritten();
+    } catch (cause) {
+      this.failure = unwritable(cause);
+    }
+    for (const settle of probes) settle(this.failure);
+  }
+
+  private noteWritten(): void {
+    this.failure = undefined;
+    this.writtenAt = performance.now();
   }
 
   private async save({ write, resolve, reject }: PendingSnapshot): Promise<void> {
@@ -149,6 +199,9 @@ export class Writer {
     return group;
   }
 }
+
+const unwritable = (cause: unknown): LogUnwritable =>
+  new LogUnwritable(cause instanceof Error ? cause.message : String(cause), { cause });
 
 const unavailable = (cause: unknown): LogUnavailable =>
   cause instanceof LogUnavailable
@@ -209,6 +262,13 @@ class WriterThread {
     const answer = await this.answer();
     if (answer.kind !== 'saved') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
     return answer.firstPart;
+  }
+
+  /** Asks the thread whether an append could be written now. Throws `LogUnavailable` if not. */
+  async probe(isThorough: boolean): Promise<void> {
+    this.tell({ kind: 'probe', isThorough });
+    const answer = await this.answer();
+    if (answer.kind !== 'probed') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
   }
 
   async close(): Promise<void> {

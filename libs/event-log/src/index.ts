@@ -16,6 +16,7 @@ export {
   LogRefused,
   LogRestored,
   LogUnavailable,
+  LogUnwritable,
   PreconditionFailed,
   ProjectionStopped,
   RebuildNeeded,

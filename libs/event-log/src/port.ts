@@ -138,6 +138,12 @@ export interface EventLog {
   ): Promise<Appended>;
 
   /**
+   * Resolves if an append could be written now, within 1.5 s. Absent if each strong read proves it: on EventStoreDB they
+   * rest on a fence, which is an append. Throws `LogUnwritable`.
+   */
+  tryWrite?(): Promise<void>;
+
+  /**
    * Reads a stream. Returns `[]` if the stream never existed. Without `limit`, MUST return all events from `from` on.
    * Throws `HistoryMissing` if the events don't begin at `from` or have a gap, or if the stream was deleted.
    */

@@ -17,6 +17,7 @@ import {
   type StoredDocument,
 } from '#read-models';
 import type { Connection, SqlValue } from './connection.js';
+import { moveAsideIfDamaged } from './damaged-file.js';
 import { openToRead, tableOf } from './layout.js';
 import { candidatesStatement, endOfPieceStatement, pageStatement, type Statement, walkStatement } from './page.js';
 import type { DocumentRow, WriterOptions, WriterRequest } from './writer-protocol.js';
@@ -29,6 +30,11 @@ export interface SqliteReadStoreOptions {
   readonly file: string;
   /** How long a write waits for a write of another process, in ms (default 5000). */
   readonly busyTimeoutMs?: number;
+  /**
+   * If given, a file that is not a read store, or is damaged, is renamed, and a new one is made. Is told so in a
+   * sentence.
+   */
+  readonly onMovedAside?: ((sentence: string) => void) | undefined;
 }
 
 /**
@@ -47,7 +53,13 @@ const CLOSED = 'The read store is closed';
  * folded from the log again. Several processes may use the file. If the file was replaced or removed, the next call
  * notices this and opens the new file. Throws `ReadStoreUnavailable`, also if the file is not a read store.
  */
-export async function openSqliteReadStore({ file, busyTimeoutMs = 5_000 }: SqliteReadStoreOptions): Promise<ReadStore> {
+export async function openSqliteReadStore({
+  file,
+  busyTimeoutMs = 5_000,
+  onMovedAside,
+}: SqliteReadStoreOptions): Promise<ReadStore> {
+  const moved = onMovedAside && moveAsideIfDamaged(file);
+  if (moved !== undefined) onMovedAside?.(moved);
   const store = new SqliteReadStore({ file, busyTimeoutMs });
   try {
     await store.ping();

@@ -125,10 +125,17 @@ function addColumnAsked(connection: Connection): void {
   if (!hasColumnAsked(connection)) connection.exec('ALTER TABLE leases ADD COLUMN asked INTEGER NOT NULL DEFAULT 0');
 }
 
+/** Whether another program has made the file. Throws SQLite's error if it is not a database. */
+export function isForeign(connection: Connection): boolean {
+  const header = headerOf(connection);
+  const isEmpty = header === undefined || (header.id === 0n && header.tables === 0n);
+  return !isEmpty && header.id !== BigInt(APPLICATION_ID);
+}
+
 function refuseForeign(connection: Connection, file: string): void {
   const header = headerOf(connection);
   if (header === undefined || (header.id === 0n && header.tables === 0n)) return;
-  if (header.id !== BigInt(APPLICATION_ID)) throw new Error(`${file} is not a read store`);
+  if (isForeign(connection)) throw new Error(`${file} is not a read store`);
   if (header.version !== BigInt(LAYOUT_VERSION)) {
     throw new Error(`${file} has layout ${header.version.toString()}, this program knows ${LAYOUT_VERSION}`);
   }
