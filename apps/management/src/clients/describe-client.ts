@@ -2,7 +2,7 @@ import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { IsString, MaxLength } from 'class-validator';
-import type { ClientId, ConsumerClientState } from '#domain';
+import { type ClientId, type ConsumerClientState, MAX_DESCRIPTION_LENGTH } from '#domain';
 import type { Executed } from '#event-log';
 import { MayBeAbsent, validationFailed } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
@@ -26,16 +26,25 @@ export class DescribeClientBody {
   @MaxLength(1000)
   name?: string;
 
-  @ApiPropertyOptional({ ...DESCRIPTION_FIELD, type: String, nullable: true, description: 'null removes it' })
+  @ApiPropertyOptional({
+    oneOf: [{ type: 'string', minLength: 1, maxLength: MAX_DESCRIPTION_LENGTH }, { type: 'null' }],
+    example: DESCRIPTION_FIELD.example,
+    description: 'null removes it',
+  })
   @MayBeNull()
   @IsString()
   @MaxLength(5000)
   description?: string | null;
 
   @ApiPropertyOptional({
-    ...LABELS_FIELD,
-    additionalProperties: { ...LABEL_VALUE, nullable: true },
-    nullable: true,
+    oneOf: [
+      {
+        type: 'object',
+        additionalProperties: { oneOf: [LABEL_VALUE, { type: 'null' }] },
+      },
+      { type: 'null' },
+    ],
+    example: LABELS_FIELD.example,
     description: `${LABELS_FIELD.description}. Other labels stay; null removes a label, or all of them`,
   })
   @MayBeNull()
@@ -43,9 +52,8 @@ export class DescribeClientBody {
   labels?: Record<string, string | null> | null;
 
   @ApiPropertyOptional({
-    ...EXTERNAL_ID_FIELD,
-    type: String,
-    nullable: true,
+    oneOf: [{ type: 'string', pattern: EXTERNAL_ID_FIELD.pattern }, { type: 'null' }],
+    example: EXTERNAL_ID_FIELD.example,
     description: `${EXTERNAL_ID_FIELD.description}. null removes it`,
   })
   @MayBeNull()
