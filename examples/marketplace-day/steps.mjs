@@ -72,14 +72,27 @@ async function create(service, client) {
   const { clientId, createdAt } = made.body.client;
   const expected = {
     ...{ clientId, workspaceId, name, authenticationType, createdAt, revision: 0, status: 'ACTIVE' },
-    credentials: [{ generation: 1, createdAt }],
-    subscriptions: [],
+    credentials: [{ generation: 1, createdAt, hint: hintOf(draft ?? made.body.credential) }],
+    ...{ labels: {}, subscriptions: [] },
   };
   assert.deepEqual(made.body.client, expected);
   client.credentials = [credentialOf(made, draft)];
   const again = await service.manage(workspaceId, 'POST', 'clients', request);
   assert.deepEqual(again.body, { client: expected, ...(!draft && { credentialShown: true }) });
   await isRead(service, client, again);
+}
+
+/**
+ * Returns the first four characters of the secret's random part, by which people tell two credentials apart.
+ * @param {{ apiKey?: string, clientSecret?: string }} shown
+ */
+function hintOf({ apiKey, clientSecret }) {
+  const secret =
+    clientSecret ??
+    Buffer.from(apiKey ?? '', 'base64')
+      .toString()
+      .split(':')[1];
+  return /^ccs_(....)/.exec(secret ?? '')?.[1];
 }
 
 /**
