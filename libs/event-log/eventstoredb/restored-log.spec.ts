@@ -233,7 +233,8 @@ it('an append that began before a restore is not repeated after the adoption', a
     // The stream is as long as before, with another event.
     await newProcess().append(stream, 1n, newEvents(1));
     await adopt();
-    await onceUsable(() => process.end());
+    expect(await onceConnected(() => strongRead(process))).toBeInstanceOf(LogRestored);
+    await onceUsable(() => strongRead(process));
     throw Object.assign(new Error('The connection broke'), { code: 14, type: 'unavailable' });
   });
   await expect(process.append(stream, 2n, newEvents(1))).rejects.toThrow(LogRestored);
