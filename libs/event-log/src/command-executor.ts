@@ -237,10 +237,10 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
 
   /** Throws `StreamIsQuarantined`, whatever becomes of the read. The read begins together with a look that is needed. */
   private async unlessQuarantined<T>(stream: string, budget: TimeBudget, read: () => Promise<T>): Promise<T> {
-    const isFree = this.quarantines.requireFree(stream, budget.remaining);
+    const looking = this.quarantines.inForce(budget.remaining);
     const reading = read();
     reading.catch(() => undefined);
-    await isFree;
+    if ((await looking).has(stream)) throw new StreamIsQuarantined(stream);
     return reading;
   }
 
