@@ -15,6 +15,7 @@ import { openEventLog, type OpenEventLogOptions } from './event-log.js';
 import { HistoryCheck, sentenceOf } from './history-check.js';
 import { PendingStore, type PendingStoreOptions } from './pending-store.js';
 import { openReadStore } from './read-store.js';
+import { placeOfEventLog, placeOfReadStore } from './store-place.js';
 
 export interface StoreContext {
   readonly configuration: StoreConfiguration;
@@ -37,14 +38,17 @@ export interface PendingLogOptions<Opened> extends OpenEventLogOptions {
 export const pendingReadStore = ({ configuration, logger }: StoreContext, rights: 'read' | 'write'): PendingReadStore =>
   new PendingStore({
     name: 'read store',
-    open: () =>
-      openReadStore(configuration, {
+    open: async () => {
+      const store = await openReadStore(configuration, {
         onWarning: (message) => {
           logger.warn({ store: 'read store' }, message);
         },
         rights,
         replaceDamaged: true,
-      }),
+      });
+      logger.info({ store: 'read store' }, `the read store is ${placeOfReadStore(configuration)}`);
+      return store;
+    },
     check: (store) => store.ping(),
     close: (store) => store.close(),
     unavailable: () => new ReadStoreUnavailable('The read store has not been reached yet'),
@@ -87,6 +91,9 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
       try {
         const book = await openBookOfRecord(log, clock, configuration.eventVersions, snapshotObserver);
         const opened = await complete(book);
+        if (!options.isSecondary) {
+          logger.info({ store: 'event log' }, `the event log is ${placeOfEventLog(configuration)}`);
+        }
         void log.watchCuts(cutObserver);
         return opened;
       } catch (error) {
