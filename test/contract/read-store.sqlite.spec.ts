@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import Database from 'libsql';
 import { type ReadStore, ReadStoreUnavailable } from '#read-models';
-import { openSqliteReadStore, pageStatement } from '#read-models/sqlite';
+import { openSqliteReadStore, pageStatement, walkStatement } from '#read-models/sqlite';
 import { testWithFileLimits } from '../support/processes/file-limits.js';
 import { lists, notes, readStoreContract, type TestReadStore } from './read-store.js';
 
@@ -69,6 +69,17 @@ describe('the SQLite read store', () => {
         expect(steps).not.toMatch(/SCAN|TEMP B-TREE/);
       }
       expect(steps).toMatch(list.after ? /\(doc\.\w+,id\)[<>]\(\?,\?\)/ : /doc\.\w+>\?/);
+    }
+    connection.close();
+  });
+
+  it('ends each piece of a walk at its last document, in both directions', () => {
+    const connection = new Database(server.file);
+    for (const list of lists().filter(({ inside, after }) => inside && after)) {
+      const { sql, params } = walkStatement(BUILD, list, { value: 'b', id: 'n2' });
+      const plan = connection.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...params) as { detail: string }[];
+      const walk = plan.find(({ detail }) => detail.startsWith('SEARCH key'))?.detail;
+      expect(walk).toMatch(/\(doc\.\w+,id\)>\(\?,\?\) AND \(doc\.\w+,id\)<\(\?,\?\)/);
     }
     connection.close();
   });

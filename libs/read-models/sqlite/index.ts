@@ -23,7 +23,7 @@ import { candidatesStatement, endOfPieceStatement, pageStatement, type Statement
 import type { DocumentRow, WriterOptions, WriterRequest } from './writer-protocol.js';
 import { WriterThread } from './writer-thread.js';
 
-export { pageStatement };
+export { pageStatement, walkStatement };
 
 export interface SqliteReadStoreOptions {
   /** Path of a file that only read stores use. A missing file is created, but its directory must exist. */

@@ -136,13 +136,17 @@ function conditionsOf(query: PageQuery, last?: Place): { conditions: string[]; p
   const end = prefix && endOfPrefix(prefix.value);
   if (ascending && after !== undefined && !(prefix && precedes(after.value, prefix.value))) {
     where(`(${column}, key.id) > (${FROM_JSON}, ?)`, json(after.value), after.id);
+  } else if (!ascending && last !== undefined) {
+    // SQLite begins or ends a walk at one condition only. A second lower bound may take the place of this one, and the
+    // walk would then go on to the end of the list.
+    where(`(${column}, key.id) >= (${FROM_JSON}, ?)`, json(last.value), last.id);
   } else if (prefix !== undefined) where(`${column} >= ?`, prefix.value);
   else where(`${column} >= ${LOWEST}`);
   if (!ascending && after !== undefined && (end === undefined || precedes(after.value, end))) {
     where(`(${column}, key.id) < (${FROM_JSON}, ?)`, json(after.value), after.id);
   } else if (end !== undefined) where(`${column} < ?`, end);
-  if (last !== undefined) {
-    where(`(${column}, key.id) ${ascending ? '<=' : '>='} (${FROM_JSON}, ?)`, json(last.value), last.id);
+  if (ascending && last !== undefined) {
+    where(`(${column}, key.id) <= (${FROM_JSON}, ?)`, json(last.value), last.id);
   }
   if (inside !== undefined) where(`instr(${column}, ?) > 0`, inside.value);
   return { conditions, params };
