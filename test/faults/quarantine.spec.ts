@@ -102,7 +102,7 @@ const compare = (names: readonly string[]): Promise<[string, string][]> =>
     names.map(async (name): Promise<[string, string]> => {
       const printed = await cliDone('projections', 'compare', name);
       expect(printed).toContain(`${name}: `);
-      expect(printed).toContain(' 0 differ from the log');
+      expect(printed).toContain(' 0 different from the log');
       return [name, printed];
     }),
   );

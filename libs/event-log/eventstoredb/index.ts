@@ -323,7 +323,7 @@ export class EventStoreDbLog implements EventLog {
     );
     this.restoredLog.noteAdoptions(adoptions, era);
     this.remember(newest, era);
-    if (era === this.restoredLog.era) this.lookedTo = end ?? -1n;
+    if (era === this.restoredLog.era && !this.restoredLog.isOtherLog) this.lookedTo = end ?? -1n;
   }
 
   findCuts(signal?: AbortSignal): Promise<readonly StreamCut[]> {

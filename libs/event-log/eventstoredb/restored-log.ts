@@ -62,12 +62,14 @@ export class RestoredLog {
   /** `undefined` before the adoptions were read. Then no adoption counts, since none could be told from an older one. */
   private knownAdoptions: ReadonlySet<string> | undefined;
   private lookedAt = -Infinity;
+  /** Whether the server was given another log. Its events are not remembered: the right log would seem to lack them. */
+  isOtherLog = false;
 
   constructor(private readonly sameLog: Pick<SameLog, 'isSame'>) {}
 
   /** Remembers an event that this process has appended or read in this era. */
   note({ stream, revision, position, eventId }: KnownEvent, era: number): void {
-    if (this.error || era !== this.era) return;
+    if (this.error || this.isOtherLog || era !== this.era) return;
     const { known } = this;
     const [oldest] = known;
     if (oldest && known.length === REMEMBERED && position <= oldest.position) return;
@@ -81,7 +83,7 @@ export class RestoredLog {
 
   /** Remembers all adoptions of the log, which were read in this era. */
   noteAdoptions(adoptions: readonly RecordedEvent[], era: number): void {
-    if (this.error || era !== this.era) return;
+    if (this.error || this.isOtherLog || era !== this.era) return;
     this.knownAdoptions = new Set(adoptions.map(({ eventId }) => eventId));
   }
 
@@ -94,7 +96,10 @@ export class RestoredLog {
   async requireKnownEvents(now: ReadsOfNow): Promise<void> {
     const { era } = this;
     const { lost } = await lookFor(this.known, now);
-    if (!lost || !(await this.isSameLog(now)) || era !== this.era) return;
+    const isOtherLog = lost !== undefined && !(await this.isSameLog(now));
+    if (era !== this.era) return;
+    this.isOtherLog = isOtherLog;
+    if (!lost || isOtherLog) return;
     if (!this.error) this.lost = lost;
     throw (this.error ??= errorOf(lost));
   }
