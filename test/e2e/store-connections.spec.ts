@@ -232,8 +232,8 @@ describeOnStandIn('a process that EventStoreDB lets in only with TLS, an account
       const [service, other] = await Promise.all([startWith(as('consumer-clients')), startWith(as('another'))]);
       await service.ready(READY_SECONDS);
       expect(warningsOf(service)).toEqual([]);
-      const told = await reasonToWait(other, 'event log', 'the right to write the metadata of fence-… ($mw): ');
-      expect(told).toContain('the right to read $all ($r): ');
+      const told = await reasonToWait(other, 'event log', 'the right to write the metadata of fence-… ($mw)');
+      expect(told).toContain('the right to read $all ($r)');
       const another = EventStoreDBClient.connectionString(as('another'));
       const forged = another.appendToStream('log', jsonEvent({ type: 'Forged', data: {} }), account('another'));
       await expect(forged).rejects.toThrow('Access Denied');
