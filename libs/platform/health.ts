@@ -26,6 +26,12 @@ export interface ReadinessReport {
 const CHECK_TIMEOUT_MS = 2000;
 const WATCH_EVERY_MS = 5000;
 
+/** A dependency does not answer. Logged as an outage. */
+class NoAnswer extends Error {
+  override readonly name = 'NoAnswer';
+  readonly kind = 'unavailable';
+}
+
 /** Checks whether this process is ready for requests. Each app adds a check for each of its dependencies. */
 export class ReadinessChecks {
   private readonly checks = new Map<string, ReadinessCheck>();
@@ -99,7 +105,7 @@ export class ReadinessChecks {
       await Promise.race([
         check(),
         delay(CHECK_TIMEOUT_MS, undefined, { signal: timer.signal, ref: false }).then(() => {
-          throw new Error(`No answer within ${CHECK_TIMEOUT_MS} ms`);
+          throw new NoAnswer(`No answer within ${CHECK_TIMEOUT_MS} ms`);
         }),
       ]);
       if (this.failing.delete(name) && !this.silent.has(name))

@@ -27,6 +27,14 @@ describe('a log line', () => {
     });
   });
 
+  it('has no stack of an outage, but its causes', () => {
+    const cause = new Error('connect ECONNREFUSED');
+    const err = Object.assign(new Error('The event log is not available', { cause }), { kind: 'unavailable' });
+    const outage = { message: 'The event log is not available: connect ECONNREFUSED', kind: 'unavailable' };
+    expect(JSON.parse(logged({ err }))).toMatchObject({ err: { type: 'Error', ...outage } });
+    expect(logged({ err })).not.toContain('logging.spec');
+  });
+
   it.each(['authorization', 'apiKey', 'clientSecret', 'draft', 'verifier', 'wrappedKey', 'access_token', 'token'])(
     'never holds %s',
     (field) => {

@@ -82,9 +82,15 @@ function safeValue(value: unknown, depth: number): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (depth === MAX_DEPTH) return '[too deep]';
   if (Buffer.isBuffer(value)) return '[bytes]';
-  if (value instanceof Error) return withoutSecrets(stdSerializers.err(value), depth + 1);
+  if (value instanceof Error) return withoutSecrets(plainError(value), depth + 1);
   if (Array.isArray(value)) return value.map((item) => safeValue(item, depth + 1));
   return value instanceof Date || value instanceof URL ? value : withoutSecrets(value, depth + 1);
+}
+
+/** An outage is logged without its stack, which only shows where we noticed it. Its message has all causes. */
+function plainError(error: Error): object {
+  const isOutage = 'kind' in error && error.kind === 'unavailable';
+  return { ...stdSerializers.err(error), ...(isOutage && { stack: undefined }) };
 }
 
 /** Writes Nest's own messages to the same log. Nest's messages about its start get the level `debug`. */

@@ -6,6 +6,8 @@ export class Degraded extends Error {
 /** Thrown by a readiness check that is down. `reason` is shown to everybody who asks `/health/ready`. */
 export class Down extends Error {
   override readonly name = 'Down';
+  /** Like a failure of a store: an outage, not a fault of ours. */
+  readonly kind = 'unavailable';
 
   constructor(
     readonly reason: string,
