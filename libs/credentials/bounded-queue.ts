@@ -9,6 +9,14 @@ export interface QueueLimits {
   readonly maxWaitingPerOwner: number;
 }
 
+/** Numbers of tasks. */
+export interface QueueLoad {
+  readonly running: number;
+  readonly waiting: number;
+  /** Tasks that were refused since the queue was made. */
+  readonly refused: number;
+}
+
 /** The queue accepts no more tasks at the moment, either from this owner or from any owner. */
 export class QueueFull extends Error {
   override readonly name = 'QueueFull';
@@ -23,9 +31,14 @@ export class BoundedQueue {
   readonly #waiting: { owner: string; start: () => void }[] = [];
   readonly #runningOf = new Map<string, number>();
   #running = 0;
+  #refused = 0;
 
   constructor(limits: QueueLimits) {
     this.#limits = limits;
+  }
+
+  get load(): QueueLoad {
+    return { running: this.#running, waiting: this.#waiting.length, refused: this.#refused };
   }
 
   /**
@@ -50,7 +63,10 @@ export class BoundedQueue {
   #waitForTurn(owner: string): Promise<void> {
     const { maxWaiting, maxWaitingPerOwner } = this.#limits;
     const ownWaiting = this.#waiting.filter((task) => task.owner === owner).length;
-    if (this.#waiting.length >= maxWaiting || ownWaiting >= maxWaitingPerOwner) throw new QueueFull();
+    if (this.#waiting.length >= maxWaiting || ownWaiting >= maxWaitingPerOwner) {
+      this.#refused += 1;
+      throw new QueueFull();
+    }
     return new Promise((start) => this.#waiting.push({ owner, start }));
   }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type ClientId, Failure } from '#domain';
 import { argon2Concurrency } from './argon2-concurrency.js';
-import { BoundedQueue, QueueFull } from './bounded-queue.js';
+import { BoundedQueue, QueueFull, type QueueLoad } from './bounded-queue.js';
 import type { MasterKeys } from './master-keys.js';
 import type { RandomBytes } from './random.js';
 import { hintOf, mintSecret } from './secret.js';
@@ -43,6 +43,11 @@ export class CredentialMint {
       concurrencyPerOwner: concurrency,
       maxWaitingPerOwner: maxWaiting,
     });
+  }
+
+  /** The Argon2 runs that run and wait now, and those that were refused. */
+  get load(): QueueLoad {
+    return this.#queue.load;
   }
 
   /** Makes a new secret for this client, with the secret's verifier and hint. Throws `MintingBusy`. */

@@ -238,10 +238,12 @@ describe('a full queue', () => {
     const refusal: unknown = await verdict(verifier, ada, adas.secret, [adas.stored]).catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(VerificationBusy);
     expect(inspect(refusal)).not.toContain(adas.secret);
+    expect(verifier.load).toEqual({ running: 2, waiting: 2, refused: 1 });
     const login = verdict(verifier, bob, bobs.secret, [bobs.stored]);
     open();
     expect(await login).toBe(1);
     await Promise.all(guesses);
+    expect(verifier.load).toEqual({ running: 0, waiting: 0, refused: 1 });
     expect(await verdict(verifier, ada, adas.secret, [adas.stored])).toBe(1);
     expect(runs).toHaveLength(6);
   });

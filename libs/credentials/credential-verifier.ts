@@ -2,7 +2,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { Failure } from '#domain';
 import { argon2Concurrency } from './argon2-concurrency.js';
-import { BoundedQueue, QueueFull } from './bounded-queue.js';
+import { BoundedQueue, QueueFull, type QueueLoad } from './bounded-queue.js';
 import { HmacSha256 } from './hmac-sha-256.js';
 import type { MasterKeys } from './master-keys.js';
 import { hasGoodCheck, isSecret } from './secret.js';
@@ -103,6 +103,11 @@ export class CredentialVerifier {
     const bound = { maxSize: options.remembered ?? 100_000, sizeCalculation: () => 1 };
     this.#verified = new LRUCache(bound);
     this.#refused = new LRUCache(bound);
+  }
+
+  /** The Argon2 runs that run and wait now, and those that were refused. */
+  get load(): QueueLoad {
+    return this.#queue.load;
   }
 
   /**

@@ -311,6 +311,16 @@ describe('an app', () => {
     ).not.toContain(SECRET);
   });
 
+  it('logs the path of a 404, the code of a problem and the trace id, but no query', async () => {
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01`, 'x-request-id': 'nowhere' };
+    await fetch(`${url}/orderz/7?secret=${SECRET}`, { headers });
+    expect(lines.find(({ requestId }) => requestId === 'nowhere')).toMatchObject({
+      ...{ route: 'unknown', path: '/orderz/7', status: 404, code: 'NOT_FOUND', traceId },
+    });
+    expect(JSON.stringify(lines.filter(({ path }) => path !== undefined))).not.toContain(SECRET);
+  });
+
   it('sends the headers that keep browsers from guessing', async () => {
     const { headers } = await fetch(`${url}/nowhere`);
     expect(headers.get('x-content-type-options')).toBe('nosniff');

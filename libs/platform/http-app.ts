@@ -354,9 +354,11 @@ export class HttpApplication {
         void reply.header('connection', 'close');
       done();
     });
-    this.fastify.addHook('onResponse', ({ id, method, is404, routeOptions: { url } }, reply, done) => {
-      const route = is404 ? 'unknown' : (url ?? 'unknown');
-      observe({ id, method, route, status: reply.statusCode, milliseconds: reply.elapsedTime });
+    this.fastify.addHook('onResponse', (request, reply, done) => {
+      const { id, method, is404, routeOptions, url: target, headers, facts } = request;
+      const route = is404 ? 'unknown' : (routeOptions.url ?? 'unknown');
+      const { statusCode: status, elapsedTime: milliseconds } = reply;
+      observe({ id, method, route, status, milliseconds, target, traceparent: headers.traceparent, facts });
       done();
     });
     serveHealth(this.fastify, readiness);

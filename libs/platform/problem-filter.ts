@@ -69,6 +69,7 @@ export class ProblemFilter implements ExceptionFilter {
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = problemOf(error);
+  request.facts = { ...request.facts, code: problem.code };
   const fields = { requestId: request.id, err: problem.cause ?? problem };
   if (problem.status === 500) request.log.error(fields, 'request failed');
   else if (problem.status > 500) request.log.debug(fields, 'request could not be served');

@@ -27,15 +27,18 @@ describe('a rate limit', () => {
     expect(take(rate, 'subject-999').allowed).toBe(false);
   });
 
-  it('says whether a key has calls left, and counts nothing by that', () => {
+  it('says whether a key has calls left, uses up none by that, and counts what it refuses', () => {
     const { clock, rate } = limitAt(1);
     expect(rate.spent('portal')).toBeUndefined();
     expect(take(rate, 'portal').allowed).toBe(true);
     expect(rate.spent('portal')).toEqual({ allowed: false, limit: 1, remaining: 0, resetSeconds: 60 });
     expect(rate.spent('another')).toBeUndefined();
+    expect(take(rate, 'portal').allowed).toBe(false);
+    expect(rate.refusals).toBe(2);
     clock.now = 60_000;
     expect(rate.spent('portal')).toBeUndefined();
     expect(take(rate, 'portal').allowed).toBe(true);
+    expect(rate.refusals).toBe(2);
   });
 
   it('is off at 0', () => {

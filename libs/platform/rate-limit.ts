@@ -35,6 +35,8 @@ interface Window {
  * length.
  */
 export class RateLimit {
+  /** Number of calls that were refused since the start of the process. */
+  refusals = 0;
   private readonly windows: LRUCache<string, Window>;
   private readonly limit: number;
   private readonly windowMs: number;
@@ -59,14 +61,20 @@ export class RateLimit {
     }
     const allowed = window.count < this.limit;
     if (allowed) window.count += 1;
+    else this.refusals += 1;
     return this.stateOf(window, allowed, now);
   }
 
-  /** Returns the state of `key` if the key has no calls left, and otherwise `undefined`. Counts nothing. */
+  /**
+   * Returns the state of `key` if the key has no calls left, and otherwise `undefined`. The caller is to refuse the call
+   * if there is a state. Uses up no call.
+   */
   spent(key: string): RateLimitState | undefined {
     const now = this.now();
     const window = this.running(key, now);
-    return window && window.count >= this.limit ? this.stateOf(window, false, now) : undefined;
+    if (!window || window.count < this.limit) return undefined;
+    this.refusals += 1;
+    return this.stateOf(window, false, now);
   }
 
   private running(key: string, now: number): Window | undefined {
@@ -79,6 +87,13 @@ export class RateLimit {
     return { allowed, limit: this.limit, remaining: this.limit - count, resetSeconds };
   }
 }
+
+/** The metric to which each part of a process adds the refusals of its limits, by `limit`. */
+export const RATE_LIMITED = {
+  type: 'counter',
+  name: 'rate_limited_total',
+  help: 'Requests that were refused because a limit was used up',
+} as const;
 
 /**
  * The headers `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (in seconds) of

@@ -1,5 +1,6 @@
 import type { Histogram, Registry } from 'prom-client';
 import type { Logger } from './logging.js';
+import { loggedPath, type RequestFacts, traceIdOf } from './request-facts.js';
 
 /** A request that has been answered. */
 export interface AnsweredRequest {
@@ -9,6 +10,11 @@ export interface AnsweredRequest {
   readonly route: string;
   readonly status: number;
   readonly milliseconds: number;
+  /** The request target. It may contain secrets, so only the path of a 404 is logged, as `loggedPath` returns it. */
+  readonly target: string;
+  /** The header `traceparent`, not yet checked. */
+  readonly traceparent?: string | readonly string[] | undefined;
+  readonly facts?: RequestFacts | undefined;
 }
 
 export type RequestObserver = (answered: AnsweredRequest) => void;
@@ -18,7 +24,7 @@ const QUIET_ROUTES = new Set(['/health/live', '/health/ready', '/metrics']);
 
 /**
  * Measures each answer by method, route pattern and status (`http_request_duration_seconds`), and logs one line for
- * each answer. The line contains no URL, header or body, because these may contain secrets.
+ * each answer. The line contains no query, header or body, because these may contain secrets.
  */
 export function requestObserver(registry: Registry, logger: Logger): RequestObserver {
   const durations = new RequestDurations();
@@ -26,10 +32,16 @@ export function requestObserver(registry: Registry, logger: Logger): RequestObse
   registry.registerMetric(durations as unknown as Histogram);
   return (answered) => {
     durations.observe(answered);
-    const { id, method, route, status, milliseconds } = answered;
+    const { id, method, route, status, milliseconds, target, traceparent, facts } = answered;
     const level = QUIET_ROUTES.has(route) ? 'debug' : 'info';
     if (!logger.isLevelEnabled(level)) return;
-    logger[level]({ requestId: id, method, route, status, ms: Math.round(milliseconds) }, 'request');
+    const line = {
+      ...{ requestId: id, traceId: traceparent === undefined ? undefined : traceIdOf(traceparent) },
+      ...{ method, route, path: status === 404 ? loggedPath(target) : undefined },
+      ...{ status, ms: Math.round(milliseconds) },
+      ...facts,
+    };
+    logger[level](line, 'request');
   };
 }
 

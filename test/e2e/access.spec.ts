@@ -4,6 +4,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Answer, send } from '../support/api/http.js';
 import { oauthLogin } from '../support/api/login.js';
+import { metricOf } from '../support/api/metrics.js';
 import { type NewClient, Portal, readAfter } from '../support/api/portal.js';
 import { withEventLog } from '../support/events/audit.js';
 import { Standalone } from '../support/processes/standalone.js';
@@ -277,8 +278,9 @@ test('a consumer’s token is refused at the management API', async () => {
   expect((await new Portal(server.url, token).list()).refusal).toBe('401 UNAUTHENTICATED');
 });
 
-test('a caller above the limit is told when to try again; other callers are not slowed down', async () => {
-  const limited = await Standalone.startReady({ env: { RATE_LIMIT_MANAGEMENT_PER_SUBJECT: '5' } });
+test('a caller above the limit is told when to try again, counted and logged; other callers are not slowed down', async () => {
+  const env = { RATE_LIMIT_MANAGEMENT_PER_SUBJECT: '5', LOG_LEVEL: 'info' };
+  const limited = await Standalone.startReady({ env });
   try {
     const busy = Portal.of(limited, { subject: 'busy' });
     for (let left = 4; left >= 0; left--) {
@@ -293,6 +295,14 @@ test('a caller above the limit is told when to try again; other callers are not 
     expect(refused.header('retry-after')).toBe(refused.header('ratelimit-reset'));
     expect(Number(refused.header('retry-after'))).toBeGreaterThan(0);
     expect(Number(refused.header('retry-after'))).toBeLessThanOrEqual(60);
+    await limited.printed(
+      new RegExp('"route":"/v1/clients","status":429,.*"workspaceId":"acme","subject":"busy","code":"RATE_LIMITED"'),
+    );
+    expect(await metricOf(limited.url, 'rate_limited_total{limit="management_subject"}')).toBe(1);
+    for (const queue of ['verifying', 'minting']) {
+      expect(await metricOf(limited.url, `argon2_refused_total{queue="${queue}"}`)).toBe(0);
+      expect(await metricOf(limited.url, `argon2_waiting{queue="${queue}"}`)).toBe(0);
+    }
     const calm = Portal.of(limited, { subject: 'calm' });
     expect((await calm.list({}, await calm.readNow())).body.items).toEqual([]);
   } finally {

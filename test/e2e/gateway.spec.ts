@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { decodeJwt, type JWK } from 'jose';
 import { type Call, GatewayDouble, gatewaySecretOf } from '../support/api/gateway.js';
 import { eventually, send } from '../support/api/http.js';
-import { apiKeyLogin, basic, form, oauthLogin } from '../support/api/login.js';
+import { apiKeyLogin, basic, form, oauthLogin, postLogin } from '../support/api/login.js';
+import { metricOf } from '../support/api/metrics.js';
 import { type NewClient, Portal, secretOf } from '../support/api/portal.js';
 import { sendLines } from '../support/api/raw-http.js';
 import { idleMs, LoadMeter } from '../support/load/load-meter.js';
@@ -18,7 +19,7 @@ let client: NewClient;
 let token: string;
 
 beforeAll(async () => {
-  server = await Standalone.startReady();
+  server = await Standalone.startReady({ env: { LOG_LEVEL: 'info' } });
   portal = Portal.of(server);
   gateway = new GatewayDouble(server);
   await portal.register('sub_weather', { endpointUri: 'weather' });
@@ -322,6 +323,45 @@ describe('GATEWAY_URI_FROM', () => {
       }
     },
   );
+});
+
+test('each answer is counted by its code, and its log line says for whom and why', async () => {
+  const counted = async (code: string) => (await metricOf(server.url, `gateway_checks_total{code="${code}"}`)) ?? 0;
+  const before = [await counted('GOOD'), await counted('OTHER_SUBSCRIPTION')];
+  const limited = (await oauthLogin(server.url, client, 'weather')).body.access_token;
+  await gateway.check({ token, headers: { 'x-request-id': 'good-call' } });
+  await gateway.check({ token: limited, endpoint: 'tides', headers: { 'x-request-id': 'bad-call' } });
+  const who = `"workspaceId":"acme","clientId":"${client.clientId}"`;
+  await server.printed(
+    new RegExp(`"good-call".*${who},"subscriptionId":"sub_weather","endpoint":"weather","authCode":"GOOD"`),
+  );
+  await server.printed(new RegExp(`"bad-call".*${who},"endpoint":"tides","authCode":"OTHER_SUBSCRIPTION"`));
+  const after = [await counted('GOOD'), await counted('OTHER_SUBSCRIPTION')];
+  expect(after.map((count, i) => count - (before[i] ?? 0))).toEqual([1, 1]);
+});
+
+test('the log line of a login says who logs in, or claims to, and why a login is refused', async () => {
+  const { clientId, secret } = client;
+  const login = (requestId: string, endpoint: string, given: string) => {
+    const headers = { authorization: basic(clientId, given), 'x-request-id': requestId };
+    return postLogin(server.url, endpoint, form({ grant_type: 'client_credentials' }, headers));
+  };
+  await login('in', 'weather', secret);
+  await login('not-assigned', 'tides', secret);
+  await login('made-up', 'weather', `ccs_${'a'.repeat(52)}`);
+  await login('secret-as-endpoint', secret, secret);
+  await oauthLogin(server.url, { clientId: secret, secret });
+  const who = `"clientId":"${clientId}","workspaceId":"acme"`;
+  await server.printed(new RegExp(`"requestId":"in",.*"status":200,.*"endpoint":"weather",${who}`));
+  await server.printed(
+    new RegExp(`"not-assigned",.*"endpoint":"tides",${who},"error":"unauthorized_client","reason":"NOT_ASSIGNED"`),
+  );
+  await server.printed(
+    new RegExp(`"made-up",.*"claimedClientId":"${clientId}","error":"invalid_client","reason":"MADE_UP_SECRET"`),
+  );
+  await server.printed(/"secret-as-endpoint",.*"endpoint":"\[redacted\]"/);
+  await server.printed(/"status":401,"ms":\d+,"error":"invalid_client","reason":"MADE_UP_SECRET"/);
+  expect(server.output()).not.toContain(secret);
 });
 
 test('the lag of the directory is measured', async () => {

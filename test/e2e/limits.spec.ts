@@ -3,6 +3,7 @@ import { standaloneMasterKey } from '#stores';
 import { GatewayDouble } from '../support/api/gateway.js';
 import { type Answer, type HttpRequest, send } from '../support/api/http.js';
 import { apiKeyLogin, basic, form, oauthErrorOf, oauthLogin, postLogin } from '../support/api/login.js';
+import { metricOf } from '../support/api/metrics.js';
 import { basicOf, type ClientSecret, introspect, refresh, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
 import { Portal, secretOf } from '../support/api/portal.js';
 import { idleMs } from '../support/load/load-meter.js';
@@ -96,13 +97,19 @@ describe('a client', () => {
     expect((await apiKeyLogin(server.url, (await portal.newClient('API_KEY')).secret)).status).toBe(200);
   });
 
-  test('is not locked out by a caller with its former secret', async () => {
+  test('is not locked out by a caller with its former secret; the refusals are counted by reason', async () => {
+    const counted = async (reason: string) =>
+      (await metricOf(server.url, `oauth_refusals_total{route="/login",reason="${reason}"}`)) ?? 0;
+    const limited = async () => (await metricOf(server.url, 'rate_limited_total{limit="client_refused"}')) ?? 0;
+    const before = [await counted('BAD_SECRET'), await counted('RATE_LIMITED'), await limited()];
     const client = await portal.newClient('OAUTH2');
     const current = { ...client, secret: secretOf((await portal.rotate(client.clientId)).body.credential) };
     const refused = await statusesOf(PER_CLIENT + 3, () => oauthLogin(server.url, client));
     expect(refused).toEqual([...times(PER_CLIENT, 401), ...times(3, 429)]);
     expectTooMany(await oauthLogin(server.url, client), PER_CLIENT);
     expect((await oauthLogin(server.url, current)).status).toBe(200);
+    const after = [await counted('BAD_SECRET'), await counted('RATE_LIMITED'), await limited()];
+    expect(after.map((count, i) => count - (before[i] ?? 0))).toEqual([PER_CLIENT, 4, 4]);
   });
 
   test('is not locked out by 10,000 refusals for its id, from its own address and with everything that others can know', async () => {

@@ -8,11 +8,14 @@ import {
 import { Gauge } from 'prom-client';
 import type { OutageObserver } from '#event-log';
 import {
+  addQueueMetrics,
+  addReadings,
   BeforeFastify,
   CONFIGURATION,
   type Configuration,
   LOGGER,
   type Logger,
+  RATE_LIMITED,
   ReadinessChecks,
   Registry,
 } from '#platform';
@@ -22,7 +25,7 @@ import { ClientDirectory } from './gateway/client-directory.js';
 import { GatewayCheck } from './gateway/gateway-check.js';
 import { AuthenticationLimits } from './http/authentication-limits.js';
 import { FastPath } from './http/fast-path.js';
-import { authRoutes } from './http/routes.js';
+import { type AnswerCounts, authRoutes } from './http/routes.js';
 import { ClientAuthentication } from './login/client-authentication.js';
 import { Login } from './login/login.js';
 import { UnrecordedUsage } from './login/unrecorded-usage.js';
@@ -94,7 +97,13 @@ function wire(
   measureLag(directory, registry);
   const check = new GatewayCheck(dependencies, standing, directory, attempts);
 
-  const parts = { dependencies, logger, limits, authentication, login, introspection, revocation, check };
+  const counts: AnswerCounts = { checks: {}, refusals: {} };
+  addCounts(counts, registry);
+  addReadings(registry, RATE_LIMITED, () => limits.refusals);
+  const { verifier } = dependencies;
+  addQueueMetrics(registry, 'argon2', 'verifying', () => verifier.load);
+
+  const parts = { dependencies, logger, limits, authentication, login, introspection, revocation, check, counts };
   const { trustedProxies } = configuration;
   const { routes, descriptions } = authRoutes(parts);
   for (const part of descriptions) description.add(part);
@@ -122,6 +131,26 @@ const measureLag = (directory: ClientDirectory, registry: Registry): Gauge =>
       this.set(directory.lagMs() / 1000);
     },
   });
+
+/** Adds the counts of refused logins and of gateway checks to the metrics. */
+function addCounts({ checks, refusals }: AnswerCounts, registry: Registry): void {
+  const checked = {
+    type: 'counter',
+    name: 'gateway_checks_total',
+    help: 'Answers to gateway checks, by X-Auth-Code',
+  } as const;
+  addReadings(registry, checked, () => Object.entries(checks).map(([code, value]) => ({ labels: { code }, value })));
+  const refused = {
+    type: 'counter',
+    name: 'oauth_refusals_total',
+    help: 'Refused logins, introspections and revocations, by route and reason',
+  } as const;
+  addReadings(registry, refused, () =>
+    Object.entries(refusals).flatMap(([route, byReason]) =>
+      Object.entries(byReason).map(([reason, value]) => ({ labels: { route, reason }, value })),
+    ),
+  );
+}
 
 /** Makes the directory follow the event log as soon as the log is open. */
 function followLog(directory: ClientDirectory, opened: Promise<unknown>): BackgroundWork {

@@ -79,7 +79,7 @@ beforeEach(async () => {
   directory = new ClientDirectory({ book: () => book, maxLagMs: 60_000, observer });
   check = new GatewayCheck(dependencies, standing, directory, attempts);
   const { routes } = authRoutes({
-    ...{ dependencies, limits, check, logger: createLogger('silent') },
+    ...{ dependencies, limits, check, logger: createLogger('silent'), counts: { checks: {}, refusals: {} } },
     authentication: new ClientAuthentication(dependencies, limits, attempts),
     login: new Login(dependencies, attempts),
     introspection: new Introspection(dependencies, standing),

@@ -1,6 +1,6 @@
 import { type DynamicModule, Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
-import { ReadinessChecks } from '#platform';
+import { addQueueMetrics, ReadinessChecks, Registry } from '#platform';
 import { ApiDescription } from '#platform/openapi';
 import { readModels } from '#read-models';
 import { AssignToSubscriptionHandler } from './clients/assign-to-subscription.js';
@@ -17,7 +17,6 @@ import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
 import { GetHistoryHandler } from './history/get-history.js';
 import { AggregateCommandHandler } from './requests/aggregate-command.js';
 import { managementDescription } from './requests/api-documentation.js';
-import { ManagementGuard } from './requests/management-guard.js';
 import { PreviewEndHandler } from './subscriptions/end-subscription.js';
 import { GetSubscriptionHandler } from './subscriptions/get-subscription.js';
 import { ListSubscriptionsHandler } from './subscriptions/list-subscriptions.js';
@@ -53,7 +52,7 @@ export class ManagementModule implements OnModuleInit {
       module: ManagementModule,
       imports: [CqrsModule.forRoot()],
       controllers: [ClientsController, CredentialDraftsController, SubscriptionsController],
-      providers: [{ provide: DEPENDENCIES, useValue: dependencies }, ManagementGuard, ...COMMANDS, ...QUERIES],
+      providers: [{ provide: DEPENDENCIES, useValue: dependencies }, ...COMMANDS, ...QUERIES],
     };
   }
 
@@ -61,14 +60,18 @@ export class ManagementModule implements OnModuleInit {
     @Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies,
     @Inject(ReadinessChecks) private readonly readiness: ReadinessChecks,
     @Inject(ApiDescription) private readonly description: ApiDescription,
+    @Inject(Registry) private readonly registry: Registry,
   ) {}
 
   /**
-   * Describes the API, and adds a readiness check for each read model. The check passes when queries can read a build (copy of the documents)
-   * that this code's version of the read model has made, and that is of this log.
+   * Describes the API, and adds the metrics of the mint's queue and a readiness check for each read model. The check
+   * passes when queries can read a build (copy of the documents) that this code's version of the read model has made,
+   * and that is of this log.
    */
   onModuleInit(): void {
     this.description.add(managementDescription);
+    const { mint } = this.dependencies;
+    addQueueMetrics(this.registry, 'argon2', 'minting', () => mint.load);
     for (const projection of readModels.toSorted((one, other) => one.name.localeCompare(other.name))) {
       this.readiness.add(`read model ${projection.name}`, async () => {
         await this.dependencies.readModels.at(projection);

@@ -1,4 +1,5 @@
 import { type Answer, send } from '../api/http.js';
+import { metricOf } from '../api/metrics.js';
 import { type Environment, Program } from './program.js';
 
 export type ServiceName = 'management' | 'auth' | 'projector';
@@ -26,13 +27,8 @@ export class Service extends Program {
     return send<Readiness>('GET', this.url, '/health/ready');
   }
 
-  /**
-   * Returns a value from `/metrics`, or `undefined` if there is no such value. `name` includes the labels, written as
-   * in `/metrics`.
-   */
-  async metric(name: string): Promise<number | undefined> {
-    const { text } = await send('GET', this.url, '/metrics');
-    const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
-    return line === undefined ? undefined : Number(line.slice(name.length + 1));
+  /** See `metricOf`. */
+  metric(name: string): Promise<number | undefined> {
+    return metricOf(this.url, name);
   }
 }

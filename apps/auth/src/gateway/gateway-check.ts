@@ -6,6 +6,7 @@ import {
   type Instant,
   type SubscriptionId,
   type SubscriptionState,
+  type WorkspaceId,
 } from '#domain';
 import type { UsageOutcome } from '#events';
 import {
@@ -41,8 +42,19 @@ export interface CheckRequest {
 export type CheckRefusal = TokenRefusal | 'NO_TOKEN' | 'NOT_A_GATEWAY' | 'HEADER_REPEATED' | 'NOT_AN_ENDPOINT';
 
 export type CheckAnswer =
-  | { readonly code: 'GOOD'; readonly client: ActiveClient; readonly subscriptionId: SubscriptionId | undefined }
-  | { readonly code: CheckRefusal };
+  | {
+      readonly code: 'GOOD';
+      readonly client: ActiveClient;
+      readonly subscriptionId: SubscriptionId | undefined;
+      readonly endpoint: EndpointUri;
+    }
+  | {
+      readonly code: CheckRefusal;
+      /** The client of the token, if it is one of ours. */
+      readonly clientId?: ClientId;
+      readonly workspaceId?: WorkspaceId | undefined;
+      readonly endpoint?: EndpointUri;
+    };
 
 /** The states that tell for whom and for which subscription an attempt is counted. */
 type CountedStates = Pick<DecidingStates, 'client' | 'subscription'>;
@@ -95,7 +107,7 @@ export class GatewayCheck {
     const uri = calledEndpoint(uriFrom, headers, target);
     if (uri === undefined) return { code: 'NOT_AN_ENDPOINT' };
     const token = presentedToken(headers, tokenHeader);
-    if (token === undefined) return { code: 'NO_TOKEN' };
+    if (token === undefined) return { code: 'NO_TOKEN', endpoint: uri };
     const verified = this.standing.recalled(token);
     const at = this.dependencies.now();
     const known = verified && this.knownStanding(verified, uri, at);
@@ -108,7 +120,7 @@ export class GatewayCheck {
     const verified = await this.verified(token);
     if (!verified) {
       this.attempts.countUnknown();
-      return { code: 'NOT_A_TOKEN' };
+      return { code: 'NOT_A_TOKEN', endpoint: uri };
     }
     const { sub } = verified.claims;
     if (directory.isCurrent() && !directory.states(sub, uri)) await directory.fill(sub, uri);
@@ -149,13 +161,15 @@ export class GatewayCheck {
     states?: CountedStates,
   ): CheckAnswer {
     if (!standing.active) {
-      this.countRefusal(standing.refusal, claims, at, states ?? this.directory.states(claims.sub, uri));
-      return { code: standing.refusal };
+      const deciding = states ?? this.directory.states(claims.sub, uri);
+      this.countRefusal(standing.refusal, claims, at, deciding);
+      const workspaceId = deciding?.client.status === 'NONE' ? undefined : deciding?.client.workspaceId;
+      return { code: standing.refusal, clientId: claims.sub, workspaceId, endpoint: uri };
     }
     const { client, assignment } = standing;
     const subscriptionId = assignment?.subscriptionId;
     this.attempts.count(client.clientId, claims.generation, subscriptionId ?? null, 'OK', at);
-    return { code: 'GOOD', client, subscriptionId };
+    return { code: 'GOOD', client, subscriptionId, endpoint: uri };
   }
 
   private countRefusal(

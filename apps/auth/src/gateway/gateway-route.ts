@@ -1,5 +1,5 @@
 import { Failure } from '#domain';
-import type { Logger } from '#platform';
+import type { Logger, RequestFacts } from '#platform';
 import type { FastAnswer, Handler } from '../http/fast-path.js';
 import type { CheckAnswer, CheckRefusal, GatewayCheck } from './gateway-check.js';
 import type { GatewaySettings } from './gateway-request.js';
@@ -8,6 +8,8 @@ interface GatewayParts {
   readonly refusals: GatewaySettings['refusals'];
   readonly check: Pick<GatewayCheck, 'check'>;
   readonly logger: Logger;
+  /** Number of answers by `X-Auth-Code`. */
+  readonly counts: Record<string, number>;
 }
 
 /**
@@ -15,42 +17,55 @@ interface GatewayParts {
  * the body is ignored. The answer is always 200, 401, 403 or 503, because nginx turns every other status into 500.
  */
 export const gatewayHandler =
-  ({ check, logger, refusals }: GatewayParts): Handler =>
+  ({ check, logger, refusals, counts }: GatewayParts): Handler =>
   (request) => {
     const unavailable = (err: unknown): FastAnswer => {
       const level = err instanceof Failure && err.kind === 'unavailable' ? 'debug' : 'error';
       logger[level]({ requestId: request.id, err }, 'a call could not be checked');
       const headers = ['cache-control', 'no-store', 'retry-after', '1', 'x-auth-code', 'UNAVAILABLE'];
-      return { status: 503, headers };
+      counts.UNAVAILABLE = (counts.UNAVAILABLE ?? 0) + 1;
+      return { status: 503, headers, facts: { authCode: 'UNAVAILABLE' } };
     };
     try {
-      if (request.problem) return forbidden(request.problem.code);
+      if (request.problem) {
+        const { code } = request.problem;
+        counts[code] = (counts[code] ?? 0) + 1;
+        return forbidden({ authCode: code });
+      }
       const answer = check.check(request);
-      if (!(answer instanceof Promise)) return answerOf(answer, refusals);
-      return answer.then((found) => answerOf(found, refusals), unavailable);
+      if (!(answer instanceof Promise)) return answerOf(answer, refusals, counts);
+      return answer.then((found) => answerOf(found, refusals, counts), unavailable);
     } catch (err) {
       return unavailable(err);
     }
   };
 
-function answerOf(answer: CheckAnswer, refusals: GatewaySettings['refusals']): FastAnswer {
+function answerOf(
+  answer: CheckAnswer,
+  refusals: GatewaySettings['refusals'],
+  counts: GatewayParts['counts'],
+): FastAnswer {
+  const { code: authCode, endpoint } = answer;
+  counts[authCode] = (counts[authCode] ?? 0) + 1;
   if (answer.code === 'GOOD') {
-    const { client, subscriptionId = '' } = answer;
+    const { client, subscriptionId } = answer;
+    const { clientId, workspaceId } = client;
     const headers = [
       ...['cache-control', 'no-store'],
       ...['x-auth-code', 'GOOD'],
-      ...['x-consumer-client-id', client.clientId],
-      ...['x-consumer-workspace-id', client.workspaceId],
-      ...['x-consumer-subscription-id', subscriptionId],
+      ...['x-consumer-client-id', clientId],
+      ...['x-consumer-workspace-id', workspaceId],
+      ...['x-consumer-subscription-id', subscriptionId ?? ''],
     ];
-    return { status: 200, headers };
+    return { status: 200, headers, facts: { workspaceId, clientId, subscriptionId, endpoint, authCode } };
   }
+  const facts = { workspaceId: answer.workspaceId, clientId: answer.clientId, endpoint, authCode };
   // RFC 6750 §3: if a request has no token, the 401 says only that a token is needed.
-  if (answer.code === 'NO_TOKEN') return unauthorized(answer.code, 'Bearer realm="consumer-clients"');
+  if (answer.code === 'NO_TOKEN') return unauthorized(facts, 'Bearer realm="consumer-clients"');
   const error = refusals === 'rfc6750' ? RFC6750_ERRORS[answer.code] : undefined;
-  if (error === 'invalid_token') return unauthorized(answer.code, 'Bearer error="invalid_token"');
+  if (error === 'invalid_token') return unauthorized(facts, 'Bearer error="invalid_token"');
   const challenge = error === undefined ? [] : ['www-authenticate', `Bearer error="${error}"`];
-  return forbidden(answer.code, challenge);
+  return forbidden(facts, challenge);
 }
 
 /**
@@ -72,12 +87,17 @@ const RFC6750_ERRORS: Partial<Record<CheckRefusal, 'invalid_token' | 'insufficie
   SUBSCRIPTION_NOT_LIVE: 'insufficient_scope',
 };
 
-const unauthorized = (code: string, challenge: string): FastAnswer => ({
+/** The facts of a refusal. */
+type RefusalFacts = RequestFacts & { readonly authCode: string };
+
+const unauthorized = (facts: RefusalFacts, challenge: string): FastAnswer => ({
   status: 401,
-  headers: ['cache-control', 'no-store', 'x-auth-code', code, 'www-authenticate', challenge],
+  headers: ['cache-control', 'no-store', 'x-auth-code', facts.authCode, 'www-authenticate', challenge],
+  facts,
 });
 
-const forbidden = (code: string, challenge: readonly string[] = []): FastAnswer => ({
+const forbidden = (facts: RefusalFacts, challenge: readonly string[] = []): FastAnswer => ({
   status: 403,
-  headers: ['cache-control', 'no-store', 'x-auth-code', code, ...challenge],
+  headers: ['cache-control', 'no-store', 'x-auth-code', facts.authCode, ...challenge],
+  facts,
 });

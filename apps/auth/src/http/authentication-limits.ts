@@ -1,4 +1,11 @@
-import { type Configuration, networkOf, RateLimit, rateLimitHeaders, type RateLimitState } from '#platform';
+import {
+  type Configuration,
+  networkOf,
+  RateLimit,
+  rateLimitHeaders,
+  type RateLimitState,
+  type Reading,
+} from '#platform';
 import { invalidClient, type OAuthError, tooManyRequests } from './oauth-error.js';
 
 /**
@@ -20,6 +27,15 @@ export class AuthenticationLimits {
     this.#good = new RateLimit({ limit: loginPerClient });
     this.#refused = new RateLimit({ limit: loginPerClient });
     this.#madeUp = new RateLimit({ limit: loginPerAddress });
+  }
+
+  /** Number of requests that each limit has refused. */
+  get refusals(): readonly Reading[] {
+    return [
+      { labels: { limit: 'client' }, value: this.#good.refusals },
+      { labels: { limit: 'client_refused' }, value: this.#refused.refusals },
+      { labels: { limit: 'address' }, value: this.#madeUp.refusals },
+    ];
   }
 
   /**
@@ -72,4 +88,4 @@ const limited = (state: RateLimitState): OAuthError =>
     `More than ${state.limit} of these a minute; wait ${state.resetSeconds} s`,
     state.resetSeconds,
     rateLimitHeaders(state),
-  );
+  ).because('RATE_LIMITED');

@@ -31,7 +31,8 @@ beforeEach(async () => {
   app = await createHttpApplication(Shop, configuration, logger);
   const handler: Handler = (request) => {
     const given = answer(request);
-    const answered = (body: string) => ({ status: 200, headers: ['content-type', 'text/plain'], body });
+    const facts = { authCode: 'GOOD' };
+    const answered = (body: string) => ({ status: 200, headers: ['content-type', 'text/plain'], body, facts });
     return given instanceof Promise ? given.then(answered) : answered(given);
   };
   const { trustedProxies } = configuration;
@@ -70,14 +71,17 @@ describe('a fast route', () => {
 
   it('has the same ids, headers, measurements and log lines as every answer', async () => {
     answer = () => 'é';
-    const { headers } = await ask('/asked/a?token=secret', { headers: { 'x-request-id': 'mine' } });
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const traceparent = `00-${traceId}-00f067aa0ba902b7-01`;
+    const given = { 'x-request-id': 'mine', traceparent };
+    const { headers } = await ask('/asked/a?token=secret', { headers: given });
     const usual = (await ask('/health/live')).headers;
     for (const name of ['x-content-type-options', 'x-frame-options', 'referrer-policy']) {
       expect(headers.get(name)).toBe(usual.get(name));
     }
     expect([headers.get('x-request-id'), headers.get('content-length')]).toEqual(['mine', '2']);
     expect(lines.filter(({ msg }) => msg === 'request')).toMatchObject([
-      { requestId: 'mine', method: 'GET', route: '/asked', status: 200 },
+      { requestId: 'mine', traceId, method: 'GET', route: '/asked', status: 200, authCode: 'GOOD' },
     ]);
     const metrics = await (await ask('/metrics')).text();
     expect(metrics).toContain('http_request_duration_seconds_count{method="GET",route="/asked",status="200"} 1');

@@ -6,6 +6,7 @@ import {
   httpRefusal,
   type Logger,
   type Problem,
+  type RequestFacts,
   requestIdOf,
   requirePlainUtf8,
   withoutPort,
@@ -80,6 +81,8 @@ export interface FastAnswer {
   readonly headers: readonly string[];
   /** If absent, the body is empty. */
   readonly body?: string;
+  /** What the request's log line says besides. */
+  readonly facts?: RequestFacts;
 }
 
 /**
@@ -187,7 +190,7 @@ export class FastPath {
   private serve({ path, handler }: Route, request: FastRequest, response: ServerResponse): void {
     const { platform, logger } = this.options;
     const beganAt = performance.now();
-    const send = ({ status, headers, body = '' }: FastAnswer) => {
+    const send = ({ status, headers, body = '', facts }: FastAnswer) => {
       const bytes = Buffer.byteLength(body);
       const all = [...this.headers, 'x-request-id', request.id];
       // A 304 has no body and gets no `content-length`. RFC 9110 §8.6 would require the length of the 200 answer there.
@@ -199,7 +202,9 @@ export class FastPath {
       response.end();
       const milliseconds = performance.now() - beganAt;
       const route = path.endsWith('/*') ? path.slice(0, -2) : path;
-      platform.observe({ id: request.id, method: request.method, route, status, milliseconds });
+      const { id, method, target } = request;
+      const { traceparent } = request.headers;
+      platform.observe({ id, method, route, status, milliseconds, target, traceparent, facts });
     };
     const fail = (err: unknown) => {
       logger.error({ requestId: request.id, err }, 'request failed');

@@ -16,6 +16,8 @@ export type OAuthErrorCode =
 /** An error that is answered in OAuth's own format (RFC 6749 §5.2): `{error, error_description}`. */
 export class OAuthError extends Error {
   override readonly name = 'OAuthError';
+  /** Why the request was refused, for the log and the metrics. The caller never learns it. One of few values. */
+  reason: string | undefined;
 
   constructor(
     readonly status: 400 | 401 | 403 | 405 | 413 | 415 | 429 | 500 | 503,
@@ -24,6 +26,12 @@ export class OAuthError extends Error {
     readonly headers: Readonly<Record<string, string>> = {},
   ) {
     super(description);
+  }
+
+  /** Sets `reason`. */
+  because(reason: string): this {
+    this.reason = reason;
+    return this;
   }
 }
 

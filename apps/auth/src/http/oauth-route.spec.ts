@@ -8,7 +8,7 @@ import { oauthHandler } from './oauth-route.js';
 
 /** Returns the answer of an OAuth endpoint that fails with this error. */
 const answerTo = async (error: Error) => {
-  const handler = oauthHandler(() => Promise.reject(error), [], createLogger('silent'));
+  const handler = oauthHandler(() => Promise.reject(error), [], { logger: createLogger('silent'), refusals: {} });
   const request = {
     id: 'r1',
     method: 'POST',

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '#domain';
 import { StreamIsQuarantined } from '#event-log';
-import { type Logger, Problem } from '#platform';
+import { type Logger, Problem, type RequestFacts } from '#platform';
 import type { FastAnswer, Handler } from './fast-path.js';
 import {
   invalidClient,
@@ -27,23 +27,35 @@ export interface OAuthRequest {
   readonly address: () => string;
   /** Headers that are sent with the answer, even if the answer is an error. The endpoint may add headers. */
   readonly answerHeaders: Record<string, string>;
+  /** What the request's log line says besides. The endpoint adds facts as it finds them out. */
+  readonly facts: RequestFacts;
+}
+
+interface OAuthHandlerParts {
+  readonly logger: Logger;
+  /** Number of refusals by reason. */
+  readonly refusals: Record<string, number>;
 }
 
 /** Resolves to the answer's JSON text, or to `undefined` for an empty body. Rejects with `OAuthError` or a `Failure`. */
 export type OAuthEndpoint = (request: OAuthRequest) => Promise<string | undefined>;
 
 /** At the path of an OAuth endpoint, answers every method except `POST` with 405. */
-export const refuseOtherMethods: Handler = ({ problem }) => refusal(problem ? asOAuthError(problem) : postOnly());
+export const refuseOtherMethods: Handler = ({ problem }) => {
+  const error = problem ? asOAuthError(problem) : postOnly();
+  return refusal(error, {}, { error: error.code });
+};
 
 /**
  * Makes an HTTP handler from an OAuth endpoint. The body is a form or JSON, and parameters in the URL are refused.
  * `names` are the parameters that the endpoint reads. Errors have the format of RFC 6749 §5.2, and caches must not store
- * the answers (§5.1).
+ * the answers (§5.1). Counts the refusals.
  */
 export const oauthHandler =
-  (endpoint: OAuthEndpoint, names: readonly string[], logger: Logger): Handler =>
+  (endpoint: OAuthEndpoint, names: readonly string[], { logger, refusals }: OAuthHandlerParts): Handler =>
   async (request) => {
     const answerHeaders: Record<string, string> = {};
+    const facts: RequestFacts = {};
     try {
       const { id, target: path, headers, problem } = request;
       if (problem) throw problem;
@@ -52,12 +64,14 @@ export const oauthHandler =
       const parameters = body.length > 0 ? parserOf(headers)(body, names) : {};
       const address = () => request.address;
       const { authorization } = headers;
-      const json = await endpoint({ id, path, parameters, authorization, address, answerHeaders });
-      return answerWith(200, answerHeaders, json);
+      const json = await endpoint({ id, path, parameters, authorization, address, answerHeaders, facts });
+      return answerWith(200, answerHeaders, json, facts);
     } catch (error) {
       const known = asOAuthError(error);
       if (known.status === 500) logger.error({ requestId: request.id, err: error }, 'an OAuth request failed');
-      return refusal(known, answerHeaders);
+      const reason = reasonOf(error, known);
+      refusals[reason] = (refusals[reason] ?? 0) + 1;
+      return refusal(known, answerHeaders, { ...facts, error: known.code, reason });
     }
   };
 
@@ -74,11 +88,12 @@ function parserOf({ 'content-type': contentType = '' }: IncomingHttpHeaders): Bo
 }
 
 /** The answer for an error, in the format of RFC 6749 §5.2. */
-const refusal = (error: OAuthError, answerHeaders: Readonly<Record<string, string>> = {}): FastAnswer =>
+const refusal = (error: OAuthError, answerHeaders: Readonly<Record<string, string>>, facts: RequestFacts): FastAnswer =>
   answerWith(
     error.status,
     { ...answerHeaders, ...error.headers },
     JSON.stringify({ error: error.code, error_description: error.message }),
+    facts,
   );
 
 const NOT_STORED = ['cache-control', 'no-store', 'pragma', 'no-cache'];
@@ -88,10 +103,11 @@ function answerWith(
   status: number,
   answerHeaders: Readonly<Record<string, string>>,
   json: string | undefined,
+  facts: RequestFacts,
 ): FastAnswer {
   const headers = json === undefined ? NOT_STORED.slice() : NOT_STORED_JSON.slice();
   for (const name in answerHeaders) headers.push(name, answerHeaders[name] ?? '');
-  return json === undefined ? { status, headers } : { status, headers, body: json };
+  return json === undefined ? { status, headers, facts } : { status, headers, body: json, facts };
 }
 
 /**
@@ -126,4 +142,10 @@ function asOAuthError(error: unknown): OAuthError {
   }
   if (error instanceof Failure && error.kind === 'too_many') return tooManyRequests(error.detail, 60);
   return new OAuthError(500, 'server_error', 'Something went wrong on our side');
+}
+
+/** Why a request was refused: the reason of our own code if it gave one, and otherwise the code of the error. */
+function reasonOf(error: unknown, { reason, code }: OAuthError): string {
+  if (error instanceof StreamIsQuarantined) return 'QUARANTINED';
+  return (reason ?? (error instanceof Failure || error instanceof Problem ? error.code : code)).toUpperCase();
 }

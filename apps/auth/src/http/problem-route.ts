@@ -29,7 +29,7 @@ function failureAnswer(err: unknown, { id }: FastRequest, logger: Logger): FastA
   if (problem.status === 500) logger.error({ requestId: id, err }, 'request failed');
   else logger.debug({ requestId: id, err }, 'request could not be served');
   const headers = [...Object.entries(problem.headers).flat(), 'content-type', 'application/problem+json'];
-  return { status: problem.status, headers, body: JSON.stringify(problem.toBody(id)) };
+  return { status: problem.status, headers, body: JSON.stringify(problem.toBody(id)), facts: { code: problem.code } };
 }
 
 function problemOf(error: unknown): Problem {

@@ -3,7 +3,8 @@ import { authRoutes, type RouteParts } from './routes.js';
 
 const table = () => {
   const gateway = { refusals: 'marketplace' } as const;
-  const parts = { dependencies: { issuer: 'https://auth.example.com', gateway } } as unknown as RouteParts;
+  const dependencies = { issuer: 'https://auth.example.com', gateway };
+  const parts = { dependencies, counts: { checks: {}, refusals: {} } } as unknown as RouteParts;
   return new RouteTable(authRoutes(parts).routes);
 };
 

@@ -30,6 +30,15 @@ export interface RouteParts {
   readonly introspection: Introspection;
   readonly revocation: Revocation;
   readonly check: Pick<GatewayCheck, 'check'>;
+  readonly counts: AnswerCounts;
+}
+
+/** Numbers since the start of the process, which handlers increment in place. */
+export interface AnswerCounts {
+  /** Gateway checks, by `X-Auth-Code`. */
+  readonly checks: Record<string, number>;
+  /** Refused OAuth requests, by the path of the route and by the reason. */
+  readonly refusals: Record<string, Record<string, number>>;
 }
 
 /** A route with its description. */
@@ -45,10 +54,11 @@ export interface AuthRoutes {
 
 /** All routes of the auth app. At the path of each route, the methods that it lacks are refused. */
 export function authRoutes(parts: RouteParts): AuthRoutes {
-  const { dependencies, logger, limits, authentication, login, introspection, revocation, check } = parts;
+  const { dependencies, logger, limits, authentication, login, introspection, revocation, check, counts } = parts;
   const { issuer, managementTokens } = dependencies;
-  const checked = gatewayHandler({ check, logger, refusals: dependencies.gateway.refusals });
-  const oauth = (endpoint: OAuthEndpoint, names: readonly string[]) => oauthHandler(endpoint, names, logger);
+  const checked = gatewayHandler({ check, logger, refusals: dependencies.gateway.refusals, counts: counts.checks });
+  const oauth = (path: string, endpoint: OAuthEndpoint, names: readonly string[]) =>
+    oauthHandler(endpoint, names, { logger, refusals: (counts.refusals[path] ??= {}) });
   const tokenParameters = [...CREDENTIAL_PARAMETERS, 'token'];
 
   const metadata = metadataOf({ issuer, managementTokens });
@@ -59,19 +69,20 @@ export function authRoutes(parts: RouteParts): AuthRoutes {
     {
       method: 'POST',
       path: '/login',
-      handler: oauth(loginEndpoint({ dependencies, login, authentication }), LOGIN_PARAMETERS),
+      handler: oauth('/login', loginEndpoint({ dependencies, login, authentication }), LOGIN_PARAMETERS),
       operation: loginOperation,
     },
     {
       method: 'POST',
       path: '/:endpointUri/login',
-      handler: oauth(loginAtEndpoint({ dependencies, login, authentication }), LOGIN_PARAMETERS),
+      handler: oauth('/:endpointUri/login', loginAtEndpoint({ dependencies, login, authentication }), LOGIN_PARAMETERS),
       operation: loginAtEndpointOperation,
     },
     {
       method: 'POST',
       path: '/oauth/introspect',
       handler: oauth(
+        '/oauth/introspect',
         introspectionEndpoint({ introspection, authentication, limits, managementTokens }),
         tokenParameters,
       ),
@@ -80,7 +91,7 @@ export function authRoutes(parts: RouteParts): AuthRoutes {
     {
       method: 'POST',
       path: '/oauth/revoke',
-      handler: oauth(revocationEndpoint({ revocation, authentication }), tokenParameters),
+      handler: oauth('/oauth/revoke', revocationEndpoint({ revocation, authentication }), tokenParameters),
       operation: revocationOperation,
     },
     {

@@ -49,17 +49,22 @@ export class ClientAuthentication {
   /**
    * Authenticates a client. An unknown client, a revoked client, a client of the wrong type and a wrong secret all get
    * the same answer after the same work. The headers of a successful answer state how much of the client's limit is
-   * left.
+   * left. Adds the client to the facts of the request: a client that is not yet authenticated as a mere claim.
    * Throws `OAuthError`, `VerificationBusy`, `LogUnavailable`.
    */
   async authenticate(
     { clientId, secret }: PresentedCredentials,
-    { address, answerHeaders }: Pick<OAuthRequest, 'address' | 'answerHeaders'>,
+    { address, answerHeaders, facts }: Pick<OAuthRequest, 'address' | 'answerHeaders' | 'facts'>,
     { authenticationType, alongside }: AuthenticationOptions = {},
   ): Promise<AuthenticatedClient> {
     const { book, ring, verifier, now } = this.dependencies;
     const offered = isClientId(clientId) && verifier.offered(clientId, secret);
-    if (!offered) throw this.madeUp(clientId, address());
+    // A claimed id that is no client id may be a secret in the wrong place.
+    if (!offered) {
+      if (isClientId(clientId)) facts.claimedClientId = clientId;
+      throw this.madeUp(clientId, address());
+    }
+    facts.claimedClientId = clientId;
     const rateLimited = (generation: number | null) => {
       this.attempts.count(clientId, generation, null, 'RATE_LIMITED', now());
     };
@@ -82,13 +87,16 @@ export class ClientAuthentication {
       rateLimited(generation);
     });
     Object.assign(answerHeaders, left);
+    facts.claimedClientId = undefined;
+    facts.clientId = clientId;
+    facts.workspaceId = state.workspaceId;
     return { client: state, generation, keys };
   }
 
   private madeUp(claimed: string, address: string): OAuthError {
     const refusal = this.limits.madeUpRefusal(address);
     this.attempts.countClaimed(claimed, outcomeOf(refusal), this.dependencies.now());
-    return refusal;
+    return refusal.reason === undefined ? refusal.because('MADE_UP_SECRET') : refusal;
   }
 
   private refused(clientId: ClientId, status: ConsumerClientState['status']): OAuthError {
@@ -96,7 +104,7 @@ export class ClientAuthentication {
     const outcome = outcomeOf(refusal, status === 'REVOKED' ? 'REVOKED' : 'BAD_SECRET');
     if (status === 'NONE') this.attempts.countUnknown();
     else this.attempts.count(clientId, null, null, outcome, this.dependencies.now());
-    return refusal;
+    return refusal.because(status === 'NONE' && outcome === 'BAD_SECRET' ? 'UNKNOWN_CLIENT' : outcome);
   }
 }
 

@@ -1,4 +1,5 @@
-import type { AuthenticationType } from '#domain';
+import { type AuthenticationType, isEndpointUri } from '#domain';
+import { loggedPath } from '#platform';
 import type { AuthDependencies } from '../dependencies.js';
 import { invalidRequest, OAuthError } from '../http/oauth-error.js';
 import type { OAuthEndpoint, OAuthRequest } from '../http/oauth-route.js';
@@ -33,8 +34,11 @@ export const loginEndpoint =
 /** `POST /{endpointUri}/login` issues tokens that are limited to one endpoint. */
 export const loginAtEndpoint =
   (parts: LoginParts): OAuthEndpoint =>
-  (request) =>
-    tokenAnswer(request, new RequestedEndpoint(parts.dependencies.book, request.path.split('/', 2)[1] ?? ''), parts);
+  (request) => {
+    const uri = request.path.split('/', 2)[1] ?? '';
+    request.facts.endpoint = isEndpointUri(uri) ? uri : loggedPath(uri);
+    return tokenAnswer(request, new RequestedEndpoint(parts.dependencies.book, uri), parts);
+  };
 
 /** Returns the body of a successful answer, as in RFC 6749 §5.1. */
 async function tokenAnswer(

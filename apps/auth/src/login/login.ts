@@ -94,8 +94,9 @@ export class Login {
     }
     const refreshed = this.dependencies.refreshTokens.open(refreshToken);
     if (!refreshed || !isRefreshable(refreshed, client, grant.endpoint?.subscriptionId, at)) {
-      this.count(grant, refreshRefusal(refreshed, grant, at), at);
-      throw invalidGrant();
+      const outcome = refreshRefusal(refreshed, grant, at);
+      this.count(grant, outcome, at);
+      throw invalidGrant().because(outcome);
     }
     // After a client's secret is rotated, the old secret stays valid for some time (the overlap). A family keeps the
     // credential generation (number) of its first login, and is refused when the overlap of that generation ends.
@@ -119,7 +120,7 @@ export class Login {
         outcome,
         this.dependencies.now(),
       );
-      return unauthorizedClient();
+      return unauthorizedClient().because(outcome);
     };
     const owner = await endpoint.owner();
     if (!owner) throw refused('NOT_ASSIGNED');
@@ -190,7 +191,7 @@ export class Login {
   /** The client was revoked or unassigned between the read of its state and the append of the token's period. */
   private refusedPeriod(grant: TokenGrant, outcome: 'REVOKED' | 'NOT_ASSIGNED', at: Instant): OAuthError {
     this.count(grant, outcome, at);
-    return outcome === 'NOT_ASSIGNED' ? unauthorizedClient() : invalidClient();
+    return (outcome === 'NOT_ASSIGNED' ? unauthorizedClient() : invalidClient()).because(outcome);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ActiveClient, SubscriptionState, WorkspaceId } from '#domain';
+import { loggedText } from '#platform';
 import {
   type AccessTokenClaims,
   InvalidManagementToken,
@@ -165,6 +166,7 @@ export function introspectionEndpoint({
     const principal = await principalOf(bearer, managementTokens);
     if (!principal) throw limits.madeUpRefusal(request.address(), invalidToken());
     const { scopes, anyWorkspace, workspaceId } = principal;
+    Object.assign(request.facts, { workspaceId, subject: loggedText(principal.subject) });
     if (!scopes.has('tokens:introspect')) throw insufficientScope('tokens:introspect');
     return anyWorkspace ? { of: 'ALL' } : { of: 'WORKSPACE', workspaceId };
   };

@@ -2,7 +2,17 @@ import { type CanActivate, type ExecutionContext, Inject, Injectable, SetMetadat
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Instant, isWorkspaceId, type WorkspaceId } from '#domain';
-import { Problem, RateLimit, rateLimited, rateLimitHeaders, validationFailed } from '#platform';
+import {
+  addReadings,
+  loggedText,
+  Problem,
+  RATE_LIMITED,
+  RateLimit,
+  rateLimited,
+  rateLimitHeaders,
+  Registry,
+  validationFailed,
+} from '#platform';
 import { InvalidManagementToken, type ManagementPrincipal, type ManagementScope } from '#tokens';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 
@@ -35,19 +45,25 @@ export class ManagementGuard implements CanActivate {
   constructor(
     @Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies,
     @Inject(Reflector) private readonly reflector: Reflector,
+    @Inject(Registry) registry: Registry,
   ) {
-    this.rate = new RateLimit({ limit: dependencies.requestsPerMinute });
+    const rate = new RateLimit({ limit: dependencies.requestsPerMinute });
+    this.rate = rate;
+    addReadings(registry, RATE_LIMITED, () => [{ labels: { limit: 'management_subject' }, value: rate.refusals }]);
   }
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const principal = await this.authenticate(request);
+    const subject = loggedText(principal.subject);
+    request.facts = { workspaceId: principal.workspaceId, subject };
     this.count(principal, context.switchToHttp().getResponse<FastifyReply>());
     const scopes = this.reflector.get<readonly ManagementScope[] | undefined>(SCOPES, context.getHandler()) ?? [];
     if (!scopes.some((scope) => principal.scopes.has(scope))) {
       throw new Problem(403, 'INSUFFICIENT_SCOPE', `This needs the scope ${scopes.join(' or ') || 'of no token'}`);
     }
     const workspaceId = workspaceOf(principal, request.headers['x-workspace-id']);
+    request.facts = { workspaceId, subject };
     const at = this.dependencies.clock().toISOString();
     request.caller = { subject: principal.subject, scopes: [...principal.scopes], workspaceId, at };
     return true;
