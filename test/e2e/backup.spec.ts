@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import {
   appendFileSync,
+  chmodSync,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -44,6 +46,12 @@ async function expectRefused(into: string, exitCode: number, message: string): P
   expect(code).toBe(exitCode);
   expect(stderr).toContain(message);
 }
+
+/** Returns the access modes of the stores and of the other files that SQLite keeps beside them. */
+const modesOfStores = (of: string): string[] =>
+  readdirSync(of)
+    .filter((name) => name.includes('.db'))
+    .map((name) => `${name}: ${(statSync(join(of, name)).mode & 0o777).toString(8)}`);
 
 /** Makes an empty data directory that holds the master key. */
 const freshDataDir = (): string => {
@@ -135,4 +143,47 @@ test('nothing is overwritten: neither an earlier backup nor the stores of a serv
   expect(await backUp()).toMatchObject({ code: 64, stderr: `${backup} is not empty\n` });
   expect(readFileSync(join(backup, 'manifest.json'), 'utf8')).toBe(manifest);
   await expectRefused(dataDir, 1, 'event-log.db exists');
+});
+
+test('only the owner may read and write what is restored, whatever the modes of the files of the backup', async () => {
+  expect(await backUp()).toMatchObject({ code: 0 });
+  expect(modesOfStores(backup)).toEqual(['event-log.db: 600', 'read-models.db: 600']);
+  await service.stop();
+  for (const mode of [0o444, 0o644]) {
+    for (const name of readdirSync(backup)) chmodSync(join(backup, name), mode);
+    const restored = freshDataDir();
+    expect(await restore(restored)).toMatchObject({ code: 0 });
+    expect(modesOfStores(restored)).toEqual(['event-log.db: 600', 'read-models.db: 600']);
+    service = await Standalone.startReady({ dataDir: restored });
+    expect(modesOfStores(restored)).toContain('event-log.db-wal: 600');
+    for (const line of modesOfStores(restored)) expect(line).toMatch(/: 600$/);
+    await service.stop();
+  }
+});
+
+test('what a restore that was killed has left is not mixed into the next one', async () => {
+  expect(await backUp()).toMatchObject({ code: 0 });
+  const before = await eventsIn(dataDir);
+  const { clientId } = await portal.newClient('OAUTH2');
+  await portal.rename(clientId, 'After the backup');
+
+  // The killed restore had opened its copy of a later backup, which was written to since.
+  const fresh = freshDataDir();
+  for (const suffix of ['', '-wal', '-shm']) {
+    copyFileSync(join(dataDir, `event-log.db${suffix}`), join(fresh, `event-log.db.restoring${suffix}`));
+  }
+  for (const name of ['event-log.db.restoring-journal', 'read-models.db.restoring', 'read-models.db.restoring-wal']) {
+    writeFileSync(join(fresh, name), 'left over');
+  }
+  expect(await Cli.run(['restore', backup, '--log-only'], { DATA_DIR: fresh })).toMatchObject({ code: 0 });
+  const names = readdirSync(fresh);
+  expect(await eventsIn(fresh)).toEqual(before);
+  expect(names).toEqual(['event-log.db', 'master.key']);
+});
+
+test('nothing is restored beside the rollback journal of another log, which SQLite would apply', async () => {
+  expect(await backUp()).toMatchObject({ code: 0 });
+  const fresh = freshDataDir();
+  writeFileSync(join(fresh, 'event-log.db-journal'), 'of another log');
+  await expectRefused(fresh, 1, 'event-log.db-journal exists');
 });

@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs';
-import { copyFile, rename, rm } from 'node:fs/promises';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { createCommand } from 'commander';
 import { readLogId } from '#event-log';
 import { type Configuration, configurationFrom } from '#platform/without-http';
@@ -33,8 +34,11 @@ export const restoreCommand = () =>
       ]);
     });
 
-/** The files that SQLite makes for a database: the database itself, its write-ahead log, and that log's index. */
-const withSidecars = (path: string): string[] => [path, `${path}-wal`, `${path}-shm`];
+/**
+ * The files that SQLite makes for a database: the database itself, its write-ahead log, that log's index, and the
+ * rollback journal, which SQLite uses until the database is in WAL mode.
+ */
+const withSidecars = (path: string): string[] => [path, `${path}-wal`, `${path}-shm`, `${path}-journal`];
 
 /** Throws `CommandFailed` if a store is there: it might be in use, and might hold what the backup does not. */
 function requireMissing(dataDir: string, names: readonly BackupFile[]): void {
@@ -44,7 +48,8 @@ function requireMissing(dataDir: string, names: readonly BackupFile[]): void {
 }
 
 /**
- * 1. Verify the files of the backup, copy them under temporary names, and verify the copies.
+ * 1. Verify the files of the backup, remove what a restore that was killed has left, copy the files under temporary
+ *    names, and verify the copies.
  * 2. Verify the copied log's id, and that its master key is this environment's.
  * 3. Sync the copies to disk, and rename them. So a file under its final name is complete and verified.
  *
@@ -56,11 +61,17 @@ async function restoreFrom(
   configuration: Configuration,
 ): Promise<void> {
   const { dataDir } = configuration;
-  const temporary = (name: string) => join(dataDir, `${name}.restoring`);
+  const temporary = (name: BackupFile) => join(dataDir, `${name}.restoring`);
+  const removeTemporaryFiles = async () => {
+    const paths = BACKUP_FILES.flatMap((name) => withSidecars(temporary(name)));
+    for (const path of paths) await rm(path, { force: true });
+  };
   for (const file of files) await requireListed(join(source, file.name), file);
+  // SQLite would apply the write-ahead log of an earlier copy to the new copy.
+  await removeTemporaryFiles();
   try {
     for (const file of files) {
-      await copyFile(join(source, file.name), temporary(file.name));
+      await copyForOwner(join(source, file.name), temporary(file.name));
       await requireListed(temporary(file.name), file);
     }
     await requireLog(temporary('event-log.db'), logId, configuration);
@@ -68,11 +79,16 @@ async function restoreFrom(
     for (const { name } of files) await rename(temporary(name), join(dataDir, name));
     await sync(dataDir);
   } finally {
-    for (const { name } of files) {
-      for (const path of withSidecars(temporary(name))) await rm(path, { force: true });
-    }
+    await removeTemporaryFiles();
   }
 }
+
+/**
+ * Copies the file to `target`, which must not exist. Only the owner may read and write the copy, whatever the mode of
+ * the file: the stores hold verifiers and encrypted private keys, and SQLite gives its `-wal` file the same mode.
+ */
+const copyForOwner = (file: string, target: string): Promise<void> =>
+  pipeline(createReadStream(file), createWriteStream(target, { flags: 'wx', mode: 0o600 }));
 
 /** Throws `CommandFailed` if the file holds another log, and `MasterKeyMismatch` if its master key is another one. */
 async function requireLog(file: string, logId: string, configuration: Configuration): Promise<void> {
