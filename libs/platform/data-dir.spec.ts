@@ -17,7 +17,8 @@ it('is made with its parents, for its owner only, and may be there already', () 
 
 it.each([
   ['a file', () => file('file'), 'not a directory'],
-  ['a path below a file', () => join(file('below'), 'data'), 'not a directory'],
+  ['a path below a file', () => join(file('below'), 'data'), 'below is not a directory'],
+  ['a path far below a file', () => join(file('far-below'), 'a', 'b'), 'far-below is not a directory'],
   ['a link that leads nowhere', () => link('link', join(folder, 'nowhere')), 'EEXIST'],
   ['a place where nothing can be made', () => '/proc/x', 'ENOENT'],
   ['a place below that', () => '/proc/x/y', 'ENOENT'],

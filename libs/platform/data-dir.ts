@@ -8,19 +8,30 @@ import { ConfigurationError } from './configuration.js';
  */
 export const prepareDataDir = (dataDir: string): void => {
   try {
-    makeDirectory(dataDir);
-    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
+    prepareDirectory(dataDir);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ConfigurationError('DATA_DIR', `can't be used (${dataDir}): ${reason}`);
   }
 };
 
-/** Node 20's own recursive `mkdir` never returns for a directory in `/proc`. */
+/**
+ * Does the same as `prepareDataDir` for any other directory. Throws an error that says why the directory can't be
+ * created, read or written, but not where its name comes from.
+ */
+export function prepareDirectory(path: string): void {
+  makeDirectory(path);
+  accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+}
+
+/**
+ * Node 20's own recursive `mkdir` never returns for a directory in `/proc`. The parents are looked at first, so the error
+ * for a path below a file names the file.
+ */
 function makeDirectory(path: string): void {
-  if (isDirectory(path)) return;
   const parent = dirname(path);
   if (parent !== path) makeDirectory(parent);
+  if (isDirectory(path)) return;
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {

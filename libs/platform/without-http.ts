@@ -10,7 +10,7 @@ export {
   unreadableFile,
   unusableFile,
 } from './configuration.js';
-export { prepareDataDir } from './data-dir.js';
+export { prepareDataDir, prepareDirectory } from './data-dir.js';
 export { listOf } from './list-of.js';
 export { createLogger, type Logger, logWarnings } from './logging.js';
 export type { Registry } from './metrics.js';

@@ -187,3 +187,20 @@ test('nothing is restored beside the rollback journal of another log, which SQLi
   writeFileSync(join(fresh, 'event-log.db-journal'), 'of another log');
   await expectRefused(fresh, 1, 'event-log.db-journal exists');
 });
+
+test('a directory that can’t be made is refused in words, with the name of the argument', async () => {
+  const file = join(directory, 'file');
+  writeFileSync(file, '');
+  const refusals = await Promise.all(
+    ['/proc/missing', '/proc/missing/below', file, join(file, 'below')].map(async (target) => {
+      const { code, stdout, stderr } = await Cli.run(['backup', target], { DATA_DIR: dataDir });
+      return [code, stdout, stderr];
+    }),
+  );
+  expect(refusals).toEqual([
+    [64, '', expect.stringMatching(/^<directory> can't be used \(\/proc\/missing\): ENOENT.+\n$/)],
+    [64, '', expect.stringMatching(/^<directory> can't be used \(\/proc\/missing\/below\): ENOENT.+\n$/)],
+    [64, '', `<directory> can't be used (${file}): ${file} is not a directory\n`],
+    [64, '', `<directory> can't be used (${join(file, 'below')}): ${file} is not a directory\n`],
+  ]);
+});

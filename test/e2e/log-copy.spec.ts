@@ -215,6 +215,8 @@ describe('moving the book of record', () => {
         copy(withTls, target),
         copy(file, withTls),
         copy(file, 'kurrentdb://user:secret:more@host'),
+        copy(file, '/proc/missing/copy.db'),
+        copy(file, join(file, 'copy.db')),
       ]);
       expect(told).toEqual([
         expect.stringMatching(/^4: --from: there is no file .*none\.db$/),
@@ -224,6 +226,8 @@ describe('moving the book of record', () => {
         expect.stringMatching(/^69: No connection to EventStoreDB: .* without TLS.* \(see --from\)$/),
         expect.stringMatching(/^69: No connection to EventStoreDB: .* without TLS.* \(see --to\)$/),
         expect.stringMatching(/^64: --to is not a connection string of its store: /),
+        expect.stringMatching(/^64: --to can't be used \(\/proc\/missing\): ENOENT/),
+        `64: --to can't be used (${file}): ${file} is not a directory`,
       ]);
       expect(told.join()).not.toContain('secret');
     } finally {

@@ -15,11 +15,17 @@ import {
   requireCommonClock,
 } from '#event-log';
 import type { CommandContext, SigningKeyOperation } from '#events';
-import { type Configuration, ConfigurationError, configurationFrom, systemClock } from '#platform/without-http';
+import {
+  type Configuration,
+  ConfigurationError,
+  configurationFrom,
+  prepareDirectory,
+  systemClock,
+} from '#platform/without-http';
 import { asError } from '#read-models';
 import { masterKeyPath, openEventLog, standaloneMasterKey } from '#stores';
 import { requireFittingMasterKeys, SigningKeyOperations, SigningKeyRing } from '#tokens';
-import { CommandFailed, ExitCode } from './exit.js';
+import { CommandFailed, ExitCode, usageError } from './exit.js';
 
 /** The option `--subject`: the operator's name, which is stored with the events of the operator's command. */
 export const subjectOption = () => new Option('--subject <name>', 'who acts, as the history names it').default('cli');
@@ -47,6 +53,18 @@ export function requireDataDir(env: NodeJS.ProcessEnv): void {
 export function requireInDataDir(dataDir: string, what: string, ...files: readonly string[]): void {
   if (files.some((file) => existsSync(join(dataDir, file)))) return;
   throw new ConfigurationError('DATA_DIR', `has no ${what} (${dataDir}): start the service first`);
+}
+
+/**
+ * Creates the directory with mode 0700 if it is missing, and its parents. Throws a usage error, which names the
+ * argument, if the directory can't be created, read or written.
+ */
+export function prepareNamedDirectory(path: string, argument: string): void {
+  try {
+    prepareDirectory(path);
+  } catch (error) {
+    throw usageError(`${argument} can't be used (${path}): ${asError(error).message}`);
+  }
 }
 
 /**

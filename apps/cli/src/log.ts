@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Command, createCommand, Option } from 'commander';
 import { type EventLog, readLogId, unsealLog } from '#event-log';
-import { ConfigurationError, configurationFrom, prepareDataDir, systemClock } from '#platform/without-http';
+import { ConfigurationError, configurationFrom, systemClock } from '#platform/without-http';
 import { refusedUrl } from '#stores';
-import { requireOwnMasterKeys } from './environment.js';
+import { prepareNamedDirectory, requireOwnMasterKeys } from './environment.js';
 import { notFound, untilInterrupted, usageError } from './exit.js';
 import { adoptCommand } from './log-adopt/adopt-command.js';
 import { copyLog, type CopyPhase } from './log-copy/copy-log.js';
@@ -84,7 +84,7 @@ interface LogPlaceOptions {
 
 /**
  * Opens the event log at `place`: an SQLite file, or the connection string of an EventStoreDB server. Throws
- * `LogUnavailable`, and a usage error, which names the option, for a bad connection string or prefix.
+ * `LogUnavailable`, and a usage error, which names the option, for a bad connection string, prefix or directory.
  */
 async function openLogAt(
   place: string,
@@ -101,7 +101,7 @@ async function openLogAt(
     }
   }
   const file = resolve(place);
-  if (create) prepareDataDir(dirname(file));
+  if (create) prepareNamedDirectory(dirname(file), option);
   else if (!existsSync(file)) throw notFound(`${option}: there is no file ${file}`);
   const { openSqliteEventLog } = await import('#event-log/sqlite');
   return openSqliteEventLog({ file });

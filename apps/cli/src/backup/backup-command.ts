@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createCommand } from 'commander';
 import { type Configuration, ConfigurationError, configurationFrom, systemClock } from '#platform/without-http';
-import { withBook } from '../environment.js';
+import { prepareNamedDirectory, withBook } from '../environment.js';
 import { usageError } from '../exit.js';
 import { printResult } from '../output.js';
 import { type BackupFile, type Manifest, manifestOf, sync, writeManifest } from './manifest.js';
@@ -37,7 +37,7 @@ async function backUp({ dataDir, mongoDbUrl }: Configuration, target: string, lo
   const hasReadModels = mongoDbUrl === undefined && existsSync(join(dataDir, 'read-models.db'));
   const names: BackupFile[] = hasReadModels ? ['read-models.db', 'event-log.db'] : ['event-log.db'];
   const createdAt = systemClock().toISOString();
-  await mkdir(target, { recursive: true, mode: 0o700 });
+  prepareNamedDirectory(target, '<directory>');
   if ((await readdir(target)).length > 0) throw usageError(`${target} is not empty`);
   const { copySqlite, requireIntact } = await import('./sqlite-copy.js');
   try {
