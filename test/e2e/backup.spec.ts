@@ -37,7 +37,10 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-const backUp = () => Cli.run(['backup', backup], { DATA_DIR: dataDir });
+const backUp = (env = {}) => Cli.run(['backup', backup], { DATA_DIR: dataDir, ...env });
+const preloaded = (double: string) => ({
+  NODE_OPTIONS: `--require ${join(__dirname, '../support/doubles', double)}`,
+});
 const restore = (into: string) => Cli.run(['restore', backup], { DATA_DIR: into });
 
 /** Expects that the backup is not restored, with this exit code and message. */
@@ -105,7 +108,18 @@ test('a backup that was changed, is incomplete, or needs another master key is n
   await expectRefused(fresh, 1, 'read-models.db differs');
   rmSync(join(backup, 'read-models.db'));
   await expectRefused(fresh, 1, 'can’t be read');
-  rmSync(join(backup, 'manifest.json'));
+  const manifestFile = join(backup, 'manifest.json');
+  const manifest = JSON.parse(readFileSync(manifestFile, 'utf8')) as { readonly files: readonly unknown[] };
+  for (const changed of [
+    { createdAt: undefined },
+    { createdAt: 'Monday' },
+    { createdAt: '(\u001b[31m) 2026-11-30' },
+    { files: [...manifest.files, ...manifest.files] },
+  ]) {
+    writeFileSync(manifestFile, JSON.stringify({ ...manifest, ...changed }));
+    await expectRefused(fresh, 1, 'is no manifest that this release can read');
+  }
+  rmSync(manifestFile);
   await expectRefused(fresh, 4, 'no manifest.json');
   expect(readdirSync(fresh)).toEqual(['master.key']);
 });
@@ -203,4 +217,19 @@ test('a directory that can’t be made is refused in words, with the name of the
     [64, '', `<directory> can't be used (${file}): ${file} is not a directory\n`],
     [64, '', `<directory> can't be used (${join(file, 'below')}): ${file} is not a directory\n`],
   ]);
+});
+
+test('a backup that fails at the last step leaves nothing, and can be tried again', async () => {
+  const failed = await backUp(preloaded('unsynced-directories.js'));
+  expect(failed).toMatchObject({ code: 1, stderr: 'EIO: i/o error, fsync\n' });
+  expect(readdirSync(backup)).toEqual([]);
+  expect(await backUp()).toMatchObject({ code: 0 });
+});
+
+test('of two backups that begin in the same directory at once, one is made and one is refused', async () => {
+  expect(await backUp(preloaded('overtaken-backup.js'))).toMatchObject({
+    code: 64,
+    stderr: `${backup} is not empty\n`,
+  });
+  expect(await restore(freshDataDir())).toMatchObject({ code: 0 });
 });

@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { open, readdir, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { createCommand } from 'commander';
 import { type Configuration, ConfigurationError, configurationFrom, systemClock } from '#platform/without-http';
 import { prepareNamedDirectory, withBook } from '../environment.js';
 import { usageError } from '../exit.js';
 import { printResult } from '../output.js';
-import { type BackupFile, type Manifest, manifestOf, sync, writeManifest } from './manifest.js';
+import { type BackupFile, MANIFEST, type Manifest, manifestOf, sync, writeManifest } from './manifest.js';
 
 /** `backup`: copies the SQLite files of `DATA_DIR` while the service runs. */
 export const backupCommand = () =>
@@ -38,21 +38,41 @@ async function backUp({ dataDir, mongoDbUrl }: Configuration, target: string, lo
   const names: BackupFile[] = hasReadModels ? ['read-models.db', 'event-log.db'] : ['event-log.db'];
   const createdAt = systemClock().toISOString();
   prepareNamedDirectory(target, '<directory>');
-  if ((await readdir(target)).length > 0) throw usageError(`${target} is not empty`);
+  if ((await readdir(target)).length > 0) throw notEmpty(target);
   const { copySqlite, requireIntact } = await import('./sqlite-copy.js');
+  const made: string[] = [];
+  const make = async (name: string) => {
+    const path = join(target, name);
+    await createEmpty(path);
+    made.push(path);
+    return path;
+  };
   try {
-    for (const name of names) copySqlite(join(dataDir, name), join(target, name));
+    for (const name of names) copySqlite(join(dataDir, name), await make(name));
     for (const name of names) {
       await sync(join(target, name));
       requireIntact(join(target, name));
     }
     const manifest = await manifestOf(target, names, { createdAt, logId });
-    await writeManifest(target, manifest);
+    await writeManifest(await make(MANIFEST), manifest);
     await sync(target);
     return manifest;
   } catch (error) {
-    // Without this, the next try would find a directory that is not empty.
-    for (const name of names) await rm(join(target, name), { force: true });
+    // Otherwise the next try would find a directory that is not empty. A file that this backup has not made belongs to
+    // another backup, which has begun in the same directory at the same moment.
+    for (const path of made) await rm(path, { force: true });
     throw error;
   }
 }
+
+/** Creates an empty file for its owner only. Throws a usage error if the file exists. */
+async function createEmpty(path: string): Promise<void> {
+  try {
+    await (await open(path, 'wx', 0o600)).close();
+  } catch (error) {
+    const exists = error instanceof Error && 'code' in error && error.code === 'EEXIST';
+    throw exists ? notEmpty(dirname(path)) : error;
+  }
+}
+
+const notEmpty = (directory: string) => usageError(`${directory} is not empty`);

@@ -4,7 +4,7 @@ import { open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CommandFailed, ExitCode, notFound } from '../exit.js';
 
-const MANIFEST = 'manifest.json';
+export const MANIFEST = 'manifest.json';
 const FORMAT = 1;
 
 /** The files of a backup, in the order in which they are put in place. */
@@ -43,8 +43,8 @@ async function measured(path: string): Promise<Omit<ManifestEntry, 'name'>> {
   return { bytes: (await stat(path)).size, sha256: hash.digest('hex') };
 }
 
-export const writeManifest = (directory: string, manifest: Manifest): Promise<void> =>
-  writeFile(join(directory, MANIFEST), `${JSON.stringify(manifest, undefined, 2)}\n`, { flag: 'wx', flush: true });
+export const writeManifest = (path: string, manifest: Manifest): Promise<void> =>
+  writeFile(path, `${JSON.stringify(manifest, undefined, 2)}\n`, { flush: true });
 
 /** Throws `CommandFailed` if the file is missing, or differs from its entry in the manifest. */
 export async function requireListed(path: string, { bytes, sha256 }: ManifestEntry): Promise<void> {
@@ -71,13 +71,18 @@ function parsed(text: string): unknown {
   }
 }
 
-/** The names become paths, so no other names are accepted. */
+/** The names become paths, so no other names are accepted, and each name only once. */
 const isManifest = (value: unknown): value is Manifest => {
-  const { format, logId, files } = (value ?? {}) as Partial<Record<keyof Manifest, unknown>>;
-  if (format !== FORMAT || typeof logId !== 'string' || !Array.isArray(files)) return false;
+  const { format, createdAt, logId, files } = (value ?? {}) as Partial<Record<keyof Manifest, unknown>>;
+  if (format !== FORMAT || !isInstant(createdAt) || typeof logId !== 'string' || !Array.isArray(files)) return false;
   const names = files.map((file: Partial<ManifestEntry> | null) => file?.name);
+  if (new Set(names).size < names.length) return false;
   return names.includes('event-log.db') && names.every((name) => BACKUP_FILES.some((known) => known === name));
 };
+
+/** Whether the value is what `Date.toISOString` returns. `Date.parse` alone accepts any text in parentheses. */
+const isInstant = (value: unknown): boolean =>
+  typeof value === 'string' && !Number.isNaN(Date.parse(value)) && new Date(value).toISOString() === value;
 
 const damaged = (message: string) => new CommandFailed(ExitCode.FAILED, message);
 

@@ -2,9 +2,9 @@ import { pathToFileURL } from 'node:url';
 import Database from 'libsql';
 
 /**
- * Copies an SQLite file to `target`, which must not exist. The copy is the file at one moment, whatever processes write
- * to it meanwhile. It has one file, without a `-wal` file. Nothing is synced to disk. Decision 26 says why this is not
- * SQLite's backup API.
+ * Copies an SQLite file to `target`, which must be empty or missing. The copy is the file at one moment, whatever
+ * processes write to it meanwhile. It has one file, without a `-wal` file. Nothing is synced to disk. Decision 26 says
+ * why this is not SQLite's backup API.
  */
 export function copySqlite(file: string, target: string): void {
   withReader(file, (db) => {
