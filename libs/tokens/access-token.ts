@@ -13,6 +13,11 @@ export interface TokenGrant {
   /** The generation (number) of the credential with which the client logged in. */
   readonly generation: number;
   /**
+   * When this generation stops being good, as far as is known at the issue: at its own expiry, or at the end of its
+   * overlap. The token expires no later, since a gateway that verifies tokens by the JWKS alone learns nothing else.
+   */
+  readonly credentialExpiresAt?: Instant | undefined;
+  /**
    * The endpoint for which the token is issued. If absent, the token comes from the plain `/login`, and is valid for
    * every subscription to which the client is assigned.
    */
@@ -114,8 +119,16 @@ export const epochSeconds = (at: Instant): number => Math.floor(millisecondsOf(a
 export const instantOf = (seconds: number): Instant => new Date(seconds * 1000).toISOString();
 
 /**
- * Issues an access token to an OAUTH2 client. The token expires no later than its refresh family. Throws
- * `TokenTooLarge`.
+ * Returns the lifetime in seconds of a token that would live for `longest` seconds, if its credential expires at
+ * `credentialExpiresAt`. The end is rounded down to a whole second, but the lifetime is at least 1 s: a login in the
+ * credential's last second gets a token that is not yet expired.
+ */
+export const lifetimeWithin = (longest: number, credentialExpiresAt: Instant, issuedAt: Instant): number =>
+  Math.min(longest, Math.max(1, epochSeconds(credentialExpiresAt) - epochSeconds(issuedAt)));
+
+/**
+ * Issues an access token to an OAUTH2 client. The token expires no later than its refresh family and its credential
+ * (`lifetimeWithin`). Throws `TokenTooLarge`.
  */
 export function issueAccessToken(
   signer: TokenSigner,
@@ -123,7 +136,10 @@ export function issueAccessToken(
   { issuedAt, jti }: { issuedAt: Instant; jti: string },
 ): AccessToken {
   const familyLeft = grant.family ? familyEnd(grant.family) - epochSeconds(issuedAt) : ACCESS_TOKEN_SECONDS;
-  const expiresIn = Math.min(ACCESS_TOKEN_SECONDS, familyLeft);
+  const longest = Math.min(ACCESS_TOKEN_SECONDS, familyLeft);
+  const { credentialExpiresAt } = grant;
+  const expiresIn =
+    credentialExpiresAt === undefined ? longest : lifetimeWithin(longest, credentialExpiresAt, issuedAt);
   const claims = accessTokenClaims(grant, { issuedAt, lifetimeSeconds: expiresIn, jti });
   return { token: signEncoded(encodedHeader(signer), encoded(JSON.stringify(claims)), signer), jti, expiresIn };
 }

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { errors, jwtVerify, type JWTVerifyResult } from 'jose';
+import { decodeJwt, errors, jwtVerify, type JWTVerifyResult } from 'jose';
 import type { ClientId, Instant, SigningAlgorithm } from '#domain';
 import { canonicalJson } from '#events';
 import {
@@ -88,6 +88,22 @@ describe.each(['EdDSA', 'RS256'] as const)('signed with %s', (alg) => {
     expect(payload).toEqual(period.claims);
     expect(payload.exp).toBe(Date.parse(period.expiresAt) / 1000);
   });
+
+  it.each([
+    ['2026-06-01T12:02:00.900Z', 120],
+    ['2026-06-01T12:00:00.900Z', 1],
+    ['2036-06-01T12:00:00.000Z', undefined],
+  ])(
+    'a token expires no later than its credential, and lives for at least a second: %s',
+    (credentialExpiresAt, left) => {
+      const grant = { ...plain, credentialExpiresAt };
+      const { token, expiresIn } = issueAccessToken(signer, grant, { issuedAt: AT, jti: 'token-3' });
+      expect([expiresIn, decodeJwt(token).exp]).toEqual([left ?? 300, SECOND + (left ?? 300)]);
+      const period = staticTokenPeriod(grant, signer, { issuedAt: AT, jti: 'static-4' });
+      expect(period.claims).toMatchObject({ iat: SECOND, exp: SECOND + (left ?? 31_536_000) });
+      expect(signStaticToken(period, signer, AT).expiresIn).toBe(left ?? 31_536_000);
+    },
+  );
 
   it('a recorded period gives the same bytes, even if a store returns its fields in another order', () => {
     const period = staticTokenPeriod(plain, signer, { issuedAt: AT, jti: 'static-2' });

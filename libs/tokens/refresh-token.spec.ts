@@ -63,6 +63,13 @@ describe('a refresh token', () => {
     expect(late.expiresAt).toBe(SECOND + 86_400);
   });
 
+  it('expires no later than its credential', () => {
+    const { token, expiresIn } = tokens.issue({ ...grant, credentialExpiresAt: after(90) }, START);
+    expect([expiresIn, opened(token).expiresAt]).toEqual([90, SECOND + 90]);
+    expect(opened(token)).not.toHaveProperty('credentialExpiresAt');
+    expect(tokens.issue({ ...grant, credentialExpiresAt: after(9000) }, START).expiresIn).toBe(1800);
+  });
+
   it('can be opened with a previous master key, and with no other', () => {
     const token = tokens.issue(grant, START).token;
     expect(opened(token, new RefreshTokens(rotatedKeys)).family).toEqual(family);

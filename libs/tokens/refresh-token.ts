@@ -16,14 +16,14 @@ import {
   millisecondsOf,
   type SubscriptionId,
 } from '#domain';
-import { epochSeconds, familyEnd, type RefreshFamily, type TokenGrant } from './access-token.js';
+import { epochSeconds, familyEnd, lifetimeWithin, type RefreshFamily, type TokenGrant } from './access-token.js';
 import { canonicalBytes, canonicalJsonObject } from './base64url.js';
 import { MAX_TOKEN_BYTES } from './jwt-signing.js';
 import { isFamilyRevoked } from './standing.js';
 
 /**
  * Lifetime of a refresh token in seconds. A refresh token expires earlier if its family (all tokens that descend from
- * one login) ends earlier.
+ * one login) or its credential ends earlier.
  */
 export const REFRESH_TOKEN_SECONDS = 1800;
 
@@ -91,9 +91,10 @@ export class RefreshTokens {
    * lifetime in seconds.
    */
   issue(grant: TokenGrant & { readonly family: RefreshFamily }, at: Instant): { token: string; expiresIn: number } {
-    const { clientId, generation, endpoint, family, tokenEpoch } = grant;
+    const { clientId, generation, endpoint, family, tokenEpoch, credentialExpiresAt } = grant;
     const issuedAt = epochSeconds(at);
-    const expiresIn = Math.min(REFRESH_TOKEN_SECONDS, familyEnd(family) - issuedAt);
+    const longest = Math.min(REFRESH_TOKEN_SECONDS, familyEnd(family) - issuedAt);
+    const expiresIn = credentialExpiresAt === undefined ? longest : lifetimeWithin(longest, credentialExpiresAt, at);
     const content: RefreshToken = {
       clientId,
       generation,

@@ -1,5 +1,11 @@
 import { type Instant, millisecondsOf, type StaticTokenPeriod } from '#domain';
-import { type AccessToken, accessTokenClaims, accessTokenHeader, type TokenGrant } from './access-token.js';
+import {
+  type AccessToken,
+  accessTokenClaims,
+  accessTokenHeader,
+  lifetimeWithin,
+  type TokenGrant,
+} from './access-token.js';
 import { signCompact, type TokenSigner } from './jwt-signing.js';
 
 /** Lifetime of a static token in seconds: one year. */
@@ -8,14 +14,20 @@ export const STATIC_TOKEN_SECONDS = 31_536_000;
 /**
  * Returns the record that the command `IssueStaticToken` stores: the time of the token's validity, and all of the
  * token's data except the signature. `expiresAt` equals the token's `exp`: a year after `issuedAt`, rounded down to a
- * whole second.
+ * whole second, or the end of the credential if that is earlier (`lifetimeWithin`). The token keeps this `exp`, even if
+ * a rotation ends the credential earlier: its bytes stay the same.
  */
 export function staticTokenPeriod(
   grant: TokenGrant,
   signer: Pick<TokenSigner, 'kid' | 'alg'>,
   { issuedAt, jti }: { issuedAt: Instant; jti: string },
 ): StaticTokenPeriod {
-  const claims = accessTokenClaims(grant, { issuedAt, lifetimeSeconds: STATIC_TOKEN_SECONDS, jti });
+  const { credentialExpiresAt } = grant;
+  const lifetimeSeconds =
+    credentialExpiresAt === undefined
+      ? STATIC_TOKEN_SECONDS
+      : lifetimeWithin(STATIC_TOKEN_SECONDS, credentialExpiresAt, issuedAt);
+  const claims = accessTokenClaims(grant, { issuedAt, lifetimeSeconds, jti });
   return {
     generation: grant.generation,
     ...(grant.endpoint && { subscriptionId: grant.endpoint.subscriptionId }),

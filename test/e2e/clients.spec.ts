@@ -1,8 +1,10 @@
+import { decodeJwt } from 'jose';
 import { type CredentialDraft, MasterKeys, openDraft, sealDraft } from '#credentials';
 import { verifyChain } from '#events';
 import { standaloneMasterKey } from '#stores';
 import { type Answer, eventually } from '../support/api/http.js';
 import { apiKeyLogin, oauthErrorOf, oauthLogin } from '../support/api/login.js';
+import { refresh, refreshTokenOf } from '../support/api/oauth.js';
 import {
   type AuthenticationType,
   type ClientAnswer,
@@ -326,6 +328,35 @@ describe('the expiry of a secret', () => {
       await expectReadModelAgrees(forever);
     },
   );
+
+  test('is the last moment of each token that comes from it, and so is the end of an overlap', async () => {
+    const expiresAt = inSeconds(120);
+    const end = Math.floor(Date.parse(expiresAt) / 1000);
+    const [keyed, oauth] = await Promise.all(
+      (['API_KEY', 'OAUTH2'] as const).map(async (authenticationType) => {
+        const { client, credential } = (await portal.create({ authenticationType, expiresAt })).body;
+        return { clientId: client.clientId, secret: secretOf(credential) };
+      }),
+    );
+    if (!keyed || !oauth) throw new Error('There are no clients');
+    const fixed = (await apiKeyLogin(server.url, keyed.secret)).body;
+    expect(decodeJwt(fixed.access_token).exp).toBe(end);
+    expect(fixed.expires_in).toBeLessThanOrEqual(120);
+    const pair = await oauthLogin(server.url, oauth);
+    for (const { body } of [pair, await refresh(server.url, oauth, refreshTokenOf(pair))]) {
+      expect(decodeJwt(body.access_token).exp).toBe(end);
+      expect(body.expires_in).toBeLessThanOrEqual(120);
+      expect(body.refresh_token_expires_in).toBeLessThanOrEqual(120);
+    }
+    await portal.rotate(keyed.clientId, { overlapSeconds: 60 });
+    expect((await apiKeyLogin(server.url, keyed.secret)).body.access_token).toBe(fixed.access_token);
+    const { credentials } = (await portal.rotate(oauth.clientId, { overlapSeconds: 60 })).body.client;
+    const overlapping = (await oauthLogin(server.url, oauth)).body;
+    expect(decodeJwt(overlapping.access_token).exp).toBe(
+      Math.floor(Date.parse(credentials[0]?.expiresAt ?? '') / 1000),
+    );
+    expect(overlapping.refresh_token_expires_in).toBeLessThanOrEqual(60);
+  });
 
   test.each<[string, unknown]>([
     ['VALIDATION_FAILED', '2027-02-30T00:00:00Z'],

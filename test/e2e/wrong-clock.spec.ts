@@ -119,7 +119,7 @@ describe('a secret that expires in half an hour', () => {
         });
         for (const token of tokens) expect(await withClockAhead(1701, () => gateway.ask({ token }))).toBe('200 GOOD');
         await withClockAhead(1801, async () => {
-          for (const token of tokens) expect(await gateway.ask({ token })).toBe('403 GENERATION_ENDED');
+          for (const token of tokens) expect(await gateway.ask({ token })).toBe('403 EXPIRED');
           expect((await apiKeyLogin(url, keyed.secret)).status).toBe(401);
           expect((await oauthLogin(url, oauth)).status).toBe(401);
         });

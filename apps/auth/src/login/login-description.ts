@@ -27,7 +27,8 @@ const login = (operation: Pick<DescribedOperation, 'operationId' | 'summary' | '
   tags: ['OAuth 2'],
   description:
     'With an API key, the answer is the client’s static token, which stays the same for a year. With a client id and ' +
-    'secret (in the body or as HTTP Basic), it is an access token and a refresh token. Unknown parameters are ignored.',
+    'secret (in the body or as HTTP Basic), it is an access token and a refresh token. A token expires earlier if the ' +
+    'credential has an `expiresAt` that is earlier when the token is issued. Unknown parameters are ignored.',
   // The credentials are in the body, or in HTTP Basic.
   security: [{}, { clientSecretBasic: [] }],
   requestBody: {

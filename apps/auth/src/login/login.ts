@@ -69,7 +69,7 @@ export class Login {
       return { access };
     }
     const familyGrant = this.familyGrant(grant, refreshToken, client, at);
-    const pair = this.tokenPair(familyGrant, await keys, at);
+    const pair = this.tokenPair(client, familyGrant, await keys, at);
     this.count(familyGrant, 'OK', at);
     return pair;
   }
@@ -133,8 +133,19 @@ export class Login {
     return assignment;
   }
 
-  private tokenPair(grant: TokenGrant & { family: RefreshFamily }, keys: SigningKeysState, at: Instant): IssuedTokens {
+  private tokenPair(
+    { credentials }: ActiveClient,
+    familyGrant: TokenGrant & { family: RefreshFamily },
+    keys: SigningKeysState,
+    at: Instant,
+  ): IssuedTokens {
     const { ring, refreshTokens } = this.dependencies;
+    let credentialExpiresAt: Instant | undefined;
+    // A loop without a callback: this is the path of every login.
+    for (const { generation, expiresAt } of credentials) {
+      if (generation === familyGrant.generation) credentialExpiresAt = expiresAt;
+    }
+    const grant = { ...familyGrant, credentialExpiresAt };
     const access = issueAccessToken(ring.signer(keys), grant, { issuedAt: at, jti: randomUUID() });
     return { access, refresh: refreshTokens.issue(grant, at) };
   }
@@ -166,14 +177,16 @@ export class Login {
   }
 
   private async startPeriod(
-    { clientId, workspaceId }: ActiveClient,
+    { clientId, workspaceId, credentials }: ActiveClient,
     grant: TokenGrant,
     keys: SigningKeysState,
     at: Instant,
     correlationId: string,
   ) {
     const { book, ring } = this.dependencies;
-    const token = staticTokenPeriod(grant, ring.signer(keys), { issuedAt: at, jti: randomUUID() });
+    const credentialExpiresAt = credentials.find(({ generation }) => generation === grant.generation)?.expiresAt;
+    const times = { issuedAt: at, jti: randomUUID() };
+    const token = staticTokenPeriod({ ...grant, credentialExpiresAt }, ring.signer(keys), times);
     const context = internalContext({ via: 'login', subject: clientId, workspaceId, correlationId });
     try {
       const command = { type: 'IssueStaticToken', token, compromisedKids: compromisedKids(keys), at } as const;
