@@ -21,6 +21,7 @@ export {
   type LogEvent,
   type LogEventType,
   redact,
+  requireWritable,
   storedVersions,
   upcast,
   type UpcastEvent,

@@ -221,8 +221,9 @@ describe('In an upgrade, while a release runs that does not know the newest vers
     ['description', spoilt(created, { description: 'Imports orders' })],
     ['labels', spoilt(created, { labels: { team: 'planning' } })],
     ['externalId', spoilt(created, { externalId: 'crm:4711' })],
-    [undefined, described],
-    [undefined, claimed],
+    ['description', described],
+    ['externalId', claimed],
+    [undefined, { ...described, data: {} }],
   ])('is refused for its %s, without which it would mean something else', (field, event) => {
     expect(() => sealed(event)).toThrow(new NotDuringUpgrade(field));
     expect(() => seal(stream, undefined, [event], context, at)).not.toThrow();

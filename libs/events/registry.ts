@@ -99,13 +99,29 @@ export function writtenForm(event: LogEvent, versions: EventVersions): Versioned
   const schemaVersion = validate(event);
   const data: JsonObject = { ...event.data };
   if (versions === 'current') return { data, schemaVersion };
-  const [newest, previous] = versionsByType.get(event.type)?.slice(-2).reverse() ?? [];
-  if (newest?.isNewType) throw new NotDuringUpgrade();
-  if (!newest?.downcast) return { data, schemaVersion };
-  const older = newest.downcast(data);
+  const older = previousForm(event);
+  if (older === 'current') return { data, schemaVersion };
   if (!older) return undefined;
-  requireValid(event.type, older, previous);
+  requireValid(event.type, older, versionsByType.get(event.type)?.at(-2));
   return { data: { ...older }, schemaVersion: schemaVersion - 1 };
+}
+
+/**
+ * Checks whether the version that the process writes can record the event. The event's values are not checked. Throws
+ * `NotDuringUpgrade`.
+ */
+export function requireWritable(event: LogEvent, versions: EventVersions): void {
+  if (versions === 'previous') previousForm(event);
+}
+
+/**
+ * Returns the event's data in the version that the release before writes: `current` if that is the newest version,
+ * `undefined` if that version has nothing to say about the event. Throws `NotDuringUpgrade`.
+ */
+function previousForm({ type, data }: LogEvent): object | 'current' | undefined {
+  const newest = versionsByType.get(type)?.at(-1);
+  if (newest?.newTypeFields) throw new NotDuringUpgrade(newest.newTypeFields.find((field) => field in data));
+  return newest?.downcast ? newest.downcast(data) : 'current';
 }
 
 function requireValid(type: string, data: object, version: Version | undefined): void {

@@ -568,10 +568,7 @@ describe('revocation', () => {
     const preview = await portal.previewRevocation(clientId);
     expect(preview.status).toBe(200);
     expect(preview.body).toEqual({ wouldLeave: body.client.subscriptions, wouldInvalidate: [1, 2] });
-    const withBody = await portal.send('POST', `/v1/clients/${clientId}/revoke?dryRun=true`, {
-      body: { reason: 'soon' },
-    });
-    expect(withBody.body).toEqual(preview.body);
+    expect((await portal.previewRevocation(clientId, { reason: 'soon' })).body).toEqual(preview.body);
     expect(preview.header('etag')).toBe(rotated.header('etag'));
     expect((await portal.get(clientId, readAfter(rotated))).body).toEqual(rotated.body.client);
     expect((await apiKeyLogin(server.url, secret)).status).toBe(200);
@@ -586,7 +583,11 @@ describe('revocation', () => {
       const refused = await portal.send('POST', `/v1/clients/${clientId}/revoke`, { body });
       expect(refused.status).toBe(400);
       expect(refused.problem.errors?.map(({ field }) => field)).toEqual(['reason']);
+      if (body?.reason === undefined) continue;
+      expect((await portal.previewRevocation(clientId, body)).refusal).toBe(refused.refusal);
     }
+    const stale = { 'if-match': '"7"' };
+    expect((await portal.previewRevocation(clientId, {}, stale)).refusal).toBe('412 PRECONDITION_FAILED');
     const neither = await portal.send('POST', `/v1/clients/${clientId}/revoke?dryRun=perhaps`, {
       body: { reason: 'x' },
     });

@@ -177,6 +177,13 @@ describe('ending a subscription', () => {
     await portal.register('sub_contract', { endpointUri: 'contract' });
     expect((await stranger.end('sub_contract')).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
     expect((await portal.end('sub_contract', ' ')).refusal).toBe('400 INVALID_REASON');
+    for (const refused of [
+      await portal.end('sub_contract', 'x'.repeat(5001)),
+      await portal.previewEnd('sub_contract', { reason: 'x'.repeat(5001) }),
+    ]) {
+      expect(refused.problem.errors).toEqual([{ field: 'reason', message: 'reason must have 1 to 500 characters' }]);
+    }
+    expect((await portal.previewEnd('sub_contract', { reason: ' ' })).refusal).toBe('400 INVALID_REASON');
     const ended = await portal.end('sub_contract', 'The contract is over');
     expect(ended.body).toMatchObject({ status: 'ENDED', endReason: 'The contract is over', revision: 1 });
     const listed = await portal.subscriptions({ status: 'ended', limit: 200 }, readAfter(ended));

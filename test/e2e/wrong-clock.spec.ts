@@ -241,13 +241,15 @@ test('while the release before may run, what it would not understand is refused,
       ['expiresAt', await there.create({ expiresAt })],
       ['expiresAt', await there.rotate(plain.client.clientId, { expiresAt })],
       ['labels', await there.create({ labels: { team: 'planning' } })],
-      [undefined, await there.create({ externalId: 'crm:previous' })],
-      [undefined, await there.describe(plain.client.clientId, { description: 'Imports forecasts' })],
-      [undefined, await there.describe(plain.client.clientId, { externalId: 'crm:previous' })],
+      ['expiresAt', await there.previewRotation(plain.client.clientId, { expiresAt })],
+      ['externalId', await there.create({ externalId: 'crm:previous' })],
+      ['description', await there.describe(plain.client.clientId, { description: 'Imports forecasts' })],
+      ['externalId', await there.describe(plain.client.clientId, { externalId: 'crm:previous' })],
     ] as const) {
       expect(answer.refusal).toBe('409 UPGRADE_UNFINISHED');
       expect(answer.problem.errors?.[0]?.field).toBe(field);
     }
+    expect((await there.previewRotation(plain.client.clientId)).body).toMatchObject({ generation: 2 });
     expect((await portal.create({ externalId: 'crm:previous' })).status).toBe(201);
     const history = await eventTypesOf(dataDir, consumerClient.stream(plain.client.clientId));
     expect(history).toEqual(['ConsumerClientCreated', 'ConsumerClientAssignedToSubscription']);

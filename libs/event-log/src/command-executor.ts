@@ -1,6 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Aggregate, DomainError, type Instant } from '#domain';
-import { type CommandContext, type EventVersions, type LogEvent, type Revision, seal, upcast } from '#events';
+import {
+  type CommandContext,
+  type EventVersions,
+  type LogEvent,
+  requireWritable,
+  type Revision,
+  seal,
+  upcast,
+} from '#events';
 import type { CallOptions } from './call-options.js';
 import { requireCommonClock } from './clocks.js';
 import { CommandIdReused, PreconditionFailed, RevisionConflict, StreamIsQuarantined } from './errors.js';
@@ -18,6 +26,12 @@ export interface Executed<State> extends Folded<State> {
    * behind at that time.
    */
   readonly outcome: 'changed' | 'unchanged' | 'repeated';
+}
+
+/** The stream on which a dry run was decided. */
+export interface Previewed<State> extends Folded<State> {
+  /** The state that the command would leave behind. */
+  readonly after: State;
 }
 
 /**
@@ -167,6 +181,22 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
   }
 
   /**
+   * Decides a command by a strong read, as `execute` does, but appends nothing: a dry run. The command counts as new.
+   * Throws what `execute` throws before the append.
+   */
+  async preview(
+    id: Id,
+    command: Command | ((state: State) => Promise<Command>),
+    { ifMatch, deadlineMs }: Pick<CommandRequest, 'ifMatch' | 'deadlineMs'>,
+  ): Promise<Previewed<State>> {
+    const known = await this.read(id, deadlineMs === undefined ? {} : { deadlineMs });
+    const decided = typeof command === 'function' ? await command(known.state) : command;
+    const events = this.decide(this.aggregate.stream(id), known, decided, ifMatch);
+    for (const event of events) requireWritable(event, this.eventVersions);
+    return { ...known, after: events.reduce(this.aggregate.evolve, known.state) };
+  }
+
+  /**
    * Returns the state on which step 2 of `CommandExecutor` decides the command. Returns `undefined` if step 2 is
    * skipped: also for a command that has to be made from the state, unless the stream is missing.
    */
@@ -208,12 +238,7 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
     { context, ifMatch, isNew = false }: CommandRequest,
     budget: TimeBudget,
   ): Promise<Executed<State>> {
-    requireCommonClock(this.log);
-    const events = this.aggregate.decide(known.state, command);
-    // `ifMatch` is compared only after the aggregate has decided (RFC 9110 §13.2.1). Otherwise a caller who may not see
-    // a stream could learn from a 412 response that the stream exists.
-    const isMatch = ifMatch === 'exists' ? known.revision !== undefined : known.revision === ifMatch;
-    if (ifMatch !== undefined && !isMatch) throw new PreconditionFailed(stream);
+    const events = this.decide(stream, known, command, ifMatch);
     if (events.length === 0) return { ...known, outcome: 'unchanged' };
     const last = known.revision === undefined ? undefined : { revision: known.revision, hash: known.lastHash };
     const occurredAt = command.at < known.lastOccurredAt ? known.lastOccurredAt : command.at;
@@ -233,6 +258,16 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
       this.states.remember(stream, { ...known, ...changed, lastHash, lastOccurredAt: occurredAt });
     }
     return { ...changed, outcome: 'changed' };
+  }
+
+  private decide(stream: string, known: Folded<State>, command: Command, ifMatch: CommandRequest['ifMatch']): Event[] {
+    requireCommonClock(this.log);
+    const events = this.aggregate.decide(known.state, command);
+    // `ifMatch` is compared only after the aggregate has decided (RFC 9110 §13.2.1). Otherwise a caller who may not see
+    // a stream could learn from a 412 response that the stream exists.
+    const isMatch = ifMatch === 'exists' ? known.revision !== undefined : known.revision === ifMatch;
+    if (ifMatch !== undefined && !isMatch) throw new PreconditionFailed(stream);
+    return events;
   }
 
   /** Throws `StreamIsQuarantined`, whatever becomes of the read. The read begins together with a look that is needed. */

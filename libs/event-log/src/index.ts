@@ -4,7 +4,7 @@ export { type BookOfRecord, type ConsumerClients, openBookOfRecord, type Signing
 export type { CallOptions } from './call-options.js';
 export { CatchUpReader } from './catch-up-reader.js';
 export { isClockBehind, LONG_AGO, type Moment, momentNow, msSince, requireCommonClock } from './clocks.js';
-export type { CommandRequest, Executed } from './command-executor.js';
+export type { CommandRequest, Executed, Previewed } from './command-executor.js';
 export { type ConsistencyToken, formatConsistencyToken, parseConsistencyToken } from './consistency-token.js';
 export {
   CheckpointMoved,

@@ -187,7 +187,9 @@ export const consumerClientVersions: VersionsOf<ConsumerClientEvent> = {
     },
   ],
   ConsumerClientRenamed: [{ schema: ConsumerClientRenamedV1 }],
-  ConsumerClientDescribed: [{ schema: ConsumerClientDescribedV1, isNewType: true }],
+  ConsumerClientDescribed: [
+    { schema: ConsumerClientDescribedV1, newTypeFields: ['description', 'labels', 'externalId'] },
+  ],
   ConsumerClientSecretRotated: [
     { schema: ConsumerClientSecretRotatedV1, sensitive: ['verifier'], upcast: withPreviousExpiresAt },
     { schema: ConsumerClientSecretRotatedV2, sensitive: ['verifier'], upcast: unchanged },

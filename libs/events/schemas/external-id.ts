@@ -10,5 +10,5 @@ class ExternalIdClaimedV1 implements DataOf<ExternalIdEvent, 'ExternalIdClaimed'
 }
 
 export const externalIdVersions: VersionsOf<ExternalIdEvent> = {
-  ExternalIdClaimed: [{ schema: ExternalIdClaimedV1, isNewType: true }],
+  ExternalIdClaimed: [{ schema: ExternalIdClaimedV1, newTypeFields: ['externalId'] }],
 };

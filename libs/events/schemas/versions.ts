@@ -16,10 +16,11 @@ export interface Version<Data extends object = object> {
    */
   downcast?(data: object): object | undefined;
   /**
-   * Whether this is the first version of a type that the release before does not know. As long as processes of that
-   * release may run, such an event is refused with `NotDuringUpgrade`.
+   * Present on the first version of a type that the release before does not know. As long as processes of that release
+   * may run, such an event is refused with `NotDuringUpgrade`. The error names the first of these fields that the event
+   * has: a command asks for the event by an input of the same name.
    */
-  readonly isNewType?: boolean;
+  readonly newTypeFields?: readonly string[];
 }
 type OlderVersion = Version & Required<Pick<Version, 'upcast'>>;
 

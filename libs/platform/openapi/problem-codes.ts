@@ -204,6 +204,7 @@ export const PROBLEM_CODES = {
     status: 409,
     meaning: 'Processes of the release before still run, which could not read the event.',
     detail: 'This becomes possible when the upgrade of the service is finished (EVENT_VERSIONS=previous)',
+    field: 'expiresAt',
   },
   QUARANTINED: {
     status: 409,

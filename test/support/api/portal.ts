@@ -185,8 +185,12 @@ export class Portal {
     return this.send('POST', `/v1/clients/${clientId}/revoke`, { body: { reason }, headers });
   }
 
-  previewRevocation(clientId: string): Promise<Answer<RevocationPreview>> {
-    return this.send('POST', `/v1/clients/${clientId}/revoke?dryRun=true`);
+  previewRevocation(
+    clientId: string,
+    body?: { reason?: string },
+    headers?: Headers,
+  ): Promise<Answer<RevocationPreview>> {
+    return this.send('POST', `/v1/clients/${clientId}/revoke?dryRun=true`, { body, headers });
   }
 
   get(clientId: string, headers?: Headers): Promise<Answer<Client>> {

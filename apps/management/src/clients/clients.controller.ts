@@ -2,13 +2,7 @@ import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post, Pu
 import { CommandBus, type Query as NestQuery, QueryBus } from '@nestjs/cqrs';
 import { ApiQuery, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import {
-  type ClientId,
-  consumerClient,
-  type ConsumerClientCommand,
-  type ConsumerClientState,
-  type SubscriptionId,
-} from '#domain';
+import { type ClientId, type ConsumerClientCommand, type ConsumerClientState, type SubscriptionId } from '#domain';
 import type { CommandRequest, ConsistencyToken, Executed } from '#event-log';
 import { validationFailed } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
@@ -143,8 +137,7 @@ export class ClientsController {
     @CommandParameter({ query: ['dryRun'] }) request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<CredentialAnswer | RotationPreview> {
-    if (isTrue(dryRun))
-      return this.preview(clientId, new PreviewRotation(clientId, body, request.caller), request, reply);
+    if (isTrue(dryRun)) return this.preview(new PreviewRotation(clientId, body, request), reply);
     return this.answerWithCredential(
       reply,
       body.draft,
@@ -253,8 +246,8 @@ export class ClientsController {
     @CommandParameter({ query: ['dryRun'] }) request: HttpCommandRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<ClientAnswer | RevocationPreview> {
+    if (isTrue(dryRun)) return this.preview(new PreviewRevocation(clientId, body, request), reply);
     const { workspaceId, at } = request.caller;
-    if (isTrue(dryRun)) return this.preview(clientId, new PreviewRevocation(clientId, workspaceId, at), request, reply);
     const { reason } = body;
     if (reason === undefined) throw validationFailed({ field: 'reason', message: 'reason must be a string' });
     return this.execute(clientId, { type: 'RevokeClient', workspaceId, reason, at }, request, reply);
@@ -321,13 +314,8 @@ export class ClientsController {
     return this.queries.execute(new GetHistory(workspaceId, historyOfClient(clientId), parameters, token));
   }
 
-  private async preview<Effect>(
-    clientId: ClientId,
-    query: NestQuery<Preview<Effect>>,
-    request: CommandRequest,
-    reply: FastifyReply,
-  ): Promise<Effect> {
-    return answerPreview(reply, consumerClient.stream(clientId), request, await this.queries.execute(query));
+  private async preview<Effect>(query: NestQuery<Preview<Effect>>, reply: FastifyReply): Promise<Effect> {
+    return answerPreview(reply, await this.queries.execute(query));
   }
 
   private async execute(

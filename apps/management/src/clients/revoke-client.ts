@@ -1,11 +1,13 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
-import { IsString, MaxLength } from 'class-validator';
-import { type ClientId, clientNotFound, goodCredentials, type WorkspaceId } from '#domain';
+import { IsString } from 'class-validator';
+import { type ClientId, clientNotFound, goodCredentials, MAX_REASON_LENGTH } from '#domain';
 import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import type { HttpCommandRequest } from '../requests/command-request.js';
 import type { Preview } from '../requests/response-headers.js';
+import { IsNotTooLong } from '../requests/text-length.js';
 import { AssignmentView } from './client.js';
 
 @ApiSchema({ name: 'RevokeClient' })
@@ -18,7 +20,7 @@ export class RevokeClientBody {
   })
   @MayBeAbsent()
   @IsString()
-  @MaxLength(2000)
+  @IsNotTooLong(MAX_REASON_LENGTH)
   reason?: string;
 }
 
@@ -41,21 +43,25 @@ export class RevocationPreview {
 export class PreviewRevocation extends Query<Preview<RevocationPreview>> {
   constructor(
     readonly clientId: ClientId,
-    readonly workspaceId: WorkspaceId,
-    readonly at: string,
+    readonly body: RevokeClientBody,
+    readonly request: HttpCommandRequest,
   ) {
     super();
   }
 }
 
+/** Decides the revocation as the command does, so it is refused in the same cases. The reason may be absent. */
 @QueryHandler(PreviewRevocation)
 export class PreviewRevocationHandler implements IQueryHandler<PreviewRevocation> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  async execute({ clientId, workspaceId, at }: PreviewRevocation): Promise<Preview<RevocationPreview>> {
-    const { state, revision } = await this.dependencies.book.clients.read(clientId);
+  async execute({ clientId, body, request }: PreviewRevocation): Promise<Preview<RevocationPreview>> {
+    const { clients } = this.dependencies.book;
+    const { workspaceId, at } = request.caller;
+    const { reason = 'Dry run' } = body;
+    const command = { type: 'RevokeClient', workspaceId, reason, at } as const;
+    const { state, revision } = await clients.preview(clientId, command, request);
     if (state.status === 'NONE' || revision === undefined) throw clientNotFound();
-    if (state.workspaceId !== workspaceId) throw clientNotFound();
     if (state.status === 'REVOKED') return { effect: { wouldLeave: [], wouldInvalidate: [] }, revision };
     const effect = {
       wouldLeave: [...state.subscriptions.values()],

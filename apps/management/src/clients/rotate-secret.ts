@@ -6,7 +6,6 @@ import { type CredentialDraft, type MasterKeys, openDraft, requireFitting } from
 import {
   type ClientId,
   clientNotFound,
-  consumerClient,
   goodCredentials,
   MAX_OVERLAP_SECONDS,
   newestCredential,
@@ -120,7 +119,7 @@ export class PreviewRotation extends Query<Preview<RotationPreview>> {
   constructor(
     readonly clientId: ClientId,
     readonly body: RotateSecretBody,
-    readonly caller: Caller,
+    readonly request: HttpCommandRequest,
   ) {
     super();
   }
@@ -131,15 +130,16 @@ export class PreviewRotation extends Query<Preview<RotationPreview>> {
 export class PreviewRotationHandler implements IQueryHandler<PreviewRotation> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  async execute({ clientId, body, caller }: PreviewRotation): Promise<Preview<RotationPreview>> {
+  async execute({ clientId, body, request }: PreviewRotation): Promise<Preview<RotationPreview>> {
     const { book, masterKeys } = this.dependencies;
     const { draft: jwe } = body;
+    const { caller } = request;
     const { at } = caller;
-    const { state, revision } = await book.clients.read(clientId);
-    const draft = jwe === undefined ? undefined : await fittingDraft(jwe, masterKeys, clientId, caller);
-    const rotation = { ...rotationOf(body, caller), verifier: '', ...(draft && { draft }) };
-    const events = consumerClient.decide(state, rotation);
-    const after = events.reduce(consumerClient.evolve, state);
+    const rotation = async () => {
+      const draft = jwe === undefined ? undefined : await fittingDraft(jwe, masterKeys, clientId, caller);
+      return { ...rotationOf(body, caller), verifier: '', ...(draft && { draft }) };
+    };
+    const { state, revision, after } = await book.clients.preview(clientId, rotation, request);
     if (state.status !== 'ACTIVE' || after.status !== 'ACTIVE' || revision === undefined) throw clientNotFound();
     const stillGood = new Map(goodCredentials(after, at).map(({ generation, expiresAt }) => [generation, expiresAt]));
     const before = goodCredentials(state, at).map(({ generation }) => generation);

@@ -1,11 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import {
-  type BookOfRecord,
-  type CommandRequest,
-  type Folded,
-  formatConsistencyToken,
-  PreconditionFailed,
-} from '#event-log';
+import { type BookOfRecord, type Folded, formatConsistencyToken } from '#event-log';
 import type { Position, Revision } from '#events';
 
 /** The ETag of a resource is the revision of the resource's stream (RFC 9110 §8.8.3). */
@@ -30,17 +24,11 @@ export interface Preview<Effect> {
 }
 
 /**
- * Returns the body of a dry run, and sets its `ETag`. A command that sends this ETag as `If-Match` has the effect that
- * the dry run has shown, or none. Throws `PreconditionFailed` where the command would: if the dry run itself has an
- * `If-Match` that is out of date.
+ * Returns the body of a dry run, and sets its `ETag`. A rotation or revocation that sends this ETag as `If-Match` has
+ * the effect that the dry run has shown, or none. The end of a subscription may have another effect: its ETag does not
+ * cover the assignments, which are in the streams of the clients.
  */
-export function answerPreview<Effect>(
-  reply: FastifyReply,
-  stream: string,
-  { ifMatch }: CommandRequest,
-  { effect, revision }: Preview<Effect>,
-): Effect {
-  if (ifMatch !== undefined && ifMatch !== 'exists' && ifMatch !== revision) throw new PreconditionFailed(stream);
+export function answerPreview<Effect>(reply: FastifyReply, { effect, revision }: Preview<Effect>): Effect {
   void reply.header('etag', etagOf(revision));
   return effect;
 }

@@ -1,13 +1,14 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsIn, IsOptional, IsString, MaxLength } from 'class-validator';
-import { type SubscriptionId, subscriptionNotFound, type WorkspaceId } from '#domain';
-import type { ConsistencyToken } from '#event-log';
+import { IsIn, IsOptional, IsString } from 'class-validator';
+import { MAX_REASON_LENGTH, type SubscriptionCommand, type SubscriptionId, subscriptionNotFound } from '#domain';
+import type { CommandRequest, ConsistencyToken } from '#event-log';
 import { projections } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { IsPageSize, MAX_PAGE } from '../requests/query-request.js';
 import type { Preview } from '../requests/response-headers.js';
+import { IsNotTooLong } from '../requests/text-length.js';
 
 const { clients } = projections;
 
@@ -20,7 +21,7 @@ export class EndSubscriptionQuery {
   })
   @IsOptional()
   @IsString()
-  @MaxLength(2000)
+  @IsNotTooLong(MAX_REASON_LENGTH)
   reason?: string;
 
   @ApiPropertyOptional({ enum: ['true', 'false'], default: 'false', description: 'Only show what the end would do' })
@@ -48,7 +49,8 @@ export class EndPreview {
 export class PreviewEnd extends Query<Preview<EndPreview>> {
   constructor(
     readonly subscriptionId: SubscriptionId,
-    readonly workspaceId: WorkspaceId,
+    readonly command: Extract<SubscriptionCommand, { type: 'EndSubscription' }>,
+    readonly request: CommandRequest,
     readonly limit: number,
     readonly token: ConsistencyToken | undefined,
   ) {
@@ -56,20 +58,20 @@ export class PreviewEnd extends Query<Preview<EndPreview>> {
   }
 }
 
+/** Decides the end as the command does, so it is refused in the same cases. */
 @QueryHandler(PreviewEnd)
 export class PreviewEndHandler implements IQueryHandler<PreviewEnd> {
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  async execute({ subscriptionId, workspaceId, limit, token }: PreviewEnd): Promise<Preview<EndPreview>> {
+  async execute({ subscriptionId, command, request, limit, token }: PreviewEnd): Promise<Preview<EndPreview>> {
     const { book, readModels } = this.dependencies;
-    const { state, revision } = await book.subscriptions.read(subscriptionId);
+    const { state, revision } = await book.subscriptions.preview(subscriptionId, command, request);
     if (state.status === 'UNREGISTERED' || revision === undefined) throw subscriptionNotFound();
-    if (state.workspaceId !== workspaceId) throw subscriptionNotFound();
     if (state.status === 'ENDED') return { effect: { wouldUnassign: [] }, revision };
     // The same list as that of GET /v1/subscriptions/{id}/clients, so that its route takes the cursor.
     const readModel = await readModels.at(clients, token);
     const { items, ...rest } = await readModel.page({
-      equals: { workspaceId, status: 'ACTIVE' },
+      equals: { workspaceId: command.workspaceId, status: 'ACTIVE' },
       contains: { field: clients.list.contains.subscriptionId, value: subscriptionId },
       sort: { field: clients.list.sorts.createdAt, direction: 'asc' },
       limit,

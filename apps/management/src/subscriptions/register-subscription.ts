@@ -1,24 +1,25 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiSchema } from '@nestjs/swagger';
-import { IsString, MaxLength } from 'class-validator';
+import { IsString } from 'class-validator';
 import { type EndpointUri, isEndpointUri, subscription, type SubscriptionId, type SubscriptionState } from '#domain';
 import { type Executed, KeyedQueue, PreconditionFailed } from '#event-log';
 import type { CommandContext, Revision } from '#events';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { claimContext } from '../requests/claim-context.js';
 import type { HttpCommandRequest } from '../requests/command-request.js';
+import { IsNotTooLong } from '../requests/text-length.js';
 
 @ApiSchema({ name: 'RegisterSubscription' })
 export class RegisterSubscriptionBody {
   @ApiProperty({ pattern: '^[a-z0-9][a-z0-9-]{2,62}$', example: 'acme-weather' })
   @IsString()
-  @MaxLength(200)
+  @IsNotTooLong(63, 'match [a-z0-9][a-z0-9-]{2,62}')
   endpointUri!: string;
 
   @ApiProperty({ minLength: 1, maxLength: 100, example: 'Weather forecasts' })
   @IsString()
-  @MaxLength(1000)
+  @IsNotTooLong(100)
   serviceName!: string;
 }
 

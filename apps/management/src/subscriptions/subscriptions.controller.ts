@@ -2,7 +2,7 @@ import { Body, Controller, Delete, Get, Inject, Param, Put, Query, Res } from '@
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { subscription, type SubscriptionId, type SubscriptionState } from '#domain';
+import type { SubscriptionId, SubscriptionState } from '#domain';
 import type { ConsistencyToken, Executed } from '#event-log';
 import { validationFailed } from '#platform';
 import { CLIENT_PAGE_FORMS, type ClientPage, ListClients } from '../clients/list-clients.js';
@@ -85,6 +85,9 @@ export class SubscriptionsController {
     scopes: ['subscriptions:write'],
     operationId: 'endSubscription',
     summary: 'End a subscription and unassign its clients, for ever; with dryRun=true only show whom',
+    description:
+      'A dry run lists the clients that are assigned now. `If-Match` with its `ETag` does not cover the list: until ' +
+      'the subscription ends, clients can be assigned and unassigned without a new ETag.',
     answers: [
       {
         status: 200,
@@ -104,12 +107,12 @@ export class SubscriptionsController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<SubscriptionView | EndPreview> {
     const { workspaceId, at } = request.caller;
+    const command = { type: 'EndSubscription', workspaceId, reason, at } as const;
     if (dryRun === 'true') {
-      const preview = await this.queries.execute(new PreviewEnd(subscriptionId, workspaceId, limit ?? MAX_PAGE, token));
-      return answerPreview(reply, subscription.stream(subscriptionId), request, preview);
+      const query = new PreviewEnd(subscriptionId, command, request, limit ?? MAX_PAGE, token);
+      return answerPreview(reply, await this.queries.execute(query));
     }
     if (limit !== undefined) throw validationFailed({ field: 'limit', message: 'is only for dryRun=true' });
-    const command = { type: 'EndSubscription', workspaceId, reason, at } as const;
     const aggregateCommand = new AggregateCommand('subscriptions', subscriptionId, command, request);
     return this.answer(reply, await this.commands.execute(aggregateCommand));
   }
