@@ -4,8 +4,24 @@ import { trimmedText } from './text.js';
 export const MAX_DESCRIPTION_LENGTH = 500;
 export const MAX_LABELS = 16;
 export const MAX_LABEL_LENGTH = 100;
-/** Keys of labels: 1 to 63 letters, digits, `.`, `_`, `/` and `-`. The first and the last are letters or digits. */
+/**
+ * Names of properties of every JavaScript object, and `prototype`, as far as they match `LABEL_KEY`. They are no keys of
+ * labels: programs that read labels into plain objects would trip over them.
+ */
+export const RESERVED_LABEL_KEYS: readonly string[] = [
+  'constructor',
+  'hasOwnProperty',
+  'isPrototypeOf',
+  'propertyIsEnumerable',
+  'prototype',
+  'toLocaleString',
+  'toString',
+  'valueOf',
+];
+/** Keys of labels: 1 to 63 letters, digits, `.`, `_`, `/` and `-`. The first and the last are letters or digits. See also `isLabelKey`. */
 export const LABEL_KEY = /^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$/;
+export const isLabelKey = (key: string): boolean => LABEL_KEY.test(key) && !RESERVED_LABEL_KEYS.includes(key);
+
 /** 1 to 128 visible ASCII characters. Upper and lower case differ. */
 export const EXTERNAL_ID = /^[!-~]{1,128}$/;
 
@@ -59,7 +75,8 @@ function changedLabels(before: Labels = {}, change: Readonly<Record<string, stri
   if (change === null) return undefined;
   const labels = new Map(Object.entries(before));
   for (const [key, value] of Object.entries(change)) {
-    if (!LABEL_KEY.test(key)) {
+    if (RESERVED_LABEL_KEYS.includes(key)) throw invalidLabels(`${key} is reserved, and can't be the key of a label`);
+    if (!isLabelKey(key)) {
       throw invalidLabels('The key of a label must match [A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?');
     }
     if (value === null) labels.delete(key);

@@ -22,6 +22,7 @@ import {
   MAX_TOKEN_REVOCATIONS_PER_MINUTE,
   newestCredential,
   type ReplacedTokens,
+  RESERVED_LABEL_KEYS,
   type RevokedTokenKind,
   type RotateSecret,
   secondsAfter,
@@ -432,6 +433,19 @@ describe('describing a client', () => {
     ['invalid_external_id', 'externalId', { externalId: 'x'.repeat(129) }],
   ])('is refused with %s for %s: %j', (code, field, change) => {
     given(created(), known).when(describeClient(change)).thenRefused(code, field);
+  });
+
+  it.each([...Object.getOwnPropertyNames(Object.prototype), 'prototype'])('has no label with the key %s', (key) => {
+    given(created(), known)
+      .when(describeClient({ labels: Object.fromEntries([[key, 'x']]) }))
+      .thenRefused('invalid_labels', 'labels');
+  });
+
+  it('has labels with keys that only resemble those', () => {
+    expect(RESERVED_LABEL_KEYS.filter((key) => !(key in {}) && key !== 'prototype')).toEqual([]);
+    given(created(), described({}))
+      .when(describeClient({ labels: { Constructor: 'x', 'to-string': 'y' } }))
+      .then(described({ labels: { Constructor: 'x', 'to-string': 'y' } }));
   });
 });
 

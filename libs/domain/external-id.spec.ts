@@ -77,6 +77,19 @@ describe('claiming an external id', () => {
       .then(claimed(ADA, 60));
   });
 
+  it('says after how many seconds the claim of another client is over, and nothing like it if that client has it', () => {
+    const refusal = (holder: ConsumerClientState) => {
+      try {
+        externalId.decide(fold(externalId, [claimed(BOB)]), claim(ADA, { holder, after: 12.5 }));
+      } catch (error) {
+        return error;
+      }
+      throw new Error('The claim was accepted');
+    };
+    expect(refusal(activeWith(BOB))).toMatchObject({ code: 'external_id_taken', retryAfterSeconds: 48 });
+    expect(refusal(activeWith(BOB, 'crm:1'))).toMatchObject({ retryAfterSeconds: undefined });
+  });
+
   it('takes over the claim of a revoked client at once', () => {
     given(claimed(BOB))
       .when(claim(ADA, { holder: revokedWith(BOB, 'crm:1'), after: 1 }))

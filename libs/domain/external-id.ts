@@ -1,7 +1,7 @@
 import type { Aggregate } from './aggregate.js';
 import { type ClientId, type ConsumerClientState } from './consumer-client.js';
 import { DomainError } from './domain-error.js';
-import { type Instant, secondsAfter } from './instant.js';
+import { type Instant, millisecondsOf, secondsAfter } from './instant.js';
 import type { WorkspaceId } from './workspace.js';
 
 /** SHA-256 (hex) of a workspace and an external id. */
@@ -57,12 +57,21 @@ const decide = (state: ExternalIdState, command: ClaimExternalId): ExternalIdEve
   if (state.status === 'CLAIMED') {
     if (state.clientId === clientId) {
       if (at < secondsAfter(state.claimedAt, USE_SECONDS)) return [];
-    } else if (isHeldBy(holder, externalId) || mayStillBeUsed(state.claimedAt, holder, at)) {
+    } else if (isHeldBy(holder, externalId)) {
       throw new DomainError(
         'conflict',
         'external_id_taken',
         'Another active client has this external id',
         'externalId',
+      );
+    } else if (mayStillBeUsed(state.claimedAt, holder, at)) {
+      const free = secondsAfter(state.claimedAt, CLAIM_SECONDS);
+      throw new DomainError(
+        'conflict',
+        'external_id_taken',
+        'Another client has claimed this external id less than a minute ago, but does not have it; try again',
+        'externalId',
+        Math.ceil((millisecondsOf(free) - millisecondsOf(at)) / 1000),
       );
     }
   }

@@ -31,4 +31,6 @@ export abstract class Failure extends Error {
   abstract readonly detail: string;
   /** The name of the input at fault, if there is such an input. */
   readonly field: string | undefined = undefined;
+  /** After how many seconds the same request may succeed, if that is known. */
+  readonly retryAfterSeconds: number | undefined = undefined;
 }

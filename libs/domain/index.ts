@@ -3,11 +3,13 @@ export {
   type ClientDescription,
   type DescriptionChange,
   EXTERNAL_ID,
+  isLabelKey,
   LABEL_KEY,
   type Labels,
   MAX_DESCRIPTION_LENGTH,
   MAX_LABEL_LENGTH,
   MAX_LABELS,
+  RESERVED_LABEL_KEYS,
 } from './client-description.js';
 export {
   type ActiveClient,

@@ -44,13 +44,14 @@ const problemOf = (errors: ValidationError[]): Problem =>
   validationFailed(...errors.flatMap((error) => fieldErrors(error, [])).slice(0, MOST_ERRORS));
 
 /**
- * Returns one entry for each wrong field. class-validator reports an array's items as children that are named by their
- * index.
+ * Returns one entry for each wrong field, with one sentence: that of the topmost decorator that failed, which says what
+ * the field must be at all (class-validator lists the failures from the lowest decorator up). class-validator reports an
+ * array's items as children that are named by their index.
  */
 function fieldErrors(error: ValidationError, parents: readonly (string | number)[]): FieldError[] {
   const isIndex = parents.length > 0 && /^\d+$/.test(error.property);
   const path = [...parents, isIndex ? Number(error.property) : error.property];
-  const messages = Object.values(error.constraints ?? {});
-  const own = messages.length > 0 ? [{ field: fieldPath(path), message: messages.join('; ') }] : [];
+  const message = Object.values(error.constraints ?? {}).at(-1);
+  const own = message === undefined ? [] : [{ field: fieldPath(path), message }];
   return [...own, ...(error.children ?? []).flatMap((child) => fieldErrors(child, path))];
 }

@@ -239,6 +239,21 @@ describe('what a workspace says about its client', () => {
     }
   });
 
+  test.each<[string, string, unknown]>([
+    ['name', 'name must have 1 to 100 characters', 'x'.repeat(1001)],
+    ['name', 'name must be a string', 7],
+    ['description', 'description must have 1 to 500 characters', 'x'.repeat(5001)],
+    ['description', 'description must be a string', { text: 'x' }],
+    ['externalId', 'externalId must have 1 to 128 visible ASCII characters', 'x'.repeat(1281)],
+    ['externalId', 'externalId must be a string', 4711],
+    ['labels', 'labels must be an object, and its values texts', 'planning'],
+    ['labels.constructor', 'is not an allowed name', { constructor: 'planning' }],
+  ])('is refused for its %s with one sentence, which tells the true limit: %s', async (field, message, value) => {
+    const refused = await portal.create({ [field.split('.')[0] ?? '']: value });
+    expect(refused.refusal).toBe('400 VALIDATION_FAILED');
+    expect(refused.problem.errors).toEqual([{ field, message }]);
+  });
+
   test('a change names at least one field, and a name is never removed', async () => {
     const { clientId } = await portal.newClient();
     expect((await portal.describe(clientId, {})).refusal).toBe('400 VALIDATION_FAILED');
@@ -268,6 +283,21 @@ describe('an external id', () => {
     expect(second.body.client.externalId).toBe('crm:1');
     await expectReadModelAgrees(second);
     expect((await portal.create({ externalId: 'crm:1' })).refusal).toBe(taken);
+  });
+
+  test('that was given up can be had a minute after it was claimed, and the refusal says so', async () => {
+    const former = (await portal.create({ externalId: 'crm:given-up' })).body.client;
+    const held = await portal.create({ externalId: 'crm:given-up' });
+    expect(held.refusal).toBe(taken);
+    expect(held.headers).not.toHaveProperty('retry-after');
+    await portal.describe(former.clientId, { externalId: null });
+    const early = await portal.create({ externalId: 'crm:given-up' });
+    expect(early.refusal).toBe(taken);
+    expect(early.problem.errors?.map(({ field }) => field)).toEqual(['externalId']);
+    expect(early.problem.detail).not.toBe(held.problem.detail);
+    expect(Number(early.header('retry-after'))).toBeGreaterThan(30);
+    expect(Number(early.header('retry-after'))).toBeLessThanOrEqual(60);
+    expect((await portal.describe(former.clientId, { externalId: 'crm:given-up' })).status).toBe(200);
   });
 
   test('is given to one of many that ask at once', async () => {

@@ -3,9 +3,11 @@ import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { OpenAPIObject, OperationObject, ResponseObject } from '@nestjs/swagger';
+import type { ExampleObject, OpenAPIObject, OperationObject, ResponseObject, SchemaObject } from '@nestjs/swagger';
+import { currentVersion, type LogEventType } from '#events';
 import { MANAGEMENT_SCOPES } from '#tokens';
 import { send } from '../support/api/http.js';
+import type { HistoryEntry, Page } from '../support/api/portal.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 const ROOT = join(__dirname, '../..');
@@ -108,6 +110,27 @@ describe('The OpenAPI document', () => {
     for (const headers of headersOf('429'))
       expect(headers).toEqual(expect.arrayContaining(['Retry-After', 'RateLimit-Reset']));
     for (const headers of headersOf('503')) expect(headers).toContain('Retry-After');
+    const described = new Map(responses().map(([name, { headers = {} }]) => [name, headers]));
+    expect(described.get('POST /v1/clients/{clientId}/rotate 200')?.['Cache-Control']).toMatchObject({
+      required: false,
+    });
+    expect(described.get('POST /v1/clients 409')?.['Retry-After']).toMatchObject({ required: false });
+    expect(described.get('POST /v1/clients/{clientId}/rotate 409')).not.toHaveProperty('Retry-After');
+  });
+
+  it('shows events in the version in which they are written, and says which keys of labels are reserved', () => {
+    for (const owner of ['clients/{clientId}', 'subscriptions/{subscriptionId}']) {
+      const [, answer] = responses().find(([name]) => name === `GET /v1/${owner}/history 200`) ?? [];
+      const { page } = (answer?.content?.['application/json']?.examples ?? {}) as Record<string, ExampleObject>;
+      const { items } = page?.value as Page<HistoryEntry>;
+      for (const { type, schemaVersion } of items) expect(schemaVersion).toBe(currentVersion(type as LogEventType));
+    }
+    const { CreateClient, DescribeClient } = document.components?.schemas ?? {};
+    for (const schema of [CreateClient, DescribeClient]) {
+      expect((schema as SchemaObject).properties?.labels).toMatchObject({
+        description: expect.stringContaining('`constructor`') as string,
+      });
+    }
   });
 
   it('has closed objects, and integers where it has numbers', () => {

@@ -2,9 +2,9 @@ import { isObject, Matches, ValidateBy, ValidateIf, type ValidationOptions } fro
 import {
   EXTERNAL_ID,
   isClientId,
+  isLabelKey,
   isSubscriptionId,
   isWorkspaceId,
-  LABEL_KEY,
   MAX_LABEL_LENGTH,
   MAX_LABELS,
 } from '#domain';
@@ -35,7 +35,7 @@ const isLabels = (value: unknown): boolean => {
 };
 
 const isLabel = ([key, value]: readonly [string, unknown]): boolean =>
-  LABEL_KEY.test(key) && typeof value === 'string' && LABEL_VALUE.test(value);
+  isLabelKey(key) && typeof value === 'string' && LABEL_VALUE.test(value);
 
 export const IsExternalId = () => Matches(EXTERNAL_ID);
 

@@ -9,6 +9,8 @@ interface DescribedCode {
   readonly detail: string;
   /** The field that the example names, if problems with this code name fields. */
   readonly field?: string;
+  /** Whether some problems with this code have `Retry-After`, although other problems of their status never do. */
+  readonly mayHaveRetryAfter?: true;
 }
 
 /**
@@ -190,9 +192,12 @@ export const PROBLEM_CODES = {
   },
   EXTERNAL_ID_TAKEN: {
     status: 409,
-    meaning: 'Another active client of the workspace has this external id.',
+    meaning:
+      'Another active client of the workspace has this external id; or, with `Retry-After`, has claimed it less than ' +
+      'a minute ago and does not have it (yet, or any more).',
     detail: 'Another active client has this external id',
     field: 'externalId',
+    mayHaveRetryAfter: true,
   },
   ENDPOINT_URI_TAKEN: {
     status: 409,

@@ -152,7 +152,11 @@ export function problemResponses(codes: readonly ProblemCode[]): ResponsesObject
       const own = [...new Set(codes)].filter((code) => PROBLEM_CODES[code].status === status);
       const description = own.map((code) => `\`${code}\`: ${PROBLEM_CODES[code].meaning}`).join('\n\n');
       const examples = Object.fromEntries(own.map((code) => [code, exampleProblem(code)]));
-      const headers = headersOf(...(HEADERS_OF_PROBLEMS[status] ?? []));
+      const mayHaveRetryAfter = own.some((code) => 'mayHaveRetryAfter' in PROBLEM_CODES[code]);
+      const headers = {
+        ...headersOf(...(HEADERS_OF_PROBLEMS[status] ?? [])),
+        ...(mayHaveRetryAfter && { 'Retry-After': { ...HEADERS['Retry-After'], required: false } }),
+      };
       return [status, jsonResponse(description, schemaRef('Problem'), examples, headers, 'application/problem+json')];
     }),
   );

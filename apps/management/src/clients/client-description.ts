@@ -1,6 +1,14 @@
 import type { ApiPropertyOptions } from '@nestjs/swagger';
 import { isObject, ValidateBy, ValidateIf } from 'class-validator';
-import { EXTERNAL_ID, LABEL_KEY, MAX_DESCRIPTION_LENGTH, MAX_LABEL_LENGTH, MAX_LABELS } from '#domain';
+import {
+  EXTERNAL_ID,
+  LABEL_KEY,
+  MAX_DESCRIPTION_LENGTH,
+  MAX_LABEL_LENGTH,
+  MAX_LABELS,
+  RESERVED_LABEL_KEYS,
+} from '#domain';
+import { IsNotTooLong } from '../requests/text-length.js';
 
 export const DESCRIPTION_FIELD = {
   minLength: 1,
@@ -11,7 +19,9 @@ export const DESCRIPTION_FIELD = {
 export const LABELS_FIELD = {
   type: 'object',
   maxProperties: MAX_LABELS,
-  description: `Up to ${MAX_LABELS}. Keys match \`${LABEL_KEY.source}\``,
+  description:
+    `Up to ${MAX_LABELS}. Keys match \`${LABEL_KEY.source}\`, and are none of ` +
+    RESERVED_LABEL_KEYS.map((key) => `\`${key}\``).join(', '),
   example: { team: 'planning', stage: 'production' },
 } as const;
 
@@ -22,6 +32,8 @@ export const EXTERNAL_ID_FIELD = {
   example: 'crm-4711',
   description: 'Its id in another system. No two active clients of a workspace have the same one',
 } as const satisfies ApiPropertyOptions;
+
+export const IsExternalIdLength = () => IsNotTooLong(128, 'have 1 to 128 visible ASCII characters');
 
 /** Lets the field be absent or `null`. */
 export const MayBeNull = (): PropertyDecorator => ValidateIf((_, value) => value !== undefined && value !== null);

@@ -121,6 +121,7 @@ export class ClientsController {
         status: 200,
         description: 'The client, with its new credential unless it was minted before; or what a rotation would do',
         forms: credentialForms(2),
+        commandHeaders: ['Cache-Control'],
         dryRun: form(RotationPreview, {
           dryRun: { generation: 2, wouldInvalidate: [], previousExpiresAt: '2026-11-30T17:00:00.000Z' },
         }),

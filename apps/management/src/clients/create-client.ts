@@ -6,14 +6,24 @@ import { clientIdOfCommand, openDraft, requireFitting } from '#credentials';
 import {
   type AuthenticationType,
   type CreateClient as CreateClientCommand,
+  MAX_DESCRIPTION_LENGTH,
   MAX_FIRST_SUBSCRIPTIONS,
+  MAX_NAME_LENGTH,
   type SubscriptionId,
 } from '#domain';
 import { MayBeAbsent } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { HttpCommandRequest } from '../requests/command-request.js';
 import { instantOf, IsDateTime } from '../requests/date-time.js';
-import { DESCRIPTION_FIELD, EXTERNAL_ID_FIELD, IsLabels, LABEL_VALUE, LABELS_FIELD } from './client-description.js';
+import { IsNotTooLong } from '../requests/text-length.js';
+import {
+  DESCRIPTION_FIELD,
+  EXTERNAL_ID_FIELD,
+  IsExternalIdLength,
+  IsLabels,
+  LABEL_VALUE,
+  LABELS_FIELD,
+} from './client-description.js';
 import { ExternalIdClaims } from './external-id-claims.js';
 import { type CredentialResult, executeWithNewCredential, EXPIRY_FIELD } from './issued-credential.js';
 
@@ -21,7 +31,7 @@ import { type CredentialResult, executeWithNewCredential, EXPIRY_FIELD } from '.
 export class CreateClientBody {
   @ApiProperty({ minLength: 1, maxLength: 100, example: 'Forecast importer' })
   @IsString()
-  @MaxLength(1000)
+  @IsNotTooLong(MAX_NAME_LENGTH)
   name!: string;
 
   @ApiProperty({ enum: ['API_KEY', 'OAUTH2'] })
@@ -45,7 +55,7 @@ export class CreateClientBody {
   @ApiPropertyOptional(DESCRIPTION_FIELD)
   @MayBeAbsent()
   @IsString()
-  @MaxLength(5000)
+  @IsNotTooLong(MAX_DESCRIPTION_LENGTH)
   description?: string;
 
   @ApiPropertyOptional({ ...LABELS_FIELD, additionalProperties: LABEL_VALUE })
@@ -56,7 +66,7 @@ export class CreateClientBody {
   @ApiPropertyOptional(EXTERNAL_ID_FIELD)
   @MayBeAbsent()
   @IsString()
-  @MaxLength(1000)
+  @IsExternalIdLength()
   externalId?: string;
 
   @ApiPropertyOptional({

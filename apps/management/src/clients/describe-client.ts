@@ -1,15 +1,17 @@
 import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
-import { IsString, MaxLength } from 'class-validator';
-import { type ClientId, type ConsumerClientState, MAX_DESCRIPTION_LENGTH } from '#domain';
+import { IsString } from 'class-validator';
+import { type ClientId, type ConsumerClientState, MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH } from '#domain';
 import type { Executed } from '#event-log';
 import { MayBeAbsent, validationFailed } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import type { HttpCommandRequest } from '../requests/command-request.js';
+import { IsNotTooLong } from '../requests/text-length.js';
 import {
   DESCRIPTION_FIELD,
   EXTERNAL_ID_FIELD,
+  IsExternalIdLength,
   IsLabels,
   LABEL_VALUE,
   LABELS_FIELD,
@@ -23,7 +25,7 @@ export class DescribeClientBody {
   @ApiPropertyOptional({ minLength: 1, maxLength: 100, example: 'Forecast importer (Berlin)' })
   @MayBeAbsent()
   @IsString()
-  @MaxLength(1000)
+  @IsNotTooLong(MAX_NAME_LENGTH)
   name?: string;
 
   @ApiPropertyOptional({
@@ -33,7 +35,7 @@ export class DescribeClientBody {
   })
   @MayBeNull()
   @IsString()
-  @MaxLength(5000)
+  @IsNotTooLong(MAX_DESCRIPTION_LENGTH)
   description?: string | null;
 
   @ApiPropertyOptional({
@@ -58,7 +60,7 @@ export class DescribeClientBody {
   })
   @MayBeNull()
   @IsString()
-  @MaxLength(1000)
+  @IsExternalIdLength()
   externalId?: string | null;
 }
 

@@ -21,12 +21,13 @@ export class CredentialDraftsController {
     answers: [{ status: 201, description: 'The minted credential', forms: MINTED_FORMS, headers: ['Cache-Control'] }],
     refusals: ['CLIENT_NOT_FOUND', 'CLIENT_REVOKED', 'WRONG_AUTHENTICATION_TYPE', 'QUARANTINED', 'BUSY'],
   })
-  mint(
+  async mint(
     @Body() body: MintDraftBody,
     @CallerParameter() caller: Caller,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<MintedDraft> {
+    const minted = await this.commands.execute(new MintDraft(body, caller));
     forbidCaching(reply);
-    return this.commands.execute(new MintDraft(body, caller));
+    return minted;
   }
 }

@@ -91,7 +91,7 @@ export const EXAMPLE_HISTORY: HistoryPage = {
     {
       revision: 0,
       type: 'ConsumerClientCreated',
-      schemaVersion: 1,
+      schemaVersion: 2,
       eventId: '0c1b2a39-4857-5667-8899-aabbccddeeff',
       occurredAt: '2026-11-24T09:00:00.000Z',
       actor: { subject: 'portal-backend', roles: ['clients:read', 'clients:write'], via: 'http' },
@@ -101,6 +101,7 @@ export const EXAMPLE_HISTORY: HistoryPage = {
         name: 'Forecast importer',
         authenticationType: 'API_KEY',
         verifier: { sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08' },
+        hint: '7Kq2',
         createdAt: '2026-11-24T09:00:00.000Z',
       },
       workspaceId: 'acme',
@@ -119,6 +120,7 @@ export const EXAMPLE_SUBSCRIPTION_HISTORY: HistoryPage = {
   items: EXAMPLE_HISTORY.items.map((entry) => ({
     ...entry,
     type: 'SubscriptionRegistered',
+    schemaVersion: 1,
     data: {
       subscriptionId: 'acme-weather',
       workspaceId: 'acme',

@@ -42,6 +42,8 @@ export interface DescribedAnswer {
   /** The answer has exactly one of these forms. */
   readonly forms: readonly [AnswerForm, ...AnswerForm[]];
   readonly headers?: readonly HeaderName[];
+  /** Headers that the answer to `dryRun=true` lacks. */
+  readonly commandHeaders?: readonly HeaderName[];
   /** The form of the answer to `dryRun=true`, if the route has dry runs. It names no place in the log. */
   readonly dryRun?: AnswerForm;
 }
@@ -196,7 +198,7 @@ const needs = (scopes: readonly ManagementScope[]): string =>
 const formsOf = ({ forms, dryRun }: DescribedAnswer): readonly AnswerForm[] => (dryRun ? [...forms, dryRun] : forms);
 
 function responseOf(answer: DescribedAnswer, headers: readonly HeaderName[]): ResponseObject {
-  const { description, dryRun } = answer;
+  const { description, dryRun, commandHeaders = [] } = answer;
   const forms = formsOf(answer);
   const refs = forms.map(({ type }): ReferenceObject => ({ $ref: getSchemaPath(type) }));
   const [only, ...others] = refs;
@@ -205,7 +207,7 @@ function responseOf(answer: DescribedAnswer, headers: readonly HeaderName[]): Re
   const [always, sometimes] = dryRun ? [answer.headers ?? [], headers] : [[...headers, ...(answer.headers ?? [])], []];
   return jsonResponse(description, schema, examples, {
     ...headersOf('RateLimit-*', ...always),
-    ...optional(sometimes),
+    ...optional([...sometimes, ...commandHeaders]),
   });
 }
 

@@ -13,16 +13,15 @@ const STATUS_OF_KIND: Readonly<Record<FailureKind, number>> = {
   unavailable: 503,
 };
 
-/** Seconds after which a repetition of the request may succeed. */
-const RETRY_AFTER: Partial<Record<FailureKind, string>> = { too_many: '60', unavailable: '1' };
+/** Seconds after which a repetition of the request may succeed, unless the failure says more exactly. */
+const RETRY_AFTER: Partial<Record<FailureKind, number>> = { too_many: 60, unavailable: 1 };
 
 const problemOf = (failure: Failure): Problem => {
-  const { kind, code, detail, field } = failure;
-  const retryAfter = RETRY_AFTER[kind];
+  const { kind, code, detail, field, retryAfterSeconds = RETRY_AFTER[kind] } = failure;
   return new Problem(STATUS_OF_KIND[kind], code.toUpperCase(), detail, {
     cause: failure,
     ...(field !== undefined && { errors: [{ field, message: detail }] }),
-    ...(retryAfter !== undefined && { headers: { 'Retry-After': retryAfter } }),
+    ...(retryAfterSeconds !== undefined && { headers: { 'Retry-After': String(retryAfterSeconds) } }),
   });
 };
 
