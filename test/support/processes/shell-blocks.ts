@@ -16,13 +16,18 @@ export function shellBlocks(document: string, heading: string): string {
 }
 
 /**
- * Runs the lines in a shell. Expects that the shell prints nothing to stderr. Returns the lines that the shell printed
- * to stdout.
+ * Runs the lines in a shell. Expects that the shell prints nothing to stderr but these notes, one a line. Returns the
+ * lines that the shell printed to stdout.
  */
-export async function paste(lines: string, env: Readonly<Record<string, string>>): Promise<string[]> {
+export async function paste(
+  lines: string,
+  env: Readonly<Record<string, string>>,
+  notes: readonly RegExp[] = [],
+): Promise<string[]> {
   const shell = spawn('bash', ['-s'], { cwd: ROOT, env: { ...process.env, ...env }, stdio: 'pipe' });
   shell.stdin.end(lines);
   const [printed, complaints] = await Promise.all([text(shell.stdout), text(shell.stderr)]);
-  expect(complaints).toBe('');
+  const printedNotes = complaints === '' ? [] : complaints.trimEnd().split('\n');
+  expect(printedNotes).toEqual(notes.map((note) => expect.stringMatching(note) as string));
   return printed.trimEnd().split('\n');
 }
