@@ -44,8 +44,8 @@ export function metadataHandler(metadata: object): Handler {
 const BY_SECRET = ['client_secret_basic', 'client_secret_post'];
 
 /**
- * Returns the metadata of this authorization server (RFC 8414 §2). They allow only one `token_endpoint`. Each API endpoint also has its own token endpoint at
- * `/{endpointUri}/login`.
+ * Returns the metadata of this authorization server (RFC 8414 §2). The RFC allows only one `token_endpoint`. Each API
+ * endpoint also has a token endpoint of its own, at `/{endpointUri}/login`.
  */
 export const metadataOf = ({ issuer, managementTokens }: MetadataSource) => ({
   issuer,
