@@ -177,6 +177,15 @@ describe('an app', () => {
     expect(({} as Record<string, unknown>).admin).toBeUndefined();
   });
 
+  it('says in plain words that a field is unknown', async () => {
+    const { body } = await problem(post('{"name":"tea","endpoints":[{"uri":"a","x":1}],"price":1}'));
+    const message = 'this request has no such field';
+    expect(body.errors).toEqual([
+      { field: 'price', message },
+      { field: 'endpoints[0].x', message },
+    ]);
+  });
+
   it('refuses deep nesting, also when it is as deep as a body can be', async () => {
     const nested = (levels: number) => `{"name":${'['.repeat(levels)}${']'.repeat(levels)}}`;
     expect(await problem(post(nested(31)))).toMatchObject({ status: 400, fields: ['name'] });

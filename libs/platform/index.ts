@@ -19,7 +19,7 @@ export { createLogger, LOGGER, type Logger, logWarnings, writeLine } from './log
 export { addQueueMetrics, addReadings, type Reading, Registry } from './metrics.js';
 export { networkOf, withoutPort } from './network.js';
 export { undecodableParameter } from './parameters.js';
-export { methodNotAllowed, Problem, validationFailed } from './problem.js';
+export { methodNotAllowed, Problem, unknownField, validationFailed } from './problem.js';
 export { httpRefusal, ProblemFilter } from './problem-filter.js';
 export type { ProcessDependency } from './process-dependency.js';
 export { RATE_LIMITED, RateLimit, rateLimited, rateLimitHeaders, type RateLimitState } from './rate-limit.js';

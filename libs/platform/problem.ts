@@ -58,6 +58,9 @@ export class Problem extends Error {
 export const validationFailed = (...errors: readonly FieldError[]): Problem =>
   new Problem(400, 'VALIDATION_FAILED', 'The request is not valid; see errors', { errors });
 
+/** What is wrong with a field or a parameter that the request can't have, perhaps because it is misspelt. */
+export const unknownField = (field: string): FieldError => ({ field, message: 'this request has no such field' });
+
 /** The answer to a method that this route lacks. `methods`: the methods that it has. */
 export const methodNotAllowed = (methods: readonly string[]): Problem => {
   const allow = methods.join(', ');

@@ -1,7 +1,7 @@
 import { type ArgumentMetadata, ValidationPipe } from '@nestjs/common';
 import { ValidateIf, type ValidationError } from 'class-validator';
 import { isPrototypeName } from './json-body.js';
-import { type FieldError, fieldPath, type Problem, validationFailed } from './problem.js';
+import { type FieldError, fieldPath, type Problem, unknownField, validationFailed } from './problem.js';
 
 const MOST_ERRORS = 20;
 
@@ -35,7 +35,7 @@ class StrictValidationPipe extends ValidationPipe {
    */
   override transform(value: unknown, metadata: ArgumentMetadata): Promise<unknown> {
     const name = typeof value === 'object' && value !== null ? Object.keys(value).find(isPrototypeName) : undefined;
-    if (name !== undefined) throw validationFailed({ field: name, message: `property ${name} should not exist` });
+    if (name !== undefined) throw validationFailed(unknownField(name));
     return this.toValidate(metadata) ? super.transform(value, metadata) : Promise.resolve(value);
   }
 }
@@ -51,7 +51,10 @@ const problemOf = (errors: ValidationError[]): Problem =>
 function fieldErrors(error: ValidationError, parents: readonly (string | number)[]): FieldError[] {
   const isIndex = parents.length > 0 && /^\d+$/.test(error.property);
   const path = [...parents, isIndex ? Number(error.property) : error.property];
-  const message = Object.values(error.constraints ?? {}).at(-1);
-  const own = message === undefined ? [] : [{ field: fieldPath(path), message }];
+  const { constraints = {} } = error;
+  const message = Object.values(constraints).at(-1);
+  const field = fieldPath(path);
+  const isUnknown = 'whitelistValidation' in constraints;
+  const own = isUnknown ? [unknownField(field)] : message === undefined ? [] : [{ field, message }];
   return [...own, ...(error.children ?? []).flatMap((child) => fieldErrors(child, path))];
 }

@@ -3,7 +3,7 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { CommandRequest } from '#event-log';
 import { canonicalJson, type Revision, uuidV5 } from '#events';
-import { validationFailed } from '#platform';
+import { unknownField, validationFailed } from '#platform';
 import type { Caller } from './management-guard.js';
 
 /**
@@ -36,8 +36,7 @@ function refuseUnknownInput(
 ): void {
   const inBody = bodyless && typeof body === 'object' && body !== null ? Object.keys(body) : [];
   const [unknown] = [...Object.keys(query as object).filter((name) => !known.includes(name)), ...inBody];
-  if (unknown !== undefined)
-    throw validationFailed({ field: unknown, message: `property ${unknown} should not exist` });
+  if (unknown !== undefined) throw validationFailed(unknownField(unknown));
 }
 
 /** Injects the `Caller` of a request that passed `ManagementGuard`. */
