@@ -107,7 +107,7 @@ it('the log of one installation is copied to another prefix, without the others 
   const wrong = await copy({}, '--to', join(directory, 'wrong.db'));
   expect([wrong.code, wrong.stderr]).toEqual([78, expect.stringContaining('MASTER_KEY is not the key')]);
   const invalid = await copy({}, '--from-prefix', '$a', '--to', join(directory, 'wrong.db'));
-  expect([invalid.code, invalid.stderr]).toEqual([1, expect.stringContaining('A prefix of stream names')]);
+  expect([invalid.code, invalid.stderr]).toEqual([64, expect.stringContaining('A prefix of stream names')]);
   expect((await plain.portal.rename(plain.client.clientId, 'Not sealed')).status).toBe(200);
   expect((await a.portal.rename(a.client.clientId, 'Not sealed')).status).toBe(200);
 
