@@ -62,6 +62,7 @@ export {
 export {
   isSubscriptionId,
   subscription,
+  SUBSCRIPTION_ID,
   type SubscriptionCommand,
   type SubscriptionEvent,
   type SubscriptionId,

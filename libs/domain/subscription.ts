@@ -11,7 +11,7 @@ export type SubscriptionId = string;
 /** Stream `subscription-<id>`: one consumer's right to call one service. */
 const stream = (id: SubscriptionId) => `subscription-${id}`;
 
-const SUBSCRIPTION_ID = /^[A-Za-z0-9_-]{1,64}$/;
+export const SUBSCRIPTION_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 export const isSubscriptionId = (value: unknown): value is SubscriptionId =>
   typeof value === 'string' && SUBSCRIPTION_ID.test(value);

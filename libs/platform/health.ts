@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { Gauge, type Registry } from 'prom-client';
 import type { DescribedPart } from './openapi/api-description.js';
-import { headersOf, jsonResponse, NODE_REFUSALS, problemResponses, schemaRef } from './openapi/responses.js';
+import { headersOf, jsonResponse, PLAIN_ROUTE_REFUSALS, problemResponses, schemaRef } from './openapi/responses.js';
 import { Degraded, Down } from './unready.js';
 
 /**
@@ -141,14 +141,7 @@ export function serveHealth(fastify: FastifyInstance, readiness: ReadinessChecks
   });
 }
 
-const REFUSALS = problemResponses([
-  ...NODE_REFUSALS,
-  'MALFORMED_REQUEST',
-  'HEADER_REPEATED',
-  'VALIDATION_FAILED',
-  'METHOD_NOT_ALLOWED',
-  'INTERNAL',
-]);
+const REFUSALS = problemResponses(PLAIN_ROUTE_REFUSALS);
 
 const readiness = (description: string, examples: Readonly<Record<string, ReadinessReport>>) =>
   jsonResponse(description, schemaRef('Readiness'), examples, headersOf('Cache-Control'));

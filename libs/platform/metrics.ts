@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { collectDefaultMetrics, type Gauge, Registry } from 'prom-client';
 import type { DescribedPart } from './openapi/api-description.js';
-import { headersOf, NODE_REFUSALS, problemResponses } from './openapi/responses.js';
+import { headersOf, PLAIN_ROUTE_REFUSALS, problemResponses } from './openapi/responses.js';
 
 /**
  * Each process has one registry, and this class is its injection token. Every part of the process adds its own metrics
@@ -106,14 +106,7 @@ export const metricsDescription: DescribedPart = {
               },
             },
           },
-          ...problemResponses([
-            ...NODE_REFUSALS,
-            'MALFORMED_REQUEST',
-            'HEADER_REPEATED',
-            'VALIDATION_FAILED',
-            'METHOD_NOT_ALLOWED',
-            'INTERNAL',
-          ]),
+          ...problemResponses(PLAIN_ROUTE_REFUSALS),
         },
       },
     },

@@ -1,5 +1,6 @@
-import { createPrivateKey, createPublicKey, verify } from 'node:crypto';
+import { createPublicKey, verify } from 'node:crypto';
 import fc from 'fast-check';
+import { openKey } from '../../test/support/transparency/open-key.js';
 import {
   consistencyBody,
   cosign,
@@ -20,14 +21,6 @@ import {
   treeHeadText,
   vkeyOf,
 } from './index.js';
-
-/** A private key that is no secret: its seed is 32 times the same byte. */
-const keyOfByte = (byte: number) =>
-  createPrivateKey({
-    key: Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.alloc(32, byte)]),
-    format: 'der',
-    type: 'pkcs8',
-  });
 
 const origin = 'hub.example/0a1b';
 const head = treeHeadText({ origin, size: 3, root: Buffer.alloc(32, 7) });
@@ -51,9 +44,9 @@ test('a tree head is origin, size and root, a line each, and nothing else is rea
 });
 
 test('a signed note has a line for each signature, by the key id that the vkey shows', () => {
-  const key = keyOfByte(1);
+  const key = openKey(1);
   const publicKey = publicKeyBytes(key);
-  const note = noteOf(head, [signText(origin, key, head), cosign(`${origin}/time`, keyOfByte(2), 1_700_000_000, head)]);
+  const note = noteOf(head, [signText(origin, key, head), cosign(`${origin}/time`, openKey(2), 1_700_000_000, head)]);
   const lines = note.slice(head.length).split('\n');
   expect(lines).toEqual(['', expect.stringMatching(/^— hub.example\/0a1b \S+$/u), expect.stringMatching(/^— /u), '']);
 
@@ -69,7 +62,7 @@ test('a signed note has a line for each signature, by the key id that the vkey s
   const signature = cosigned?.signature ?? Buffer.of();
   expect(Buffer.from(signature.subarray(0, 8)).readBigUInt64BE()).toBe(1_700_000_000n);
   const message = Buffer.from(`cosignature/v1\ntime 1700000000\n${head}`);
-  expect(verify(null, message, createPublicKey(keyOfByte(2)), signature.subarray(8))).toBe(true);
+  expect(verify(null, message, createPublicKey(openKey(2)), signature.subarray(8))).toBe(true);
 });
 
 test('the example key of golang.org/x/mod/sumdb/note has the id that its vkey shows', () => {
@@ -79,7 +72,7 @@ test('the example key of golang.org/x/mod/sumdb/note has the id that its vkey sh
 });
 
 test('what is no note is not read as one', () => {
-  const note = noteOf(head, [signText(origin, keyOfByte(1), head)]);
+  const note = noteOf(head, [signText(origin, openKey(1), head)]);
   for (const wrong of [
     '',
     head,
@@ -96,7 +89,7 @@ test('what is no note is not read as one', () => {
 
 test('proofs are lines of base64 between their first lines and the head', () => {
   const hashes = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
-  const note = noteOf(head, [signText(origin, keyOfByte(1), head)]);
+  const note = noteOf(head, [signText(origin, openKey(1), head)]);
   const lines = hashes.map((hash) => hash.toString('base64')).join('\n');
   expect(tlogProof(2, hashes, note)).toBe(`c2sp.org/tlog-proof@v1\nindex 2\n${lines}\n\n${note}`);
   expect(consistencyBody(2, hashes, note)).toBe(`old 2\n${lines}\n\n${note}`);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { verifyMerkleInclusion } from '@sigstore/verify/dist/tlog/merkle.js';
 import fc from 'fast-check';
+import { grownTree } from '../../test/support/transparency/grown-tree.js';
 import { consistencyProof, hashesIn, inclusionProof, leafHash, NoSuchProof, rootOf, TreeEdge } from './index.js';
 
 const sha256 = (...parts: (Uint8Array | string)[]) =>
@@ -26,21 +27,7 @@ const subproof = (m: number, leaves: readonly Uint8Array[], whole: boolean): Uin
 
 const entry = (index: number) => sha256(`entry ${index}`);
 
-/** A tree as the projection keeps it: full tiles, each stored once, and the edge. */
-const grow = (size: number) => {
-  const full = new Map<string, readonly Uint8Array[]>();
-  const edge = TreeEdge.empty();
-  for (let index = 0; index < size; index++) {
-    for (const tile of edge.append(leafHash(entry(index)))) {
-      const key = `${tile.level}/${tile.index}`;
-      expect(full.has(key)).toBe(false);
-      full.set(key, tile.hashes);
-    }
-  }
-  const readTile = (level: number, index: number) =>
-    Promise.resolve(full.get(`${level}/${index}`) ?? edge.partialTiles[level] ?? []);
-  return { edge, full, readTile };
-};
+const grow = (size: number) => grownTree(size, entry);
 
 const SIZE = 70_000; // more than 256², so there are tiles of three levels
 const tree = grow(SIZE);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { createHash, createPrivateKey } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,31 +9,23 @@ import {
   cosign,
   inclusionProof,
   KEY_TYPE,
-  leafHash,
   noteOf,
   publicKeyBytes,
   rootOf,
   signText,
   tilePath,
   tlogProof,
-  TreeEdge,
   treeHeadText,
   vkeyOf,
 } from '#transparency';
+import { grownTree } from '../support/transparency/grown-tree.js';
+import { openKey } from '../support/transparency/open-key.js';
 
 const hasGo = spawnSync('go', ['version']).status === 0;
 
-/** A private key that is no secret: its seed is 32 times the same byte. */
-const keyOfByte = (byte: number) =>
-  createPrivateKey({
-    key: Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.alloc(32, byte)]),
-    format: 'der',
-    type: 'pkcs8',
-  });
-
 const ORIGIN = 'hub.example/0195d3a1';
 const COSIGNER = `${ORIGIN}/time`;
-const [logKey, cosignerKey] = [keyOfByte(1), keyOfByte(2)];
+const [logKey, cosignerKey] = [openKey(1), openKey(2)];
 const vkeys = {
   origin: ORIGIN,
   logKey: vkeyOf({ name: ORIGIN, type: KEY_TYPE.ED25519, publicKey: publicKeyBytes(logKey) }),
@@ -44,17 +36,6 @@ const vkeys = {
 const entry = (index: number) => createHash('sha256').update(`event ${index}`).digest();
 
 const SIZES = [1, 2, 3, 7, 8, 255, 256, 257, 1_000, 65_535, 65_536, 65_537, 66_000];
-const LARGEST = Math.max(...SIZES);
-
-function growTree() {
-  const edge = TreeEdge.empty();
-  const full = new Map<string, readonly Uint8Array[]>();
-  for (let index = 0; index < LARGEST; index++) {
-    for (const tile of edge.append(leafHash(entry(index)))) full.set(`${tile.level}/${tile.index}`, tile.hashes);
-  }
-  return (level: number, index: number) =>
-    Promise.resolve(full.get(`${level}/${index}`) ?? edge.partialTiles[level] ?? []);
-}
 
 /** Changes the lowest bit of one byte of a text. */
 const flipped = (text: string, place: number) => {
@@ -86,7 +67,7 @@ const flipped = (text: string, place: number) => {
     return stdout.trimEnd().split('\n');
   };
 
-  const readTile = growTree();
+  const { readTile } = grownTree(Math.max(...SIZES), entry);
   const headOf = async (size: number) => {
     const text = treeHeadText({ origin: ORIGIN, size, root: await rootOf(size, readTile) });
     return noteOf(text, [signText(ORIGIN, logKey, text), cosign(COSIGNER, cosignerKey, 1_780_000_000, text)]);

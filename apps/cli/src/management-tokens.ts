@@ -12,6 +12,7 @@ import { systemClock } from '#platform/without-http';
 import { type ActOptions, operatorContext, withBook } from './environment.js';
 import { notFound } from './exit.js';
 import { printResult, tableLines } from './output.js';
+import { UUID } from './uuid.js';
 
 /** `tokens list`: the management tokens that `token` has made. */
 export const listTokensCommand = (): Command =>
@@ -37,11 +38,9 @@ async function list({ log }: BookOfRecord, all: boolean): Promise<void> {
 const statusOf = ({ endedAt, expiresAt }: OperatorsToken, now: Instant): 'GOOD' | 'ENDED' | 'EXPIRED' =>
   endedAt !== undefined ? 'ENDED' : now < expiresAt ? 'GOOD' : 'EXPIRED';
 
-const TOKEN_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** Parses an argument that is the id of a management token. */
 export function tokenIdIn(value: string): string {
-  if (!TOKEN_ID.test(value)) throw new InvalidArgumentError('`tokens list` shows the ids of management tokens.');
+  if (!UUID.test(value)) throw new InvalidArgumentError('`tokens list` shows the ids of management tokens.');
   return value;
 }
 

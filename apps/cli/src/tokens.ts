@@ -11,6 +11,7 @@ import { operatorContext, reasonOption, subjectOption, withBook } from './enviro
 import { CommandFailed, ExitCode, notFound, usageError } from './exit.js';
 import { endOneManagementToken, listTokensCommand, tokenIdIn } from './management-tokens.js';
 import { counted, printResult } from './output.js';
+import { UUID } from './uuid.js';
 
 interface EndOptions {
   readonly client?: ClientId;
@@ -186,9 +187,7 @@ function instantIn(value: string): Instant {
 }
 
 /** Only the ids of real runs (UUIDs) are accepted. A name that is used for two incidents would end nothing in the second. */
-const RUN_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 function runIn(value: string): string {
-  if (!RUN_ID.test(value)) throw new InvalidArgumentError('A run prints its id when it begins.');
+  if (!UUID.test(value)) throw new InvalidArgumentError('A run prints its id when it begins.');
   return value;
 }

@@ -174,7 +174,7 @@ export async function endManagementToken(
       return last ? [last] : [];
     },
     decide: (_, endedAt) => {
-      if (token?.endedAt !== undefined || token === undefined) return undefined;
+      if (!token || token.endedAt !== undefined) return undefined;
       return { type: 'ManagementTokenEnded', data: { tokenId, endedAt, ...(reason !== undefined && { reason }) } };
     },
   });

@@ -165,5 +165,15 @@ export function problemResponses(codes: readonly ProblemCode[]): ResponsesObject
 /** Codes of problems with which Node itself may answer any request, before a route is found. */
 export const NODE_REFUSALS = ['REQUEST_TIMEOUT', 'HEADERS_TOO_LARGE'] as const satisfies readonly ProblemCode[];
 
+/** The refusals of a route that takes no parameters and has no limit. */
+export const PLAIN_ROUTE_REFUSALS = [
+  ...NODE_REFUSALS,
+  'MALFORMED_REQUEST',
+  'HEADER_REPEATED',
+  'VALIDATION_FAILED',
+  'METHOD_NOT_ALLOWED',
+  'INTERNAL',
+] as const satisfies readonly ProblemCode[];
+
 const mapValues = <From, To>(from: Readonly<Record<string, From>>, map: (value: From) => To): Record<string, To> =>
   Object.fromEntries(Object.entries(from).map(([name, value]) => [name, map(value)]));

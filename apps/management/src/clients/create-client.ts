@@ -9,6 +9,7 @@ import {
   MAX_DESCRIPTION_LENGTH,
   MAX_FIRST_SUBSCRIPTIONS,
   MAX_NAME_LENGTH,
+  SUBSCRIPTION_ID,
   type SubscriptionId,
 } from '#domain';
 import { MayBeAbsent } from '#platform';
@@ -71,7 +72,7 @@ export class CreateClientBody {
 
   @ApiPropertyOptional({
     type: 'array',
-    items: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
+    items: { type: 'string', pattern: SUBSCRIPTION_ID.source },
     maxItems: MAX_FIRST_SUBSCRIPTIONS,
     uniqueItems: true,
     example: ['sub_weather_1'],
@@ -81,7 +82,7 @@ export class CreateClientBody {
   @IsArray()
   @ArrayMaxSize(MAX_FIRST_SUBSCRIPTIONS)
   @ArrayUnique()
-  @Matches(/^[A-Za-z0-9_-]{1,64}$/, { each: true })
+  @Matches(SUBSCRIPTION_ID, { each: true })
   subscriptions?: SubscriptionId[];
 }
 

@@ -5,6 +5,7 @@ import { IsIn, IsOptional, IsString, Matches, MaxLength } from 'class-validator'
 import {
   type AuthenticationType,
   EXTERNAL_ID,
+  SUBSCRIPTION_ID,
   type SubscriptionId,
   subscriptionNotFound,
   type WorkspaceId,
@@ -75,13 +76,13 @@ export class ListClientsParameters extends PageQueryParameters {
   label?: string;
 
   @ApiPropertyOptional({
-    pattern: '^[A-Za-z0-9_-]{1,64}$',
+    pattern: SUBSCRIPTION_ID.source,
     description: 'Only clients that are assigned to this subscription; 404 if the workspace has no such subscription',
     example: 'sub_weather_1',
   })
   @IsOptional()
   @IsString()
-  @Matches(/^[A-Za-z0-9_-]{1,64}$/)
+  @Matches(SUBSCRIPTION_ID)
   subscriptionId?: SubscriptionId;
 
   @ApiPropertyOptional({ enum: Object.keys(clients.list.sorts), default: 'createdAt' })
