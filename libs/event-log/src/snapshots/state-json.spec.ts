@@ -1,12 +1,12 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync,readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Aggregate, consumerClient, endpointUri, signingKeys, subscription } from '#domain';
+import { type Aggregate, consumerClient, endpointUri, externalId, signingKeys, subscription } from '#domain';
 import { type JsonObject, type LogEvent, type RecordedEvent, upcast } from '#events';
 import { decodeState, encodeState } from './state-json.js';
 
 type AnyAggregate = Pick<Aggregate<never, unknown, never, LogEvent>, 'initial' | 'evolve' | 'stateVersion'>;
 
-/** Each aggregate, with stored events of all its types in an order in which they can occur. */
+/** Histories of each aggregate, with stored events of all its types in an order in which they can occur. */
 const histories: [name: string, aggregate: AnyAggregate, types: string[]][] = [
   [
     'consumerClient',
@@ -25,8 +25,20 @@ const histories: [name: string, aggregate: AnyAggregate, types: string[]][] = [
       'ConsumerClientRevoked.v1',
     ],
   ],
+  [
+    'consumerClientWithDescription',
+    consumerClient as AnyAggregate,
+    [
+      'ConsumerClientCreated.v2',
+      'ConsumerClientDescribed.v1',
+      'ConsumerClientSecretRotated.v1',
+      'ConsumerClientSecretRotated.v3',
+      'ConsumerClientRevoked.v1',
+    ],
+  ],
   ['subscription', subscription as AnyAggregate, ['SubscriptionRegistered.v1', 'SubscriptionEnded.v1']],
   ['endpointUri', endpointUri as AnyAggregate, ['EndpointUriClaimed.v1']],
+  ['externalId', externalId as AnyAggregate, ['ExternalIdClaimed.v1']],
   [
     'signingKeys',
     signingKeys as AnyAggregate,
@@ -43,8 +55,10 @@ const histories: [name: string, aggregate: AnyAggregate, types: string[]][] = [
 
 const readJson = (...path: string[]): JsonObject => JSON.parse(readFileSync(join(...path), 'utf8')) as JsonObject;
 
+const EVENTS = [__dirname, '..', '..', '..', 'events', 'golden'];
+
 const storedEvent = (name: string): LogEvent => {
-  const { event } = readJson(__dirname, '..', '..', '..', 'events', 'golden', `${name}.golden.json`);
+  const { event } = readJson(...EVENTS, `${name}.golden.json`);
   return upcast(event as RecordedEvent);
 };
 
@@ -53,6 +67,13 @@ const statesOf = ({ initial, evolve }: AnyAggregate, types: readonly string[]): 
   for (const type of types) states.push(evolve(states.at(-1), storedEvent(type)));
   return states;
 };
+
+it('is checked for every stored event of these streams', () => {
+  const checked = histories.flatMap(([, , types]) => types);
+  const stored = readdirSync(join(...EVENTS)).map((name) => name.replace('.golden.json', ''));
+  const ofAggregates = /^(ConsumerClient|Subscription|EndpointUri|ExternalId|MasterKey|SigningKey(?!s))/;
+  expect(new Set(checked)).toEqual(new Set(stored.filter((name) => ofAggregates.test(name))));
+});
 
 describe.each(histories)('the state of %s', (name, aggregate, types) => {
   // If this test fails because the state or its making has changed, increase `stateVersion` of the aggregate, and add a
