@@ -1,4 +1,4 @@
-import { readdirSync,readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Aggregate, consumerClient, endpointUri, externalId, signingKeys, subscription } from '#domain';
 import { type JsonObject, type LogEvent, type RecordedEvent, upcast } from '#events';
