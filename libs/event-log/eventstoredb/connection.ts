@@ -1,5 +1,6 @@
 import type { EventStoreDBClient } from '@eventstore/db-client';
 import { LogUnavailable } from '#event-log';
+import { widenWindow } from './answer-window.js';
 import { type ConnectionFailureExplainer, NoConnection } from './connection-failure.js';
 import { Deadline } from './deadline.js';
 import { asPortError, isTransient } from './errors.js';
@@ -64,6 +65,7 @@ export class Link {
       return await new Deadline(OPEN_MS).race(
         channel.then(async (opened) => {
           refuseCompression(opened);
+          widenWindow(opened);
           await untilReady(opened);
           return new Link(client, names, urlName, opened);
         }),
