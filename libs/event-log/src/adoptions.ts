@@ -1,6 +1,6 @@
 import type { Instant } from '#domain';
-import { type CommandContext, type Position, type RecordedEvent, upcast } from '#events';
-import { appendNext } from './append-next.js';
+import { type Position, type RecordedEvent, upcast } from '#events';
+import { appendNext, type ReasonedActOptions } from './append-next.js';
 import type { CallOptions } from './call-options.js';
 import type { EventLog } from './port.js';
 import { ADOPTIONS_STREAM } from './streams.js';
@@ -14,13 +14,6 @@ export interface Adoption {
   readonly adoptedAt: Instant;
   /** Who has adopted the log. */
   readonly subject: string;
-}
-
-export interface AdoptOptions {
-  /** Why. The event stores this reason for auditors. */
-  readonly reason: string;
-  readonly context: CommandContext;
-  readonly now: () => Date;
 }
 
 /** Returns all adoptions, oldest first, by a strong read. Throws `LogUnavailable`, `HistoryMissing`, `UnknownEvent`. */
@@ -42,7 +35,7 @@ function adoptionIn(recorded: RecordedEvent): Adoption {
  * Adopts the log as it is now. Processes that have noticed a restore go on when they find this event. Throws
  * `InvalidEvent`, `LogUnavailable`.
  */
-export async function adoptLog(log: EventLog, { reason, context, now }: AdoptOptions): Promise<void> {
+export async function adoptLog(log: EventLog, { reason, context, now }: ReasonedActOptions): Promise<void> {
   const [last] = await log.readAll({ direction: 'backwards', limit: 1, consistency: 'strong' });
   if (!last) throw new Error('This event log is empty');
   const { position, eventId } = last;

@@ -3,10 +3,21 @@ import { type CommandContext, type LogEvent, type RecordedEvent, seal } from '#e
 import { RevisionConflict } from './errors.js';
 import type { EventLog } from './port.js';
 
-export interface NextEventOptions {
-  readonly stream: string;
+/** Who does an operator's act, when, and perhaps why. */
+export interface OperatorActOptions {
+  /** Why. The event stores this reason for auditors, and the API shows that of a quarantine. */
+  readonly reason?: string | undefined;
   readonly context: CommandContext;
   readonly now: () => Date;
+}
+
+/** An operator's act that needs a reason. */
+export interface ReasonedActOptions extends OperatorActOptions {
+  readonly reason: string;
+}
+
+export interface NextEventOptions extends Pick<OperatorActOptions, 'context' | 'now'> {
+  readonly stream: string;
   /** Reads the events on which `decide` depends, by a strong read. The last one MUST be the stream's last event. */
   readonly read: () => Promise<readonly RecordedEvent[]>;
   /**

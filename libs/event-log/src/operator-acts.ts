@@ -1,13 +1,12 @@
 import type { Instant } from '#domain';
 import {
-  type CommandContext,
   type ManagementTokenIssued,
   type OperatorAct,
   type RecordedEvent,
   type SigningKeyOperation,
   upcast,
 } from '#events';
-import { appendNext } from './append-next.js';
+import { appendNext, type OperatorActOptions } from './append-next.js';
 import type { CallOptions } from './call-options.js';
 import type { EventLog } from './port.js';
 import { type Look, StreamLooks } from './stream-looks.js';
@@ -21,13 +20,6 @@ export type OperatorsToken = ManagementTokenIssued['data'] & {
   /** Who has ended the token. */
   readonly endedBy?: string;
 };
-
-export interface OperatorActOptions {
-  /** Why. The event stores this reason for auditors. */
-  readonly reason?: string | undefined;
-  readonly context: CommandContext;
-  readonly now: () => Date;
-}
 
 interface EndingsSoFar {
   /** The ids of the tokens that were ended. */

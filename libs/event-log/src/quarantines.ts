@@ -1,13 +1,12 @@
 import type { Instant } from '#domain';
 import {
-  type CommandContext,
   type RecordedEvent,
   type Revision,
   type StreamQuarantined,
   type StreamQuarantineLifted,
   upcast,
 } from '#events';
-import { appendNext } from './append-next.js';
+import { appendNext, type ReasonedActOptions } from './append-next.js';
 import type { CallOptions } from './call-options.js';
 import { StreamIsQuarantined } from './errors.js';
 import type { EventLog, StreamReadOptions } from './port.js';
@@ -82,13 +81,6 @@ function inForceAfter(events: readonly RecordedEvent[]): QuarantinesInForce {
   return found;
 }
 
-export interface QuarantineOptions {
-  /** Why. The event stores this reason for auditors, and the API shows it. */
-  readonly reason: string;
-  readonly context: CommandContext;
-  readonly now: () => Date;
-}
-
 /**
  * Quarantines a stream. `lastRevision` is the revision of its last event, if it can be told. The quarantine holds in
  * all processes when `QUARANTINE_HOLDS_AFTER_MS` have passed after this call. Returns `false` if the stream is
@@ -97,7 +89,7 @@ export interface QuarantineOptions {
 export const quarantineStream = (
   log: EventLog,
   { stream, lastRevision }: { readonly stream: string; readonly lastRevision: Revision | undefined },
-  options: QuarantineOptions,
+  options: ReasonedActOptions,
 ): Promise<boolean> =>
   append(log, options, (inForce, quarantinedAt) => {
     if (inForce.has(stream)) return undefined;
@@ -110,7 +102,7 @@ export const quarantineStream = (
  * Lifts the quarantine of a stream. The stream MUST be whole, and the builds of the projections that fold it MUST
  * contain all its events. Returns `false` if the stream is not quarantined. Throws `InvalidEvent`, `LogUnavailable`.
  */
-export const liftQuarantine = (log: EventLog, stream: string, options: QuarantineOptions): Promise<boolean> =>
+export const liftQuarantine = (log: EventLog, stream: string, options: ReasonedActOptions): Promise<boolean> =>
   append(log, options, (inForce, at) =>
     inForce.has(stream)
       ? { type: 'StreamQuarantineLifted', data: { stream, reason: options.reason, liftedAt: at } }
@@ -119,7 +111,7 @@ export const liftQuarantine = (log: EventLog, stream: string, options: Quarantin
 
 const append = (
   log: EventLog,
-  { context, now }: QuarantineOptions,
+  { context, now }: ReasonedActOptions,
   decide: (inForce: QuarantinesInForce, at: Instant) => StreamQuarantined | StreamQuarantineLifted | undefined,
 ): Promise<boolean> =>
   appendNext(log, {

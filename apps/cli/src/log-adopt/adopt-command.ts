@@ -1,17 +1,15 @@
 import { createCommand, Option } from 'commander';
 import { adoptLog, type BookOfRecord, readAdoptions } from '#event-log';
 import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
-import { operatorContext, subjectOption, withBook } from '../environment.js';
+import { type ActOptions, operatorContext, subjectOption, withBook } from '../environment.js';
 import { usageError } from '../exit.js';
 import { printResult, tableLines } from '../output.js';
 import { type ReadStoreOptions, withReadStore } from '../projections.js';
 import { lostRevocations } from './lost-revocations.js';
 
-interface AdoptOptions {
-  readonly reason?: string;
+interface AdoptOptions extends ActOptions {
   readonly list?: true;
   readonly listRevoked?: true;
-  readonly subject: string;
 }
 
 /** `log adopt`: lets the processes go on with a log that was restored to an older state. */

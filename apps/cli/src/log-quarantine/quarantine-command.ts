@@ -13,19 +13,17 @@ import {
 import type { Revision } from '#events';
 import { configurationFrom, systemClock } from '#platform/without-http';
 import { asError, rebuild } from '#read-models';
-import { operatorContext, subjectOption, withBook } from '../environment.js';
+import { type ActOptions, operatorContext, subjectOption, withBook } from '../environment.js';
 import { notFound, untilInterrupted, usageError } from '../exit.js';
 import { printResult, tableLines } from '../output.js';
 import { graceOption, storeObserver, switchReporter, withReadStore } from '../projections.js';
 import { hasUnreadable, lastRevisionOf, projectionsOf, requireWhole } from './whole-stream.js';
 
-interface QuarantineOptions {
-  readonly reason?: string;
+interface QuarantineOptions extends ActOptions {
   readonly althoughWhole?: true;
   readonly lift?: true;
   readonly list?: true;
   readonly grace: number;
-  readonly subject: string;
 }
 
 /** The streams that can be quarantined, in words. */
