@@ -281,7 +281,7 @@ describeWithMongo('MongoDB', () => {
         await relayed.close();
         await relay.close();
       }
-    }, 60_000);
+    });
 
     it('sends the schema with each collection, and points the views to a build when it is served, on any server', async () => {
       const relay = await MongoRelay.start(mongo.url);
@@ -804,7 +804,7 @@ describeWithOwnMongo('a MongoDB server that fails', () => {
     await stage.create('c');
     await until(() => outages.length > 0);
     await mongo.restart();
-    await until(() => outages.includes('over'), 20_000);
+    await until(() => outages.includes('over'));
     await until(() => projector.status().state === 'live');
     stop.abort();
     await running;

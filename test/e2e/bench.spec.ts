@@ -148,7 +148,7 @@ test('a suite fails when a program that it needs fails, and the error shows what
   const { code, stderr } = await run(['--input-type=module', '--eval', script], { OTHER_DATA_DIR: otherDataDir });
   expect([code, stderr]).toEqual([1, expect.stringMatching(/standalone ended with 1:[^]*MASTER_KEY/)]);
   expect(leftovers()).toEqual([]);
-}, 60_000);
+});
 
 test('an unknown suite is refused, and the message lists the known ones', async () => {
   const { code, stderr } = await runBench('speed');

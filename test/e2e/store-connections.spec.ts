@@ -15,10 +15,6 @@ import { type Environment, Program } from '../support/processes/program.js';
 import { Service, type ServiceName } from '../support/processes/service.js';
 import { paste, shellBlocks } from '../support/processes/shell-blocks.js';
 
-// The limits below are for hangs: a busy machine needs long to start several processes.
-jest.setTimeout(240_000);
-const READY_SECONDS = 120;
-
 const PASSWORD = 'hunter2hunter2';
 /** An address at which no server answers, for the store that a test is not about. */
 const NOBODY = 'mongodb://127.0.0.1:1/clients';
@@ -78,7 +74,6 @@ async function reasonToWait(service: Service, store: 'event log' | 'read store',
   const told = await eventually(
     () => Promise.resolve(reasons().filter((reason) => reason.includes(text))),
     ({ length }) => length > 0,
-    READY_SECONDS,
   );
   expect(told).toHaveLength(1);
   const { status, text: checks } = await service.readiness();
@@ -176,7 +171,7 @@ describeOnStandIn('a process that EventStoreDB lets in only with TLS, an account
         [at(`127.0.0.1:${second.port}`, tls()), `the certificate of 127.0.0.1:${second.port} is for another host name`],
       ]);
       for (const each of [front, second]) each.renew(authority.issue());
-      await Promise.all(services.map((service) => service.ready(READY_SECONDS)));
+      await Promise.all(services.map((service) => service.ready()));
     } finally {
       front.renew(authority.issue());
       await second.stop();
@@ -207,14 +202,14 @@ describeOnStandIn('a process that EventStoreDB lets in only with TLS, an account
     await allow('$r');
     await reasonToWait(service, 'event log', `${refused} the right to read fence-… ($r)`);
     await allow();
-    await service.ready(READY_SECONDS);
+    await service.ready();
     expect(service.output()).not.toContain(PASSWORD);
   });
 
   it('does without the right to read metadata, with one warning', async () => {
     await allow('$mr');
     const service = await startWith(url(tls()));
-    await service.ready(READY_SECONDS);
+    await service.ready();
     const warnings = warningsOf(service).map(({ msg }) => msg);
     expect(warnings).toEqual([
       'the account in EVENTSTOREDB_URL may not read the metadata of streams ($mr), so a deleted stream looks new',
@@ -230,7 +225,7 @@ describeOnStandIn('a process that EventStoreDB lets in only with TLS, an account
     try {
       expect(await paste(lines, settings)).toEqual(['']);
       const [service, other] = await Promise.all([startWith(as('consumer-clients')), startWith(as('another'))]);
-      await service.ready(READY_SECONDS);
+      await service.ready();
       expect(warningsOf(service)).toEqual([]);
       const told = await reasonToWait(other, 'event log', 'the right to write the metadata of fence-… ($mw)');
       expect(told).toContain('the right to read $all ($r)');
@@ -249,7 +244,7 @@ describeOnStandIn('a process that EventStoreDB lets in only with TLS, an account
     writeFileSync(preloaded, "setImmediate(() => process.emitWarning('Something is odd', 'OddWarning'));");
     const env = { NODE_OPTIONS: `--require=${preloaded}`, LOG_LEVEL: 'debug' };
     const service = await start('auth', { EVENTSTOREDB_URL: url(tls()), ...env });
-    await service.ready(READY_SECONDS);
+    await service.ready();
     const others = linesOf(service).filter((line) => !line.startsWith('{'));
     expect(others).toEqual([`Consumer Clients, auth: ${service.url}`]);
     expect(service.output()).toMatch(/"level":"debug".*"DEP0123".*"a warning of Node"/);
@@ -361,7 +356,7 @@ describeWithMongo('a process that MongoDB lets in only with TLS, an account and 
     const service = await startWith(through(front.port, `tls=true&tlsCAFile=${authority.file}`));
     await reasonToWait(service, 'read store', `the certificate of 127.0.0.1:${front.port} expired at `);
     front.renew(authority.issue());
-    await service.ready(READY_SECONDS);
+    await service.ready();
   });
 
   it('names a wrong password and missing rights by the variable', async () => {
@@ -391,7 +386,7 @@ describeWithMongo('a process that MongoDB lets in only with TLS, an account and 
         'The account in MONGODB_URL lacks the rights createIndex, collMod on database ',
       );
       relay.answer();
-      await service.ready(READY_SECONDS);
+      await service.ready();
     } finally {
       relay.answer();
     }

@@ -38,7 +38,7 @@ const start = async () => {
 };
 const startReady = async () => {
   const standalone = await start();
-  await standalone.ready(60);
+  await standalone.ready();
   return standalone;
 };
 /** Stops all processes, and starts one again. */

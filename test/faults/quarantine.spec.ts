@@ -17,7 +17,6 @@ import { withEventLog } from '../support/events/audit.js';
 import { Cli, type CliResult } from '../support/processes/cli.js';
 import { Standalone } from '../support/processes/standalone.js';
 
-/** Each story starts the service and the command line several times. */
 const REASON = 'Damaged in an exercise';
 
 let folder: string;
@@ -190,7 +189,7 @@ async function expectHolds(stream: string, source: string): Promise<void> {
 const OF_CLIENTS = ['clients', 'history', 'assignments'];
 
 async function expectUsedAgain(): Promise<void> {
-  await service.ready(20);
+  await service.ready();
   expect((await readiness()).status).toBe('ready');
   expect((await oauthLogin(service.url, damaged, 'weather')).status).toBe(200);
   expect(await new GatewayDouble(service).ask({ token: login.access_token })).toBe('200 GOOD');

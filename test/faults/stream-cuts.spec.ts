@@ -47,7 +47,7 @@ async function startAll(): Promise<void> {
   const start = async (name: ServiceName) => {
     const service = await Service.start(name, env);
     services = { ...services, [name]: service };
-    await service.ready(60);
+    await service.ready();
   };
   await Promise.all(NAMES.map(start));
   portal = new Portal(services.management.url, await issuer.token('acme'));
@@ -61,7 +61,6 @@ const untilAll = (log: 'up' | 'degraded' | 'down', status: 200 | 503) =>
       eventually(
         () => services[name].readiness(),
         (answer) => answer.status === status && answer.text.includes(`"event log":"${log}"`),
-        30,
       ),
     ),
   );
@@ -148,7 +147,6 @@ it('the projector of a standalone writes nothing more to a stream that lacks eve
       eventually(
         () => own.get(clientId),
         ({ body }) => JSON.stringify(body.subscriptions.map((each) => each.subscriptionId)) === JSON.stringify(rest),
-        30,
       );
     await own.end('first');
     await subscriptions(['second']);
@@ -157,7 +155,6 @@ it('the projector of a standalone writes nothing more to a stream that lacks eve
     await eventually(
       () => send('GET', standalone.url, '/health/ready'),
       ({ text }) => text.includes('"projector thread":"down"'),
-      30,
     );
     const last = () => lastRevision(cut);
     const before = await last();
@@ -165,7 +162,6 @@ it('the projector of a standalone writes nothing more to a stream that lacks eve
     await eventually(
       () => send('GET', standalone.url, '/metrics'),
       ({ text }) => /^process_manager_failing\{.*\} 1$/m.test(text),
-      30,
     );
     expect(await last()).toBe(before);
     expect(standalone.output().match(/events are missing from the event log/g)).toHaveLength(1);

@@ -9,8 +9,6 @@ import { describeOnStandIn, type EventStore, startEventStore } from '../../../te
 import { eventually } from '../../../test/support/api/http.js';
 import { newEvents } from '../../../test/support/events/new-events.js';
 
-jest.setTimeout(120_000);
-
 const now = () => new Date();
 
 let folder: string;
@@ -76,7 +74,6 @@ const onceConnected = <T>(call: () => Promise<T>): Promise<T> =>
   eventually(
     () => call().catch((error: unknown) => error as T),
     (result) => !(result instanceof Error) || result instanceof LogRestored,
-    30,
   );
 const adopt = (operator: EventLog = newProcess()) =>
   adoptLog(operator, { reason: 'An exercise', context: internalContext({ via: 'cli' }), now });
@@ -86,7 +83,6 @@ const onceUsable = <T>(call: () => Promise<T>): Promise<T> =>
   eventually(
     () => call().catch((error: unknown) => error as T),
     (result) => !(result instanceof Error),
-    30,
   );
 /** Uses the restored log until the process has looked twice whether it can go on, and expects that it can't. */
 const expectStillRestored = async (log: EventLog) => {
@@ -98,7 +94,6 @@ const expectStillRestored = async (log: EventLog) => {
       return looks();
     },
     (count) => count >= 3,
-    30,
   );
   reads.mockRestore();
 };
@@ -292,7 +287,6 @@ describe('an adoption', () => {
       eventually(
         () => read().then(String, String),
         (error) => message.test(error),
-        30,
       );
     await refused(/lacks event 2 of .*No adoption can be found, because logAdoptions was deleted: all its events are/);
     expect(warm.missingHistory.all.map((error) => error.stream)).toEqual([ADOPTIONS_STREAM]);

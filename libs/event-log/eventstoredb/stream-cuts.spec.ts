@@ -54,14 +54,12 @@ const untilCuts = (process: EventLog, cuts: EventLog['missingHistory']['cuts']) 
   eventually(
     () => Promise.resolve(process.missingHistory.cuts),
     (found) => JSON.stringify(found) === JSON.stringify(cuts),
-    30,
   );
 
 const untilCutCount = (process: EventLog, count: number) =>
   eventually(
     () => Promise.resolve(process.missingHistory.cutCount),
     (found) => found === count,
-    30,
   );
 
 const takeBack = () => operator.setStreamMetadata(stream, {});

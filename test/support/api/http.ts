@@ -49,7 +49,7 @@ export class Answer<Body> {
   }
 }
 
-const HANG_SECONDS = 60;
+const HANG_SECONDS = 120;
 
 const agent = new Agent({ keepAlive: true });
 

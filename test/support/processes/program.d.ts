@@ -51,14 +51,14 @@ export class Program {
   get pid(): number;
 
   /**
-   * Resolves when `/health/ready` reports that the program is ready. After `seconds` (default 60), throws an error that
+   * Resolves when `/health/ready` reports that the program is ready. After `seconds` (default 120), throws an error that
    * contains the last response.
    */
   ready(seconds?: number): Promise<void>;
 
   /**
    * Resolves when the program has printed this. A line may arrive later than the answer to a request that came after it.
-   * After `seconds` (default 30), throws an error that contains the program's output.
+   * After `seconds` (default 120), throws an error that contains the program's output.
    */
   printed(what: string | RegExp, seconds?: number): Promise<void>;
 

@@ -57,7 +57,7 @@ class Program {
     return this.child.pid;
   }
 
-  async ready(seconds = 60) {
+  async ready(seconds = 120) {
     const giveUpAt = performance.now() + seconds * 1000;
     for (;;) {
       const answer = await fetch(`${this.url}/health/ready`).catch((cause) => {
@@ -70,7 +70,7 @@ class Program {
     }
   }
 
-  async printed(what, seconds = 30) {
+  async printed(what, seconds = 120) {
     const giveUpAt = performance.now() + seconds * 1000;
     const isPrinted = () => (typeof what === 'string' ? this.output().includes(what) : what.test(this.output()));
     while (!isPrinted()) {
