@@ -35,6 +35,13 @@ describe('a log line', () => {
     expect(logged({ err })).not.toContain('logging.spec');
   });
 
+  it('names an error that has lost its class on the way from another thread', () => {
+    const err = Object.assign(new Error('It is locked'), { name: 'ReadStoreUnavailable' });
+    expect(JSON.parse(logged({ err }))).toMatchObject({
+      err: { type: 'ReadStoreUnavailable', message: 'It is locked' },
+    });
+  });
+
   it.each(['authorization', 'apiKey', 'clientSecret', 'draft', 'verifier', 'wrappedKey', 'access_token', 'token'])(
     'never holds %s',
     (field) => {

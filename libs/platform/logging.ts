@@ -87,10 +87,14 @@ function safeValue(value: unknown, depth: number): unknown {
   return value instanceof Date || value instanceof URL ? value : withoutSecrets(value, depth + 1);
 }
 
-/** An outage is logged without its stack, which only shows where we noticed it. Its message has all causes. */
+/**
+ * An outage is logged without its stack, which only shows where we noticed it. Its message has all causes. The type is the
+ * error's name: an error that comes from another thread has lost its class, but not its name.
+ */
 function plainError(error: Error): object {
   const isOutage = 'kind' in error && error.kind === 'unavailable';
-  return { ...stdSerializers.err(error), ...(isOutage && { stack: undefined }) };
+  const named = error.name !== 'Error' && { type: error.name };
+  return { ...stdSerializers.err(error), ...named, ...(isOutage && { stack: undefined }) };
 }
 
 /** Writes Nest's own messages to the same log. Nest's messages about its start get the level `debug`. */

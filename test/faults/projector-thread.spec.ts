@@ -70,6 +70,21 @@ it('while the projector is stuck, logins and commands go on, readiness is red, a
   expect(await positions()).toHaveLength(PROJECTIONS.length);
 });
 
+it('an error of the projector is logged by its name, without a stack if it is an outage', async () => {
+  for (const suffix of ['-wal', '-shm', '']) rmSync(join(dataDir, `read-models.db${suffix}`), { force: true });
+  writeFileSync(join(dataDir, 'read-models.db'), 'garbage '.repeat(1_000));
+  const line = /^\{.*"check":"projector thread","msg":"readiness check failed".*$/m;
+  await standalone.printed(line);
+  const [found = ''] = line.exec(standalone.output()) ?? [];
+  const { err } = JSON.parse(found) as { err: Record<string, string> };
+  expect(err).toEqual({
+    type: 'ReadStoreUnavailable',
+    message: `${dataDir}/read-models.db can't be written: it is not a database (SQLITE_NOTADB)`,
+    name: 'ReadStoreUnavailable',
+    kind: 'unavailable',
+  });
+});
+
 it('told to stop while the projector is stuck, the process ends with 1, and nothing acknowledged is lost', async () => {
   order('stuck');
   await eventually(readiness, (found) => found.down.includes('projector thread'));
