@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -86,7 +87,9 @@ describe('the SQLite read store', () => {
 
   it('refuses a list that no index serves', async () => {
     const sort = { field: 'title', direction: 'asc' } as const;
-    await expect(store.find(BUILD, { equals: { status: 'ACTIVE' }, sort, limit: 1 })).rejects.toThrow('no such index');
+    await expect(store.find(BUILD, { equals: { status: 'ACTIVE' }, sort, limit: 1 })).rejects.toThrow(
+      'lacks the index',
+    );
     const prefix = { field: 'rank', value: 'a' };
     await expect(store.find(BUILD, { prefix, sort, limit: 1 })).rejects.toThrow(TypeError);
     await store.ping();
@@ -223,6 +226,8 @@ describe('the SQLite read store', () => {
     'is not a database': async (file) => {
       await rm(`${file}-wal`, { force: true });
       await writeFile(file, 'Dear auditor, '.repeat(1_000));
+      // A journal that was used up, as another program may leave it.
+      await writeFile(`${file}-journal`, Buffer.alloc(512));
     },
     'belongs to another program': (file) => {
       const theirs = new Database(file);
@@ -254,6 +259,7 @@ describe('the SQLite read store', () => {
     const [, aside = ''] = / moved to (\S+),/.exec(told[0] ?? '') ?? [];
     expect(aside).toMatch(/read-models\.db\.unusable-20\d\d-\d\d-\d\dT/);
     expect((await readFile(aside)).equals(damaged)).toBe(true);
+    expect(existsSync(`${server.file}-journal`)).toBe(false);
     await (await openSqliteReadStore({ file: server.file, onMovedAside })).close();
     expect(told).toHaveLength(1);
   });

@@ -219,6 +219,21 @@ test('a directory that can’t be made is refused in words, with the name of the
   ]);
 });
 
+test('a store that SQLite can’t use is named in our own words', async () => {
+  expect(await service.stop()).toBe(0);
+  const readModels = join(dataDir, 'read-models.db');
+  for (const suffix of ['-wal', '-shm']) rmSync(readModels + suffix, { force: true });
+  writeFileSync(readModels, 'garbage '.repeat(1_000));
+  const unusable = `${readModels} can't be copied to ${join(backup, 'read-models.db')}: it is not a database`;
+  expect(await backUp()).toMatchObject({ code: 1, stderr: `${unusable} (SQLITE_NOTADB)\n` });
+  const other = freshDataDir();
+  mkdirSync(join(other, 'event-log.db'));
+  expect(await Cli.run(['log', 'adopt', '--list'], { DATA_DIR: other })).toMatchObject({
+    code: 69,
+    stderr: `${join(other, 'event-log.db')} can't be opened: no file can be opened there (SQLITE_CANTOPEN)\n`,
+  });
+});
+
 test('a backup that fails at the last step leaves nothing, and can be tried again', async () => {
   const failed = await backUp(preloaded('unsynced-directories.js'));
   expect(failed).toMatchObject({ code: 1, stderr: 'EIO: i/o error, fsync\n' });

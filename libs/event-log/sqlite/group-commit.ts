@@ -1,5 +1,5 @@
 import type Database from 'libsql';
-import type { SerialisedEvent } from '#event-log';
+import { reasonOf, type SerialisedEvent } from '#event-log';
 import type { Revision } from '#events';
 import { isSealedBy, LOG_STREAM } from '../src/streams.js';
 import { COMPARED_EVENTS } from './latest-event-time.js';
@@ -12,7 +12,7 @@ class AppendFailed extends Error {
     readonly append: AppendRequest,
     cause: unknown,
   ) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    super(reasonOf(cause), { cause });
   }
 }
 

@@ -136,7 +136,9 @@ describe('the file', () => {
   });
 
   it('that can’t be created is unavailable', async () => {
-    await expect(openSqliteEventLog({ file: join(folder, 'missing', 'events.db') })).rejects.toThrow(LogUnavailable);
+    const missing = join(folder, 'missing', 'events.db');
+    const message = `${missing} can't be opened: no file can be opened there (SQLITE_CANTOPEN)`;
+    await expect(openSqliteEventLog({ file: missing })).rejects.toThrow(new LogUnavailable(message));
   });
 
   it('may have a name with characters that are special in a URL', async () => {
@@ -282,8 +284,9 @@ describe('trouble', () => {
         log.append(refused, 1n, newEvents(1)),
         ...others.map((stream) => log.append(stream, 'none', newEvents(2))),
       ];
+      const refusal = 'it has a rule that forbids this (SQLITE_CONSTRAINT_TRIGGER)';
       const [after, failing, next, conflicting, ...rest] = await Promise.allSettled(group);
-      expect(failing).toMatchObject({ reason: new LogUnavailable("The event log can't be written: not this event") });
+      expect(failing).toMatchObject({ reason: new LogUnavailable(`The event log can't be written: ${refusal}`) });
       expect(after).toMatchObject({ value: { revision: 1n } });
       expect(next).toMatchObject({ value: { revision: 0n } });
       expect(conflicting).toMatchObject({ reason: { name: 'RevisionConflict', actual: 0n } });

@@ -1,5 +1,6 @@
 import {
   type Appended,
+  becauseOf,
   type CallOptions,
   type EventLog,
   type ExpectedRevision,
@@ -70,7 +71,7 @@ export async function openSqliteEventLog({
     return new SqliteEventLog({ writer, reader, changes, latestTime, deadlineMs });
   } catch (cause) {
     await writer.close();
-    throw new LogUnavailable(`${file} can't be read`, { cause });
+    throw new LogUnavailable(...becauseOf(`${file} can't be read`, cause));
   }
 }
 

@@ -2,6 +2,7 @@ import { setImmediate as endOfTurn } from 'node:timers/promises';
 import type Database from 'libsql';
 import { LRUCache } from 'lru-cache';
 import {
+  becauseOf,
   FIRST_STREAMS,
   HistoryMissing,
   isOurStream,
@@ -263,7 +264,7 @@ export class Reader {
   private requireSameFile(): void {
     if (msSince(this.identifiedAt) < IDENTIFY_EVERY_MS) return;
     const now = momentNow();
-    if (fileIdentityOf(this.file) !== this.opened) throw new LogUnavailable(REPLACED);
+    if (fileIdentityOf(this.file) !== this.opened) throw new LogUnavailable(`The event log can't be read: ${REPLACED}`);
     this.identifiedAt = now;
   }
 
@@ -281,7 +282,7 @@ export class Reader {
     try {
       return query();
     } catch (cause) {
-      throw new LogUnavailable("The event log can't be read", { cause });
+      throw new LogUnavailable(...becauseOf("The event log can't be read", cause));
     }
   }
 }

@@ -69,8 +69,8 @@ function prepare(db: Database.Database, file: string): void {
 export const openForReading = (file: string): Database.Database =>
   new Database(`${pathToFileURL(resolve(file)).href}?mode=ro`).defaultSafeIntegers();
 
-/** The message of the error that every read and every append throws once the file was replaced. */
-export const REPLACED = 'The event log’s file was replaced or removed; a restart is needed';
+/** Why no read and no append succeeds any more once the file was replaced. */
+export const REPLACED = 'its file was replaced or removed; a restart is needed';
 
 /**
  * Returns the identity of the file at the path; `undefined` if no file is there. The identity changes when a different

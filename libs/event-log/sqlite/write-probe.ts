@@ -23,5 +23,5 @@ export function probeWrite(db: Database.Database, file: string, isThorough: bool
   const { bsize, bavail, bfree } = statfsSync(dirname(file));
   // The last blocks of a file system are often kept for the administrator.
   const freeBlocks = process.getuid?.() === 0 ? bfree : bavail;
-  if (freeBlocks * bsize < MIN_FREE_BYTES) throw new Error('database or disk is full');
+  if (freeBlocks * bsize < MIN_FREE_BYTES) throw new Error('its disk is full');
 }

@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { reasonOf } from '#event-log';
 import { GroupCommit } from './group-commit.js';
 import { fileIdentityOf, NotAnEventLog, openForWriting, REPLACED } from './schema.js';
 import { SnapshotWriter } from './snapshot-writer.js';
@@ -12,7 +13,6 @@ const port = parentPort;
 const tell = (message: FromWriterThread) => {
   port.postMessage(message);
 };
-const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 function serve({ file, busyMs }: WriterThreadOptions): void {
   const db = openForWriting(file, busyMs);

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setImmediate as endOfTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { LogUnavailable, LogUnwritable } from '#event-log';
+import { LogUnavailable, LogUnwritable, reasonOf } from '#event-log';
 import type { LatestEventTime } from './latest-event-time.js';
 import { NotAnEventLog } from './schema.js';
 import type {
@@ -68,7 +68,12 @@ export class Writer {
   /** Starts the writer's thread, which opens the file. Throws `NotAnEventLog`, `LogUnavailable`. */
   static async open(options: WriterThreadOptions, latestTime: LatestEventTime): Promise<Writer> {
     const writer = new Writer(options, latestTime);
-    await writer.liveThread();
+    try {
+      await writer.liveThread();
+    } catch (error) {
+      if (error instanceof NotAnEventLog) throw error;
+      throw new LogUnavailable(`${options.file} can't be opened: ${reasonOf(error)}`);
+    }
     return writer;
   }
 
@@ -113,7 +118,7 @@ export class Writer {
         resolve(outcome);
       };
       const timer = setTimeout(() => {
-        resolve(new LogUnwritable('a write does not end: the disk does not answer, or another process holds the lock'));
+        resolve(new LogUnwritable('another process has locked it, or its disk does not answer'));
       }, PROBE_MS);
       this.probes.push(settle);
       this.beginWork();
@@ -200,15 +205,19 @@ export class Writer {
   }
 }
 
-const unwritable = (cause: unknown): LogUnwritable =>
-  new LogUnwritable(cause instanceof Error ? cause.message : String(cause), { cause });
+/** Says without paths why something could not be written. */
+const whyNot = (error: unknown): string =>
+  error instanceof NotAnEventLog ? 'its file is no event log any more' : reasonOf(error);
 
-const unavailable = (cause: unknown): LogUnavailable =>
-  cause instanceof LogUnavailable
-    ? cause
-    : new LogUnavailable(`The event log can't be written: ${cause instanceof Error ? cause.message : String(cause)}`, {
-        cause,
-      });
+const unwritable = (error: unknown): LogUnwritable => new LogUnwritable(whyNot(error));
+
+const unavailable = (error: unknown): LogUnavailable =>
+  new LogUnavailable(`The event log can't be written: ${whyNot(error)}`);
+
+/** Throws why the thread could not do what it was asked to. */
+function refused(answer: FromWriterThread): never {
+  throw new Error('reason' in answer ? answer.reason : answer.kind);
+}
 
 /** The thread that holds the writing connection. The thread handles one message at a time. */
 class WriterThread {
@@ -226,7 +235,7 @@ class WriterThread {
         this.end(error);
       })
       .on('exit', () => {
-        this.end(new LogUnavailable("The event log's writer ended"));
+        this.end(new Error('the thread that writes has ended'));
       });
   }
 
@@ -234,41 +243,39 @@ class WriterThread {
     const thread = new WriterThread(options, latestTime);
     const answer = await thread.answer();
     if (answer.kind === 'refused') throw new NotAnEventLog(answer.reason);
-    if (answer.kind !== 'opened') {
-      throw new LogUnavailable(`${options.file} can't be opened: ${'reason' in answer ? answer.reason : answer.kind}`);
-    }
+    if (answer.kind !== 'opened') return refused(answer);
     for (const event of answer.eventTimes) latestTime.note(event);
     return thread;
   }
 
   /**
-   * Sends a group to the thread, and waits for the commit. Throws `LogUnavailable`, and the error that ended the
-   * thread.
+   * Sends a group to the thread, and waits for the commit. Throws an error that says why the thread could not write it,
+   * or why the thread has ended.
    */
   async commit(appends: readonly AppendRequest[]): Promise<readonly AppendOutcome[]> {
     this.tell({ kind: 'group', appends });
     const answer = await this.answer();
-    if (answer.kind !== 'committed') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
+    if (answer.kind !== 'committed') return refused(answer);
     for (const event of answer.eventTimes) this.latestTime.note(event);
     return answer.outcomes;
   }
 
   /**
-   * Sends a snapshot to the thread, and waits until it is written. Returns the number of the first part. Throws
-   * `LogUnavailable`, and the error that ended the thread.
+   * Sends a snapshot to the thread, and waits until it is written. Returns the number of the first part. Throws as
+   * `commit` does.
    */
   async save(write: SnapshotWrite): Promise<number> {
     this.tell({ kind: 'snapshot', write });
     const answer = await this.answer();
-    if (answer.kind !== 'saved') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
+    if (answer.kind !== 'saved') return refused(answer);
     return answer.firstPart;
   }
 
-  /** Asks the thread whether an append could be written now. Throws `LogUnavailable` if not. */
+  /** Asks the thread whether an append could be written now. Throws as `commit` does if not. */
   async probe(isThorough: boolean): Promise<void> {
     this.tell({ kind: 'probe', isThorough });
     const answer = await this.answer();
-    if (answer.kind !== 'probed') throw new LogUnavailable('reason' in answer ? answer.reason : answer.kind);
+    if (answer.kind !== 'probed') refused(answer);
   }
 
   async close(): Promise<void> {

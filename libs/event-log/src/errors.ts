@@ -45,24 +45,14 @@ export class LogRefused extends LogUnavailable {
   override readonly needsOperator = true;
 }
 
-/** In this order, what SQLite and the kernel say when a file can't be written. */
-const WRITE_FAILURES: readonly (readonly [RegExp, string])[] = [
-  [/full|ENOSPC|EDQUOT/, 'its disk is full'],
-  [/readonly|read-only|EROFS|EACCES|EPERM/i, 'it is read-only'],
-  [/locked|SQLITE_BUSY|holds the lock/, 'another process has locked it, or its disk does not answer'],
-  [/replaced or removed/, 'its file was replaced or removed'],
-];
-
 /** Thrown if the event log can be read, but not written. `reason` says why, without paths. */
 export class LogUnwritable extends LogUnavailable {
   override readonly name = 'LogUnwritable';
   readonly reason: string;
 
-  /** `cause`: what the store or the kernel says. */
-  constructor(cause: string, options?: ErrorOptions) {
-    const [, reason = 'its disk reports an error'] = WRITE_FAILURES.find(([words]) => words.test(cause)) ?? [];
-    super(`The event log can't be written, because ${reason}: ${cause}`, options);
-    this.reason = `can't be written: ${reason}`;
+  constructor(why: string, options?: ErrorOptions) {
+    super(`The event log can't be written: ${why}`, options);
+    this.reason = `can't be written: ${why}`;
   }
 }
 

@@ -80,6 +80,7 @@ export { isSealed, isSealMarker, sealLog, sealOf, unsealLog } from './seal.js';
 export { probeServers, type ServerAddress, type TlsSettings } from './server-probe.js';
 export type { SnapshotStore } from './snapshot-store.js';
 export { snapshotName } from './snapshots/snapshots.js';
+export { becauseOf, reasonOf, SQLITE_SIDE_FILES, sqliteTrouble } from './sqlite-files.js';
 export { LOOKS_HOLD_AFTER_MS } from './stream-looks.js';
 export { type Folded, foldEvent, type StreamState } from './stream-states.js';
 export {

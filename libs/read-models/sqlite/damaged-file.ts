@@ -1,4 +1,5 @@
 import { existsSync, renameSync, statSync } from 'node:fs';
+import { SQLITE_SIDE_FILES } from '#event-log';
 import { Connection } from './connection.js';
 import { isForeign } from './layout.js';
 
@@ -39,6 +40,6 @@ export function moveAsideIfDamaged(file: string): string | undefined {
   if (damage === undefined || !existsSync(file) || statSync(file).ino !== before) return undefined;
   const aside = `${file}.unusable-${new Date().toISOString().replaceAll(':', '-')}`;
   renameSync(file, aside);
-  for (const suffix of ['-wal', '-shm']) if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix);
+  for (const suffix of SQLITE_SIDE_FILES) if (existsSync(file + suffix)) renameSync(file + suffix, aside + suffix);
   return `${file} ${damage}. It was moved to ${aside}, and the read models are built again from the event log`;
 }

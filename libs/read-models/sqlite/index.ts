@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Checkpoint } from '#event-log';
+import { becauseOf, type Checkpoint } from '#event-log';
 import {
   type BuildInfo,
   type BuildName,
@@ -274,10 +274,9 @@ class SqliteReadStore implements ReadStore {
     try {
       return reader.all<Row>(sql, ...params);
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      if (message.startsWith('no such index')) throw error;
+      if (isMissingIndex(error)) throw new Error('The build lacks the index of this list', { cause: error });
       this.forgetReader();
-      throw new ReadStoreUnavailable(message, { cause: error });
+      throw new ReadStoreUnavailable(...becauseOf(`${this.options.file} can't be read`, error));
     }
   }
 
@@ -315,6 +314,9 @@ class SqliteReadStore implements ReadStore {
     return this.writer.request(request);
   }
 }
+
+/** Whether a query names an index that its build does not have: a mistake of the caller. */
+const isMissingIndex = (error: unknown): boolean => error instanceof Error && error.message.startsWith('no such index');
 
 /**
  * Creates the file, or throws `ReadStoreUnavailable` if it is not a read store. This takes a writer thread of its own,

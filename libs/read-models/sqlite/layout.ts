@@ -69,7 +69,7 @@ export const indexOf = (table: string, equality: readonly string[], sort: string
 export function openToWrite(file: string, busyTimeoutMs: number): Connection {
   const connection = new Connection(file, busyTimeoutMs);
   try {
-    refuseForeign(connection, file);
+    refuseForeign(connection);
     useWriteAheadLog(connection, busyTimeoutMs);
     connection.exec(`PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${WRITE_CACHE_KIB}`);
     connection.exec(`PRAGMA wal_autocheckpoint = ${PAGES_BETWEEN_CHECKPOINTS}`);
@@ -132,12 +132,12 @@ export function isForeign(connection: Connection): boolean {
   return !isEmpty && header.id !== BigInt(APPLICATION_ID);
 }
 
-function refuseForeign(connection: Connection, file: string): void {
+function refuseForeign(connection: Connection): void {
   const header = headerOf(connection);
   if (header === undefined || (header.id === 0n && header.tables === 0n)) return;
-  if (isForeign(connection)) throw new Error(`${file} is not a read store`);
+  if (isForeign(connection)) throw new Error('it is not a read store');
   if (header.version !== BigInt(LAYOUT_VERSION)) {
-    throw new Error(`${file} has layout ${header.version.toString()}, this program knows ${LAYOUT_VERSION}`);
+    throw new Error(`it has layout ${header.version.toString()}, this program knows ${LAYOUT_VERSION}`);
   }
 }
 

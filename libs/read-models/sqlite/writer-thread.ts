@@ -61,7 +61,8 @@ export class WriterThread {
     worker.on('message', (answer: Answer) => {
       const waiting = this.waiting.get(answer.order);
       this.waiting.delete(answer.order);
-      if ('error' in answer) waiting?.reject(new ReadStoreUnavailable(answer.error));
+      if ('error' in answer)
+        waiting?.reject(new ReadStoreUnavailable(`${this.options.file} can't be written: ${answer.error}`));
       else waiting?.resolve(answer.misses);
     });
     let reason: unknown;

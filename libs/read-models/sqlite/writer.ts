@@ -1,5 +1,5 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import type { Checkpoint } from '#event-log';
+import { type Checkpoint, reasonOf } from '#event-log';
 import type { BuildName, Lease } from '#read-models';
 import type { Connection } from './connection.js';
 import { layOut, layOutToLoad, openToWrite, remove, tableOf } from './layout.js';
@@ -79,7 +79,7 @@ function carryOut(orders: readonly Order[]): void {
       closeConnection();
       const failed = current === undefined ? waiting : [current];
       for (const { order } of failed) {
-        answer({ order, error: error instanceof Error ? error.message : String(error) });
+        answer({ order, error: reasonOf(error) });
       }
       waiting = waiting.filter((order) => !failed.includes(order));
     }

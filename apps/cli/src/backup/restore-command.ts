@@ -3,7 +3,7 @@ import { rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createCommand } from 'commander';
-import { readLogId } from '#event-log';
+import { readLogId, SQLITE_SIDE_FILES } from '#event-log';
 import { type Configuration, configurationFrom } from '#platform/without-http';
 import { masterKeysOf, requireOwnMasterKeys } from '../environment.js';
 import { CommandFailed, ExitCode } from '../exit.js';
@@ -34,15 +34,12 @@ export const restoreCommand = () =>
       ]);
     });
 
-/**
- * The files that SQLite makes for a database: the database itself, its write-ahead log, that log's index, and the
- * rollback journal, which SQLite uses until the database is in WAL mode.
- */
-const withSidecars = (path: string): string[] => [path, `${path}-wal`, `${path}-shm`, `${path}-journal`];
+/** The database, and the files that SQLite makes beside it. */
+const withSideFiles = (path: string): string[] => [path, ...SQLITE_SIDE_FILES.map((suffix) => path + suffix)];
 
 /** Throws `CommandFailed` if a store is there: it might be in use, and might hold what the backup does not. */
 function requireMissing(dataDir: string, names: readonly BackupFile[]): void {
-  const found = names.flatMap((name) => withSidecars(join(dataDir, name))).find((path) => existsSync(path));
+  const found = names.flatMap((name) => withSideFiles(join(dataDir, name))).find((path) => existsSync(path));
   if (found === undefined) return;
   throw new CommandFailed(ExitCode.FAILED, `${found} exists: stop the service, and move it away`);
 }
@@ -63,7 +60,7 @@ async function restoreFrom(
   const { dataDir } = configuration;
   const temporary = (name: BackupFile) => join(dataDir, `${name}.restoring`);
   const removeTemporaryFiles = async () => {
-    const paths = BACKUP_FILES.flatMap((name) => withSidecars(temporary(name)));
+    const paths = BACKUP_FILES.flatMap((name) => withSideFiles(temporary(name)));
     for (const path of paths) await rm(path, { force: true });
   };
   for (const file of files) await requireListed(join(source, file.name), file);
