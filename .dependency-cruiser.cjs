@@ -11,6 +11,7 @@ const rooms = {
   'libs/read-models/sqlite': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],
   'libs/read-models/mongodb': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],
   'libs/process-managers': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],
+  'libs/replay': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],
   'libs/credentials': ['libs/domain'],
   'libs/transparency': [],
   'libs/tokens': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/credentials'],

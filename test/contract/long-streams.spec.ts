@@ -126,6 +126,25 @@ describe.each(stores)('a client with a long stream on %s', (_name, openLog) => {
     jest.spyOn(performance, 'now').mockImplementation(() => now() + milliseconds);
   };
 
+  it('is shown as it was at any moment, from its snapshots and without reading the rest', async () => {
+    const [first] = await log.readStream(stream, { limit: 1 });
+    const places = [0, 99, 100, 499, 500, 1_234, EVENTS - 2, EVENTS - 1];
+    for (const revision of places.map(BigInt)) {
+      const [event] = await log.readStream(stream, { from: revision, limit: 1 });
+      const { book, eventsRead } = await newProcess();
+      const expected = { state: { name: `Name ${revision}` }, last: { revision, position: event?.position } };
+      expect(await book.clients.asOf(clientId, { by: 'revision', revision })).toMatchObject(expected);
+      const position = event?.position ?? '';
+      expect(await book.clients.asOf(clientId, { by: 'position', position })).toMatchObject(expected);
+      expect(eventsRead()).toBeLessThan(3_000);
+    }
+    const { book } = await newProcess();
+    const at = first?.metadata.occurredAt ?? '';
+    const byTime = (moment: string) => book.clients.asOf(clientId, { by: 'time', at: moment });
+    expect((await byTime(at)).last?.revision).toBe(BigInt(EVENTS - 1));
+    expect((await byTime('2025-12-31T23:59:59.999Z')).last).toBeUndefined();
+  });
+
   it('is read from its snapshot, and can be renamed and revoked', async () => {
     const { book, eventsRead } = await newProcess();
     expect(await book.clients.read(clientId)).toMatchObject({

@@ -58,6 +58,7 @@ const routesOf = (clientId: string, subscriptionId: string): Route[] => [
   },
   { method: 'GET', path: `/v1/clients/${clientId}`, scope: 'clients:read', orScope: 'audit:read' },
   { method: 'GET', path: `/v1/clients/${clientId}/history`, scope: 'audit:read' },
+  { method: 'GET', path: `/v1/clients/${clientId}/state`, scope: 'audit:read' },
   { method: 'GET', path: `/v1/subscriptions/${subscriptionId}`, scope: 'clients:read', orScope: 'audit:read' },
   {
     method: 'GET',

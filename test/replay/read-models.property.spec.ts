@@ -1,6 +1,5 @@
 import fc from 'fast-check';
-import { type DescriptionChange, DomainError, secondsAfter } from '#domain';
-import { type RecordedEvent, USAGE_OUTCOMES, type UsageEntry } from '#events';
+import type { RecordedEvent } from '#events';
 import { allProjections } from '#process-managers';
 import {
   type BuildName,
@@ -13,131 +12,8 @@ import {
   spotCheck,
 } from '#read-models';
 import { openSqliteReadStore } from '#read-models/sqlite';
-import {
-  clientNamed,
-  plainFold,
-  silent,
-  Stage,
-  storedDocuments,
-  until,
-  usageEntry,
-  verifier,
-  VERIFIER_MARK,
-  WORKSPACE,
-} from './stage.js';
-
-type Command = (stage: Stage) => Promise<unknown>;
-
-const CLIENTS = 4;
-const SUBSCRIPTIONS = ['sub-a', 'sub-b', 'sub-c'];
-
-const client = fc.integer({ min: 0, max: CLIENTS - 1 });
-const subscription = fc.constantFrom(...SUBSCRIPTIONS);
-
-/** An attempt to use a client, which need not make sense either. */
-const attempt: fc.Arbitrary<Partial<UsageEntry>> = fc.record({
-  generation: fc.constantFrom(null, 1, 2, 3),
-  outcome: fc.constantFrom(...USAGE_OUTCOMES),
-});
-
-const description: fc.Arbitrary<DescriptionChange> = fc.record(
-  {
-    description: fc.constantFrom('Imports forecasts', null),
-    labels: fc.dictionary(fc.constantFrom('team', 'a.b/c', '7'), fc.constantFrom('one', 'two', null)),
-    externalId: fc.constantFrom('crm:1', 'crm:2', null),
-  },
-  { requiredKeys: [] },
-);
-
-/** Any command that a portal, a login or the process manager may send. The command need not make sense. */
-const anyCommand: fc.Arbitrary<Command> = fc.oneof(
-  fc.tuple(client, fc.string({ minLength: 1, maxLength: 20 })).map(
-    ([n, name]): Command =>
-      (stage) =>
-        stage.create(n, name),
-  ),
-  fc.tuple(client, fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme' })).map(
-    ([n, name]): Command =>
-      (stage) =>
-        stage.rename(n, name),
-  ),
-  fc.tuple(client, description).map(
-    ([n, change]): Command =>
-      (stage) =>
-        stage.client(clientNamed(n), { type: 'DescribeClient', workspaceId: WORKSPACE, ...change, at: stage.at() }),
-  ),
-  fc
-    .tuple(client, fc.constantFrom(0, 1, 60), fc.constantFrom(undefined, 1, 30))
-    .map(([n, overlapSeconds, lifetime]): Command => (stage) => {
-      const at = stage.at();
-      return stage.client(clientNamed(n), {
-        ...{
-          type: 'RotateSecret',
-          workspaceId: WORKSPACE,
-          verifier: verifier(String(n)),
-          hint: 'aB3x',
-          overlapSeconds,
-        },
-        ...(lifetime !== undefined && { expiresAt: secondsAfter(at, lifetime) }),
-        at,
-      });
-    }),
-  fc.tuple(client, fc.integer({ min: 1, max: 4 })).map(
-    ([n, generation]): Command =>
-      (stage) =>
-        stage.client(clientNamed(n), {
-          ...{ type: 'RetireCredential', workspaceId: WORKSPACE, generation, at: stage.at() },
-        }),
-  ),
-  fc.tuple(client, subscription).map(
-    ([n, id]): Command =>
-      (stage) =>
-        stage.assign(n, id),
-  ),
-  fc.tuple(client, subscription).map(
-    ([n, subscriptionId]): Command =>
-      (stage) =>
-        stage.client(clientNamed(n), {
-          ...{ type: 'UnassignFromSubscription', workspaceId: WORKSPACE, subscriptionId, reason: 'REQUESTED' },
-          at: stage.at(),
-        }),
-  ),
-  subscription.map(
-    (id): Command =>
-      (stage) =>
-        stage.register(id),
-  ),
-  fc.tuple(client, fc.constantFrom('one', 'two'), attempt).map(
-    ([n, process, ofClient]): Command =>
-      (stage) =>
-        useClient(stage, n, process, ofClient),
-  ),
-  {
-    weight: 1,
-    arbitrary: subscription.map(
-      (id): Command =>
-        (stage) =>
-          endSubscription(stage, id),
-    ),
-  },
-  {
-    weight: 1,
-    arbitrary: client.map(
-      (n): Command =>
-        (stage) =>
-          stage.revoke(n),
-    ),
-  },
-);
-
-/** Records an attempt to use the client, if the client exists. */
-const useClient = async (stage: Stage, n: number, process: string, attempt: Partial<UsageEntry>) => {
-  const { state } = await stage.book.clients.read(clientNamed(n));
-  if (state.status !== 'NONE') await stage.recordUsage(process, [usageEntry(clientNamed(n), stage.at(), attempt)]);
-};
-
-const endSubscription = (stage: Stage, id: string) =>
-  stage.subscription(id, { type: 'EndSubscription', workspaceId: WORKSPACE, reason: 'over', at: stage.at() });
+import { anyCommand, carryOut, CLIENTS } from './any-command.js';
+import { clientNamed, plainFold, silent, Stage, storedDocuments, until, VERIFIER_MARK } from './stage.js';
 
 /**
  * How the log is projected. `batchSizes`: the batch size of each racing projector. `replays`: the places from which the
@@ -214,15 +90,6 @@ describe('read models are the fold of the log', () => {
     }
   });
 });
-
-/** Sends the command. The command may be refused, since a refused command writes nothing. */
-async function carryOut(command: Command, stage: Stage): Promise<void> {
-  try {
-    await command(stage);
-  } catch (error) {
-    if (!(error instanceof DomainError)) throw error;
-  }
-}
 
 /**
  * Runs one projector for each batch size, until each projector has caught up. All projectors work on the same build

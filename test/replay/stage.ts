@@ -111,6 +111,11 @@ export class Stage {
     return this.now().toISOString();
   }
 
+  /** Changes the clock by this many seconds, which may be negative, as if another node answered from now on. */
+  changeClock(seconds: number): void {
+    this.seconds += seconds;
+  }
+
   create(label: string | number, name = `Client ${label}`): Promise<Executed<unknown>> {
     const clientId = clientNamed(label);
     return this.client(clientId, {

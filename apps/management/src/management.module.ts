@@ -15,6 +15,7 @@ import { CredentialDraftsController } from './credential-drafts/credential-draft
 import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
 import { GetHistoryHandler } from './history/get-history.js';
+import { GetClientStateHandler } from './replay/get-client-state.js';
 import { AggregateCommandHandler } from './requests/aggregate-command.js';
 import { managementDescription } from './requests/api-documentation.js';
 import { PreviewEndHandler } from './subscriptions/end-subscription.js';
@@ -35,6 +36,7 @@ const COMMANDS = [
 
 const QUERIES = [
   GetClientHandler,
+  GetClientStateHandler,
   GetHistoryHandler,
   GetSubscriptionHandler,
   ListClientsHandler,

@@ -9,6 +9,7 @@ import {
   seal,
   upcast,
 } from '#events';
+import type { Basis } from './basis.js';
 import type { CallOptions } from './call-options.js';
 import { requireCommonClock } from './clocks.js';
 import { CommandIdReused, PreconditionFailed, RevisionConflict, StreamIsQuarantined } from './errors.js';
@@ -17,7 +18,7 @@ import type { EventLog } from './port.js';
 import { Quarantines } from './quarantines.js';
 import { SnapshotWrites } from './snapshots/snapshot-writes.js';
 import type { DoneCommand } from './snapshots/stream-past.js';
-import { type Folded, type KnownStream, type StreamHint, StreamStates } from './stream-states.js';
+import { type Folded, type KnownStream, type PastState, type StreamHint, StreamStates } from './stream-states.js';
 import { TimeBudget } from './time-budget.js';
 
 export interface Executed<State> extends Folded<State> {
@@ -121,6 +122,15 @@ export class CommandExecutor<Id, State, Command extends { readonly at: Instant }
       if (!(error instanceof StreamIsQuarantined)) throw error;
       return { state: this.aggregate.initial, revision: undefined, position: undefined };
     }
+  }
+
+  /**
+   * Returns the state that the stream had in the past. Never changes what it has answered once, whatever is appended
+   * later. A quarantined stream is read like any other: its history concerns auditors, too. Throws `LogUnavailable`,
+   * `HistoryMissing`.
+   */
+  asOf(id: Id, basis: Basis, { deadlineMs }: CallOptions = {}): Promise<PastState<State>> {
+    return this.states.asOf(this.aggregate.stream(id), basis, new TimeBudget(deadlineMs));
   }
 
   /**

@@ -1,5 +1,6 @@
 export { type Adoption, adoptLog, readAdoptions } from './adoptions.js';
 export { serialiseAppend, type SerialisedEvent, sizeOf } from './append-checks.js';
+export { type Basis, type EventPlace, isWithin, placeOf } from './basis.js';
 export { type BookOfRecord, type ConsumerClients, openBookOfRecord, type SigningKeys } from './book-of-record.js';
 export type { CallOptions } from './call-options.js';
 export { CatchUpReader } from './catch-up-reader.js';
@@ -74,6 +75,7 @@ export {
   type QuarantinesInForce,
   quarantineStream,
   readQuarantines,
+  readQuarantinesAsOf,
 } from './quarantines.js';
 export { OpenOutages, type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
 export { isSealed, isSealMarker, sealLog, sealOf, unsealLog } from './seal.js';
@@ -82,7 +84,7 @@ export type { SnapshotStore } from './snapshot-store.js';
 export { snapshotName } from './snapshots/snapshots.js';
 export { becauseOf, reasonOf, SQLITE_SIDE_FILES, sqliteTrouble } from './sqlite-files.js';
 export { LOOKS_HOLD_AFTER_MS } from './stream-looks.js';
-export { type Folded, foldEvent, type StreamState } from './stream-states.js';
+export { type Folded, foldEvent, type PastState, type StreamState } from './stream-states.js';
 export {
   ADOPTIONS_STREAM,
   canHoldCheckpoint,

@@ -7,6 +7,7 @@ import {
   upcast,
 } from '#events';
 import { appendNext, type ReasonedActOptions } from './append-next.js';
+import { type Basis, isWithin, placeOf } from './basis.js';
 import type { CallOptions } from './call-options.js';
 import { StreamIsQuarantined } from './errors.js';
 import type { EventLog, StreamReadOptions } from './port.js';
@@ -58,6 +59,14 @@ export const readQuarantines = async (
   log: Pick<EventLog, 'readStream'>,
   options?: CallOptions,
 ): Promise<QuarantinesInForce> => inForceAfter(await readEvents(log, options));
+
+/** Returns the quarantines that were in force in the past. Throws what `readQuarantines` throws. */
+export const readQuarantinesAsOf = async (
+  log: Pick<EventLog, 'readStream'>,
+  basis: Basis,
+  options?: CallOptions,
+): Promise<QuarantinesInForce> =>
+  inForceAfter((await readEvents(log, options)).filter((event) => isWithin(basis, placeOf(event))));
 
 const readEvents = (
   log: Pick<EventLog, 'readStream'>,

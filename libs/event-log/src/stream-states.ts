@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Aggregate, Instant } from '#domain';
 import { FIRST_HASH, type LogEvent, type Position, type RecordedEvent, type Revision, upcast } from '#events';
+import { type Basis, type EventPlace, isWithin, placeOf } from './basis.js';
 import type { RevisionConflict } from './errors.js';
 import { requireSameLog } from './log-id.js';
 import { eventsMissing } from './missing-history.js';
@@ -24,6 +25,13 @@ export interface StreamState<State> {
 /** A stream's state, and the log position of the last event in the state. */
 export interface Folded<State> extends StreamState<State> {
   readonly position: Position | undefined;
+}
+
+/** The state that a stream had at some time in the past. */
+export interface PastState<State> {
+  readonly state: State;
+  /** The last event that is in the state. `undefined`: the stream had no event then. */
+  readonly last: EventPlace | undefined;
 }
 
 /**
@@ -187,6 +195,70 @@ export class StreamStates<State, Event extends LogEvent> {
    * older. Throws `LogUnavailable`.
    */
   async at(stream: string, revision: Revision, past: StreamPast<State>, budget: TimeBudget): Promise<Folded<State>> {
+    const { state, last } = await this.foldedTo(stream, revision, past, budget);
+    return { state, revision, position: last?.position };
+  }
+
+  /**
+   * Returns the stream's state as the basis names it, by strong reads. The cost grows with the logarithm of the stream's
+   * length: see `Snapshots`. A basis beyond the stream's end gives the present state. A short stream that this process
+   * does not remember is not remembered either, so that an audit does not displace the states that logins need. Throws
+   * `LogUnavailable`, `HistoryMissing`.
+   */
+  async asOf(stream: string, basis: Basis, budget: TimeBudget): Promise<PastState<State>> {
+    if (this.sameLogEpoch !== this.log.connectionEpoch) await this.requireSameLog(budget);
+    const first = { limit: FIRST_PAGE_EVENTS, consistency: 'strong', ...budget.remaining } as const;
+    if ((this.remembered(stream)?.revision ?? 0n) < FIRST_PAGE_EVENTS) {
+      const events = await this.log.readStream(stream, first);
+      if (events.length < FIRST_PAGE_EVENTS)
+        return this.folded(events.filter((each) => isWithin(basis, placeOf(each))));
+    }
+    const { state, revision, position, lastOccurredAt, past } = await this.current(stream, budget);
+    if (revision === undefined || position === undefined) return { state, last: undefined };
+    const end = { revision, position, occurredAt: lastOccurredAt };
+    if (isWithin(basis, end)) return { state, last: end };
+    const last = basis.by === 'revision' ? basis.revision : await this.lastWithin(stream, basis, revision, budget);
+    return last === undefined ? this.folded([]) : this.foldedTo(stream, last, past, budget);
+  }
+
+  /** Returns the revision of the stream's last event within the basis. The event at `beyond` is not within it. */
+  private async lastWithin(
+    stream: string,
+    basis: Basis,
+    beyond: Revision,
+    budget: TimeBudget,
+  ): Promise<Revision | undefined> {
+    let [low, high] = [-1n, beyond];
+    while (high - low > 1n) {
+      // The last part is read at once: a round trip costs more than some more events.
+      const isLastPart = high - low <= BigInt(FIRST_PAGE_EVENTS);
+      const from = isLastPart ? low + 1n : (low + high) / 2n;
+      const limit = isLastPart ? Number(high - from) : 1;
+      const events = await this.log.readStream(stream, {
+        ...{ from, limit, consistency: 'strong', ...budget.remaining },
+      });
+      if (events.length < limit) throw eventsMissing(stream, from + BigInt(events.length), high);
+      const within = events.filter((event) => isWithin(basis, placeOf(event))).at(-1);
+      if (isLastPart) return within?.revision ?? (low < 0n ? undefined : low);
+      if (within) low = from;
+      else high = from;
+    }
+    return low < 0n ? undefined : low;
+  }
+
+  private folded(events: readonly RecordedEvent[]): PastState<State> {
+    const start: StreamState<State> = { state: this.aggregate.initial, revision: undefined };
+    const { state } = events.reduce((before, event) => foldEvent(this.aggregate, before, event), start);
+    const last = events.at(-1);
+    return { state, last: last && placeOf(last) };
+  }
+
+  private async foldedTo(
+    stream: string,
+    revision: Revision,
+    past: StreamPast<State>,
+    budget: TimeBudget,
+  ): Promise<PastState<State>> {
     const earlier = await this.snapshots.earlier(stream, past, revision, budget);
     const limit = Number(revision) + 1;
     const events = earlier
@@ -196,7 +268,8 @@ export class StreamStates<State, Event extends LogEvent> {
       ? { state: earlier.state, revision: earlier.last.revision }
       : { state: this.aggregate.initial, revision: undefined };
     const { state } = events.reduce((before, event) => foldEvent(this.aggregate, before, event), start);
-    return { state, revision, position: events.at(-1)?.position };
+    const last = events.at(-1);
+    return { state, last: last && placeOf(last) };
   }
 
   /**

@@ -105,6 +105,12 @@ export const PROBLEM_CODES = {
     detail: 'This cursor does not belong to this list',
     field: 'cursor',
   },
+  IN_THE_FUTURE: {
+    status: 400,
+    meaning: 'The time is after now, or the revision or position beyond the end.',
+    detail: 'This has not happened yet',
+    field: 'at',
+  },
   FOREIGN_CONSISTENCY_TOKEN: {
     status: 400,
     meaning: 'The consistency token was made by another installation. Send the query without it.',
@@ -133,6 +139,11 @@ export const PROBLEM_CODES = {
     status: 404,
     meaning: 'The workspace has no such client. A client of another workspace counts as missing.',
     detail: 'No such client',
+  },
+  NOT_YET: {
+    status: 404,
+    meaning: 'The client exists, but did not exist yet at the time or place in question.',
+    detail: 'This client did not exist yet',
   },
   SUBSCRIPTION_NOT_FOUND: {
     status: 404,

@@ -71,6 +71,27 @@ export interface HistoryEntry extends EventMetadata {
   readonly eventId: string;
   readonly data: JsonObject;
 }
+export interface LoginAnswer {
+  readonly yes: boolean;
+  readonly reason: string;
+}
+/** A client as it was. */
+export interface ClientState {
+  readonly basis: {
+    readonly by: string;
+    readonly at: string;
+    readonly revision: number;
+    readonly position: string;
+    readonly leafIndex: number | null;
+  };
+  readonly client: Omit<Client, 'credentials' | 'subscriptions'>;
+  readonly credentials: readonly (Client['credentials'][number] & {
+    readonly wouldLogIn: LoginAnswer;
+    readonly staticTokens: readonly { readonly tokenId: string; readonly subscriptionId?: string }[];
+  })[];
+  readonly subscriptions: readonly (Assignment & { readonly status: string; readonly wouldLogIn: LoginAnswer })[];
+  readonly wouldLogIn: LoginAnswer;
+}
 export interface Page<Item> {
   readonly items: readonly Item[];
   readonly nextCursor?: string;
@@ -203,6 +224,10 @@ export class Portal {
 
   history(clientId: string, query: Query = {}, headers?: Headers): Promise<Answer<Page<HistoryEntry>>> {
     return this.send('GET', `/v1/clients/${clientId}/history${queryOf(query)}`, { headers });
+  }
+
+  state(clientId: string, query: Query = {}): Promise<Answer<ClientState>> {
+    return this.send('GET', `/v1/clients/${clientId}/state${queryOf(query)}`);
   }
 
   register(

@@ -7,8 +7,15 @@ import type { CommandRequest, ConsistencyToken, Executed } from '#event-log';
 import { validationFailed } from '#platform';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { EXAMPLE_HISTORY, GetHistory, historyOfClient, HistoryPage } from '../history/get-history.js';
+import {
+  BasisParameters,
+  ClientStateView,
+  EXAMPLE_CLIENT_STATE,
+  EXAMPLE_REVOKED_CLIENT_STATE,
+  GetClientState,
+} from '../replay/get-client-state.js';
 import { AggregateCommand } from '../requests/aggregate-command.js';
-import { CommandRoute, form, QueryRoute } from '../requests/api-documentation.js';
+import { CommandRoute, form, LogQueryRoute, QueryRoute } from '../requests/api-documentation.js';
 import { CallerParameter, CommandParameter, type HttpCommandRequest } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
 import {
@@ -313,6 +320,33 @@ export class ClientsController {
     @ConsistencyTokenParameter() token: ConsistencyToken | undefined,
   ): Promise<HistoryPage> {
     return this.queries.execute(new GetHistory(workspaceId, historyOfClient(clientId), parameters, token));
+  }
+
+  @Get(':clientId/state')
+  @LogQueryRoute({
+    scopes: ['audit:read'],
+    operationId: 'getClientState',
+    summary: 'A client as it was at a moment, after one of its events, or at a place in the log',
+    description:
+      'Read from the event log itself. Give `at`, `revision` or `position`, or none for now. What depends on the clock ' +
+      '(overlaps, expiries, static tokens) is judged at `basis.at`. By `revision` or `position`, the answer is exact ' +
+      'across clients and subscriptions; by `at`, it is exact for each of them, by the time of its own events.',
+    answers: [
+      {
+        status: 200,
+        description: 'The client as it was, and whether it would have logged in',
+        forms: [form(ClientStateView, { active: EXAMPLE_CLIENT_STATE, revoked: EXAMPLE_REVOKED_CLIENT_STATE })],
+      },
+    ],
+    refusals: ['CLIENT_NOT_FOUND', 'NOT_YET', 'IN_THE_FUTURE'],
+    path: [CLIENT_ID],
+  })
+  state(
+    @Param('clientId', clientIdParameter) clientId: ClientId,
+    @Query() parameters: BasisParameters,
+    @CallerParameter() { workspaceId }: Caller,
+  ): Promise<ClientStateView> {
+    return this.queries.execute(new GetClientState(workspaceId, clientId, parameters));
   }
 
   private async preview<Effect>(query: NestQuery<Preview<Effect>>, reply: FastifyReply): Promise<Effect> {

@@ -151,6 +151,9 @@ const ConsistencyTokenHeader = ApiHeader({
 export const QueryRoute = (contract: RouteContract) =>
   applyDecorators(route(contract, REFUSALS_OF_QUERIES, []), ConsistencyTokenHeader);
 
+/** Decorates the route of a query that is answered from the log alone: guards it, and describes it with its response. */
+export const LogQueryRoute = (contract: RouteContract) => route(contract, REFUSALS_OF_THE_LOG, []);
+
 /** Decorates the route of a command whose dry run reads a read model. */
 export const CommandRouteWithQuery = (contract: RouteContract) =>
   applyDecorators(

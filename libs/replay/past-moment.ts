@@ -1,0 +1,37 @@
+import { DomainError, type Instant } from '#domain';
+import { type Basis, type BookOfRecord, type EventPlace, placeOf } from '#event-log';
+import type { Position } from '#events';
+
+export const inTheFuture = (field: string) =>
+  new DomainError('invalid', 'in_the_future', 'This has not happened yet', field);
+
+export const notYet = () => new DomainError('not_found', 'not_yet', 'This client did not exist yet');
+
+/** Throws `DomainError` with code `in_the_future` if the moment is after `now`. */
+export function requirePast(at: Instant, now: Instant): void {
+  if (now < at) throw inTheFuture('at');
+}
+
+/**
+ * Returns the place of the last of our events up to the position. `undefined`: there is none. Throws `DomainError` with
+ * code `in_the_future` if the position is beyond the log's end.
+ */
+export async function lastEventAt(
+  { log }: Pick<BookOfRecord, 'log'>,
+  position: Position,
+): Promise<EventPlace | undefined> {
+  const event = await log.eventAt(position);
+  if (event) return placeOf(event);
+  const end = await log.end();
+  if (end === undefined || end < position) throw inTheFuture('position');
+  const [before] = await log.readAll({ after: position, direction: 'backwards', limit: 1, consistency: 'strong' });
+  return before && placeOf(before);
+}
+
+/** The later of two moments. */
+export const laterOf = (one: Instant, other: Instant | undefined): Instant =>
+  other !== undefined && one < other ? other : one;
+
+/** What `basis` means for the other streams that an answer needs: an event's revision says nothing about them. */
+export const basisOfOthers = (basis: Basis, last: EventPlace): Basis =>
+  basis.by === 'revision' ? { by: 'position', position: last.position } : basis;
