@@ -14,6 +14,7 @@ const rooms = {
   'libs/replay': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],
   'libs/credentials': ['libs/domain'],
   'libs/transparency': [],
+  'libs/evidence': [],
   'libs/tokens': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/credentials'],
   'libs/platform': ['libs/domain'],
   'libs/stores': ['libs/event-log', 'libs/read-models', 'libs/credentials', 'libs/tokens', 'libs/platform'],
@@ -34,6 +35,19 @@ module.exports = {
       severity: 'error',
       from: { path: '^libs/domain/', pathNot: '\\.spec\\.ts$' },
       to: { dependencyTypesNot: ['local'] },
+    },
+    {
+      // The verifier judges what the other rooms have made, so it shares no code with them, and no package either.
+      name: 'evidence-imports-only-node-crypto',
+      severity: 'error',
+      from: { path: '^libs/evidence/', pathNot: '\\.spec\\.ts$' },
+      to: { pathNot: ['^libs/evidence/', '^(node:)?crypto$'] },
+    },
+    {
+      name: 'only-the-command-line-verifies-evidence',
+      severity: 'error',
+      from: { path: '^(apps|libs)/', pathNot: ['^libs/evidence/', '^apps/cli/', '\\.spec\\.ts$'] },
+      to: { path: '^libs/evidence/' },
     },
     {
       // Of the domain's types it takes only `Instant`; eslint.config.mjs holds the name.

@@ -40,20 +40,25 @@ const eventIdFrom = (commandId: string, index: number, type: string, data: strin
  * its redacted form have the same hash. Do not pass an upcast event: its hash would differ. Throws `UnknownEvent`,
  * `NotCanonical`.
  */
-export function hashOf(event: UnhashedEvent): string {
+export const hashOf = (event: UnhashedEvent): string => hash('sha256', hashedForm(event));
+
+/**
+ * Returns the text whose SHA-256 is the event's hash: the RFC 8785 form of the redacted event. It may leave the log.
+ * Do not pass an upcast event. Throws `UnknownEvent`, `NotCanonical`.
+ */
+export function hashedForm(event: UnhashedEvent): string {
   const { data, metadata } = redact(event);
-  return hashFrom(event, canonicalJson(data), { ...metadata, hash: undefined });
+  return hashedFormFrom(event, canonicalJson(data), { ...metadata, hash: undefined });
 }
 
-/** Does the same as `hashOf`. `data`: the canonical form of the event's redacted data. */
-const hashFrom = (
+/** Does the same as `hashedForm`. `data`: the canonical form of the event's redacted data. */
+const hashedFormFrom = (
   { stream, revision, type, eventId }: Omit<UnhashedEvent, 'data' | 'metadata'>,
   data: string,
   metadata: object,
 ): string => {
   const end = `"revision":"${revision}","stream":${canonicalJson(stream)},"type":${canonicalJson(type)}`;
-  const content = `"data":${data},"eventId":${canonicalJson(eventId)},"metadata":${canonicalJson(metadata)},${end}`;
-  return hash('sha256', `{${content}}`);
+  return `{"data":${data},"eventId":${canonicalJson(eventId)},"metadata":${canonicalJson(metadata)},${end}}`;
 };
 
 /**
@@ -81,9 +86,9 @@ export function seal(
     const metadata = metadataOf(context, { occurredAt, previousHash: link?.hash ?? FIRST_HASH, schemaVersion });
     const unhashed = { stream, revision: link ? link.revision + 1n : 0n, type, eventId, data, metadata };
     const redacted = redact(unhashed).data;
-    const hash = hashFrom(unhashed, redacted === data ? canonicalData : canonicalJson(redacted), metadata);
-    link = { revision: unhashed.revision, hash };
-    return [{ eventId, type, data, metadata: { ...metadata, hash } }];
+    const form = hashedFormFrom(unhashed, redacted === data ? canonicalData : canonicalJson(redacted), metadata);
+    link = { revision: unhashed.revision, hash: hash('sha256', form) };
+    return [{ eventId, type, data, metadata: { ...metadata, hash: link.hash } }];
   });
 }
 

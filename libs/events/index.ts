@@ -9,7 +9,7 @@ export type {
   Revision,
 } from './envelope.js';
 export { InvalidEvent, NotDuringUpgrade, UnknownEvent } from './errors.js';
-export { type ChainLink, eventIdOf, FIRST_HASH, hashOf, seal, verifyChain } from './hash-chain.js';
+export { type ChainLink, eventIdOf, FIRST_HASH, hashedForm, hashOf, seal, verifyChain } from './hash-chain.js';
 export type { LogAdopted } from './log-adopted.js';
 export type { LogSealed, LogUnsealed } from './log-seal.js';
 export type { ManagementTokenIssued, OperatorAct, SigningKeyOperation } from './operator-acts.js';

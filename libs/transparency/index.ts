@@ -1,3 +1,13 @@
+export {
+  EVIDENCE_MEDIA_TYPE,
+  evidenceFiles,
+  evidenceJson,
+  type EvidenceParts,
+  manifestOf,
+  type ProvenEvent,
+  statementText,
+  type StreamStatement,
+} from './evidence-bundle.js';
 export { EMPTY_ROOT, HASH_BYTES, leafHash, nodeHash } from './merkle-hash.js';
 export { consistencyProof, inclusionProof, NoSuchProof, type ReadTile, rootOf } from './proofs.js';
 export {

@@ -57,6 +57,33 @@ test('the rules can fail: a domain that knows HTTP and reaches past an index is 
   }
 });
 
+test('the rules can fail: a verifier of evidence that shares code with the tree, or takes a package, is found', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'architecture-'));
+  const write = writerIn(folder);
+  try {
+    copyFileSync(join(ROOT, 'package.json'), join(folder, 'package.json'));
+    copyFileSync(join(ROOT, 'tsconfig.json'), join(folder, 'tsconfig.json'));
+    write('node_modules/jose/index.js', '');
+    write('libs/transparency/index.ts', 'export const leafHash = 1;');
+    write('libs/stores/index.ts', `import '#evidence';`);
+    write(
+      'libs/evidence/index.ts',
+      `import 'node:crypto';\nimport 'node:fs';\nimport 'jose';\nimport '#transparency';\n`,
+    );
+    const found = broken(cruise(folder, 'libs')).filter((each) => !each.startsWith('no-orphans'));
+    expect(found.sort()).toEqual([
+      'evidence-imports-only-node-crypto: libs/evidence/index.ts → fs',
+      'evidence-imports-only-node-crypto: libs/evidence/index.ts → libs/transparency/index.ts',
+      'evidence-imports-only-node-crypto: libs/evidence/index.ts → node_modules/jose/index.js',
+      'only-the-command-line-verifies-evidence: libs/stores/index.ts → libs/evidence/index.ts',
+      'what-libs-evidence-may-import: libs/evidence/index.ts → libs/transparency/index.ts',
+      'what-libs-stores-may-import: libs/stores/index.ts → libs/evidence/index.ts',
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('the rules can fail: a platform that knows the product is found, one that knows only moments is not', () => {
   const folder = mkdtempSync(join(tmpdir(), 'architecture-'));
   const write = writerIn(folder);

@@ -74,7 +74,7 @@ describe('the command line', () => {
   });
 
   const paths = COMMANDS.map((command) => command.slice(0, 2).filter((word) => !word.startsWith('-')));
-  test.each([...paths, ['log', 'copy'], ['completion']])(
+  test.each([...paths, ['log', 'copy'], ['verify'], ['completion']])(
     'shows examples, options and --json in the help of %s %s',
     async (...path) => {
       const { code, stdout } = await Cli.run([...path, '--help']);

@@ -55,9 +55,12 @@ export const usageError = (message: string) => new CommandFailed(ExitCode.USAGE,
 
 export const notFound = (message: string) => new CommandFailed(ExitCode.NOT_FOUND, message);
 
-/** Returns the exit code for what a command has thrown. The help and the version are thrown, too, with code 0. */
+/**
+ * Returns the exit code for what a command has thrown. The help and the version are thrown, too, with code 0; an error
+ * of usage has code 1, or the code that its command has given it.
+ */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : ExitCode.USAGE;
+  if (error instanceof CommanderError) return error.exitCode === 1 ? ExitCode.USAGE : error.exitCode;
   if (error instanceof CommandFailed) return error.exitCode;
   if (error instanceof BuildsDiffer) return ExitCode.DOCUMENTS_DIFFER;
   if (error instanceof ConfigurationError || error instanceof MasterKeyMismatch) return ExitCode.CONFIGURATION;

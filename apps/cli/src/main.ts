@@ -17,6 +17,7 @@ import { printAsJson } from './output.js';
 import { projectionsCommand } from './projections.js';
 import { tokenCommand } from './token.js';
 import { tokensCommand } from './tokens.js';
+import { throwVerifyUsage, verifyCommand } from './verify/verify-command.js';
 
 // Only the owner may read the files that a command creates, because event logs hold verifiers (Argon2id hashes of
 // secrets) and encrypted private keys.
@@ -30,6 +31,8 @@ const version = (): string => {
   return (JSON.parse(readFileSync(file, 'utf8')) as { readonly version: string }).version;
 };
 
+const NEED_NO_DATA_DIR: ReadonlySet<string> = new Set(['completion', 'verify']);
+
 const program = new Command('consumer-clients')
   .description('Operators’ and auditors’ command line of Consumer Clients')
   .version(version())
@@ -37,7 +40,7 @@ const program = new Command('consumer-clients')
   .addHelpText('after', exitCodesHelp())
   .hook('preAction', (root, command) => {
     printAsJson(root.opts<{ json?: true }>().json === true);
-    if (command.name() !== 'completion') requireDataDir(process.env);
+    if (!NEED_NO_DATA_DIR.has(command.name())) requireDataDir(process.env);
   })
   .addCommand(tokenCommand())
   .addCommand(adminTokenCommand())
@@ -49,6 +52,7 @@ const program = new Command('consumer-clients')
   .addCommand(projectionsCommand())
   .addCommand(backupCommand())
   .addCommand(restoreCommand())
+  .addCommand(verifyCommand())
   .addCommand(completionCommand());
 
 /**
@@ -56,7 +60,8 @@ const program = new Command('consumer-clients')
  * examples. `path` holds the names of the command's parents and its own.
  */
 function prepare(command: Command, path: readonly string[]): void {
-  command.exitOverride().configureHelp({ showGlobalOptions: true });
+  const exitOverride = command.name() === 'verify' ? throwVerifyUsage : undefined;
+  command.exitOverride(exitOverride).configureHelp({ showGlobalOptions: true });
   command.addHelpText('after', examplesOf(path.join(' ')));
   for (const subcommand of command.commands) prepare(subcommand, [...path, subcommand.name()]);
 }
