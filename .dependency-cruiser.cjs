@@ -7,7 +7,7 @@ const rooms = {
   'libs/event-log/src': ['libs/domain', 'libs/events'],
   'libs/event-log/sqlite': ['libs/domain', 'libs/events', 'libs/event-log/src'],
   'libs/event-log/eventstoredb': ['libs/domain', 'libs/events', 'libs/event-log/src'],
-  'libs/read-models/src': ['libs/domain', 'libs/events', 'libs/event-log/src'],
+  'libs/read-models/src': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/transparency'],
   'libs/read-models/sqlite': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],
   'libs/read-models/mongodb': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],
   'libs/process-managers': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src'],

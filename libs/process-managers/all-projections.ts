@@ -1,4 +1,4 @@
-import { type Projection, readModels } from '#read-models';
+import { type Projection, readModels, tree } from '#read-models';
 import { assignments } from './assignments.js';
 import type { ProcessManager, ProcessManagerDependencies } from './process-manager.js';
 import { SubscriptionEnds } from './subscription-ends.js';
@@ -10,8 +10,12 @@ export interface FedProjection {
   readonly manager?: (dependencies: ProcessManagerDependencies) => ProcessManager;
 }
 
-/** Every projection of this application: first the read models, then the models that only process managers use. */
+/**
+ * Every projection of this application: first the read models, then the models that only process managers use, and the
+ * tree.
+ */
 export const allProjections: readonly FedProjection[] = [
   ...readModels.map((projection) => ({ projection })),
   { projection: assignments, manager: (dependencies) => new SubscriptionEnds(dependencies) },
+  { projection: tree },
 ];

@@ -42,7 +42,7 @@ describe('read models are the fold of the log', () => {
             const build: BuildName = `${projection.name}_v${projection.version}_1`;
             await race(stage, stage.store, projection, build, batchSizes, events);
             for (const place of replays) {
-              await rewind(stage.store, build, stage.logId, events[Math.floor(place * (events.length - 1))]);
+              await rewind(stage, projection, events.slice(0, 1 + Math.floor(place * (events.length - 1))));
               await race(stage, stage.store, projection, build, batchSizes, events);
             }
             const stored = await storedDocuments(stage.store, build);
@@ -114,11 +114,19 @@ async function race(
   await Promise.all(running);
 }
 
-/** Moves the checkpoint back. The documents are then ahead of the checkpoint, as after a crash. */
-async function rewind(store: ReadStore, build: BuildName, logId: string, to: RecordedEvent | undefined): Promise<void> {
-  if (!to) throw new Error('No such event');
-  const { position, eventId } = to;
-  expect(await store.advance(build, await store.checkpoint(build), { logId, position, eventId })).toBe(true);
+/** Moves the checkpoint back behind these events. The documents are then ahead of it, as after a crash. */
+async function rewind(
+  { store, logId }: Stage,
+  projection: Projection,
+  before: readonly RecordedEvent[],
+): Promise<void> {
+  const last = before.at(-1);
+  if (!last) throw new Error('No such event');
+  const build: BuildName = `${projection.name}_v${projection.version}_1`;
+  const { position, eventId } = last;
+  const nextOrdinal = projection.isNumbered && before.filter(projection.isNumbered).length;
+  const next = { logId, position, eventId, ...(nextOrdinal !== undefined && { nextOrdinal }) };
+  expect(await store.advance(build, await store.checkpoint(build), next)).toBe(true);
 }
 
 /**

@@ -17,6 +17,7 @@ import {
   type Executed,
   followed,
   type FollowedEvent,
+  isSelected,
   openBookOfRecord,
 } from '#event-log';
 import { openSqliteEventLog } from '#event-log/sqlite';
@@ -241,8 +242,10 @@ export function plainFold<Doc>(
   events: readonly RecordedEvent[],
 ): Map<string, StoredDocument<Doc>> {
   const documents = new Map<string, StoredDocument<Doc>>();
+  let ordinal = 0;
   for (const recorded of events) {
-    const event = followed(recorded);
+    if (!isSelected(projection, recorded)) continue;
+    const event = followed(recorded, projection.isNumbered && ordinal++);
     for (const id of projection.documentsOf(event)) {
       const before = documents.get(id);
       const revision = revisionOf(projection, event, id) ?? before?.revision ?? -1n;

@@ -1,24 +1,11 @@
-import { type Position, type RecordedEvent, upcast, type UpcastEvent } from '#events';
+import type { Position, RecordedEvent } from '#events';
 import { CheckpointMoved, ProjectionStopped, RebuildNeeded } from './errors.js';
+import { type EventSelection, followed, type FollowedEvent, isSelected } from './event-selection.js';
 import { applying, LeftOutEvents } from './left-out-events.js';
 import { readLogId } from './log-id.js';
 import type { EventLog, LogBatch } from './port.js';
 import { type OutageObserver, pause, repeatUntilAborted, settledWithin } from './retry.js';
-import { canHoldCheckpoint, type StreamPrefix } from './streams.js';
-
-/** Whether the stream begins with one of the prefixes. */
-export const isStreamOf = (prefixes: readonly StreamPrefix[], stream: string): boolean =>
-  prefixes.some((prefix) => stream.startsWith(prefix));
-
-/** An event in its current form. `recorded` is the event in the form in which it was stored. */
-export type FollowedEvent = UpcastEvent & { readonly recorded: RecordedEvent };
-
-/** Converts a stored event to its current form. Throws `UnknownEvent`, and the error of an unreadable event. */
-export const followed = (recorded: RecordedEvent): FollowedEvent => {
-  // Much faster than spreading the event.
-  const { eventId, type, data, metadata, stream, revision, position } = upcast(recorded);
-  return { eventId, type, data, metadata, stream, revision, position, recorded } as FollowedEvent;
-};
+import { canHoldCheckpoint } from './streams.js';
 
 /**
  * How far a follower (a loop that reads the log) has come: the position and id of the last event that the follower has
@@ -28,6 +15,8 @@ export interface Checkpoint {
   readonly logId: string;
   readonly position: Position;
   readonly eventId: string;
+  /** The ordinal of the next numbered event, if the follower numbers events. */
+  readonly nextOrdinal?: number;
 }
 
 /**
@@ -62,7 +51,7 @@ export interface FollowObserver extends OutageObserver {
   progressed(progress: FollowProgress): void;
 }
 
-export interface FollowOptions {
+export interface FollowOptions extends EventSelection {
   /** The follower's name. Error messages contain this name. */
   readonly name: string;
   readonly log: EventLog;
@@ -70,11 +59,6 @@ export interface FollowOptions {
   /** Delivers the log's events (default: `log`). */
   readonly source?: Pick<EventLog, 'subscribe'>;
   readonly checkpoints: CheckpointStore;
-  /**
-   * The prefixes of the streams that the follower applies (default: all streams). Events of other streams are skipped
-   * unread, so an event that this process does not know stops only the followers that apply the event's stream.
-   */
-  readonly streams?: readonly StreamPrefix[];
   /**
    * Carries out the effects of the events after `checkpoint`, in order; `[]` if all events were skipped. A second call
    * with the same events MUST have no further effect. `apply` MUST handle each event inside `applying`, so that an error
@@ -150,11 +134,13 @@ const LONGEST_GATHERING_MS = 250;
 
 /** Carries out steps 1 to 4 of `follow`. Throws `CheckpointMoved` if `follow` has to continue with step 1. */
 async function followFromCheckpoint(options: FollowOptions, recovered: () => void): Promise<void> {
-  const { name, log, logId, source = log, checkpoints, apply, observer } = options;
+  const { name, log, logId, source = log, checkpoints, apply, observer, isNumbered } = options;
   const { batchSize = 1000, idleCheckMs = 1000, gatherMs = 20 } = options;
   await options.prepare?.();
   let checkpoint = await checkpoints.read();
   await verifyCheckpoint(name, log, logId, checkpoint);
+  let ordinal = checkpoint?.nextOrdinal ?? 0;
+  const numberedIn = (events: readonly RecordedEvent[]) => (isNumbered ? events.filter(isNumbered).length : 0);
   const session = new AbortController();
   const signal = AbortSignal.any([options.signal, session.signal]);
   const after = checkpoint && { after: checkpoint.position };
@@ -173,15 +159,19 @@ async function followFromCheckpoint(options: FollowOptions, recovered: () => voi
       // loop awaits the next batch.
       if (!batch.caughtUp) next = prefetched(batches);
       const follows = checkpoint;
-      const { applied, stoppedBy } = await applyInOrder(options, batch.events, (events, leftOut) =>
+      const { applied, stoppedBy } = await applyInOrder(options, { events: batch.events, ordinal }, (events, leftOut) =>
         apply(events, follows, leftOut),
       );
       const last = applied.findLast(({ stream }) => canHoldCheckpoint(stream));
       if (last) {
-        const reached = { logId, position: last.position, eventId: last.eventId };
+        const { position, eventId } = last;
+        const before = applied.filter((event) => event.position <= position);
+        const nextOrdinal = isNumbered && ordinal + numberedIn(before);
+        const reached = { logId, position, eventId, ...(nextOrdinal !== undefined && { nextOrdinal }) };
         if (!(await checkpoints.advance(checkpoint, reached))) throw new CheckpointMoved(name);
         checkpoint = reached;
       }
+      ordinal += numberedIn(applied);
       if (stoppedBy) throw stoppedBy;
       recovered();
       observer.progressed({ checkpoint, last: applied.at(-1), caughtUp: batch.caughtUp });
@@ -223,26 +213,28 @@ export const canGoOn = async (log: EventLog, stoppedBy: ProjectionStopped): Prom
  * applied.
  */
 async function applyInOrder(
-  options: Pick<FollowOptions, 'name' | 'streams' | 'log'>,
-  events: readonly RecordedEvent[],
+  options: Pick<FollowOptions, 'name' | 'streams' | 'isNumbered' | 'log'>,
+  { events, ordinal }: { readonly events: readonly RecordedEvent[]; readonly ordinal: number },
   apply: (events: readonly FollowedEvent[], leftOut: LeftOutEvents) => Promise<void>,
 ): Promise<{ applied: readonly RecordedEvent[]; stoppedBy?: ProjectionStopped }> {
-  const { name, streams, log } = options;
-  let ours = streams ? events.filter(({ stream }) => isStreamOf(streams, stream)) : events;
+  const { name, isNumbered, log } = options;
+  let ours: readonly RecordedEvent[] = events.filter((event) => isSelected(options, event));
   let applied = events;
   let stoppedBy: ProjectionStopped | undefined;
   const leftOut = new LeftOutEvents(log);
   while (applied.length > 0) {
     try {
       await apply(
-        ours.flatMap((event) => applying(name, event, () => followed(event), leftOut) ?? []),
+        ours.flatMap(
+          (event, index) => applying(name, event, () => followed(event, isNumbered && ordinal + index), leftOut) ?? [],
+        ),
         leftOut,
       );
       break;
     } catch (error) {
       if (!(error instanceof ProjectionStopped)) throw error;
       const { position } = error;
-      if (leftOut.note(error) || (await leftOut.lookUp(error))) {
+      if (!isNumbered && (leftOut.note(error) || (await leftOut.lookUp(error)))) {
         ours = leftOut.without(ours);
       } else {
         const isBefore = (event: RecordedEvent) => event.position < position;

@@ -25,6 +25,7 @@ export {
   StoreUnavailable,
   StreamIsQuarantined,
 } from './errors.js';
+export { type EventSelection, followed, type FollowedEvent, isSelected, isStreamOf } from './event-selection.js';
 export { eventsToNow } from './events-to-now.js';
 export type { ExpectedRevision } from './expected-revision.js';
 export { canBeRead, concernsOneStream } from './failing-stream.js';
@@ -33,14 +34,11 @@ export {
   type Checkpoint,
   type CheckpointStore,
   follow,
-  followed,
-  type FollowedEvent,
   type FollowObserver,
   type FollowOptions,
   type FollowProgress,
   isNotFinal,
   isSameCheckpoint,
-  isStreamOf,
   verifyCheckpoint,
 } from './follow.js';
 export { internalContext } from './internal-context.js';

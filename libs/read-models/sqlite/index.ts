@@ -81,6 +81,7 @@ interface CheckpointRow {
   readonly log_id: string | null;
   readonly position: string | null;
   readonly event_id: string | null;
+  readonly next_ordinal: bigint | null;
 }
 
 /** Writes on a separate thread, which the first write starts, and reads on the calling thread. */
@@ -119,7 +120,8 @@ class SqliteReadStore implements ReadStore {
 
   async builds(name: string, version: number): Promise<BuildInfo[]> {
     const rows = await this.all<CheckpointRow & { build: BuildName; served: bigint }>(
-      `SELECT build, log_id, position, event_id, EXISTS (SELECT 1 FROM served WHERE served.build = builds.build) AS served
+      `SELECT build, log_id, position, event_id, next_ordinal,
+         EXISTS (SELECT 1 FROM served WHERE served.build = builds.build) AS served
        FROM builds WHERE name = ? AND version = ? ORDER BY number`,
       ...[name, version],
     );
@@ -218,7 +220,10 @@ class SqliteReadStore implements ReadStore {
   }
 
   async checkpoint(build: BuildName): Promise<Checkpoint | undefined> {
-    const rows = await this.all<CheckpointRow>('SELECT log_id, position, event_id FROM builds WHERE build = ?', build);
+    const rows = await this.all<CheckpointRow>(
+      'SELECT log_id, position, event_id, next_ordinal FROM builds WHERE build = ?',
+      build,
+    );
     return rows[0] && checkpointOf(rows[0]);
   }
 
@@ -346,5 +351,8 @@ function sentSchema(
   return { name, version, indexes, arrayIndexes, gramIndexes };
 }
 
-const checkpointOf = ({ log_id: logId, position, event_id: eventId }: CheckpointRow): Checkpoint | undefined =>
-  logId === null || position === null || eventId === null ? undefined : { logId, position, eventId };
+function checkpointOf(row: CheckpointRow): Checkpoint | undefined {
+  const { log_id: logId, position, event_id: eventId, next_ordinal: nextOrdinal } = row;
+  if (logId === null || position === null || eventId === null) return undefined;
+  return { logId, position, eventId, ...(nextOrdinal !== null && { nextOrdinal: Number(nextOrdinal) }) };
+}

@@ -79,13 +79,13 @@ export function openToWrite(file: string, busyTimeoutMs: number): Connection {
         PRAGMA user_version = ${LAYOUT_VERSION};
         CREATE TABLE IF NOT EXISTS builds (
           build TEXT PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, number INTEGER NOT NULL,
-          layout TEXT NOT NULL, log_id TEXT, position TEXT, event_id TEXT);
+          layout TEXT NOT NULL, log_id TEXT, position TEXT, event_id TEXT, next_ordinal INTEGER);
         CREATE TABLE IF NOT EXISTS served (
           name TEXT, version INTEGER, build TEXT NOT NULL, PRIMARY KEY (name, version));
         CREATE TABLE IF NOT EXISTS leases (
           build TEXT PRIMARY KEY, holder TEXT NOT NULL, turn INTEGER NOT NULL, ttl_ms INTEGER NOT NULL,
           asked INTEGER NOT NULL DEFAULT 0);`);
-      addColumnAsked(connection);
+      addLaterColumns(connection);
     });
     return connection;
   } catch (error) {
@@ -114,15 +114,27 @@ export function openToRead(file: string, busyTimeoutMs: number): Connection | un
 
 const isLaidOut = (connection: Connection): boolean => {
   const { id, version } = headerOf(connection) ?? {};
-  return id === BigInt(APPLICATION_ID) && version === BigInt(LAYOUT_VERSION) && hasColumnAsked(connection);
+  return (
+    id === BigInt(APPLICATION_ID) &&
+    version === BigInt(LAYOUT_VERSION) &&
+    LATER_COLUMNS.every((column) => hasColumn(connection, column))
+  );
 };
 
-const hasColumnAsked = (connection: Connection): boolean =>
-  connection.all(`SELECT 1 FROM pragma_table_info('leases') WHERE name = 'asked'`).length > 0;
+/** Columns that files of earlier releases lack. Programs of these releases can still use the tables. */
+const LATER_COLUMNS = [
+  { table: 'leases', column: 'asked', type: 'INTEGER NOT NULL DEFAULT 0' },
+  { table: 'builds', column: 'next_ordinal', type: 'INTEGER' },
+] as const;
 
-/** Files that earlier releases have made lack this column. Programs of these releases can still use the table. */
-function addColumnAsked(connection: Connection): void {
-  if (!hasColumnAsked(connection)) connection.exec('ALTER TABLE leases ADD COLUMN asked INTEGER NOT NULL DEFAULT 0');
+const hasColumn = (connection: Connection, { table, column }: (typeof LATER_COLUMNS)[number]): boolean =>
+  connection.all(`SELECT 1 FROM pragma_table_info('${table}') WHERE name = '${column}'`).length > 0;
+
+function addLaterColumns(connection: Connection): void {
+  for (const later of LATER_COLUMNS) {
+    const { table, column, type } = later;
+    if (!hasColumn(connection, later)) connection.exec(`ALTER TABLE ${table} ADD COLUMN ${column} ${type}`);
+  }
 }
 
 /** Whether another program has made the file. Throws SQLite's error if it is not a database. */

@@ -151,9 +151,9 @@ function loaded(open: Connection, { load, documents, build, expected, next }: Lo
 
 const advanced = (open: Connection, build: BuildName, expected: Checkpoint | undefined, next: Checkpoint): boolean =>
   open.run(
-    `UPDATE builds SET log_id = ?, position = ?, event_id = ?
+    `UPDATE builds SET log_id = ?, position = ?, event_id = ?, next_ordinal = ?
      WHERE build = ? AND log_id IS ? AND position IS ? AND event_id IS ?`,
-    ...[next.logId, next.position, next.eventId, build],
+    ...[next.logId, next.position, next.eventId, next.nextOrdinal ?? null, build],
     ...[expected?.logId ?? null, expected?.position ?? null, expected?.eventId ?? null],
   ) === 1;
 

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { applyingUnlessLeftOut, eventsToNow, followed, isStreamOf, LeftOutEvents } from '#event-log';
+import { applyingUnlessLeftOut, type Checkpoint, eventsToNow, followed, isSelected, LeftOutEvents } from '#event-log';
 import type { BuildName, StoredDocument } from '../port.js';
 import { foldInto, type Projection } from '../projections/projection.js';
 import type { ReadModelStores } from './projector.js';
@@ -43,7 +43,7 @@ export async function compareBuilds<Doc>(
   const { store } = stores;
   // The checkpoints are read before the documents. Both builds hold every event up to `common`, so only later events
   // have to be folded in.
-  const common = earlier((await store.checkpoint(first))?.position, (await store.checkpoint(second))?.position);
+  const common = earlier(await store.checkpoint(first), await store.checkpoint(second));
   const uneven = new Map<string, UnevenPair<Doc>>();
   const examples: string[] = [];
   let documents = 0;
@@ -69,8 +69,8 @@ export async function compareBuilds<Doc>(
   return { documents, different, examples };
 }
 
-const earlier = (a: string | undefined, b: string | undefined): string | undefined =>
-  a === undefined || b === undefined ? undefined : a < b ? a : b;
+const earlier = (a: Checkpoint | undefined, b: Checkpoint | undefined): Checkpoint | undefined =>
+  a === undefined || b === undefined ? undefined : a.position < b.position ? a : b;
 
 /**
  * Yields pairs of one document from each build, in the order of the documents' ids. The ids are ASCII, so all stores
@@ -101,7 +101,7 @@ async function foldOn<Doc>(
   { log }: ReadModelStores,
   projection: Projection<Doc>,
   uneven: ReadonlyMap<string, UnevenPair<Doc>>,
-  common: string | undefined,
+  common: Checkpoint | undefined,
 ): Promise<void> {
   if (uneven.size === 0) return;
   const leftOut = new LeftOutEvents(log);
@@ -109,11 +109,13 @@ async function foldOn<Doc>(
     (furthest, { ahead }) => (ahead.position > furthest ? ahead.position : furthest),
     '',
   );
-  for await (const recorded of eventsToNow(log, { after: common })) {
+  let ordinal = common?.nextOrdinal ?? 0;
+  for await (const recorded of eventsToNow(log, { after: common?.position })) {
     if (recorded.position > end) return;
-    if (!isStreamOf(projection.streams, recorded.stream)) continue;
+    if (!isSelected(projection, recorded)) continue;
+    const number = projection.isNumbered && ordinal++;
     await applyingUnlessLeftOut(leftOut, projection.name, recorded, () => {
-      const event = followed(recorded);
+      const event = followed(recorded, number);
       for (const id of projection.documentsOf(event)) {
         const pair = uneven.get(id);
         if (pair && event.position <= pair.ahead.position) pair.behind = foldInto(projection, pair.behind, event, id);

@@ -26,6 +26,8 @@ export class ExpectedDocuments<Doc> {
   private batch: { readonly events: readonly FollowedEvent[]; readonly after: Checkpoint | undefined } | undefined;
   private reached: Checkpoint | undefined;
   private lastPosition: Position | undefined;
+  /** The ordinal of the next numbered event, if the projection numbers events. */
+  nextOrdinal = 0;
   /** Number of documents; 0 if the projection's documents are not counted. */
   count = 0;
 
@@ -67,6 +69,7 @@ export class ExpectedDocuments<Doc> {
     // Counted last: an event that can't be applied must not count.
     this.count += changeOfCount(projection, event);
     this.lastPosition = event.position;
+    if (event.ordinal !== undefined) this.nextOrdinal = event.ordinal + 1;
     if (sample.size >= 2 * SAMPLE) this.narrow();
   }
 
@@ -77,6 +80,7 @@ export class ExpectedDocuments<Doc> {
     copy.bound = this.bound;
     copy.count = this.count;
     copy.lastPosition = this.lastPosition;
+    copy.nextOrdinal = this.nextOrdinal;
     return copy;
   }
 
@@ -87,7 +91,7 @@ export class ExpectedDocuments<Doc> {
     this.reached = undefined;
     this.lastPosition = undefined;
     this.sample.clear();
-    this.count = 0;
+    this.count = this.nextOrdinal = 0;
   }
 
   private narrow(): void {

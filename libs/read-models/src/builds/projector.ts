@@ -196,6 +196,7 @@ export class Projector<Doc> {
     return follow({
       name: projection.name,
       streams: projection.streams,
+      ...(projection.isNumbered && { isNumbered: projection.isNumbered }),
       ...{ log, logId, ...(batchSize !== undefined && { batchSize }) },
       ...options,
       observer: { ...this.outages, progressed },

@@ -4,7 +4,7 @@ import {
   eventsToNow,
   followed,
   type FollowedEvent,
-  isStreamOf,
+  isSelected,
   LeftOutEvents,
 } from '#event-log';
 import type { Position } from '#events';
@@ -73,17 +73,19 @@ export async function spotCheck<Doc>(options: SpotCheckOptions<Doc>): Promise<Sp
   const checkpoint = await store.checkpoint(build);
   const expected = usable(known, checkpoint?.position) ?? new ExpectedDocuments(projection);
   const leftOut = new LeftOutEvents(log);
-  const read = async (after: Position | undefined, to: Position | undefined, use: (event: FollowedEvent) => void) => {
-    for await (const recorded of eventsToNow(log, { after, signal })) {
+  const read = async (after: Place | undefined, to: Position | undefined, use: (event: FollowedEvent) => void) => {
+    let ordinal = after?.nextOrdinal ?? 0;
+    for await (const recorded of eventsToNow(log, { after: after?.position, signal })) {
       if (to !== undefined && recorded.position > to) return;
-      if (!isStreamOf(projection.streams, recorded.stream)) continue;
+      if (!isSelected(projection, recorded)) continue;
+      const number = projection.isNumbered && ordinal++;
       await applyingUnlessLeftOut(leftOut, projection.name, recorded, () => {
-        use(followed(recorded));
+        use(followed(recorded, number));
       });
     }
   };
   if (checkpoint && expected.position !== checkpoint.position) {
-    await read(expected.position, checkpoint.position, (event) => {
+    await read(expected, checkpoint.position, (event) => {
       expected.add(event);
     });
   }
@@ -96,10 +98,16 @@ export async function spotCheck<Doc>(options: SpotCheckOptions<Doc>): Promise<Sp
   // The stored documents may already contain events that came after the checkpoint above, so these events are folded,
   // too.
   const later = new LaterEvents(projection, expected, stored);
-  await read(checkpoint?.position, undefined, (event) => {
+  await read(checkpoint, undefined, (event) => {
     later.add(event);
   });
   return { documents, expected: later.count, different: later.different() };
+}
+
+/** Where a read of the log begins. */
+interface Place {
+  readonly position: Position | undefined;
+  readonly nextOrdinal?: number;
 }
 
 /** What is known can't be used if it is ahead of the build: then the store was restored to an older state. */

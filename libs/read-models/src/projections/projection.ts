@@ -1,4 +1,4 @@
-import { applying, type FollowedEvent, type LeftOutEvents, type StreamPrefix } from '#event-log';
+import { applying, type EventSelection, type FollowedEvent, type LeftOutEvents, type StreamPrefix } from '#event-log';
 import type { Revision } from '#events';
 import type { CollectionSchema, GramIndex, StoredDocument } from '../port.js';
 
@@ -9,6 +9,8 @@ export interface Projection<Doc = unknown> extends CollectionSchema {
    * this process does not know stops the projection.
    */
   readonly streams: readonly StreamPrefix[];
+  /** For a projection whose documents depend on how many events came before; see `EventSelection`. */
+  readonly isNumbered?: EventSelection['isNumbered'];
   /** Returns the ids of the documents into which the event is folded; `[]` if the projection ignores the event. */
   documentsOf(event: FollowedEvent): readonly string[];
   /**
