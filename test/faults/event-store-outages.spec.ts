@@ -130,6 +130,7 @@ describe('an event store of one node', () => {
         'projector: history: the projection waits for a store': 1,
         'projector: usage: the projection waits for a store': 1,
         'projector: assignments: the projection waits for a store': 1,
+        'projector: tree: the projection waits for a store': 1,
       });
       await expectNothingLost(traffic, deployment, eventStore.url);
     },

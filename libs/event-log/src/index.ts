@@ -43,6 +43,7 @@ export {
 } from './follow.js';
 export { internalContext } from './internal-context.js';
 export { KeyedQueue } from './keyed-queue.js';
+export { isLeaf } from './leaves.js';
 export { applying, applyingUnlessLeftOut, LeftOutEvents } from './left-out-events.js';
 export { identifyLog, readLogId, requireSameLog } from './log-id.js';
 export { eventsMissing, MAX_REMEMBERED_STREAMS, MissingHistory, type StreamCut } from './missing-history.js';
@@ -96,6 +97,7 @@ export {
   OUR_STREAMS,
   QUARANTINES_STREAM,
   type StreamPrefix,
+  TREE_HEADS_STREAM,
 } from './streams.js';
 export { LOG_TIME_BUDGET_MS } from './time-budget.js';
 export { unreadableEvent } from './unreadable-event.js';

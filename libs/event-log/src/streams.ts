@@ -18,13 +18,18 @@ export const QUARANTINES_STREAM = 'quarantines';
 export const ADOPTIONS_STREAM = 'logAdoptions';
 /** The name of the stream whose events tell what operators did with tokens of the management API and with keys. */
 export const OPERATOR_ACTS_STREAM = 'operatorActs';
+/** The name of the stream of the signed heads of the tree over the log. */
+export const TREE_HEADS_STREAM = 'treeHeads';
 /** Every log begins with these streams. */
 export const FIRST_STREAMS = ['signingKeys', LOG_STREAM] as const;
 /**
  * The streams that earlier releases do not take for ours. No checkpoint names an event of theirs: during a rolling
  * upgrade, a process of an earlier release would not find such a checkpoint in the log, and would ask for a rebuild.
+ *
+ * The events of a stream that a release adds are leaves of the tree (see `isLeaf`), and the release before does not see
+ * them. So that both number the leaves alike, such events MUST be refused while `EVENT_VERSIONS` is `previous`.
  */
-const LATER_STREAMS = [QUARANTINES_STREAM, ADOPTIONS_STREAM, OPERATOR_ACTS_STREAM] as const;
+const LATER_STREAMS = [QUARANTINES_STREAM, ADOPTIONS_STREAM, OPERATOR_ACTS_STREAM, TREE_HEADS_STREAM] as const;
 export const OUR_STREAMS = [...FIRST_STREAMS, ...LATER_STREAMS] as const;
 
 /** Whether a checkpoint may name an event of this stream. */

@@ -6,7 +6,9 @@ import Database from 'libsql';
 import {
   type EventLog,
   eventsMissing,
+  eventsToNow,
   identifyLog,
+  isLeaf,
   isSealed,
   type LogBatch,
   sealLog,
@@ -16,6 +18,7 @@ import {
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type RecordedEvent, seal } from '#events';
+import { leafHash, TreeEdge } from '#transparency';
 import { startEventStore } from '../../../../test/servers/eventstoredb/event-store.js';
 import { copyLog, type CopyOptions, type CopyPhase, CopyRefused } from './copy-log.js';
 
@@ -97,6 +100,26 @@ describe('copying a log', () => {
     const again: Progress[] = [];
     expect(await copy({ onProgress: (...step) => again.push(step) })).toMatchObject({ appended: 0 });
     expect(again[0]?.[0]).toBe('verifying');
+  });
+
+  /** Returns size and root of the tree over the log. */
+  async function treeOf(log: EventLog) {
+    const edge = TreeEdge.empty();
+    for await (const event of eventsToNow(log)) {
+      if (isLeaf(event)) edge.append(leafHash(Buffer.from(event.metadata.hash, 'hex')));
+    }
+    return { size: edge.size, root: Buffer.from(edge.root()).toString('hex') };
+  }
+
+  it('keeps the tree over the log, also that of a log that was sealed before and went on', async () => {
+    await sealLog(source, { reason: 'A first try', now });
+    await unsealLog(source, { reason: 'Back again', now });
+    await renameTwice(source, streamOf(CLIENTS));
+    const tree = await treeOf(source);
+    expect(tree.size).toBe(3 + 2 * CLIENTS);
+    await copy();
+    expect(await treeOf(target)).toEqual(tree);
+    expect(await treeOf(source)).toEqual(tree);
   });
 
   it('makes smaller appends where the target was given a lower limit than ours', async () => {

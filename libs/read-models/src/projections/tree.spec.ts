@@ -50,9 +50,18 @@ test('a tile that lacks a leaf, or has one twice, is noticed at the next leaf', 
   expect(() => tree.apply(undefined, followed(eventAt(300), 300), '0/1')).toThrow(/does not end before leaf 300/);
 });
 
+test('every event of ours is a leaf, except the heads of the tree and seals, which are not copied', () => {
+  const isLeaf = (event: object) => tree.isNumbered?.({ ...eventAt(1), ...event } as RecordedEvent);
+  for (const stream of ['consumerClient-cc_1', 'usage-2026', 'signingKeys', 'operatorActs', 'quarantines']) {
+    expect(isLeaf({ stream })).toBe(true);
+  }
+  expect(isLeaf({ stream: 'treeHeads', type: 'TreeHeadSigned' })).toBe(false);
+  const ofLog = ['LogCreated', 'LogSealed', 'LogUnsealed'].map((type) => isLeaf({ stream: 'log', type }));
+  expect(ofLog).toEqual([true, false, false]);
+});
+
 test('an event of another program, and one that can’t be read, are no leaves', () => {
   const isLeaf = (event: object) => tree.isNumbered?.(event as RecordedEvent);
-  expect(isLeaf(eventAt(1))).toBe(true);
   expect(isLeaf({ ...eventAt(1), unreadable: new Error('no JSON') })).toBe(false);
   expect(isLeaf({ metadata: {} })).toBe(false);
   expect(isLeaf({ metadata: { hash: 'A'.repeat(64) } })).toBe(false);

@@ -1,5 +1,5 @@
-import type { FollowedEvent } from '#event-log';
-import type { Position, RecordedEvent } from '#events';
+import { type FollowedEvent, isLeaf } from '#event-log';
+import type { Position } from '#events';
 import { leafHash, nodeHash, TILE_WIDTH } from '#transparency';
 import type { DocumentSchema } from '../document-schema.js';
 import type { Projection } from './projection.js';
@@ -29,14 +29,6 @@ const LEVELS = [0, 1, 2, 3, 4] as const;
 const leavesBelow = (level: number): number => TILE_WIDTH ** level;
 
 export const tileId = (level: number, index: number): string => `${level}/${index}`;
-
-const HASH = /^[0-9a-f]{64}$/;
-
-/**
- * Whether the event is a leaf of the tree. Every event of our streams is one, since every event of ours has a hash. What
- * another program wrote into one of our streams has none.
- */
-const isLeaf = ({ unreadable, metadata }: RecordedEvent): boolean => !unreadable && HASH.test(metadata.hash);
 
 /** Returns the number of the leaf that the event is. */
 function leafIndexOf({ ordinal }: FollowedEvent): number {
