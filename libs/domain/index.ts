@@ -47,9 +47,15 @@ export {
   compromisedKids,
   isPublishedTooLate,
   JWKS_MAX_AGE_SECONDS,
+  LOG_KEY_PURPOSES,
+  type LogKey,
+  type LogKeyPurpose,
+  newestLogKey,
+  type NewLogKey,
   type NewSigningKey,
   nextSigningKey,
   PUBLISHED_BEFORE_SIGNING_SECONDS,
+  REPLACED_LOG_KEY_SIGNS_SECONDS,
   type SigningAlgorithm,
   type SigningKey,
   signingKey,
@@ -57,6 +63,7 @@ export {
   type SigningKeysCommand,
   type SigningKeysEvent,
   type SigningKeysState,
+  signingLogKeys,
   signsFrom,
 } from './signing-keys.js';
 export {

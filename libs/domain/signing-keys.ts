@@ -2,7 +2,10 @@ import type { Aggregate } from './aggregate.js';
 import { DomainError } from './domain-error.js';
 import { fastestClock, type Instant, secondsAfter } from './instant.js';
 
-/** Stream `signingKeys`: the ring of keys that sign tokens. All nodes share this ring. */
+/**
+ * Stream `signingKeys`: the ring of keys that sign tokens, and the keys of the tree over the log, which sign no token. All
+ * nodes share them.
+ */
 const stream = () => 'signingKeys';
 
 export type SigningAlgorithm = 'EdDSA' | 'RS256';
@@ -27,6 +30,28 @@ export interface NewSigningKey {
    */
   readonly wrappedKey: string;
 }
+
+/** What a log key signs: `LOG` the heads of the tree over the log, `TIME` the times at which they were signed. */
+export const LOG_KEY_PURPOSES = ['LOG', 'TIME'] as const;
+export type LogKeyPurpose = (typeof LOG_KEY_PURPOSES)[number];
+
+/**
+ * How long a replaced log key signs beside its successor, in seconds: 90 days. Verifiers that were given the old key thus
+ * have time to be given the new one.
+ */
+export const REPLACED_LOG_KEY_SIGNS_SECONDS = 90 * 86_400;
+
+/** An Ed25519 key of the tree over the log, at the moment of its publication. */
+export interface NewLogKey {
+  readonly kid: string;
+  readonly purpose: LogKeyPurpose;
+  /** The 32 bytes of the public key, in base64. */
+  readonly publicKey: string;
+  readonly masterKeyId: string;
+  /** As in `NewSigningKey`. This is a sensitive field. */
+  readonly wrappedKey: string;
+}
+
 export type SigningKeysEvent =
   | {
       type: 'MasterKeyCheckRecorded';
@@ -40,7 +65,13 @@ export type SigningKeysEvent =
   | { type: 'SigningKeyActivated'; data: { kid: string; activatedAt: Instant } }
   | { type: 'SigningKeyRetired'; data: { kid: string; retiredAt: Instant } }
   | { type: 'SigningKeyCompromised'; data: { kid: string; compromisedAt: Instant } }
-  | { type: 'SigningKeyRewrapped'; data: { kid: string; masterKeyId: string; wrappedKey: string } };
+  | { type: 'SigningKeyRewrapped'; data: { kid: string; masterKeyId: string; wrappedKey: string } }
+  | { type: 'LogKeyPublished'; data: NewLogKey & { readonly publishedAt: Instant } };
+
+export interface LogKey extends NewLogKey {
+  readonly publishedAt: Instant;
+  readonly compromisedAt?: Instant;
+}
 
 export interface SigningKey extends NewSigningKey {
   readonly status: 'PUBLISHED' | 'SIGNING' | 'RETIRED' | 'COMPROMISED';
@@ -53,6 +84,31 @@ export interface SigningKeysState {
   readonly masterKeyChecks: readonly { readonly masterKeyId: string; readonly check: string }[];
   /** Ordered by publication, oldest first. */
   readonly keys: readonly SigningKey[];
+  /** The keys of the tree over the log, of both purposes. Ordered by publication, oldest first. */
+  readonly logKeys: readonly LogKey[];
+}
+
+/** Returns the last published key of the purpose, also if it was compromised. */
+export const newestLogKey = ({ logKeys }: Pick<SigningKeysState, 'logKeys'>, purpose: LogKeyPurpose) =>
+  logKeys.findLast((key) => key.purpose === purpose);
+
+/**
+ * Returns the keys of the purpose that sign at `at`, the newest first: the last published one, and those that were
+ * replaced less than `REPLACED_LOG_KEY_SIGNS_SECONDS` before.
+ */
+export function signingLogKeys(
+  { logKeys }: Pick<SigningKeysState, 'logKeys'>,
+  purpose: LogKeyPurpose,
+  at: Instant,
+): readonly LogKey[] {
+  const published = logKeys.filter((key) => key.purpose === purpose);
+  return published
+    .filter((key, index) => {
+      const successor = published[index + 1];
+      const replaced = successor && secondsAfter(successor.publishedAt, REPLACED_LOG_KEY_SIGNS_SECONDS) <= at;
+      return key.compromisedAt === undefined && !replaced;
+    })
+    .reverse();
 }
 
 /** Returns the key that signs new tokens, or `undefined` if no key signs. */
@@ -82,7 +138,7 @@ export const isPublishedTooLate = ({ publishedAt }: Pick<SigningKey, 'publishedA
 export const compromisedKids = (state: SigningKeysState): string[] =>
   state.keys.filter(({ status }) => status === 'COMPROMISED').map(({ kid }) => kid);
 
-const initial: SigningKeysState = { masterKeyChecks: [], keys: [] };
+const initial: SigningKeysState = { masterKeyChecks: [], keys: [], logKeys: [] };
 
 const evolve = (state: SigningKeysState, event: SigningKeysEvent): SigningKeysState => {
   switch (event.type) {
@@ -96,14 +152,27 @@ const evolve = (state: SigningKeysState, event: SigningKeysEvent): SigningKeysSt
       return changed(state, event.data.kid, { status: 'SIGNING', activatedAt: event.data.activatedAt });
     case 'SigningKeyRetired':
       return changed(state, event.data.kid, { status: 'RETIRED', retiredAt: event.data.retiredAt });
-    case 'SigningKeyCompromised':
-      return changed(state, event.data.kid, { status: 'COMPROMISED', compromisedAt: event.data.compromisedAt });
+    case 'SigningKeyCompromised': {
+      const { kid, compromisedAt } = event.data;
+      if (isLogKey(state, kid)) return changedLogKey(state, kid, { compromisedAt });
+      return changed(state, kid, { status: 'COMPROMISED', compromisedAt });
+    }
     case 'SigningKeyRewrapped': {
       const { kid, masterKeyId, wrappedKey } = event.data;
+      if (isLogKey(state, kid)) return changedLogKey(state, kid, { masterKeyId, wrappedKey });
       return changed(state, kid, { masterKeyId, wrappedKey });
     }
+    case 'LogKeyPublished':
+      return { ...state, logKeys: [...state.logKeys, event.data] };
   }
 };
+
+const isLogKey = ({ logKeys }: SigningKeysState, kid: string): boolean => logKeys.some((key) => key.kid === kid);
+
+const changedLogKey = (state: SigningKeysState, kid: string, change: Partial<LogKey>): SigningKeysState => ({
+  ...state,
+  logKeys: state.logKeys.map((key) => (key.kid === kid ? { ...key, ...change } : key)),
+});
 
 const changed = (state: SigningKeysState, kid: string, change: Partial<SigningKey>): SigningKeysState => {
   if (!state.keys.some((key) => key.kid === kid)) {
@@ -117,7 +186,9 @@ export type SigningKeysCommand =
   | ({ type: 'PublishSigningKey'; at: Instant } & NewSigningKey)
   | { type: 'ActivateSigningKey'; kid: string; at: Instant }
   | { type: 'CompromiseSigningKey'; kid: string; at: Instant }
-  | { type: 'RewrapSigningKey'; kid: string; masterKeyId: string; wrappedKey: string; at: Instant };
+  | { type: 'RewrapSigningKey'; kid: string; masterKeyId: string; wrappedKey: string; at: Instant }
+  /** `replaces`: the newest key of the same purpose, absent if there is none. */
+  | ({ type: 'PublishLogKey'; replaces?: string; at: Instant } & NewLogKey);
 
 const decide = (state: SigningKeysState, command: SigningKeysCommand): SigningKeysEvent[] => {
   switch (command.type) {
@@ -138,9 +209,16 @@ const decide = (state: SigningKeysState, command: SigningKeysCommand): SigningKe
       return activate(state, command.kid, command.at);
     case 'CompromiseSigningKey':
       return compromise(state, command.kid, command.at);
+    case 'PublishLogKey': {
+      const { kid, purpose, publicKey, masterKeyId, wrappedKey, replaces, at } = command;
+      // Another process has published a key meanwhile. One is enough.
+      if (newestLogKey(state, purpose)?.kid !== replaces) return [];
+      return [{ type: 'LogKeyPublished', data: { kid, purpose, publicKey, masterKeyId, wrappedKey, publishedAt: at } }];
+    }
     case 'RewrapSigningKey': {
       const { kid, masterKeyId, wrappedKey } = command;
-      return keyNamed(state, kid).masterKeyId === masterKeyId
+      const key = state.logKeys.find((each) => each.kid === kid) ?? keyNamed(state, kid);
+      return key.masterKeyId === masterKeyId
         ? []
         : [{ type: 'SigningKeyRewrapped', data: { kid, masterKeyId, wrappedKey } }];
     }
@@ -185,9 +263,11 @@ const retired = ({ kid, activatedAt }: SigningKey, at: Instant): SigningKeysEven
  * so that a login always finds a signing key.
  */
 const compromise = (state: SigningKeysState, kid: string, at: Instant): SigningKeysEvent[] => {
+  const compromised: SigningKeysEvent = { type: 'SigningKeyCompromised', data: { kid, compromisedAt: at } };
+  const logKey = state.logKeys.find((each) => each.kid === kid);
+  if (logKey) return logKey.compromisedAt === undefined ? [compromised] : [];
   const { status } = keyNamed(state, kid);
   if (status === 'COMPROMISED') return [];
-  const compromised: SigningKeysEvent = { type: 'SigningKeyCompromised', data: { kid, compromisedAt: at } };
   const next = status === 'SIGNING' ? nextSigningKey(state) : undefined;
   return next
     ? [compromised, { type: 'SigningKeyActivated', data: { kid: next.kid, activatedAt: at } }]
@@ -204,6 +284,6 @@ export const signingKeys: Aggregate<void, SigningKeysState, SigningKeysCommand, 
   stream,
   initial,
   evolve,
-  stateVersion: 1,
+  stateVersion: 2,
   decide,
 };

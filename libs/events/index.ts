@@ -27,6 +27,7 @@ export {
   type UpcastEvent,
   validate,
 } from './registry.js';
+export type { TreeHeadSigned, TreeHeadsEvent, TreeOriginStarted } from './tree-heads.js';
 export {
   USAGE_OUTCOMES,
   type UsageEntry,

@@ -22,8 +22,10 @@ import { operatorActVersions } from './schemas/operator-acts.js';
 import { quarantineVersions } from './schemas/quarantine.js';
 import { signingKeysVersions } from './schemas/signing-keys.js';
 import { subscriptionVersions } from './schemas/subscription.js';
+import { treeHeadsVersions } from './schemas/tree-heads.js';
 import { usageVersions } from './schemas/usage.js';
 import type { Version, VersionsOf } from './schemas/versions.js';
+import type { TreeHeadsEvent } from './tree-heads.js';
 import type { UsageRecorded } from './usage-recorded.js';
 
 /** Every event that our streams may hold, in the current version of its type. */
@@ -40,7 +42,8 @@ export type LogEvent =
   | LogAdopted
   | StreamQuarantined
   | StreamQuarantineLifted
-  | OperatorAct;
+  | OperatorAct
+  | TreeHeadsEvent;
 export type LogEventType = LogEvent['type'];
 
 /** A stored event whose data was converted to the current version of its type. The metadata is unchanged. */
@@ -56,6 +59,7 @@ const registry: VersionsOf<LogEvent> = {
   ...logVersions,
   ...quarantineVersions,
   ...operatorActVersions,
+  ...treeHeadsVersions,
 };
 
 const versionsByType = new Map<string, readonly Version[]>(Object.entries(registry));

@@ -34,6 +34,7 @@ const CLIENT = { clientId: 'cc_0123456789abcdef', workspaceId: 'acme' } as const
 const SIGNER = { kid: 'k1', alg: 'EdDSA', privateKey: generateKeyPairSync('ed25519').privateKey } as const;
 const KEYS: SigningKeysState = {
   masterKeyChecks: [],
+  logKeys: [],
   keys: [
     {
       kid: SIGNER.kid,

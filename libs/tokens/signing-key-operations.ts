@@ -48,22 +48,23 @@ export class SigningKeyOperations {
   }
 
   /**
-   * Wraps (encrypts) all signing keys with the current master key. Compromised keys are skipped. Returns the number of
+   * Wraps (encrypts) all signing keys and log keys with the current master key. Compromised keys are skipped. Returns the number of
    * keys that were wrapped with another master key before.
    */
   async rewrap(): Promise<number> {
     const { ring, masterKeys, newContext } = this.options;
-    const { keys } = await ring.state();
-    const others = keys.filter((key) => key.status !== 'COMPROMISED' && key.masterKeyId !== masterKeys.currentId);
+    const { keys, logKeys } = await ring.state();
+    const needed = [...keys, ...logKeys].filter(({ compromisedAt }) => compromisedAt === undefined);
+    const others = needed.filter(({ masterKeyId }) => masterKeyId !== masterKeys.currentId);
     for (const { kid } of others) {
       await this.keys.execute(undefined, (state) => this.rewrapped(state, kid), { context: newContext() });
     }
     return others.length;
   }
 
-  private rewrapped({ keys }: SigningKeysState, kid: string) {
+  private rewrapped({ keys, logKeys }: SigningKeysState, kid: string) {
     const { masterKeys } = this.options;
-    const key = keys.find((candidate) => candidate.kid === kid);
+    const key = [...keys, ...logKeys].find((candidate) => candidate.kid === kid);
     if (!key) throw new DomainError('not_found', 'signing_key_not_found', 'No such signing key', 'kid');
     const wrapped = wrapKey(unwrapKey(key, kid, masterKeys), kid, masterKeys);
     return { type: 'RewrapSigningKey', kid, ...wrapped, at: this.at() } as const;

@@ -208,7 +208,8 @@ export const lastTokenEnd = (retiredAt: Instant): Instant =>
  * Throws `MasterKeyMismatch` if these master keys don't match the check values in the log, or if the master key that
  * unwraps (decrypts) one of the signing keys is missing.
  */
-export const requireFittingMasterKeys = ({ masterKeyChecks, keys }: SigningKeysState, masterKeys: MasterKeys): void => {
+export const requireFittingMasterKeys = (state: SigningKeysState, masterKeys: MasterKeys): void => {
+  const { masterKeyChecks, keys, logKeys } = state;
   const ids = new Set(masterKeys.ids);
   const recorded = masterKeyChecks.filter(({ masterKeyId }) => ids.has(masterKeyId));
   const fits = recorded.every(({ masterKeyId, check }) => check === masterKeys.checkValue(masterKeyId));
@@ -216,7 +217,8 @@ export const requireFittingMasterKeys = ({ masterKeyChecks, keys }: SigningKeysS
     const known = masterKeyChecks.map(({ masterKeyId }) => masterKeyId).join(', ');
     throw new MasterKeyMismatch(`MASTER_KEY is not the key that this event log was begun with (ids: ${known})`);
   }
-  const missing = keys.find(({ status, masterKeyId }) => status !== 'COMPROMISED' && !ids.has(masterKeyId));
+  const needed = [...keys, ...logKeys].filter(({ compromisedAt }) => compromisedAt === undefined);
+  const missing = needed.find(({ masterKeyId }) => !ids.has(masterKeyId));
   if (missing) {
     throw new MasterKeyMismatch(
       `Signing key ${missing.kid} needs master key ${missing.masterKeyId}: add it to MASTER_KEY_PREVIOUS`,

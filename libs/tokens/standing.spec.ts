@@ -32,6 +32,7 @@ const signer = { kid: KID, alg: 'EdDSA' as const, privateKey: generateKeyPairSyn
 
 const keysIn = (status: SigningKeysState['keys'][number]['status']): SigningKeysState => ({
   masterKeyChecks: [],
+  logKeys: [],
   keys: [{ kid: KID, alg: 'EdDSA', publicJwk: {}, masterKeyId: 'm', wrappedKey: 'w', publishedAt: START, status }],
 });
 const KEYS = keysIn('SIGNING');

@@ -1,5 +1,11 @@
 import { IsIn, IsObject } from 'class-validator';
-import type { DataOf, SigningAlgorithm, SigningKeysEvent } from '#domain';
+import {
+  type DataOf,
+  LOG_KEY_PURPOSES,
+  type LogKeyPurpose,
+  type SigningAlgorithm,
+  type SigningKeysEvent,
+} from '#domain';
 import { IsEncoded, IsInstant, IsOwnId } from './fields.js';
 import type { VersionsOf } from './versions.js';
 
@@ -43,6 +49,15 @@ class SigningKeyRewrappedV1 implements Data<'SigningKeyRewrapped'> {
   @IsEncoded(MAX_WRAPPED_KEY_LENGTH) wrappedKey!: string;
 }
 
+class LogKeyPublishedV1 implements Data<'LogKeyPublished'> {
+  @IsOwnId() kid!: string;
+  @IsIn(LOG_KEY_PURPOSES) purpose!: LogKeyPurpose;
+  @IsEncoded(44) publicKey!: string;
+  @IsOwnId() masterKeyId!: string;
+  @IsEncoded(MAX_WRAPPED_KEY_LENGTH) wrappedKey!: string;
+  @IsInstant() publishedAt!: string;
+}
+
 export const signingKeysVersions: VersionsOf<SigningKeysEvent> = {
   MasterKeyCheckRecorded: [{ schema: MasterKeyCheckRecordedV1 }],
   SigningKeyPublished: [{ schema: SigningKeyPublishedV1, sensitive: ['wrappedKey'] }],
@@ -50,4 +65,5 @@ export const signingKeysVersions: VersionsOf<SigningKeysEvent> = {
   SigningKeyRetired: [{ schema: SigningKeyRetiredV1 }],
   SigningKeyCompromised: [{ schema: SigningKeyCompromisedV1 }],
   SigningKeyRewrapped: [{ schema: SigningKeyRewrappedV1, sensitive: ['wrappedKey'] }],
+  LogKeyPublished: [{ schema: LogKeyPublishedV1, sensitive: ['wrappedKey'], newTypeFields: [] }],
 };

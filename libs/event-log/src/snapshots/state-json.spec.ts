@@ -49,6 +49,7 @@ const histories: [name: string, aggregate: AnyAggregate, types: string[]][] = [
       'SigningKeyRewrapped.v1',
       'SigningKeyRetired.v1',
       'SigningKeyCompromised.v1',
+      'LogKeyPublished.v1',
     ],
   ],
 ];
@@ -71,7 +72,7 @@ const statesOf = ({ initial, evolve }: AnyAggregate, types: readonly string[]): 
 it('is checked for every stored event of these streams', () => {
   const checked = histories.flatMap(([, , types]) => types);
   const stored = readdirSync(join(...EVENTS)).map((name) => name.replace('.golden.json', ''));
-  const ofAggregates = /^(ConsumerClient|Subscription|EndpointUri|ExternalId|MasterKey|SigningKey(?!s))/;
+  const ofAggregates = /^(ConsumerClient|Subscription|EndpointUri|ExternalId|MasterKey|SigningKey(?!s)|LogKey)/;
   expect(new Set(checked)).toEqual(new Set(stored.filter((name) => ofAggregates.test(name))));
 });
 
