@@ -16,6 +16,14 @@ const rooms = {
   'libs/transparency': [],
   'libs/evidence': [],
   'libs/tokens': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/credentials'],
+  'libs/tree-heads': [
+    'libs/domain',
+    'libs/events',
+    'libs/event-log/src',
+    'libs/read-models/src',
+    'libs/credentials',
+    'libs/transparency',
+  ],
   'libs/platform': ['libs/domain'],
   'libs/stores': ['libs/event-log', 'libs/read-models', 'libs/credentials', 'libs/tokens', 'libs/platform'],
 };

@@ -41,6 +41,6 @@ export { type DocumentOf, foldInto, type Projection } from './projections/projec
 export { projections, readModels } from './projections/projections.js';
 export { endOfPrefix, searchKey } from './projections/search-key.js';
 export type { SubscriptionDocument } from './projections/subscriptions.js';
-export { tree } from './projections/tree.js';
+export { type TileDocument, tileId, tree } from './projections/tree.js';
 export type { UsageDocument } from './projections/usage.js';
-export { type ListQuery, ReadModelQueries } from './read-model-queries.js';
+export { type ListQuery, ReadModelQueries, type ServedReadModel } from './read-model-queries.js';

@@ -17,6 +17,8 @@ import type { Projection } from './projections/projection.js';
 /** Asks for one page of a list. `cursor` is the `nextCursor` of the previous page. */
 export interface ListQuery extends Omit<PageQuery, 'after'> {
   readonly cursor?: string;
+  /** Without a cursor, the list begins behind this place (see `PageQuery.after`). */
+  readonly startAfter?: PageQuery['after'];
   /**
    * Merges the lists in which `field` has one of these values. If a document passes from one of the values to another,
    * the other one MUST come later in `values`: the lists are read one after the other, so such a document is in the
@@ -203,10 +205,10 @@ async function page<Doc>(
   store: ReadStore,
   build: BuildName,
   projection: Projection<Doc>,
-  { cursor, ...list }: ListQuery,
+  { cursor, startAfter, ...list }: ListQuery,
 ): Promise<Page<Doc>> {
   const listId = listIdOf(projection.name, list);
-  const after = cursor === undefined ? undefined : parseCursor(listId, cursor);
+  const after = cursor === undefined ? startAfter : parseCursor(listId, cursor);
   const found = await findAny<Doc>(store, build, { ...list, ...(after && { after }), limit: list.limit + 1 });
   const items = found.slice(0, list.limit);
   const last = items.at(-1);

@@ -51,7 +51,7 @@ test('a tile that lacks a leaf, or has one twice, is noticed at the next leaf', 
 });
 
 test('every event of ours is a leaf, except the heads of the tree and seals, which are not copied', () => {
-  const isLeaf = (event: object) => tree.isNumbered?.({ ...eventAt(1), ...event } as RecordedEvent);
+  const isLeaf = (event: object) => tree.isNumbered?.({ ...eventAt(1), ...event });
   for (const stream of ['consumerClient-cc_1', 'usage-2026', 'signingKeys', 'operatorActs', 'quarantines']) {
     expect(isLeaf({ stream })).toBe(true);
   }

@@ -1,0 +1,5 @@
+export { NoTreeHead, TreeHeadsRefused } from './errors.js';
+export { LogKeyRing, noteKeyOf } from './log-key-ring.js';
+export { type LastTreeHead, readLastTreeHead, type SignedHead } from './tree-head-record.js';
+export { TreeHeadSigner, type TreeHeadSignerOptions } from './tree-head-signer.js';
+export { type Leaf, TreeReader } from './tree-reader.js';

@@ -1,0 +1,168 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type EventLog, isLeaf } from '#event-log';
+import type { Position, RecordedEvent } from '#events';
+import {
+  NotCaughtUp,
+  type ReadModelQueries,
+  type ServedReadModel,
+  type TileDocument,
+  tileId,
+  tree,
+} from '#read-models';
+import { consistencyProof, inclusionProof, leafHash, type ReadTile, TILE_WIDTH, tileWidth } from '#transparency';
+
+/** How long a read waits for tiles that the projection has not stored yet, in ms, and how often it looks. */
+const WAIT_MS = 2_000;
+const LOOK_EVERY_MS = 10;
+
+type TileReadModel = ServedReadModel<TileDocument>;
+
+/** The leaf that an event is: its place in the log, and its chain hash. */
+export interface Leaf {
+  readonly position: Position;
+  readonly metadata: Pick<RecordedEvent['metadata'], 'hash'>;
+}
+
+/**
+ * Reads the tiles of the tree over the log. Every method takes the size of the tree that it is about, and reads only
+ * hashes that this tree has. Hashes are only ever appended to a tile, so the answers are the same however far the
+ * projection has gone meanwhile. Every method throws `NotReady`, `NotCaughtUp` (the projection lacks leaves of this
+ * size), `RebuildNeeded`, `ReadStoreUnavailable` and `LogUnavailable`.
+ */
+export class TreeReader {
+  /** The largest size that was found so far. */
+  private reached = 0;
+
+  constructor(
+    private readonly queries: Pick<ReadModelQueries, 'at'>,
+    private readonly log: Pick<EventLog, 'eventAt' | 'subscribe'>,
+  ) {}
+
+  /** Returns how many leaves the stored tiles hold. */
+  async size(): Promise<number> {
+    const last = await this.lastLeafTile(await this.tiles());
+    return last ? last.index * TILE_WIDTH + last.hashes.length : 0;
+  }
+
+  /** Returns the first `width` hashes of a tile. */
+  async tile(level: number, index: number, width: number): Promise<readonly Uint8Array[]> {
+    await this.waitFor((index * TILE_WIDTH + width) * TILE_WIDTH ** level);
+    return hashesOf(await this.tiles(), { level, index, width });
+  }
+
+  /** Returns the position of the first leaf of a tile. */
+  async firstPositionOf(level: number, index: number): Promise<Position> {
+    return (await storedTile(await this.tiles(), level, index)).firstPosition;
+  }
+
+  /**
+   * Returns the entries of the first `width` leaves of a tile of level 0: the chain hashes of their events, from the log.
+   * Throws also if the log's events are not the leaves of the stored tile.
+   */
+  async entries(index: number, width: number): Promise<readonly Uint8Array[]> {
+    const hashes = await this.tile(0, index, width);
+    const first = await this.firstPositionOf(0, index);
+    const entries: Uint8Array[] = [];
+    for await (const event of eventsFrom(this.log, first)) {
+      if (isLeaf(event)) entries.push(Buffer.from(event.metadata.hash, 'hex'));
+      if (entries.length === width) break;
+    }
+    const differs = entries.findIndex((entry, at) => !isEqual(leafHash(entry), hashes[at]));
+    if (differs >= 0)
+      throw new Error(`Leaf ${index * TILE_WIDTH + differs} is another event in the log than in the tree`);
+    return entries;
+  }
+
+  /** Returns the index of the leaf that an event is; `undefined` if the stored tiles do not have it. */
+  async leafIndexOf({ position, metadata }: Leaf): Promise<number | undefined> {
+    const { items } = await (
+      await this.tiles()
+    ).page({
+      ...{ equals: { level: 0 }, sort: { field: 'firstPosition', direction: 'desc' }, limit: 1 },
+      // Every id of a tile sorts before this one, so the tile that begins at `position` is included.
+      startAfter: { value: position, id: '~' },
+    });
+    const tile = items[0]?.doc;
+    const hash = Buffer.from(leafHash(Buffer.from(metadata.hash, 'hex'))).toString('base64');
+    const place = tile?.hashes.indexOf(hash) ?? -1;
+    return tile && place >= 0 ? tile.index * TILE_WIDTH + place : undefined;
+  }
+
+  /**
+   * Returns the proof that leaf `index` is in the tree of the first `size` leaves, the leaf's sibling first. Throws also
+   * `NoSuchProof`.
+   */
+  async inclusionProof(index: number, size: number): Promise<readonly Uint8Array[]> {
+    await this.waitFor(size);
+    return inclusionProof(index, size, this.tilesAt(await this.tiles(), size));
+  }
+
+  /**
+   * Returns the proof that the tree of the first `size` leaves extends the tree of the first `oldSize`. Throws also
+   * `NoSuchProof`.
+   */
+  async consistencyProof(oldSize: number, size: number): Promise<readonly Uint8Array[]> {
+    await this.waitFor(size);
+    return consistencyProof(oldSize, size, this.tilesAt(await this.tiles(), size));
+  }
+
+  /** Waits until the stored tiles hold this many leaves. */
+  async waitFor(size: number): Promise<void> {
+    const giveUpAt = performance.now() + WAIT_MS;
+    while (this.reached < size) {
+      this.reached = Math.max(this.reached, await this.size());
+      if (this.reached >= size) return;
+      if (performance.now() >= giveUpAt) throw new NotCaughtUp(tree.name);
+      await delay(LOOK_EVERY_MS);
+    }
+  }
+
+  private tiles(): Promise<TileReadModel> {
+    return this.queries.at(tree);
+  }
+
+  private async lastLeafTile(model: TileReadModel): Promise<TileDocument | undefined> {
+    const sort = { field: 'firstPosition', direction: 'desc' } as const;
+    return (await model.page({ equals: { level: 0 }, sort, limit: 1 })).items[0]?.doc;
+  }
+
+  private tilesAt(model: TileReadModel, size: number): ReadTile {
+    return (level, index) => hashesOf(model, { level, index, width: tileWidth(level, index, size) });
+  }
+}
+
+async function storedTile(model: TileReadModel, level: number, index: number): Promise<TileDocument> {
+  const found = await model.get(tileId(level, index));
+  if (!found) throw new NotCaughtUp(tree.name);
+  return found.doc;
+}
+
+async function hashesOf(
+  model: TileReadModel,
+  { level, index, width }: { readonly level: number; readonly index: number; readonly width: number },
+): Promise<readonly Uint8Array[]> {
+  const { hashes } = await storedTile(model, level, index);
+  // A store that was restored to an older state.
+  if (hashes.length < width) throw new NotCaughtUp(tree.name);
+  return hashes.slice(0, width).map((hash) => Buffer.from(hash, 'base64'));
+}
+
+const isEqual = (one: Uint8Array, other: Uint8Array | undefined): boolean =>
+  other !== undefined && Buffer.compare(one, other) === 0;
+
+/** Yields the events from `position` on, that one included, and never ends by itself. */
+async function* eventsFrom(
+  log: Pick<EventLog, 'eventAt' | 'subscribe'>,
+  position: Position,
+): AsyncGenerator<RecordedEvent, void> {
+  const first = await log.eventAt(position);
+  if (first) yield first;
+  const session = new AbortController();
+  try {
+    for await (const { events } of log.subscribe({ after: position, signal: session.signal, batchSize: TILE_WIDTH })) {
+      yield* events;
+    }
+  } finally {
+    session.abort();
+  }
+}
