@@ -105,6 +105,7 @@ export class TreeHeadSigner {
         event: { type: 'TreeHeadSigned', data: { size, root: head.root, note } },
         result: occurredAt,
       }));
+      this.tree.confirm();
       return this.seen({ ...head, note, signedAt });
     } catch (error) {
       if (!(error instanceof RevisionConflict) || attempt === MAX_ATTEMPTS) throw error;
