@@ -27,7 +27,7 @@ export {
   type UpcastEvent,
   validate,
 } from './registry.js';
-export type { TreeHeadSigned, TreeHeadsEvent, TreeOriginStarted } from './tree-heads.js';
+export type { TreeHeadsEvent, TreeHeadSigned, TreeOriginStarted } from './tree-heads.js';
 export {
   USAGE_OUTCOMES,
   type UsageEntry,
