@@ -278,6 +278,16 @@ export const PROBLEM_CODES = {
     meaning: 'Too many secrets are being hashed. Try again.',
     detail: 'Too many credentials are in the making; try again',
   },
+  NO_TREE_HEAD: {
+    status: 404,
+    meaning: 'The tree over the log has no signed head yet: the first one comes within a minute, or is forced.',
+    detail: 'The tree over the log has no signed head yet',
+  },
+  TREE_HEADS_REFUSED: {
+    status: 503,
+    meaning: 'The log does not extend its last signed head, or was restored to an older state. An operator has to act.',
+    detail: 'No head is signed until an operator has looked at the log',
+  },
   CONTENTION: {
     status: 503,
     meaning: 'Others change the same client or subscription all the time. Try again.',
