@@ -7,3 +7,5 @@ export {
   type ShownBasis,
 } from './client-as-of.js';
 export { type LoginAnswer, type LoginReason } from './login-answer.js';
+export { findInstallationEvents, isInstallationStream } from './operators-history.js';
+export { findEvents, type FoundEvents, type HistoryFilter, type HistoryQuestion } from './workspace-history.js';

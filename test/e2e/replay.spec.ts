@@ -1,6 +1,17 @@
+import { verifyChain } from '#events';
+import type { ManagementScope } from '#tokens';
 import { type Answer, eventually } from '../support/api/http.js';
 import { apiKeyLogin } from '../support/api/login.js';
-import { type ClientAnswer, Portal, secretOf } from '../support/api/portal.js';
+import {
+  type ClientAnswer,
+  type Headers,
+  type PlacedEvent,
+  Portal,
+  type Query,
+  readAfter,
+  recordedEventOf,
+  secretOf,
+} from '../support/api/portal.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 let server: Standalone;
@@ -138,6 +149,103 @@ describe('an auditor sees a client as it was', () => {
       for (const query of bases(name).slice(0, 2)) {
         expect((await auditor.state(clientId, query)).text).not.toMatch(/argon2|ccs_|verifier/);
       }
+    }
+  });
+});
+
+describe('the history of a workspace', () => {
+  const hub = (scopes?: ManagementScope[], workspaceId = 'hub') =>
+    Portal.of(server, { workspaceId, subject: `hub of ${workspaceId}`, ...(scopes && { scopes }) });
+  let reader: Portal;
+  let [first, second] = ['', ''];
+  let now: Headers;
+
+  const typesOf = (items: readonly PlacedEvent[]) => items.map(({ event }) => event.type.replace('ConsumerClient', ''));
+  const found = async (query: Query) =>
+    typesOf(await reader.walk((cursor) => reader.events({ ...query, ...cursor }, now)));
+
+  beforeAll(async () => {
+    reader = hub(['audit:read']);
+    await hub().register('sub_hub');
+    first = (await hub().create()).body.client.clientId;
+    second = (await hub().create()).body.client.clientId;
+    await hub().assign(first, 'sub_hub');
+    await hub().rename(second, 'Renamed');
+    const other = Portal.of(server, { workspaceId: 'hub', subject: 'somebody else' });
+    now = readAfter(await other.revoke(first));
+    await hub(undefined, 'elsewhere').create();
+  });
+
+  test('is in the order of the log, by pages whose cursor is a position, and only its own', async () => {
+    const all = ['SubscriptionRegistered', 'Created', 'Created', 'AssignedToSubscription', 'Renamed', 'Revoked'];
+    expect(await found({})).toEqual(all);
+    expect(await found({ limit: 2 })).toEqual(all);
+    const { items, nextCursor } = (await reader.events({ limit: 3 }, now)).body;
+    expect(nextCursor).toBe(items[2]?.position);
+    expect(await found({ cursor: items[2]?.position ?? '' })).toEqual(all.slice(3));
+    const positions = items.map(({ position }) => position);
+    expect(positions).toEqual(positions.toSorted());
+    for (const { stream, event } of items) {
+      expect(await verifyChain(stream, [recordedEventOf(stream, event)])).toMatchObject({ whole: true });
+    }
+    expect(JSON.stringify(items)).not.toMatch(/argon2|ccs_/);
+  });
+
+  test('is filtered by client, subscription, stream, type, actor and time, also together', async () => {
+    const ofFirst = ['Created', 'AssignedToSubscription', 'Revoked'];
+    expect(await found({ client: first })).toEqual(ofFirst);
+    expect(await found({ stream: `consumerClient-${first}`, limit: 1 })).toEqual(ofFirst);
+    expect(await found({ subscription: 'sub_hub' })).toEqual([
+      'SubscriptionRegistered',
+      'AssignedToSubscription',
+      'Revoked',
+    ]);
+    expect(await found({ type: 'ConsumerClientCreated' })).toEqual(['Created', 'Created']);
+    expect(await found({ actor: 'somebody else' })).toEqual(['Revoked']);
+    expect(await found({ client: first, type: 'ConsumerClientRevoked', subscription: 'sub_hub' })).toEqual(['Revoked']);
+    expect(await found({ client: second, actor: 'somebody else' })).toEqual([]);
+
+    const all = (await reader.events({}, now)).body.items;
+    const renamedAt = all[4]?.event.occurredAt ?? '';
+    const from = (moment: string) => all.filter(({ event }) => moment <= event.occurredAt);
+    expect(await found({ from: renamedAt })).toEqual(typesOf(from(renamedAt)));
+    const before = all.filter(({ event }) => event.occurredAt < renamedAt);
+    expect(await found({ from: '2026-01-01T00:00:00Z', to: renamedAt })).toEqual(typesOf(before));
+    expect(await found({ from: '2020-01-01T00:00:00Z', to: '2020-12-01T00:00:00Z' })).toEqual([]);
+  });
+
+  test('shows nothing of another workspace, and refuses what makes no sense', async () => {
+    const stranger = hub(['audit:read'], 'elsewhere');
+    for (const query of [{ client: first }, { stream: `consumerClient-${first}` }, { subscription: 'sub_hub' }]) {
+      expect((await stranger.events(query, now)).body).toEqual({ items: [] });
+    }
+    expect((await reader.events({ from: '2020-01-01T00:00:00Z' })).refusal).toBe('400 RANGE_TOO_LONG');
+    for (const query of [
+      { to: '2026-01-01T00:00:00Z' },
+      { cursor: 'abc' },
+      { client: 'x' },
+      { limit: 201 },
+      { a: 1 },
+    ]) {
+      expect((await reader.events(query)).refusal).toBe('400 VALIDATION_FAILED');
+    }
+  });
+
+  test('of keys and operators’ acts is for those who may act for any workspace', async () => {
+    const operator = new Portal(server.url, server.adminToken);
+    const headers = { 'x-workspace-id': 'hub' };
+    const { body } = await operator.events({ stream: 'signingKeys', limit: 2 }, headers);
+    expect(typesOf(body.items)).toEqual(['MasterKeyCheckRecorded', 'SigningKeyPublished']);
+    expect(body.items[1]?.event.data.wrappedKey).toEqual({ sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string });
+    const rest = await operator.events({ stream: 'signingKeys', cursor: body.nextCursor ?? '' }, headers);
+    expect(typesOf(rest.body.items)).toEqual(['SigningKeyActivated']);
+    expect(rest.body.nextCursor).toBeUndefined();
+    expect((await operator.events({ stream: 'log' }, headers)).body.items).toHaveLength(1);
+    expect((await operator.events({ stream: 'signingKeys', type: 'x' }, headers)).refusal).toBe(
+      '400 VALIDATION_FAILED',
+    );
+    for (const stream of ['signingKeys', 'operatorActs', 'quarantines', 'log']) {
+      expect((await reader.events({ stream })).refusal).toBe('403 INSUFFICIENT_SCOPE');
     }
   });
 });

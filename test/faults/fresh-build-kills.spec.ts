@@ -68,7 +68,7 @@ describe('a standalone that builds its read models for the first time', () => {
     for (const suffix of ['', '-wal', '-shm']) rmSync(join(dataDir, `read-models.db${suffix}`), { force: true });
     await writeLog(dataDir);
     const store = await openSqliteReadStore({ file: join(dataDir, 'read-models.db') });
-    const reached = async () => (await store.checkpoint('history_v2_1').catch(() => undefined))?.position ?? '';
+    const reached = async () => (await store.checkpoint('history_v3_1').catch(() => undefined))?.position ?? '';
     try {
       let before = '';
       for (let kill = 0; kill < KILLS; kill++) {

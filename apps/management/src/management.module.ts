@@ -14,7 +14,9 @@ import { PreviewRotationHandler, RotateSecretHandler } from './clients/rotate-se
 import { CredentialDraftsController } from './credential-drafts/credential-drafts.controller.js';
 import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
+import { GetInstallationHistoryHandler, GetWorkspaceHistoryHandler } from './history/find-events.js';
 import { GetHistoryHandler } from './history/get-history.js';
+import { HistoryController } from './history/history.controller.js';
 import { GetClientStateHandler } from './replay/get-client-state.js';
 import { AggregateCommandHandler } from './requests/aggregate-command.js';
 import { managementDescription } from './requests/api-documentation.js';
@@ -38,6 +40,8 @@ const QUERIES = [
   GetClientHandler,
   GetClientStateHandler,
   GetHistoryHandler,
+  GetInstallationHistoryHandler,
+  GetWorkspaceHistoryHandler,
   GetSubscriptionHandler,
   ListClientsHandler,
   ListSubscriptionsHandler,
@@ -53,7 +57,7 @@ export class ManagementModule implements OnModuleInit {
     return {
       module: ManagementModule,
       imports: [CqrsModule.forRoot()],
-      controllers: [ClientsController, CredentialDraftsController, SubscriptionsController],
+      controllers: [ClientsController, CredentialDraftsController, HistoryController, SubscriptionsController],
       providers: [{ provide: DEPENDENCIES, useValue: dependencies }, ...COMMANDS, ...QUERIES],
     };
   }

@@ -111,6 +111,12 @@ export const PROBLEM_CODES = {
     detail: 'This has not happened yet',
     field: 'at',
   },
+  RANGE_TOO_LONG: {
+    status: 400,
+    meaning: 'The events of so many days can’t be found at once.',
+    detail: 'from and to must be at most 366 days apart',
+    field: 'from',
+  },
   FOREIGN_CONSISTENCY_TOKEN: {
     status: 400,
     meaning: 'The consistency token was made by another installation. Send the query without it.',

@@ -36,7 +36,7 @@ export {
   type View,
 } from './port.js';
 export { type ClientDocument, clients } from './projections/clients.js';
-export { type HistoryDocument, recordedEventOf } from './projections/history.js';
+export { dayOf, type HistoryDocument, recordedEventOf, storedEventOf } from './projections/history.js';
 export { type DocumentOf, foldInto, type Projection } from './projections/projection.js';
 export { projections, readModels } from './projections/projections.js';
 export { endOfPrefix, searchKey } from './projections/search-key.js';

@@ -42,6 +42,8 @@ export interface ServedReadModel<Doc> {
    * Throws `InvalidCursor`. The projection must have an index of the list's `equals` fields and the list's sort field.
    */
   page(list: ListQuery): Promise<Page<Doc>>;
+  /** Returns the documents of a list, for callers that make their cursors themselves. The rules of `page` hold. */
+  find(query: PageQuery): Promise<StoredDocument<Doc>[]>;
 }
 
 /** A build's checkpoint. `epoch` is the number of connections that the store had lost when the read began. */
@@ -117,6 +119,7 @@ export class ReadModelQueries {
         const found = ids.length > 0 ? await notOlder(() => store.read<Doc>(build, ids)) : [];
         return new Map(found.map(({ id, doc }) => [id, doc]));
       },
+      find: (query) => notOlder(() => store.find<Doc>(build, query)),
       page: (list) => notOlder(() => page(store, build, projection, list)),
     };
   }

@@ -92,6 +92,12 @@ export interface ClientState {
   readonly subscriptions: readonly (Assignment & { readonly status: string; readonly wouldLogIn: LoginAnswer })[];
   readonly wouldLogIn: LoginAnswer;
 }
+/** An event, with its place in the log. */
+export interface PlacedEvent {
+  readonly position: string;
+  readonly stream: string;
+  readonly event: HistoryEntry;
+}
 export interface Page<Item> {
   readonly items: readonly Item[];
   readonly nextCursor?: string;
@@ -224,6 +230,10 @@ export class Portal {
 
   history(clientId: string, query: Query = {}, headers?: Headers): Promise<Answer<Page<HistoryEntry>>> {
     return this.send('GET', `/v1/clients/${clientId}/history${queryOf(query)}`, { headers });
+  }
+
+  events(query: Query = {}, headers?: Headers): Promise<Answer<Page<PlacedEvent>>> {
+    return this.send('GET', `/v1/history${queryOf(query)}`, { headers });
   }
 
   state(clientId: string, query: Query = {}): Promise<Answer<ClientState>> {

@@ -12,7 +12,7 @@ import {
   type WorkspaceId,
 } from '#domain';
 import type { ConsistencyToken } from '#event-log';
-import { type DocumentOf, projections } from '#read-models';
+import { type DocumentOf, projections, storedEventOf } from '#read-models';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { QUARANTINE_FIELD, quarantineOf, type QuarantineView } from '../requests/quarantine.js';
 import { EXAMPLE_CURSOR, pageOf, PageQueryParameters } from '../requests/query-request.js';
@@ -168,7 +168,7 @@ export class GetHistoryHandler implements IQueryHandler<GetHistory> {
     const readModel = await readModels.at(projections.history, token);
     const page = await readModel.page({
       equals: { stream: owner.stream },
-      sort: { field: projections.history.list.sorts.revision, direction: parameters.order ?? 'asc' },
+      sort: { field: projections.history.list.sorts.position, direction: parameters.order ?? 'asc' },
       ...pageOf(parameters),
     });
     // An existing stream has at least one event, and events are never removed. We give out a cursor only if more events
@@ -183,7 +183,8 @@ export class GetHistoryHandler implements IQueryHandler<GetHistory> {
   }
 }
 
-function entryOf({ doc }: DocumentOf<typeof projections.history>): HistoryEntry {
-  const { stream: _, revisionKey: __, revision, ...entry } = doc;
+/** Returns the event in the form that was hashed. */
+export function entryOf(document: Pick<DocumentOf<typeof projections.history>, 'doc'>): HistoryEntry {
+  const { revision, ...entry } = storedEventOf(document);
   return { ...entry, revision: Number(revision) };
 }

@@ -222,6 +222,7 @@ export const managementDescription: DescribedPart = {
   tags: [
     { name: 'Clients', description: 'Consumer clients, their credentials and their assignments' },
     { name: 'Credential drafts', description: 'Credentials that are shown before they are attached to a client' },
+    { name: 'Audit', description: 'The past of a whole workspace' },
     { name: 'Subscriptions', description: 'The right of a workspace to call one service' },
   ],
   securitySchemes: {

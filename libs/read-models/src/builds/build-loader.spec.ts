@@ -82,9 +82,9 @@ describe('filling a fresh build', () => {
     expect(reads.length).toBeLessThan(CLIENTS);
     expect(new Set(reads).size).toBe(reads.length);
     reads.length = 0;
-    await fill<HistoryDocument>(history, { read }, 'history_v2_1');
+    await fill<HistoryDocument>(history, { read }, 'history_v3_1');
     expect(reads.length).toBeLessThanOrEqual(20);
-    expect(await storedDocuments(stage.store, 'history_v2_1')).toEqual(plainFold(history, events));
+    expect(await storedDocuments(stage.store, 'history_v3_1')).toEqual(plainFold(history, events));
   });
 
   it('tells a process manager to begin when everything is loaded, and not before', async () => {
@@ -124,13 +124,13 @@ describe('filling a fresh build', () => {
     const [failed] = await Promise.allSettled([
       fill(stopped, {}, other, { catchUpReader }),
       fill(clients, {}, build, { catchUpReader }),
-      fill(history, {}, 'history_v2_2', { catchUpReader }),
+      fill(history, {}, 'history_v3_2', { catchUpReader }),
     ]);
     expect(failed).toMatchObject({ status: 'rejected', reason: { position: bad?.position } });
     expect(await storedDocuments(stage.store, other)).toEqual(plainFold(clients, events.slice(0, 45)));
     expect((await stage.store.checkpoint(other))?.position).toBe(events[44]?.position);
     await expectPlainFold();
-    expect(await storedDocuments(stage.store, 'history_v2_2')).toEqual(plainFold(history, events));
+    expect(await storedDocuments(stage.store, 'history_v3_2')).toEqual(plainFold(history, events));
     expect(read).toEqual(events);
   });
 

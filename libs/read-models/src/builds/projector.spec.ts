@@ -311,7 +311,7 @@ describe.each([
     await expect(start(projectorOf())).rejects.toMatchObject({ name: 'ProjectionStopped', revision: 1n });
     await stage.project(history);
     await stage.project(subscriptions);
-    expect(await stage.store.count('history_v2_1')).toBe(2);
+    expect(await stage.store.count('history_v3_1')).toBe(2);
   });
 
   describe('asks for a rebuild if its checkpoint is not a place of this log:', () => {

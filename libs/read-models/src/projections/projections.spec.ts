@@ -151,9 +151,9 @@ describe('the lists', () => {
     await rotate('a', 60);
     await stage.revoke('a');
     await stage.projectAll();
-    const page = await stage.store.find<HistoryDocument>('history_v2_1', {
+    const page = await stage.store.find<HistoryDocument>('history_v3_1', {
       equals: { stream: `consumerClient-${clientNamed('a')}` },
-      sort: { field: 'revisionKey', direction: 'asc' },
+      sort: { field: 'positionKey', direction: 'asc' },
       limit: 10,
     });
     expect(page.map(({ doc }) => [doc.revision, doc.type])).toEqual([
