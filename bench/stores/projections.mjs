@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { MongoClient } from 'mongodb';
 import { openMongoReadStore } from '#read-models/mongodb';
+import { newDatabase } from '../../test/servers/mongodb/launch.js';
 import { measureCatchUp } from '../catch-up.mjs';
 import { ratioAtLeast, row } from '../report.mjs';
 
@@ -14,17 +14,17 @@ export async function projections(bench, _, mongoUrl) {
   bench.say('projections into MongoDB');
   const client = await MongoClient.connect(mongoUrl);
   bench.atEnd(() => client.close());
-  const names = [];
-  bench.atEnd(() => Promise.all(names.map((name) => client.db(name).dropDatabase())));
+  const databases = [];
+  bench.atEnd(() => Promise.all(databases.map((database) => database.drop())));
   const { events, documents, seconds } = await measureCatchUp(bench, {
     ...(bench.isQuick ? { clients: 50, rounds: 1 } : { clients: 2000, rounds: 3 }),
     openStore: () => {
-      names.push(`bench_${randomUUID().slice(0, 8)}`);
-      return openMongoReadStore({ url: `${mongoUrl}/${names.at(-1)}` });
+      databases.push(newDatabase(mongoUrl, 'bench'));
+      return openMongoReadStore({ url: databases.at(-1).url });
     },
     openRaw: async ({ store, build, projection }) => {
       await store.prepare(build, projection);
-      const collection = client.db(names.at(-1)).collection(build, { writeConcern: { w: 'majority' } });
+      const collection = client.db(databases.at(-1).name).collection(build, { writeConcern: { w: 'majority' } });
       return (documents) => collection.bulkWrite(documents.map(rawWrite), { ordered: false });
     },
   });

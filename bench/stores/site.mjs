@@ -1,10 +1,11 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { newDatabase } from '../../test/servers/mongodb/launch.js';
 import { httpRequest, sendOnce } from '../load.mjs';
 import { WORKSPACE } from '../processes.mjs';
 import { startApp } from './servers.mjs';
@@ -19,11 +20,13 @@ export class Site {
     const { environment: issuer, token } = await startIssuer(bench);
     const gatewaySecretFile = join(bench.newFolder('site'), 'gateway.secret');
     writeFileSync(gatewaySecretFile, randomBytes(32).toString('base64url'), { mode: 0o600 });
+    const database = newDatabase(mongoUrl, 'bench');
+    bench.atEnd(() => database.drop());
     site.token = token;
     site.environment = {
       ...log.environment,
       ...issuer,
-      MONGODB_URL: `${mongoUrl}/bench_${randomUUID().slice(0, 8)}`,
+      MONGODB_URL: database.url,
       MASTER_KEY: log.masterKey,
       GATEWAY_SECRET_FILE: gatewaySecretFile,
       RATE_LIMIT_MANAGEMENT_PER_SUBJECT: '0',

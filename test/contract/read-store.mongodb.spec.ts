@@ -26,6 +26,7 @@ import {
   validatorOf,
 } from '#read-models/mongodb';
 import { clientNamed, plainFold, silent, Stage, storedDocuments, until, VERIFIER_MARK } from '../replay/stage.js';
+import { inDatabase } from '../servers/mongodb/launch.js';
 import {
   describeWithMongo,
   describeWithOwnMongo,
@@ -411,11 +412,15 @@ describeWithMongo('MongoDB', () => {
         ['/', 'consumer_clients'],
         ['?appName=/x', 'consumer_clients'],
         ['/?appName=/x', 'consumer_clients'],
-        ['/named', 'named'],
-        ['/na%2Dmed?appName=/x', 'na-med'],
+        ['/named_for_tests', 'named_for_tests'],
+        ['/named%2Dfor-tests?appName=/x', 'named-for-tests'],
       ])('reads the database’s name from the connection string: %j', async (rest, name) => {
-        const { host } = new URL(relay.url);
-        const read = await openMongoReadStore({ url: `mongodb://${host}${rest}` });
+        const [, server = ''] = /^(mongodb:\/\/[^/]+)/.exec(relay.url) ?? [];
+        // Some servers make a database when it is read.
+        relay.answer((sent) =>
+          sent.$db === name ? { ok: 1, cursor: { id: 0n, ns: `${name}.x`, firstBatch: [] } } : undefined,
+        );
+        const read = await openMongoReadStore({ url: `${server}${rest}` });
         await read.close();
         expect(relay.sent()).toContain(fieldOf('$db', name));
       });
@@ -560,8 +565,12 @@ describeWithMongo('MongoDB', () => {
       expect(urlThrough('mongodb://u:p%40ss@m1:1,m2:2/db?authSource=admin&replicaSet=rs0', 9)).toBe(through);
       expect(urlThrough('mongodb://m1', 9)).toBe('mongodb://127.0.0.1:9/?directConnection=true');
       expect(urlThrough('mongodb://u:p@m1/db', 9, 'other')).toBe(
-        'mongodb://u:p@127.0.0.1:9/other?directConnection=true&authSource=db',
+        'mongodb://u:p@127.0.0.1:9/other?authSource=db&directConnection=true',
       );
+      expect(inDatabase('mongodb://u:p@m1:1,m2:2/db?w=1', 'other')).toBe(
+        'mongodb://u:p@m1:1,m2:2/other?w=1&authSource=db',
+      );
+      expect(inDatabase('mongodb://m1', 'other')).toBe('mongodb://m1/other');
     });
 
     it('soon says that no server is there, and refuses an invalid connection string without quoting it', async () => {

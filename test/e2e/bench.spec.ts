@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { MongoClient } from 'mongodb';
 import { startEventStore } from '../servers/eventstoredb/event-store.js';
-import { startMongo } from '../servers/mongodb/launch.js';
+import { inDatabase, startMongo } from '../servers/mongodb/launch.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 const ROOT = join(__dirname, '../..');
@@ -112,18 +113,24 @@ test('a warm login and a gateway check call no more functions than the limit, an
 
 test('the benchmark of the production stores measures every row, and can be run again on the same servers', async () => {
   const [store, mongo] = await Promise.all([startEventStore(), startMongo()]);
+  const client = new MongoClient(mongo.url);
+  const databases = async () =>
+    (await client.db('admin').admin().listDatabases({ nameOnly: true })).databases.map(({ name }) => name);
+  const MONGODB_URL = inDatabase(mongo.url, 'of_another_program');
   const out = join(folder, 'stores.json');
   try {
     for (const time of ['first', 'second']) {
       const args = ['bench/main.mjs', 'stores', '--quick', '--out', out];
-      const { stdout, stderr, code } = await run(args, { EVENTSTOREDB_URL: store.url, MONGODB_URL: mongo.url });
+      const { stdout, stderr, code } = await run(args, { EVENTSTOREDB_URL: store.url, MONGODB_URL });
       expect([time, code, stderr]).toEqual([time, 0, expect.stringContaining('… 20 ms away from EventStoreDB')]);
       const { rows } = JSON.parse(readFileSync(out, 'utf8')) as { rows: Row[] };
       expect(new Set(rows.map(({ section }) => section)).size).toBe(6);
       for (const { name } of rows) expect(stdout).toContain(name);
     }
     expect(leftovers()).toEqual([]);
+    expect((await databases()).filter((name) => /^(bench|of_another_program)/.test(name))).toEqual([]);
   } finally {
+    await client.close();
     await Promise.all([store.stop(), mongo.stop()]);
   }
 }, 600_000);

@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EventStoreDBClient, jsonEvent } from '@eventstore/db-client';
 import { describeOnStandIn, type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
-import { describeWithMongo, type MongoProcess, startMongo } from '../servers/mongodb/mongo-server.js';
+import {
+  describeWithMongo,
+  type MongoProcess,
+  type NewDatabase,
+  newDatabase,
+  startMongo,
+} from '../servers/mongodb/mongo-server.js';
 import { MongoRelay, refusal } from '../servers/mongodb/relay.js';
 import { eventually } from '../support/api/http.js';
 import { TlsFront } from '../support/doubles/tls-front.js';
@@ -309,17 +315,20 @@ describe('a process with a file that is missing or unusable', () => {
 describeWithMongo('a process that MongoDB lets in only with TLS, an account and rights', () => {
   let mongo: MongoProcess;
   let eventStore: EventStore;
+  let database: NewDatabase;
   let relay: MongoRelay;
   let front: TlsFront;
   beforeAll(async () => {
     [mongo, eventStore] = await Promise.all([startMongo(), startEventStore()]);
-    relay = await MongoRelay.start(mongo.url);
+    database = newDatabase(mongo.url, 'connections');
+    relay = await MongoRelay.start(database.url);
     front = await TlsFront.start(portOf(relay.url), authority.issue());
   });
   afterAll(async () => {
     await front.stop();
     await relay.close();
     await eventStore.stop();
+    await database.drop();
     await mongo.stop();
   });
 
@@ -360,7 +369,7 @@ describeWithMongo('a process that MongoDB lets in only with TLS, an account and 
   });
 
   it('names a wrong password and missing rights by the variable', async () => {
-    const withAccount = relay.url.replace('mongodb://', `mongodb://consumer-clients:${PASSWORD}@`);
+    const withAccount = relay.url.replace(/^mongodb:\/\/([^@/]*@)?/, `mongodb://consumer-clients:${PASSWORD}@`);
     try {
       relay.answer((sent) => ('saslStart' in sent ? refusal(18, { codeName: 'AuthenticationFailed' }) : undefined));
       await reasonToWait(

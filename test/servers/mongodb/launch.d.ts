@@ -27,3 +27,17 @@ export function hasOwnMongo(): boolean;
  * or a `port`, always starts a server.
  */
 export function startMongo(options?: { readonly file?: string; readonly port?: number }): Promise<MongoProcess>;
+
+/** A database of a server that may hold others. */
+export interface NewDatabase {
+  readonly name: string;
+  /** The server's URL with its credentials and options, and with this database. */
+  readonly url: string;
+  drop(): Promise<void>;
+}
+
+/** Returns the URL of a server with another database. The account stays the same. */
+export function inDatabase(url: string, database: string): string;
+
+/** A database that nobody else uses, on the server with this URL. Its name begins with `purpose`. */
+export function newDatabase(url: string, purpose: string): NewDatabase;

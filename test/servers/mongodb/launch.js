@@ -1,12 +1,13 @@
 // Provides a MongoDB server to tests and benchmarks: the server at MONGODB_URL, a started `mongod`, or a started
 // mongo-java-server (which needs Java and Maven).
 const { execFileSync, spawn } = require('node:child_process');
-const { createHash } = require('node:crypto');
+const { createHash, randomUUID } = require('node:crypto');
 const { once } = require('node:events');
 const { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { delimiter, join } = require('node:path');
 const { clearTimeout, setTimeout } = require('node:timers');
+const { MongoClient } = require('mongodb');
 const { freePort } = require('../../support/processes/free-ports.js');
 
 const POM = require.resolve('./pom.xml');
@@ -67,6 +68,29 @@ async function startMongo({ file, port } = {}) {
       if (temporary !== undefined) rmSync(temporary, { recursive: true });
     },
   };
+}
+
+/**
+ * Returns the URL with another database. Without the option `authSource`, the URL's database is also the one that knows
+ * the account, and it still is then.
+ */
+function inDatabase(url, database) {
+  const [, server = '', credentials, path = '', query = ''] =
+    /^([^:]+:\/\/([^@/]*@)?[^/?]+)(\/[^?]*)?(?:\?(.*))?$/.exec(url) ?? [];
+  const options = new URLSearchParams(query);
+  if (credentials && path.length > 1 && !options.has('authSource')) options.set('authSource', path.slice(1));
+  const text = options.toString();
+  return `${server}/${database}${text && `?${text}`}`;
+}
+
+function newDatabase(url, purpose) {
+  const name = `${purpose}_${randomUUID().slice(0, 8)}`;
+  const drop = async () => {
+    const client = new MongoClient(url);
+    await client.db(name).dropDatabase();
+    await client.close();
+  };
+  return { name, url: inDatabase(url, name), drop };
 }
 
 function mongod(port, file) {
@@ -151,4 +175,4 @@ function runs(command, ...args) {
   }
 }
 
-module.exports = { hasMongo, hasOwnMongo, startMongo };
+module.exports = { hasMongo, hasOwnMongo, inDatabase, newDatabase, startMongo };

@@ -1,7 +1,7 @@
-import { hasMongo, hasOwnMongo, startMongo } from './launch.js';
+import { hasMongo, hasOwnMongo, newDatabase, startMongo } from './launch.js';
 
-export { startMongo };
-export type { MongoProcess } from './launch.js';
+export { newDatabase, startMongo };
+export type { MongoProcess, NewDatabase } from './launch.js';
 
 const WANTED = 'set MONGODB_URL, or install mongod, or Java 17 and Maven';
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { BSON, type Document, MongoClient } from 'mongodb';
+import { inDatabase } from './launch.js';
 
 /**
  * Answers a command in the server's place, or returns `undefined` to pass the command on. The document is the command's
@@ -112,16 +113,14 @@ export class MongoRelay {
  * database to use, if it is another one than the URL's.
  */
 export function urlThrough(url: string, port: number, database?: string): string {
-  const [, credentials = '', path = '', query = ''] =
-    /^mongodb:\/\/([^@/]*@)?[^/?]+(\/[^?]*)?(?:\?(.*))?$/.exec(url) ?? [];
+  const [, credentials = '', path = '/', query = ''] =
+    /^mongodb:\/\/([^@/]*@)?[^/?]+(\/[^?]*)?(?:\?(.*))?$/.exec(
+      database === undefined ? url : inDatabase(url, database),
+    ) ?? [];
   const options = new URLSearchParams(query);
   options.delete('replicaSet');
   options.set('directConnection', 'true');
-  // Without the option `authSource`, the URL's database is also the one that knows the account.
-  const isKnownByPath = credentials !== '' && path.length > 1 && !options.has('authSource');
-  if (database !== undefined && isKnownByPath) options.set('authSource', path.slice(1));
-  const newPath = database === undefined ? path || '/' : `/${database}`;
-  return `mongodb://${credentials}127.0.0.1:${port}${newPath}?${options.toString()}`;
+  return `mongodb://${credentials}127.0.0.1:${port}${path}?${options.toString()}`;
 }
 
 async function primaryOf(url: string): Promise<[host: string, port: number]> {

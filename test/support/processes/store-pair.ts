@@ -1,10 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MongoClient } from 'mongodb';
 import { type EventStore, startEventStore } from '../../servers/eventstoredb/event-store.js';
-import { type MongoProcess, startMongo } from '../../servers/mongodb/mongo-server.js';
+import { type MongoProcess, type NewDatabase, newDatabase, startMongo } from '../../servers/mongodb/mongo-server.js';
 import { MongoRelay, urlThrough } from '../../servers/mongodb/relay.js';
 import { freePort } from './free-ports.js';
 import type { Environment } from './program.js';
@@ -50,28 +48,29 @@ export class ProductionPair implements StorePair {
    * installed event store, the path is a directory.
    */
   readonly files: { readonly eventStore: string; readonly mongo: string };
-  private readonly database = `pair_${randomUUID().slice(0, 8)}`;
 
   private constructor(
     private readonly eventStorePort: number,
     private readonly mongoPort: number,
     private readonly directory: string,
-    private readonly sharedMongo: string | undefined,
+    /** The database of this pair at `MONGODB_URL`, if the server there is used. */
+    private readonly sharedMongo: NewDatabase | undefined,
   ) {
     this.files = { eventStore: join(directory, 'events.jsonl'), mongo: join(directory, 'mongo') };
   }
 
   static async create({ killsMongo = false }: ProductionPairOptions = {}): Promise<ProductionPair> {
     const directory = await mkdtemp(join(tmpdir(), 'production-pair-'));
-    const sharedMongo = killsMongo ? undefined : process.env.MONGODB_URL;
+    const { MONGODB_URL: url } = process.env;
+    const sharedMongo = killsMongo || !url ? undefined : newDatabase(url, 'pair');
     return new ProductionPair(await freePort(), await freePort(), directory, sharedMongo);
   }
 
   get env(): Environment {
-    const { sharedMongo, mongoPort, database } = this;
+    const { sharedMongo, mongoPort } = this;
     return {
       EVENTSTOREDB_URL: `esdb://127.0.0.1:${this.eventStorePort}?tls=false`,
-      MONGODB_URL: urlThrough(sharedMongo ?? 'mongodb://127.0.0.1', mongoPort, database),
+      MONGODB_URL: urlThrough(sharedMongo?.url ?? 'mongodb://127.0.0.1/pair', mongoPort),
     };
   }
 
@@ -97,14 +96,12 @@ export class ProductionPair implements StorePair {
   }
 
   private async startMongo(): Promise<MongoProcess> {
-    const { sharedMongo, mongoPort: port, database } = this;
+    const { sharedMongo, mongoPort: port } = this;
     if (sharedMongo === undefined) return startMongo({ port, file: this.files.mongo });
-    const relay = await MongoRelay.start(sharedMongo, port);
+    const relay = await MongoRelay.start(sharedMongo.url, port);
     const stop = async () => {
       await relay.close();
-      const client = new MongoClient(sharedMongo);
-      await client.db(database).dropDatabase();
-      await client.close();
+      await sharedMongo.drop();
     };
     return { ...(await startMongo()), stop };
   }
