@@ -14,16 +14,17 @@ export function requirePast(at: Instant, now: Instant): void {
 
 /**
  * Returns the place of the last of our events up to the position. `undefined`: there is none. Throws `DomainError` with
- * code `in_the_future` if the position is beyond the log's end.
+ * code `in_the_future` if the position is beyond the log's end. `field`: the name of the caller's input.
  */
 export async function lastEventAt(
   { log }: Pick<BookOfRecord, 'log'>,
   position: Position,
+  field = 'position',
 ): Promise<EventPlace | undefined> {
   const event = await log.eventAt(position);
   if (event) return placeOf(event);
   const end = await log.end();
-  if (end === undefined || end < position) throw inTheFuture('position');
+  if (end === undefined || end < position) throw inTheFuture(field);
   const [before] = await log.readAll({ after: position, direction: 'backwards', limit: 1, consistency: 'strong' });
   return before && placeOf(before);
 }

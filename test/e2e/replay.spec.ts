@@ -249,3 +249,59 @@ describe('the history of a workspace', () => {
     }
   });
 });
+
+test('what changed between two places is told by client and subscription, by pages', async () => {
+  const lab = Portal.of(server, { workspaceId: 'lab' });
+  await lab.register('sub_old');
+  const [old, quiet] = [(await lab.create({ name: 'Old' })).body.client.clientId, (await lab.create()).body.client];
+  await lab.assign(old, 'sub_old');
+  const from = positionOf(await lab.create({ name: 'Gone' }));
+  const gone = (await lab.list({ name: 'gone' }, await lab.readNow())).body.items[0]?.clientId ?? '';
+
+  await lab.rename(old, 'New');
+  await lab.rotate(old, { overlapSeconds: 3600 });
+  await lab.unassign(old, 'sub_old');
+  await lab.rename(gone, 'Going');
+  await lab.revoke(gone, 'Not needed');
+  const added = (await lab.create({ name: 'Added' })).body.client.clientId;
+  await lab.rename(quiet.clientId, 'For a while');
+  const to = positionOf(await lab.rename(quiet.clientId, quiet.name));
+  await lab.revoke(added);
+
+  const reader = Portal.of(server, { workspaceId: 'lab', scopes: ['audit:read'] });
+  const items = await reader.walk((cursor) => reader.diff({ from, to, limit: 2, ...cursor }));
+  const generation = expect.stringMatching(/^from .*Z/) as string;
+  expect(items.filter(({ stream }) => !stream.includes('mark-'))).toMatchObject([
+    {
+      ...{ stream: `consumerClient-${old}`, revisionBefore: 1, revisionAfter: 4 },
+      changes: [
+        { change: 'RENAMED', before: 'Old', after: 'New' },
+        { change: 'CREDENTIAL_CHANGED', of: '1', before: generation, after: generation },
+        { change: 'CREDENTIAL_ADDED', of: '2', after: generation },
+        { change: 'UNASSIGNED', of: 'sub_old', before: 'sub-old' },
+      ],
+    },
+    {
+      ...{ stream: `consumerClient-${gone}`, revisionBefore: 0, revisionAfter: 2 },
+      changes: [
+        { change: 'RENAMED', before: 'Gone', after: 'Going' },
+        { change: 'CREDENTIAL_ENDED', of: '1', before: generation },
+        { change: 'REVOKED', after: 'Not needed' },
+      ],
+    },
+    {
+      ...{ stream: `consumerClient-${added}`, revisionAfter: 0 },
+      changes: [
+        { change: 'CREATED', after: 'Added' },
+        { change: 'CREDENTIAL_ADDED', of: '1' },
+      ],
+    },
+    { ...{ stream: `consumerClient-${quiet.clientId}`, revisionBefore: 0, revisionAfter: 2 }, changes: [] },
+  ]);
+  const whole = (await reader.diff({ from, to })).body;
+  expect(whole).toEqual({ from, to, items });
+  expect((await reader.diff({ from: to, to: from })).refusal).toBe('400 INVALID_RANGE');
+  expect((await reader.diff({ from, to: '9'.repeat(20) })).refusal).toBe('400 IN_THE_FUTURE');
+  const elsewhere = Portal.of(server, { workspaceId: 'nowhere', scopes: ['audit:read'] });
+  expect((await elsewhere.diff({ from, to })).body.items).toEqual([]);
+});

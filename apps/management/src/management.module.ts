@@ -18,6 +18,8 @@ import { GetInstallationHistoryHandler, GetWorkspaceHistoryHandler } from './his
 import { GetHistoryHandler } from './history/get-history.js';
 import { HistoryController } from './history/history.controller.js';
 import { GetClientStateHandler } from './replay/get-client-state.js';
+import { GetDiffHandler } from './replay/get-diff.js';
+import { ReplayController } from './replay/replay.controller.js';
 import { AggregateCommandHandler } from './requests/aggregate-command.js';
 import { managementDescription } from './requests/api-documentation.js';
 import { PreviewEndHandler } from './subscriptions/end-subscription.js';
@@ -39,6 +41,7 @@ const COMMANDS = [
 const QUERIES = [
   GetClientHandler,
   GetClientStateHandler,
+  GetDiffHandler,
   GetHistoryHandler,
   GetInstallationHistoryHandler,
   GetWorkspaceHistoryHandler,
@@ -57,7 +60,13 @@ export class ManagementModule implements OnModuleInit {
     return {
       module: ManagementModule,
       imports: [CqrsModule.forRoot()],
-      controllers: [ClientsController, CredentialDraftsController, HistoryController, SubscriptionsController],
+      controllers: [
+        ClientsController,
+        CredentialDraftsController,
+        HistoryController,
+        ReplayController,
+        SubscriptionsController,
+      ],
       providers: [{ provide: DEPENDENCIES, useValue: dependencies }, ...COMMANDS, ...QUERIES],
     };
   }

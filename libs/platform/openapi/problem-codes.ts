@@ -111,6 +111,12 @@ export const PROBLEM_CODES = {
     detail: 'This has not happened yet',
     field: 'at',
   },
+  INVALID_RANGE: {
+    status: 400,
+    meaning: 'The range ends before it begins.',
+    detail: 'from must not be after to',
+    field: 'from',
+  },
   RANGE_TOO_LONG: {
     status: 400,
     meaning: 'The events of so many days can’t be found at once.',

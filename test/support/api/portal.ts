@@ -98,6 +98,16 @@ export interface PlacedEvent {
   readonly stream: string;
   readonly event: HistoryEntry;
 }
+export interface Diff extends Page<{
+  readonly stream: string;
+  readonly position: string;
+  readonly revisionBefore?: number;
+  readonly revisionAfter: number;
+  readonly changes: readonly { change: string; of?: string; before?: string; after?: string }[];
+}> {
+  readonly from: string;
+  readonly to: string;
+}
 export interface Page<Item> {
   readonly items: readonly Item[];
   readonly nextCursor?: string;
@@ -234,6 +244,10 @@ export class Portal {
 
   events(query: Query = {}, headers?: Headers): Promise<Answer<Page<PlacedEvent>>> {
     return this.send('GET', `/v1/history${queryOf(query)}`, { headers });
+  }
+
+  diff(query: Query): Promise<Answer<Diff>> {
+    return this.send('GET', `/v1/diff${queryOf(query)}`);
   }
 
   state(clientId: string, query: Query = {}): Promise<Answer<ClientState>> {

@@ -154,6 +154,14 @@ export const QueryRoute = (contract: RouteContract) =>
 /** Decorates the route of a query that is answered from the log alone: guards it, and describes it with its response. */
 export const LogQueryRoute = (contract: RouteContract) => route(contract, REFUSALS_OF_THE_LOG, []);
 
+/** Decorates the route of a query that is answered from the log and a read model together. */
+export const AuditRoute = (contract: RouteContract) =>
+  route(
+    contract,
+    [...REFUSALS_OF_THE_LOG, ...REFUSALS_OF_QUERIES.filter((code) => code !== 'FOREIGN_CONSISTENCY_TOKEN')],
+    [],
+  );
+
 /** Decorates the route of a command whose dry run reads a read model. */
 export const CommandRouteWithQuery = (contract: RouteContract) =>
   applyDecorators(
