@@ -4,7 +4,8 @@ import type { Logger } from 'pino';
 import { Gauge, type Registry } from 'prom-client';
 import type { DescribedPart } from './openapi/api-description.js';
 import { headersOf, jsonResponse, PLAIN_ROUTE_REFUSALS, problemResponses, schemaRef } from './openapi/responses.js';
-import { Degraded, Down } from './unready.js';
+import { storeOf, type StoreOutages } from './store-outages.js';
+import { Degraded, Down, NoAnswer, Starting } from './unready.js';
 
 /**
  * Resolves if the dependency (e.g. a store) works, and rejects if the dependency does not work. Rejects with `Degraded`
@@ -26,19 +27,43 @@ export interface ReadinessReport {
 const CHECK_TIMEOUT_MS = 2000;
 const WATCH_EVERY_MS = 5000;
 
-/** A dependency does not answer. Logged as an outage. */
-class NoAnswer extends Error {
-  override readonly name = 'NoAnswer';
-  readonly kind = 'unavailable';
+export interface ReadinessCheckOptions {
+  /** Whether the check asks one store, and has its name. Such a check says when an outage of the store is over. */
+  readonly isOfStore?: boolean;
+  /** Whether other code logs it when that stops for which the check stands. */
+  readonly isLogged?: boolean;
 }
 
-/** Checks whether this process is ready for requests. Each app adds a check for each of its dependencies. */
+/** One run of a check. */
+interface Run {
+  readonly name: string;
+  /** When the run began, on the clock of `performance.now()`. */
+  readonly begunAt: number;
+  readonly result: CheckResult;
+  /** Why the check did not pass; `undefined` if it passed. */
+  readonly error: unknown;
+}
+
+/**
+ * Checks whether this process is ready for requests. Each app adds a check for each of its dependencies.
+ *
+ * When a check begins to fail, one line says so. But a store that is away is logged by `StoreOutages`, and a check that
+ * fails because of that is not logged. A check that fails while the process is starting is logged at `info`, in one
+ * line with all others that do.
+ */
 export class ReadinessChecks {
   private readonly checks = new Map<string, ReadinessCheck>();
+  /** The names of the checks that ask one store. */
+  private readonly ofStores = new Set<string>();
   /** The names of the checks whose failures other code logs. */
   private readonly silent = new Set<string>();
   /** The last result of each check that did not pass. */
   private readonly failing = new Map<string, CheckResult>();
+  /** The result that was last logged of each check that did not pass. */
+  private readonly told = new Map<string, CheckResult>();
+  /** The checks whose last run met a store that is away, although that store's own check had passed. */
+  private readonly unexplained = new Set<string>();
+  private isStartTold = false;
   private readonly reasons = new Map<string, string>();
   private stopping = false;
 
@@ -46,6 +71,7 @@ export class ReadinessChecks {
   constructor(
     private readonly logger: Logger,
     registry: Registry,
+    private readonly outages: StoreOutages,
   ) {
     const { checks, failing } = this;
     new Gauge({
@@ -61,13 +87,11 @@ export class ReadinessChecks {
     });
   }
 
-  /**
-   * `isLogged`: other code logs it when the check begins to fail, so it need not be logged here, too. Throws if the name
-   * is already taken. Otherwise the new check would replace the old check unnoticed.
-   */
-  add(name: string, check: ReadinessCheck, { isLogged = false } = {}): void {
+  /** Throws if the name is already taken. Otherwise the new check would replace the old check unnoticed. */
+  add(name: string, check: ReadinessCheck, { isOfStore = false, isLogged = false }: ReadinessCheckOptions = {}): void {
     if (this.checks.has(name)) throw new Error(`There is a readiness check named ${name} already`);
     this.checks.set(name, check);
+    if (isOfStore) this.ofStores.add(name);
     if (isLogged) this.silent.add(name);
   }
 
@@ -89,40 +113,89 @@ export class ReadinessChecks {
 
   /** Runs all checks at the same time. A check that takes longer than 2 s counts as down. Only changes are logged. */
   async report(): Promise<ReadinessReport> {
-    const results = await Promise.all(
-      [...this.checks].map(async ([name, check]) => [name, await this.run(name, check)]),
-    );
-    const checks = Object.fromEntries(results) as Record<string, CheckResult>;
+    const runs = await Promise.all([...this.checks].map(([name, check]) => this.run(name, check)));
+    this.tell(runs);
+    const checks = Object.fromEntries(runs.map(({ name, result }) => [name, result]));
     const found = new Set(Object.values(checks));
     const reasons = this.reasons.size > 0 && { reasons: Object.fromEntries(this.reasons) };
     if (this.stopping || found.has('down')) return { status: 'not ready', checks, ...reasons };
     return { status: found.has('degraded') ? 'degraded' : 'ready', checks };
   }
 
-  private async run(name: string, check: ReadinessCheck): Promise<CheckResult> {
+  private async run(name: string, check: ReadinessCheck): Promise<Run> {
     const timer = new AbortController();
+    const begunAt = performance.now();
+    const store = this.ofStores.has(name) ? name : undefined;
     try {
       await Promise.race([
         check(),
         delay(CHECK_TIMEOUT_MS, undefined, { signal: timer.signal, ref: false }).then(() => {
-          throw new NoAnswer(`No answer within ${CHECK_TIMEOUT_MS} ms`);
+          throw new NoAnswer(`No answer within ${CHECK_TIMEOUT_MS} ms`, store);
         }),
       ]);
-      if (this.failing.delete(name) && !this.silent.has(name))
-        this.logger.info({ check: name }, 'readiness check passes again');
+      this.failing.delete(name);
       this.reasons.delete(name);
-      return 'up';
-    } catch (err) {
-      const result = err instanceof Degraded ? 'degraded' : 'down';
-      const isNews = this.failing.get(name) !== result && !this.silent.has(name);
-      if (isNews) this.logger.warn({ err, result, check: name }, 'readiness check failed');
+      return { name, begunAt, result: 'up', error: undefined };
+    } catch (error) {
+      const result = error instanceof Degraded ? 'degraded' : 'down';
       this.failing.set(name, result);
-      if (err instanceof Down) this.reasons.set(name, err.reason);
+      if (error instanceof Down) this.reasons.set(name, error.reason);
       else this.reasons.delete(name);
-      return result;
+      return { name, begunAt, result, error };
     } finally {
       timer.abort();
     }
+  }
+
+  /** Logs what has changed. The checks of the stores come first, since they explain the failures of others. */
+  private tell(runs: readonly Run[]): void {
+    for (const { name, begunAt, result, error } of runs) {
+      if (!this.ofStores.has(name)) continue;
+      if (result !== 'down') this.outages.passed(name, begunAt);
+      else if (error instanceof Error) this.outages.failed(error, begunAt);
+    }
+    const starting: string[] = [];
+    for (const { name, result, error } of runs) {
+      if (result === 'up') this.tellPassed(name);
+      else if (this.isStarting(error)) starting.push(name);
+      else if (!this.isExplained(name, error)) this.tellFailed(name, result, error);
+    }
+    if (starting.length > 0 && !this.isStartTold) this.logger.info({ checks: starting }, 'not ready yet');
+    this.isStartTold = starting.length > 0;
+  }
+
+  private isStarting(error: unknown): boolean {
+    const store = storeOf(error);
+    return error instanceof Starting || (store !== undefined && this.outages.isOpening(store));
+  }
+
+  /**
+   * Returns whether a store that is away explains the failure. If a check meets such a store, but that store's own check
+   * has passed, the store may just have gone away: only the second such failure in a row counts.
+   */
+  private isExplained(name: string, error: unknown): boolean {
+    const store = storeOf(error);
+    const isOutage = store !== undefined || error instanceof NoAnswer;
+    if (!isOutage) return false;
+    if (this.ofStores.has(name) || this.outages.isAway(store)) {
+      this.unexplained.delete(name);
+      return true;
+    }
+    if (this.unexplained.has(name)) return false;
+    this.unexplained.add(name);
+    return true;
+  }
+
+  private tellFailed(name: string, result: CheckResult, err: unknown): void {
+    const isSilent = this.silent.has(name) && !this.unexplained.has(name);
+    if (isSilent || this.told.get(name) === result) return;
+    this.told.set(name, result);
+    this.logger.warn({ err, result, check: name }, 'readiness check failed');
+  }
+
+  private tellPassed(name: string): void {
+    this.unexplained.delete(name);
+    if (this.told.delete(name)) this.logger.info({ check: name }, 'readiness check passes again');
   }
 }
 

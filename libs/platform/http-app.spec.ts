@@ -12,8 +12,11 @@ import {
   Degraded,
   type HttpApplication,
   MayBeAbsent,
+  NoAnswer,
   Problem,
   ReadinessChecks,
+  Starting,
+  StoreOutages,
 } from '#platform';
 
 class Endpoint {
@@ -87,7 +90,8 @@ let lines: Record<string, unknown>[];
 const start = async (changes: Partial<Configuration> = {}) => {
   lines = [];
   const logger = createLogger('info', { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
-  app = await createHttpApplication(Shop, { ...configurationFrom({ PORT: '0' }), ...changes }, logger);
+  const configuration = { ...configurationFrom({ PORT: '0' }), ...changes };
+  app = await createHttpApplication(Shop, configuration, logger, [], new StoreOutages(logger, 0));
   url = await app.listen();
 };
 
@@ -461,6 +465,49 @@ describe('an app that stops', () => {
     isAway = false;
     await until(() => told('readiness check passes again') === 1);
     expect(lines.filter(({ level }) => level === 'warn' || level === 'error')).toHaveLength(1);
+    await app.close();
+  });
+
+  it('logs no check that a store that is away explains, and each other one', async () => {
+    await start();
+    const checks = app.nest.get(ReadinessChecks);
+    let isAway = true;
+    let isCopyAway = true;
+    const away = () => Promise.reject(Object.assign(new Error('connection refused'), { store: 'stock' }));
+    checks.add('stock', () => (isAway ? away() : Promise.resolve()), { isOfStore: true });
+    checks.add('first list', () => (isAway || isCopyAway ? away() : Promise.resolve()));
+    checks.add('second list', () => (isAway ? Promise.reject(new NoAnswer('in time')) : Promise.resolve()));
+    checks.add('third list', () => (isAway ? away() : Promise.resolve()), { isLogged: true });
+    lines.length = 0;
+    const told = async () => {
+      await checks.report();
+      return lines.splice(0).map(({ level, msg, check }) => [level, msg, check].join(' ').trim());
+    };
+    expect(await told()).toEqual(['warn the stock can’t be used']);
+    expect(await told()).toEqual([]);
+    isAway = false;
+    expect(await told()).toEqual(['info the stock can be used again']);
+    expect(await told()).toEqual(['warn readiness check failed first list']);
+    isCopyAway = false;
+    expect(await told()).toEqual(['info readiness check passes again first list']);
+    await app.close();
+  });
+
+  it('says at most once that it is still starting, and warns of nothing', async () => {
+    await start();
+    const checks = app.nest.get(ReadinessChecks);
+    lines.length = 0;
+    let isBuilding = true;
+    for (const name of ['clients', 'history']) {
+      checks.add(name, () => (isBuilding ? Promise.reject(new Starting('It is being built')) : Promise.resolve()));
+    }
+    expect((await checks.report()).status).toBe('not ready');
+    await checks.report();
+    isBuilding = false;
+    expect((await checks.report()).status).toBe('ready');
+    expect(lines).toEqual([
+      expect.objectContaining({ level: 'info', msg: 'not ready yet', checks: ['clients', 'history'] }),
+    ]);
     await app.close();
   });
 

@@ -30,6 +30,7 @@ import { closeAll, type ProcessDependency } from './process-dependency.js';
 import { hasBody, headProblem, originForm } from './request-form.js';
 import { requestIdOf } from './request-id.js';
 import { type RequestObserver, requestObserver } from './request-observer.js';
+import { StoreOutages } from './store-outages.js';
 import { validationPipe } from './validation.js';
 
 /** How long accepted requests may take to finish after the process was told to stop, in ms. */
@@ -159,7 +160,7 @@ export class BeforeFastify {
   }
 }
 
-/** Provides `CONFIGURATION`, `LOGGER`, `Registry`, `ReadinessChecks`, `BeforeFastify` and `ApiDescription` to every module. */
+/** Provides `CONFIGURATION`, `LOGGER`, `Registry`, `ReadinessChecks`, `StoreOutages`, `BeforeFastify` and `ApiDescription`. */
 @Global()
 @Module({})
 class PlatformModule {}
@@ -174,9 +175,10 @@ export async function createHttpApplication(
   configuration: Configuration,
   logger: Logger,
   dependencies: readonly ProcessDependency[] = [],
+  outages = new StoreOutages(logger),
 ): Promise<HttpApplication> {
   const registry = createRegistry();
-  const readiness = new ReadinessChecks(logger, registry);
+  const readiness = new ReadinessChecks(logger, registry, outages);
   const observe = requestObserver(registry, logger);
   const connections = new Connections();
   const beforeFastify = new BeforeFastify(securityHeaders(configuration), observe);
@@ -188,6 +190,7 @@ export async function createHttpApplication(
     { provide: LOGGER, useValue: logger },
     { provide: Registry, useValue: registry },
     { provide: ReadinessChecks, useValue: readiness },
+    { provide: StoreOutages, useValue: outages },
     { provide: BeforeFastify, useValue: beforeFastify },
     { provide: ApiDescription, useValue: description },
   ];
@@ -364,7 +367,7 @@ export class HttpApplication {
     serveHealth(this.fastify, readiness);
     if (configuration.metricsPort === undefined) serveMetrics(this.fastify, registry);
     for (const dependency of dependencies) {
-      readiness.add(dependency.name, () => dependency.check());
+      readiness.add(dependency.name, () => dependency.check(), { isOfStore: dependency.isStore === true });
       dependency.addMetrics?.(registry);
     }
   }

@@ -27,5 +27,6 @@ export { loggedPath, loggedText, type RequestFacts } from './request-facts.js';
 export { requirePlainUtf8 } from './request-form.js';
 export { requestIdOf } from './request-id.js';
 export { runProcess } from './run-process.js';
-export { Degraded, Down } from './unready.js';
+export { observerOfStores, type OutageNotes, storeOf, StoreOutages } from './store-outages.js';
+export { Degraded, Down, NoAnswer, Starting } from './unready.js';
 export { MayBeAbsent } from './validation.js';

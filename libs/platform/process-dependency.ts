@@ -5,6 +5,8 @@ import type { ReadinessCheck } from './health.js';
 export interface ProcessDependency {
   /** The name of the dependency in the answer of `/health/ready`. */
   readonly name: string;
+  /** Whether the dependency is a store, and `check` asks only this store. */
+  readonly isStore?: boolean;
   /**
    * Resolves when the store is open for the first time. Rejects if the store can't be opened and waiting would not
    * help.

@@ -5,6 +5,7 @@ import { type Configuration, configurationFrom } from './configuration.js';
 import { createHttpApplication } from './http-app.js';
 import { createLogger, type Logger, logWarnings } from './logging.js';
 import { closeAll, type ProcessDependency } from './process-dependency.js';
+import { StoreOutages } from './store-outages.js';
 
 /** The parts that make up one process. */
 export interface ProcessParts {
@@ -21,7 +22,12 @@ export interface ProcessParts {
 /** After a failed start, the process waits at most this many ms for its stores to close. */
 const CLOSE_PATIENCE_MS = 2_000;
 
-type Compose = (configuration: Configuration, logger: Logger) => ProcessParts | Promise<ProcessParts>;
+/** Every part of the process that uses a store tells `outages` when the store fails it. */
+type Compose = (
+  configuration: Configuration,
+  logger: Logger,
+  outages: StoreOutages,
+) => ProcessParts | Promise<ProcessParts>;
 
 /**
  * Runs the process until a signal ends the process. The process listens at once, and then waits until its stores are
@@ -45,9 +51,10 @@ async function start(compose: Compose, begun: ProcessDependency[]): Promise<void
   const configuration = configurationFrom(process.env);
   const logger = createLogger(configuration.logLevel);
   logWarnings(logger);
-  const { module, dependencies, extend, onListening, onOpen } = await compose(configuration, logger);
+  const outages = new StoreOutages(logger);
+  const { module, dependencies, extend, onListening, onOpen } = await compose(configuration, logger, outages);
   begun.push(...dependencies);
-  const application = await createHttpApplication(module, configuration, logger, dependencies);
+  const application = await createHttpApplication(module, configuration, logger, dependencies, outages);
   extend?.(application.nest);
   application.closeOnSignals();
   const url = await application.listen();

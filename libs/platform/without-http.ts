@@ -15,4 +15,5 @@ export { listOf } from './list-of.js';
 export { createLogger, type Logger, logWarnings } from './logging.js';
 export type { Registry } from './metrics.js';
 export type { ProcessDependency } from './process-dependency.js';
-export { Degraded, Down } from './unready.js';
+export { observerOfStores, type OutageNotes, storeOf, StoreOutages } from './store-outages.js';
+export { Degraded, Down, NoAnswer, Starting } from './unready.js';

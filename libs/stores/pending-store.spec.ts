@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { LogRefused, LogUnavailable } from '#event-log';
-import { createLogger } from '#platform';
+import { createLogger, StoreOutages } from '#platform';
 import { PendingStore, type PendingStoreOptions } from './pending-store.js';
 
 const pendingStore = (options: Partial<PendingStoreOptions<string>>) =>
@@ -10,7 +10,7 @@ const pendingStore = (options: Partial<PendingStoreOptions<string>>) =>
     check: () => Promise.resolve(),
     close: () => Promise.resolve(),
     unavailable: () => new LogUnavailable('Not yet'),
-    logger: createLogger('silent'),
+    outages: new StoreOutages(createLogger('silent')),
     ...options,
   });
 
@@ -51,12 +51,13 @@ describe('a store that comes late', () => {
       new LogRefused('A right is missing'),
     ];
     const store = pendingStore({
-      logger: createLogger('warn', { write }),
+      outages: new StoreOutages(createLogger('warn', { write })),
       open: () => {
         const error = errors.shift();
         return error ? Promise.reject(error) : Promise.resolve('the log');
       },
     });
+    await expect(store.check()).rejects.toThrow('is being opened');
     await store.opened;
     expect(told).toEqual(['Nobody is there', 'The password is wrong', 'A right is missing']);
     await store.close();

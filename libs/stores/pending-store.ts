@@ -1,5 +1,5 @@
 import { repeatUntilAborted, StoreUnavailable } from '#event-log';
-import type { Logger, ProcessDependency, Registry } from '#platform/without-http';
+import { type ProcessDependency, type Registry, Starting, type StoreOutages } from '#platform/without-http';
 
 export interface PendingStoreOptions<Store> {
   /** The store's name in readiness checks and log lines. */
@@ -12,16 +12,16 @@ export interface PendingStoreOptions<Store> {
   readonly addMetrics?: (registry: Registry, current: () => Store | undefined) => void;
   /** Returns the error that callers get until the store is open. */
   readonly unavailable: () => Error;
-  readonly logger: Logger;
+  readonly outages: StoreOutages;
 }
 
 /**
  * A store that is opened in the background. If the store can't be reached, opening is tried again after pauses that
- * grow longer. The outage is logged once, and each new reason for which an operator must act is logged, too. Once the
- * store is open, the store's adapter reconnects by itself.
+ * grow longer. Once the store is open, the store's adapter reconnects by itself.
  */
 export class PendingStore<Store> implements ProcessDependency {
   readonly name: string;
+  readonly isStore = true;
   /**
    * Resolves with the open store. Rejects with an error that waiting can't cure. Never settles if `close` is called
    * before the store is open.
@@ -36,6 +36,7 @@ export class PendingStore<Store> implements ProcessDependency {
 
   constructor(private readonly options: PendingStoreOptions<Store>) {
     this.name = options.name;
+    options.outages.beginsToOpen(this.name);
     this.opened = this.open();
     // The code that awaits `opened` gets the error. Without a handler here, Node could end the process before that code
     // awaits `opened`.
@@ -50,8 +51,8 @@ export class PendingStore<Store> implements ProcessDependency {
 
   /** Throws what is wrong with the store. Until the store is open, throws why it could not be opened. */
   async check(): Promise<void> {
-    if (this.store === undefined && this.failure) throw this.failure;
-    await this.options.check(this.current);
+    if (this.store === undefined) throw this.failure ?? new Starting(`The ${this.name} is being opened`);
+    await this.options.check(this.store);
   }
 
   addMetrics(registry: Registry): void {
@@ -66,14 +67,9 @@ export class PendingStore<Store> implements ProcessDependency {
   }
 
   private async open(): Promise<Store> {
-    const { name, open, close, logger } = this.options;
+    const { name, open, close, outages } = this.options;
     const { signal } = this.waiting;
-    const observer = {
-      outageBegan: () => undefined,
-      outageEnded: () => {
-        logger.info(`the ${name} is there`);
-      },
-    };
+    const observer = { outageBegan: () => undefined, outageEnded: () => undefined };
     const attempt = async (recovered: () => void) => {
       const store = await open().catch((error: unknown) => {
         this.noteFailure(error);
@@ -81,6 +77,7 @@ export class PendingStore<Store> implements ProcessDependency {
       });
       if (signal.aborted) return close(store);
       this.store = store;
+      outages.opened(name);
       recovered();
       this.waiting.abort();
     };
@@ -92,10 +89,9 @@ export class PendingStore<Store> implements ProcessDependency {
     return this.store ?? new Promise<never>(() => undefined);
   }
 
-  private noteFailure(err: unknown): void {
-    if (!(err instanceof StoreUnavailable) || this.waiting.signal.aborted) return;
-    const isNews = this.failure === undefined || (err.needsOperator && err.message !== this.failure.message);
-    this.failure = err;
-    if (isNews) this.options.logger.warn({ err }, `waiting for the ${this.options.name}`);
+  private noteFailure(error: unknown): void {
+    if (!(error instanceof StoreUnavailable) || this.waiting.signal.aborted) return;
+    this.failure = error;
+    this.options.outages.failedToOpen(error);
   }
 }

@@ -5,11 +5,19 @@ import {
   LogUnavailable,
   LogUnwritable,
   openBookOfRecord,
-  type OutageObserver,
   type QuarantinesInForce,
   requireCommonClock,
 } from '#event-log';
-import { type Clock, Degraded, Down, listOf, type Logger, type StoreConfiguration } from '#platform/without-http';
+import {
+  type Clock,
+  Degraded,
+  Down,
+  listOf,
+  type Logger,
+  observerOfStores,
+  type StoreConfiguration,
+  type StoreOutages,
+} from '#platform/without-http';
 import { type ReadStore, ReadStoreUnavailable } from '#read-models';
 import { openEventLog, type OpenEventLogOptions } from './event-log.js';
 import { HistoryCheck, sentenceOf } from './history-check.js';
@@ -20,6 +28,7 @@ import { placeOfEventLog, placeOfReadStore } from './store-place.js';
 export interface StoreContext {
   readonly configuration: StoreConfiguration;
   readonly logger: Logger;
+  readonly outages: StoreOutages;
   readonly clock: Clock;
 }
 
@@ -35,7 +44,10 @@ export interface PendingLogOptions<Opened> extends OpenEventLogOptions {
 }
 
 /** Opens the read store in the background. `rights`: what the process does there. */
-export const pendingReadStore = ({ configuration, logger }: StoreContext, rights: 'read' | 'write'): PendingReadStore =>
+export const pendingReadStore = (
+  { configuration, logger, outages }: StoreContext,
+  rights: 'read' | 'write',
+): PendingReadStore =>
   new PendingStore({
     name: 'read store',
     open: async () => {
@@ -52,25 +64,23 @@ export const pendingReadStore = ({ configuration, logger }: StoreContext, rights
     check: (store) => store.ping(),
     close: (store) => store.close(),
     unavailable: () => new ReadStoreUnavailable('The read store has not been reached yet'),
-    logger,
+    outages,
   });
 
 /** Opens the event log in the background. */
 export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
-  { configuration, logger, clock }: StoreContext,
+  { configuration, logger, outages, clock }: StoreContext,
   { complete, addMetrics, historyLogger = logger, ...options }: PendingLogOptions<Opened>,
 ): PendingStore<Opened> => {
   const history = new HistoryCheck(historyLogger, options.isSecondary);
-  const cutObserver: OutageObserver = {
+  const cutObserver = observerOfStores(outages, {
     outageBegan: (err) => {
-      // That the log is away has its own warning, by readiness.
-      const level = err instanceof LogUnavailable ? 'info' : 'warn';
-      logger[level]({ err }, 'it can’t be noticed whether streams of the event log are cut');
+      logger.warn({ err }, 'it can’t be noticed whether streams of the event log are cut');
     },
     outageEnded: () => {
       logger.info('it is noticed again whether streams of the event log are cut');
     },
-  };
+  });
   return new PendingStore({
     name: 'event log',
     open: async () => {
@@ -80,14 +90,14 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
           logger.warn({ store: 'event log' }, message);
         },
       });
-      const snapshotObserver: OutageObserver = {
+      const snapshotObserver = observerOfStores(outages, {
         outageBegan: (err) => {
           logger.warn({ err }, 'snapshots of long streams can’t be written');
         },
         outageEnded: () => {
           logger.info('snapshots of long streams are written again');
         },
-      };
+      });
       try {
         const book = await openBookOfRecord(log, clock, configuration.eventVersions, snapshotObserver);
         const opened = await complete(book);
@@ -113,7 +123,7 @@ export const pendingLog = <Opened extends { readonly book: BookOfRecord }>(
     ...(addMetrics && { addMetrics }),
     close: ({ book }) => book.log.close(),
     unavailable: () => new LogUnavailable('The event log has not been reached yet'),
-    logger,
+    outages,
   });
 };
 

@@ -57,18 +57,16 @@ async function start(name: ServiceName, env: Environment): Promise<Service> {
 interface Line {
   readonly level: string;
   readonly msg: string;
-  /** The readiness check that the line is about. */
-  readonly check?: string;
   readonly err?: { readonly message: string };
 }
 
 const linesOf = (service: Service): string[] => service.output().split('\n').slice(0, -1);
 
-/** The warnings of a process, without those of its readiness, which is red until the process has opened its stores. */
+/** The warnings of a process. */
 const warningsOf = (service: Service): Line[] =>
   linesOf(service)
     .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Line] : []))
-    .filter(({ level, check }) => level === 'warn' && check === undefined);
+    .filter(({ level }) => level === 'warn');
 
 /**
  * Resolves to the reason for which the process waits for the store, as soon as it has logged one with this text, and
@@ -76,7 +74,7 @@ const warningsOf = (service: Service): Line[] =>
  */
 async function reasonToWait(service: Service, store: 'event log' | 'read store', text: string): Promise<string> {
   const reasons = () =>
-    warningsOf(service).flatMap(({ msg, err }) => (msg === `waiting for the ${store}` && err ? [err.message] : []));
+    warningsOf(service).flatMap(({ msg, err }) => (msg === `the ${store} can’t be used` && err ? [err.message] : []));
   const told = await eventually(
     () => Promise.resolve(reasons().filter((reason) => reason.includes(text))),
     ({ length }) => length > 0,

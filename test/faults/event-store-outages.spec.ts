@@ -3,6 +3,8 @@ import { type EventLog, LOG_TIME_BUDGET_MS } from '#event-log';
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { type Cluster, startCluster } from '../servers/eventstoredb/cluster.js';
 import { type EventStore, startEventStore } from '../servers/eventstoredb/event-store.js';
+import { eventually } from '../support/api/http.js';
+import { readAfter } from '../support/api/portal.js';
 import { TcpProxy } from '../support/doubles/tcp-proxy.js';
 import { LoadMeter } from '../support/load/load-meter.js';
 import { Traffic } from '../support/load/traffic.js';
@@ -60,13 +62,14 @@ describe('an event store of one node', () => {
   beforeAll(async () => {
     eventStore = await startEventStore();
     network = await TcpProxy.start(() => eventStore.port);
-    deployment = await Deployment.start({ EVENTSTOREDB_URL: `esdb://127.0.0.1:${network.port}?tls=false` });
+    const url = `esdb://127.0.0.1:${network.port}?tls=false`;
+    deployment = await Deployment.start({ EVENTSTOREDB_URL: url }, { standalone: true });
   });
   afterAll(async () => {
     const codes = await deployment.stop();
     await network.stop();
     await eventStore.stop();
-    expect(codes).toEqual([0, 0, 0]);
+    expect(codes).toEqual([0, 0, 0, 0]);
   });
 
   /**
@@ -102,7 +105,7 @@ describe('an event store of one node', () => {
       const client = await deployment.portal.newClient();
       const traffic = await Traffic.begin(deployment);
       await traffic.waitForCommands(COMMANDS);
-      const warnedBefore = deployment.warnings();
+      const linesBefore = deployment.outageLines();
 
       const begunAt = performance.now();
       await begin(traffic);
@@ -117,24 +120,81 @@ describe('an event store of one node', () => {
       expect(performance.now() - backAt).toBeLessThan(RECOVERY_MS * load.slowdown);
       await traffic.waitForCommands(COMMANDS);
 
-      const warned = [...deployment.warnings()]
-        .map(([what, times]) => [what, times - (warnedBefore.get(what) ?? 0)] as const)
-        .filter(([, times]) => times > 0);
-      expect(Object.fromEntries(warned)).toEqual({
-        'management: event log: readiness check failed': 1,
-        'auth: event log: readiness check failed': 1,
-        'auth: the client directory lost the log; each gateway check reads it': 1,
-        'projector: event log: readiness check failed': 1,
-        'projector: clients: the projection waits for a store': 1,
-        'projector: subscriptions: the projection waits for a store': 1,
-        'projector: history: the projection waits for a store': 1,
-        'projector: usage: the projection waits for a store': 1,
-        'projector: assignments: the projection waits for a store': 1,
-        'projector: tree: the projection waits for a store': 1,
-      });
+      const added = () =>
+        Object.fromEntries(
+          [...deployment.outageLines()]
+            .map(([what, times]) => [what, times - (linesBefore.get(what) ?? 0)] as const)
+            .filter(([, times]) => times > 0),
+        );
+      const once = ['management', 'auth', 'projector', 'standalone'].flatMap((name) => [
+        [`${name}: the event log can’t be used`, 1],
+        [`${name}: the event log can be used again`, 1],
+      ]);
+      await eventually(
+        () => Promise.resolve(added()),
+        (found) => Object.keys(found).length >= once.length,
+      );
+      expect(added()).toEqual(Object.fromEntries(once));
       await expectNothingLost(traffic, deployment, eventStore.url);
     },
   );
+});
+
+describe('a process that is killed between the claim of an external id and the creation of its client', () => {
+  it('leaves a claim that keeps others away for a minute, and by which the repeated command creates the client', async () => {
+    const eventStore = await startEventStore();
+    const network = await TcpProxy.start(() => eventStore.port);
+    const deployment = await Deployment.start({ EVENTSTOREDB_URL: eventStore.url });
+    try {
+      const slow = await deployment.another('management', {
+        EVENTSTOREDB_URL: `esdb://127.0.0.1:${network.port}?tls=false`,
+      });
+      const { portal } = deployment;
+      const command = (number: number) => ({ name: 'First', externalId: `crm:${number}` });
+      const keyOf = (number: number) => ({ 'idempotency-key': `create-crm-${number}` });
+      /** Lets single answers through, until the process has claimed an external id and does not know it yet. */
+      const claimOnly = (log: EventLog, from: number) =>
+        eventually(
+          async () => {
+            network.release();
+            network.hold();
+            return (await log.readAll({ limit: Infinity })).slice(from).map(({ type }) => type);
+          },
+          (types) => types.includes('ExternalIdClaimed'),
+        );
+      let number = 0;
+      let lost: Promise<unknown> = Promise.resolve();
+      await withLog(eventStore.url, async (log) => {
+        for (let types = ['ConsumerClientCreated']; types.includes('ConsumerClientCreated');) {
+          const { length } = await log.readAll({ limit: Infinity });
+          lost = deployment
+            .portalAt(slow)
+            .create(command(++number), keyOf(number))
+            .catch(() => undefined);
+          types = await claimOnly(log, length);
+        }
+      });
+      await slow.kill();
+      await lost;
+      const [key, body] = [keyOf(number), command(number)];
+
+      const taken = await portal.create({ name: 'Second', externalId: body.externalId });
+      expect([taken.refusal, taken.problem.detail]).toEqual([
+        '409 EXTERNAL_ID_TAKEN',
+        expect.stringContaining('less than a minute ago'),
+      ]);
+      expect(Number(taken.header('retry-after'))).toBeGreaterThan(0);
+      const repeated = await portal.create(body, key);
+      expect([repeated.status, repeated.body.client]).toEqual([201, expect.objectContaining(body)]);
+      expect((await portal.create(body, key)).body.client).toEqual(repeated.body.client);
+      const found = await portal.list({ externalId: body.externalId }, readAfter(repeated));
+      expect(found.body.items.map(({ clientId }) => clientId)).toEqual([repeated.body.client.clientId]);
+    } finally {
+      await deployment.stop();
+      await network.stop();
+      await eventStore.stop();
+    }
+  });
 });
 
 describe('a cluster', () => {

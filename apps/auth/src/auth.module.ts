@@ -15,9 +15,12 @@ import {
   type Configuration,
   LOGGER,
   type Logger,
+  observerOfStores,
+  type OutageNotes,
   RATE_LIMITED,
   ReadinessChecks,
   Registry,
+  StoreOutages,
 } from '#platform';
 import { ApiDescription } from '#platform/openapi';
 import type { AuthDependencies } from './dependencies.js';
@@ -50,7 +53,7 @@ export class AuthModule implements OnApplicationBootstrap, BeforeApplicationShut
   static with(dependencies: AuthDependencies): DynamicModule {
     const wired = {
       provide: BACKGROUND_WORK,
-      inject: [CONFIGURATION, LOGGER, Registry, ReadinessChecks, BeforeFastify, ApiDescription],
+      inject: [CONFIGURATION, LOGGER, Registry, ReadinessChecks, StoreOutages, BeforeFastify, ApiDescription],
       useFactory: (...platform: Platform) => wire(dependencies, platform),
     };
     return { module: AuthModule, providers: [wired] };
@@ -68,17 +71,17 @@ export class AuthModule implements OnApplicationBootstrap, BeforeApplicationShut
 }
 
 /** The providers of the platform module that this module needs. */
-type Platform = [Configuration, Logger, Registry, ReadinessChecks, BeforeFastify, ApiDescription];
+type Platform = [Configuration, Logger, Registry, ReadinessChecks, StoreOutages, BeforeFastify, ApiDescription];
 
 /** Builds the parts of this module and adds its routes. Each part uses only parts that were built before. */
 function wire(
   dependencies: AuthDependencies,
-  [configuration, logger, registry, readiness, beforeFastify, description]: Platform,
+  [configuration, logger, registry, readiness, outages, beforeFastify, description]: Platform,
 ): BackgroundWork[] {
   const { opened, gateway } = dependencies;
 
   const attempts = new UnrecordedUsage();
-  const usage = new UsageRecorder(dependencies, attempts, logger);
+  const usage = new UsageRecorder(dependencies, attempts, logger, outages);
   const signingKeys = new SigningKeySchedule(dependencies, logger, readiness);
 
   const limits = new AuthenticationLimits(configuration);
@@ -92,7 +95,7 @@ function wire(
   const directory = new ClientDirectory({
     book: () => dependencies.book,
     maxLagMs: gateway.maxLagMs,
-    observer: directoryOutages(logger),
+    observer: directoryOutages(logger, outages),
   });
   measureLag(directory, registry);
   const check = new GatewayCheck(dependencies, standing, directory, attempts);
@@ -113,14 +116,15 @@ function wire(
   return [followLog(directory, opened), signingKeys, usage];
 }
 
-const directoryOutages = (logger: Logger): OutageObserver => ({
-  outageBegan: (err) => {
-    logger.warn({ err }, 'the client directory lost the log; each gateway check reads it');
-  },
-  outageEnded: () => {
-    logger.info('the client directory follows the log again');
-  },
-});
+const directoryOutages = (logger: Logger, outages: OutageNotes): OutageObserver =>
+  observerOfStores(outages, {
+    outageBegan: (err) => {
+      logger.warn({ err }, 'the client directory lost the log; each gateway check reads it');
+    },
+    outageEnded: () => {
+      logger.info('the client directory follows the log again');
+    },
+  });
 
 const measureLag = (directory: ClientDirectory, registry: Registry): Gauge =>
   new Gauge({

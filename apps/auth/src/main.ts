@@ -6,14 +6,14 @@ import { ManagementTokenVerifier } from '#tokens';
 import { AuthModule } from './auth.module.js';
 import { authDependencies } from './dependencies.js';
 
-runProcess((configuration, logger) => {
+runProcess((configuration, logger, outages) => {
   const { gateway, managementIssuer } = configuration;
   const masterKeys = givenMasterKeys(configuration);
   if (gateway.secret === undefined) {
     throw new ConfigurationError('GATEWAY_SECRET_FILE', 'must be set: only the standalone makes its own');
   }
   const clock = systemClock;
-  const log = pendingKeyedBook({ configuration, logger, clock }, masterKeys);
+  const log = pendingKeyedBook({ configuration, logger, outages, clock }, masterKeys);
   const managementTokens = managementIssuer && new ManagementTokenVerifier(managementIssuer, { now: clock });
   const parts = { log, masterKeys, clock, configuration, managementTokens, gatewaySecret: gateway.secret };
   return {

@@ -6,14 +6,14 @@ import { ManagementTokenVerifier } from '#tokens';
 import { managementDependencies } from './dependencies.js';
 import { ManagementModule } from './management.module.js';
 
-runProcess((configuration, logger) => {
+runProcess((configuration, logger, outages) => {
   const { managementIssuer } = configuration;
   if (managementIssuer === undefined) {
     throw new ConfigurationError('MANAGEMENT_ISSUER', 'must be set: without it only the standalone starts');
   }
   const masterKeys = givenMasterKeys(configuration);
   const clock = systemClock;
-  const context = { configuration, logger, clock };
+  const context = { configuration, logger, outages, clock };
   const log = pendingKeyedBook(context, masterKeys);
   const readStore = pendingReadStore(context, 'read');
   const tokens = new ManagementTokenVerifier(managementIssuer, { now: clock });

@@ -1,8 +1,8 @@
 import { type DynamicModule, Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
-import { addQueueMetrics, ReadinessChecks, Registry } from '#platform';
+import { addQueueMetrics, ReadinessChecks, Registry, Starting } from '#platform';
 import { ApiDescription } from '#platform/openapi';
-import { readModels } from '#read-models';
+import { NotReady, readModels } from '#read-models';
 import { AssignToSubscriptionHandler } from './clients/assign-to-subscription.js';
 import { ClientsController } from './clients/clients.controller.js';
 import { CreateClientHandler } from './clients/create-client.js';
@@ -89,7 +89,9 @@ export class ManagementModule implements OnModuleInit {
     addQueueMetrics(this.registry, 'argon2', 'minting', () => mint.load);
     for (const projection of readModels.toSorted((one, other) => one.name.localeCompare(other.name))) {
       this.readiness.add(`read model ${projection.name}`, async () => {
-        await this.dependencies.readModels.at(projection);
+        await this.dependencies.readModels.at(projection).catch((error: unknown) => {
+          throw error instanceof NotReady ? new Starting(error.message) : error;
+        });
       });
     }
   }

@@ -1,4 +1,4 @@
-import type { Clock, Logger } from '#platform';
+import type { Clock, Logger, OutageNotes } from '#platform';
 import { ReadModelQueries } from '#read-models';
 import type { PendingBook, PendingReadStore } from '#stores';
 import { ProjectionRunner, type RunnerStatus } from './projection-runner.js';
@@ -45,11 +45,18 @@ export interface OwnThreadParts {
   readonly readStore: PendingReadStore;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly outages: OutageNotes;
 }
 
 /** Runs the projections on the calling thread, for a process that does nothing else. */
-export function projectionsOnThisThread({ log, readStore, clock, logger }: OwnThreadParts): RunningProjections {
-  const runner = new ProjectionRunner({ clock, logger, seizeLeases: false });
+export function projectionsOnThisThread({
+  log,
+  readStore,
+  clock,
+  logger,
+  outages,
+}: OwnThreadParts): RunningProjections {
+  const runner = new ProjectionRunner({ clock, logger, outages, seizeLeases: false });
   return {
     start: () => {
       // If a store can't be opened, other code ends the process with the error. Therefore the error is ignored here.

@@ -4,12 +4,12 @@ import { pendingBook, pendingReadStore } from '#stores';
 import { projectionsOnThisThread, projectorDependencies } from './dependencies.js';
 import { ProjectorModule } from './projector.module.js';
 
-runProcess((configuration, logger) => {
+runProcess((configuration, logger, outages) => {
   const clock = systemClock;
-  const context = { configuration, logger, clock };
+  const context = { configuration, logger, outages, clock };
   const log = pendingBook(context);
   const readStore = pendingReadStore(context, 'write');
-  const projections = projectionsOnThisThread({ log, readStore, clock, logger });
+  const projections = projectionsOnThisThread({ log, readStore, clock, logger, outages });
   return {
     module: ProjectorModule.with(projectorDependencies({ projections, log, readStore })),
     dependencies: [log, readStore],

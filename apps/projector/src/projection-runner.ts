@@ -1,5 +1,5 @@
 import { type BookOfRecord, CatchUpReader } from '#event-log';
-import { type Clock, listOf, type Logger } from '#platform/without-http';
+import { type Clock, listOf, type Logger, observerOfStores, type OutageNotes } from '#platform/without-http';
 import {
   allProjections,
   type FailedWork,
@@ -50,6 +50,7 @@ export interface RunnerStatus {
 export interface ProjectionRunnerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly outages: OutageNotes;
   /**
    * Whether the runner takes over the leases of other processes when it starts. A lease is the right to feed a build
    * (a copy of a projection's documents). Use `true` in a process that usually runs alone.
@@ -107,14 +108,16 @@ export class ProjectionRunner {
   }
 
   private observerOf(projection: string): ProjectionObserver {
-    const { logger } = this.options;
+    const { logger, outages } = this.options;
     return {
-      outageBegan: (err) => {
-        logger.warn({ err, projection }, 'the projection waits for a store');
-      },
-      outageEnded: () => {
-        logger.info({ projection }, 'the projection goes on');
-      },
+      ...observerOfStores(outages, {
+        outageBegan: (err) => {
+          logger.warn({ err, projection }, 'the projection waits for a store');
+        },
+        outageEnded: () => {
+          logger.info({ projection }, 'the projection goes on');
+        },
+      }),
       stopped: (err) => {
         logger.error({ err, projection }, 'the projection stopped');
       },
@@ -122,14 +125,16 @@ export class ProjectionRunner {
   }
 
   private get managerObserver(): ProcessManagerObserver {
-    const { logger } = this.options;
+    const { logger, outages } = this.options;
     return {
-      outageBegan: (err) => {
-        logger.warn({ err }, 'the process manager waits for a store');
-      },
-      outageEnded: () => {
-        logger.info('the process manager goes on');
-      },
+      ...observerOfStores(outages, {
+        outageBegan: (err) => {
+          logger.warn({ err }, 'the process manager waits for a store');
+        },
+        outageEnded: () => {
+          logger.info('the process manager goes on');
+        },
+      }),
       failed: ({ ids, error: err }) => {
         logger.warn({ err, ...ids }, 'work of the process manager failed and is tried again');
       },

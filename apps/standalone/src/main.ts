@@ -12,12 +12,12 @@ import { ProjectorThread } from './projector-thread.js';
 import { growAtWork } from './small-start.js';
 import { StandaloneModule } from './standalone.module.js';
 
-runProcess(async (configuration, logger) => {
+runProcess(async (configuration, logger, outages) => {
   const clock = systemClock;
   const masterKeys = ownMasterKeys(configuration, logger);
   const endedTokens = { has: (id: string) => log.current.book.endedManagementTokens.has(id) };
   const tokens = await ownManagementTokens(configuration, masterKeys, endedTokens, clock);
-  const context = { configuration, logger, clock };
+  const context = { configuration, logger, outages, clock };
   const changeCounter = new SharedArrayBuffer(4);
   const log = pendingKeyedBook(context, masterKeys, {
     changeCounter,
@@ -25,7 +25,7 @@ runProcess(async (configuration, logger) => {
   });
   const readStore = pendingReadStore(context, 'write');
   const storesOpened = Promise.all([log.opened, readStore.opened]);
-  const projections = new ProjectorThread({ configuration, logger, storesOpened, changeCounter });
+  const projections = new ProjectorThread({ configuration, logger, outages, storesOpened, changeCounter });
   return {
     module: StandaloneModule.with({
       management: managementDependencies({ log, readStore, masterKeys, tokens, clock, configuration }),

@@ -30,5 +30,7 @@ export type FromProjectorThread =
   /** The stores are open, and the work has begun. */
   | { readonly kind: 'started' }
   | { readonly kind: 'answer'; readonly question: Question; readonly answer: Answers[Question] }
+  /** A store has failed the work of the thread. */
+  | { readonly kind: 'storeFailed'; readonly error: PlainError }
   /** A line of the log, with its line feed. */
   | { readonly kind: 'log'; readonly line: string };

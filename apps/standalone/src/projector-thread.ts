@@ -5,7 +5,10 @@ import {
   type Configuration,
   Degraded,
   type Logger,
+  NoAnswer,
+  type OutageNotes,
   type ProcessDependency,
+  Starting,
   storeConfigurationOf,
   writeLine,
 } from '#platform';
@@ -41,6 +44,7 @@ const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 4 };
 export interface ProjectorThreadParts {
   readonly configuration: Configuration;
   readonly logger: Logger;
+  readonly outages: OutageNotes;
   /** Resolves when the stores of the main thread are open. The work begins only then. */
   readonly storesOpened: Promise<unknown>;
   /** The counter of the main thread's event log. See `SqliteEventLogOptions`. */
@@ -60,7 +64,8 @@ interface Asked {
  *    The thread gets no keys.
  * 2. The main thread asks it how the work is getting on, for readiness and metrics. Only an answer counts. So a thread
  *    that is stuck or has ended turns the readiness checks red.
- * 3. The thread sends the lines of its log, and the main thread writes them, so that lines are never mixed.
+ * 3. The thread sends the lines of its log, and the main thread writes them, so that lines are never mixed. The thread
+ *    also tells when a store fails its work, since an outage is logged once for the whole process.
  * 4. An unexpected error ends the thread, and then the process: `broken` rejects.
  */
 export class ProjectorThread implements ProcessDependency, RunningProjections {
@@ -129,6 +134,7 @@ export class ProjectorThread implements ProcessDependency, RunningProjections {
     // Only the answer about the status proves that the thread lives: its stores may hang while it works.
     const [failure] = await Promise.all([this.ask('check', STORES_WITHIN_MS, silentStores), this.status()]);
     if (failure?.name === 'Degraded') throw new Degraded(failure.message);
+    if (failure?.name === 'Starting') throw new Starting(failure.message);
     if (failure) throw errorOf(failure);
   }
 
@@ -157,7 +163,7 @@ export class ProjectorThread implements ProcessDependency, RunningProjections {
   private async ask<Asked extends Question>(question: Asked, ms: number, otherwise: string): Promise<Answers[Asked]> {
     const { answer } = this.asked.get(question) ?? this.newQuestion(question);
     if (await settledWithin(answer, ms)) return (await answer) as Answers[Asked];
-    throw new Error(otherwise);
+    throw new NoAnswer(otherwise);
   }
 
   private newQuestion(question: Question): Asked {
@@ -177,6 +183,9 @@ export class ProjectorThread implements ProcessDependency, RunningProjections {
       case 'answer':
         this.asked.get(message.question)?.resolve(message.answer);
         this.asked.delete(message.question);
+        return;
+      case 'storeFailed':
+        this.parts.outages.failed(errorOf(message.error));
         return;
       case 'log':
         writeLine(this.parts.logger, message.line);

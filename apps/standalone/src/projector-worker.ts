@@ -1,6 +1,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { BookOfRecord } from '#event-log';
-import { createLogger, logWarnings, systemClock } from '#platform/without-http';
+import {
+  createLogger,
+  logWarnings,
+  type OutageNotes,
+  Starting,
+  storeOf,
+  StoreOutages,
+  systemClock,
+} from '#platform/without-http';
 import { asError } from '#read-models';
 import {
   findingsOf,
@@ -35,7 +43,14 @@ const logger = createLogger(configuration.logLevel, {
 });
 logWarnings(logger);
 const clock = systemClock;
-const runner = new ProjectionRunner({ clock, logger, seizeLeases: true });
+const outages: OutageNotes = {
+  failed: (error) => {
+    const isOfStore = storeOf(error) !== undefined;
+    if (isOfStore) tell({ kind: 'storeFailed', error: plainError(error) });
+    return isOfStore;
+  },
+};
+const runner = new ProjectionRunner({ clock, logger, outages, seizeLeases: true });
 let stores: readonly [PendingBook, PendingReadStore] | undefined;
 let opened: BookOfRecord | undefined;
 
@@ -43,7 +58,8 @@ let opened: BookOfRecord | undefined;
 async function start(): Promise<void> {
   // The main thread has opened the same stores before, and logs their outages. Only events that are missing may be
   // found by this thread alone.
-  const context = { configuration, logger: logger.child({}, { level: 'silent' }), clock };
+  const silent = logger.child({}, { level: 'silent' });
+  const context = { configuration, logger: silent, outages: new StoreOutages(silent), clock };
   const complete = (book: BookOfRecord) => Promise.resolve({ book });
   const log = pendingLog(context, { complete, create: false, isSecondary: true, changeCounter, historyLogger: logger });
   const readStore = pendingReadStore(context, 'write');
@@ -55,7 +71,7 @@ async function start(): Promise<void> {
 }
 
 async function check(): Promise<void> {
-  if (!stores) throw new Error('The projector waits until the stores are open');
+  if (!stores) throw new Starting('The projector waits until the stores are open');
   await Promise.all(stores.map((store) => store.check()));
 }
 

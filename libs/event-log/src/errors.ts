@@ -22,6 +22,8 @@ export class RevisionConflict extends Failure {
 /** Thrown if a store (the event log or another store) is not available now. The same call may succeed later. */
 export abstract class StoreUnavailable extends Failure {
   readonly kind = 'unavailable';
+  /** The store that is away; `undefined` if the store is there, but refuses this call. */
+  abstract readonly store: string | undefined;
   /** Whether waiting alone does not help: the store refuses the account or a right, or TLS is set up wrongly. */
   readonly needsOperator: boolean = false;
 }
@@ -32,6 +34,7 @@ export abstract class StoreUnavailable extends Failure {
  */
 export class LogUnavailable extends StoreUnavailable {
   override readonly name: string = 'LogUnavailable';
+  readonly store: string | undefined = 'event log';
   readonly code: string = 'log_unavailable';
   readonly detail: string = 'The event log does not answer; try again';
 }
@@ -59,6 +62,7 @@ export class LogUnwritable extends LogUnavailable {
 /** Thrown by an append to a sealed log. A log is sealed when it is moved to another store. Nothing was written. */
 export class LogIsSealed extends LogUnavailable {
   override readonly name = 'LogIsSealed';
+  override readonly store = undefined;
   override readonly code = 'log_sealed';
   override readonly detail = 'The event log is being moved, or was';
 

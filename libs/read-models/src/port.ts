@@ -239,6 +239,7 @@ export interface ReadStore {
 /** Thrown when the read store can't be used now. The caller may repeat the call. */
 export class ReadStoreUnavailable extends StoreUnavailable {
   override readonly name = 'ReadStoreUnavailable';
+  readonly store = 'read store';
   override readonly needsOperator: boolean;
   readonly code = 'read_store_unavailable';
   readonly detail = 'The read models do not answer; try again';

@@ -1,5 +1,5 @@
 import { type EventLog, LogUnavailable, openBookOfRecord } from '#event-log';
-import { configurationFrom, createHttpApplication, createLogger, systemClock } from '#platform';
+import { configurationFrom, createHttpApplication, createLogger, StoreOutages, systemClock } from '#platform';
 import { givenMasterKeys, type KeyedBook, PendingStore } from '#stores';
 import { ManagementTokenVerifier, SigningKeyRing } from '#tokens';
 import { AuthModule } from '../../../apps/auth/src/auth.module.js';
@@ -17,6 +17,7 @@ export async function startAuthNode(env: Environment, openLog: () => Promise<Eve
   if (gateway.secret === undefined || !managementIssuer) throw new Error('An auth node needs its secrets');
   const clock = systemClock;
   const logger = createLogger(logLevel);
+  const outages = new StoreOutages(logger);
   const masterKeys = givenMasterKeys(configuration);
   const log = new PendingStore<KeyedBook>({
     name: 'event log',
@@ -29,13 +30,12 @@ export async function startAuthNode(env: Environment, openLog: () => Promise<Eve
     check: () => Promise.resolve(),
     close: ({ book }) => book.log.close(),
     unavailable: () => new LogUnavailable('The event log has not been reached yet'),
-    logger,
+    outages,
   });
   const managementTokens = new ManagementTokenVerifier(managementIssuer, { now: clock });
   const parts = { log, masterKeys, clock, configuration, managementTokens, gatewaySecret: gateway.secret };
-  const application = await createHttpApplication(AuthModule.with(authDependencies(parts)), configuration, logger, [
-    log,
-  ]);
+  const module = AuthModule.with(authDependencies(parts));
+  const application = await createHttpApplication(module, configuration, logger, [log], outages);
   const url = await application.listen();
   await application.opened();
   const stop = async () => {

@@ -6,7 +6,7 @@ import { type EventLog, internalContext, LogUnavailable, openBookOfRecord, Revis
 import { openEventStoreDbLog } from '#event-log/eventstoredb';
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { type EventVersions, type RecordedEvent, upcast, verifyChain } from '#events';
-import { createLogger, type Logger } from '#platform';
+import { createLogger, type Logger, StoreOutages } from '#platform';
 import { startEventStore } from '../../../../test/servers/eventstoredb/event-store.js';
 import { idleMs } from '../../../../test/support/load/load-meter.js';
 import { UnrecordedUsage } from './unrecorded-usage.js';
@@ -24,6 +24,7 @@ let now: Date;
  */
 let fate: ('refused' | 'lost' | 'foreign' | 'hanging')[];
 let logger: Logger;
+let outages: StoreOutages;
 
 const append: EventLog['append'] = async (...args) => {
   const [stream, expected] = args;
@@ -44,7 +45,7 @@ class Process {
   constructor(eventVersions: EventVersions = 'current') {
     const readStream: EventLog['readStream'] = (...args) => log.readStream(...args);
     const book = { log: { append, readStream }, eventVersions };
-    this.recorder = new UsageRecorder({ book, clock: () => now }, this.attempts, logger);
+    this.recorder = new UsageRecorder({ book, clock: () => now }, this.attempts, logger, outages);
   }
 
   seen(clientId: ClientId): void {
@@ -83,6 +84,7 @@ beforeEach(async () => {
   now = new Date('2026-03-01T10:00:00.000Z');
   fate = [];
   logger = createLogger('silent');
+  outages = new StoreOutages(logger, 0);
   jest.spyOn(logger, 'warn');
   jest.spyOn(logger, 'error');
 });
@@ -165,6 +167,7 @@ describe('an auth process', () => {
       }
       expect(logger.warn).toHaveBeenCalledTimes(outage);
       await auth.record();
+      outages.passed('event log', performance.now());
     }
     expect(await usesOf(ONE)).toBe(6);
   });

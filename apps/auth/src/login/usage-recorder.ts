@@ -11,7 +11,7 @@ import {
   settledWithin,
 } from '#event-log';
 import { type ChainLink, type NewEvent, seal, type UsageRecorded, usageStream } from '#events';
-import type { Clock, Logger } from '#platform';
+import type { Clock, Logger, OutageNotes } from '#platform';
 import type { UnrecordedUsage, UsagePart } from './unrecorded-usage.js';
 
 const RECORD_EVERY_MS = 60_000;
@@ -68,6 +68,7 @@ export class UsageRecorder {
     private readonly dependencies: UsageRecorderDependencies,
     private readonly unrecorded: UnrecordedUsage,
     private readonly logger: Pick<Logger, 'warn' | 'error'>,
+    private readonly outages: OutageNotes,
   ) {
     this.recordedAt = dependencies.clock().getTime();
   }
@@ -132,7 +133,9 @@ export class UsageRecorder {
       this.isLate = false;
     } catch (err) {
       if (err instanceof Failure && err.kind === 'unavailable') {
-        if (!this.isLate) this.logger.warn({ err }, 'the usage of clients could not be recorded yet');
+        if (!this.isLate && !this.outages.failed(err)) {
+          this.logger.warn({ err }, 'the usage of clients could not be recorded yet');
+        }
         this.isLate = true;
         return;
       }
