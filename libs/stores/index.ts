@@ -5,3 +5,4 @@ export { type KeyedBook, pendingBook, type PendingKeyedBook, pendingKeyedBook } 
 export { type PendingBook, type PendingReadStore, pendingReadStore } from './process-stores.js';
 export { openReadStore } from './read-store.js';
 export { refusedUrl } from './refused-url.js';
+export { warnOfFiles } from './store-place.js';

@@ -1,5 +1,5 @@
 import type { StoreConfiguration } from '#platform/without-http';
-import { placeOfEventLog, placeOfReadStore } from './store-place.js';
+import { placeOfEventLog, placeOfReadStore, warnOfFiles } from './store-place.js';
 
 const configured = (urls: Partial<StoreConfiguration>) => ({ dataDir: '/srv/hub', ...urls }) as StoreConfiguration;
 
@@ -17,4 +17,23 @@ test.each([
 ])('and the servers of another, but never the account: %s', (url, servers) => {
   expect(placeOfEventLog(configured({ eventStoreDbUrl: url }))).toBe(`EventStoreDB, ${servers}`);
   expect(placeOfReadStore(configured({ mongoDbUrl: url }))).toBe(`MongoDB, ${servers}`);
+});
+
+test.each([
+  ['both stores', {}, ['its event log and read store', 'set EVENTSTOREDB_URL and MONGODB_URL']],
+  ['its event log', { mongoDbUrl: 'mongodb://db1' }, ['its event log:', 'set EVENTSTOREDB_URL']],
+  ['its read store', { eventStoreDbUrl: 'esdb://es1' }, ['its read store:', 'set MONGODB_URL']],
+])('a process that needs others warns once if %s can be seen only with its DATA_DIR', (_, urls, parts) => {
+  const told: unknown[] = [];
+  warnOfFiles(configured(urls), { warn: (line: unknown) => told.push(line) }, ['event log', 'read store']);
+  expect(told).toEqual([expect.stringContaining('DATA_DIR=/srv/hub')]);
+  for (const part of parts) expect(told[0]).toContain(part);
+});
+
+test('a process that shares all its stores warns of nothing', () => {
+  const told: unknown[] = [];
+  warnOfFiles(configured({ eventStoreDbUrl: 'esdb://es1' }), { warn: (line: unknown) => told.push(line) }, [
+    'event log',
+  ]);
+  expect(told).toEqual([]);
 });

@@ -210,6 +210,23 @@ function processes(createPair: () => Promise<StorePair>): void {
 
 describe('management, auth and projector, each in its own process, on SQLite files of one directory', () => {
   processes(sqlitePair);
+
+  it('warn once each that only processes with the same DATA_DIR see what they write', async () => {
+    const pair = await sqlitePair();
+    await setEnvironment(pair);
+    try {
+      for (const [service, stores] of [
+        [await start('management'), 'event log and read store'],
+        [await start('auth'), 'event log'],
+      ] as const) {
+        await service.printed(`use its ${stores}: no other one sees what this one writes`);
+        expect(logged(service, /only processes on this machine with DATA_DIR=/)).toBe(1);
+      }
+    } finally {
+      await stopAll();
+      await pair.remove();
+    }
+  });
 });
 
 describeWithMongo('management, auth and projector, each in its own process, on EventStoreDB and MongoDB', () => {

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { ConfigurationError, runProcess, systemClock } from '#platform';
 import { serveOpenApi } from '#platform/openapi';
-import { givenMasterKeys, pendingKeyedBook } from '#stores';
+import { givenMasterKeys, pendingKeyedBook, warnOfFiles } from '#stores';
 import { ManagementTokenVerifier } from '#tokens';
 import { AuthModule } from './auth.module.js';
 import { authDependencies } from './dependencies.js';
@@ -21,6 +21,7 @@ runProcess((configuration, logger, outages) => {
     dependencies: [log],
     extend: serveOpenApi,
     onListening: (url) => {
+      warnOfFiles(configuration, logger, ['event log']);
       console.error(`Consumer Clients, auth: ${url}`);
     },
   };

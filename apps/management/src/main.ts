@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { ConfigurationError, runProcess, systemClock } from '#platform';
 import { serveOpenApi } from '#platform/openapi';
-import { givenMasterKeys, pendingKeyedBook, pendingReadStore } from '#stores';
+import { givenMasterKeys, pendingKeyedBook, pendingReadStore, warnOfFiles } from '#stores';
 import { ManagementTokenVerifier } from '#tokens';
 import { managementDependencies } from './dependencies.js';
 import { ManagementModule } from './management.module.js';
@@ -22,6 +22,7 @@ runProcess((configuration, logger, outages) => {
     dependencies: [log, readStore],
     extend: serveOpenApi,
     onListening: (url) => {
+      warnOfFiles(configuration, logger, ['event log', 'read store']);
       console.error(`Consumer Clients, management: ${url}`);
     },
   };

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { runProcess, systemClock } from '#platform';
-import { pendingBook, pendingReadStore } from '#stores';
+import { pendingBook, pendingReadStore, warnOfFiles } from '#stores';
 import { projectionsOnThisThread, projectorDependencies } from './dependencies.js';
 import { ProjectorModule } from './projector.module.js';
 
@@ -14,6 +14,7 @@ runProcess((configuration, logger, outages) => {
     module: ProjectorModule.with(projectorDependencies({ projections, log, readStore })),
     dependencies: [log, readStore],
     onListening: (url) => {
+      warnOfFiles(configuration, logger, ['event log', 'read store']);
       console.error(`Consumer Clients, projector: ${url}`);
     },
   };

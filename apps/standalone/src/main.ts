@@ -51,7 +51,7 @@ function welcome(url: string, { dataDir, managementIssuer }: Configuration): voi
   console.error(`Consumer Clients is ready
   API      ${url}/v1
   docs     ${url}/docs
-  login    ${url}/login
+  login    curl ${url}/login -u CLIENT_ID:SECRET -d grant_type=client_credentials
   data     ${dataDir}
   token    ${token}`);
 }
