@@ -76,6 +76,7 @@ export {
   subscriptionNotFound,
   type SubscriptionState,
 } from './subscription.js';
+export { trimmedText } from './text.js';
 export {
   currentStaticToken,
   hasTokenRevocations,

@@ -21,6 +21,7 @@ export {
   ManagementIssuerUnavailable,
   type ManagementPrincipal,
   ManagementTokenVerifier,
+  MAX_SUBJECT_LENGTH,
 } from './management-tokens.js';
 export { isRefreshable, REFRESH_TOKEN_SECONDS, type RefreshToken, RefreshTokens } from './refresh-token.js';
 export { SigningKeyOperations } from './signing-key-operations.js';

@@ -88,7 +88,7 @@ const ADMINISTRATOR: ManagementPrincipal = {
 
 const LEEWAY_SECONDS = 5;
 const MAX_BEARER_LENGTH = 8192;
-const MAX_SUBJECT_LENGTH = 255;
+export const MAX_SUBJECT_LENGTH = 255;
 const REMEMBERED_TOKENS = 10_000;
 /** How long a verified token is accepted before its signature is checked again, in ms. */
 const REMEMBERED_MS = 60_000;

@@ -115,6 +115,26 @@ test('a log in an SQLite file need not be adopted, and the command line says so'
   expect(await json('log', 'adopt', '--list')).toEqual([]);
 });
 
+test.each<[option: string, command: string[]]>([
+  ['--reason', ['log', 'quarantine', 'endpointUri-x']],
+  ['--reason', ['clients', 'revoke', 'cc_0123456789abcdefghijkl']],
+  ['--reason', ['keys', 'rotate']],
+  ['--reason', ['tokens', 'end', '--all', '--yes']],
+  ['--subject', ['admin-token', 'rotate']],
+  ['--operator', ['token', '--workspace', 'acme', '--scope', 'audit:read']],
+])('a text that can’t be kept is refused in words that name the option %s', async (option, command) => {
+  for (const [text, rule] of [
+    [' ', /characters/],
+    ['x'.repeat(501), /characters/],
+    ['\u001b[2Jx', /must not hold control characters/],
+  ] as const) {
+    const { code, stdout, stderr } = await cli(...command, option, text);
+    expect([code, stdout, stderr]).toEqual([64, '', expect.stringMatching(rule)]);
+    expect(stderr).toContain(`option '${option} <`);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+  }
+});
+
 describe('the completion', () => {
   const isInstalled = (shell: string) => spawnSync(shell, ['-c', 'exit 0']).status === 0;
   const scriptFor = async (shell: string) => (await Cli.run(['completion', shell])).stdout;

@@ -73,16 +73,13 @@ it('while the projector is stuck, logins and commands go on, readiness is red, a
 it('an error of the projector is logged by its name, without a stack if it is an outage', async () => {
   for (const suffix of ['-wal', '-shm', '']) rmSync(join(dataDir, `read-models.db${suffix}`), { force: true });
   writeFileSync(join(dataDir, 'read-models.db'), 'garbage '.repeat(1_000));
-  const line = /^\{.*"check":"projector thread","msg":"readiness check failed".*$/m;
+  const line = /^\{.*"store":"read store".*"msg":"the read store can’t be used".*$/m;
   await standalone.printed(line);
   const [found = ''] = line.exec(standalone.output()) ?? [];
   const { err } = JSON.parse(found) as { err: Record<string, string> };
-  expect(err).toEqual({
-    type: 'ReadStoreUnavailable',
-    message: `${dataDir}/read-models.db can't be written: it is not a database (SQLITE_NOTADB)`,
-    name: 'ReadStoreUnavailable',
-    kind: 'unavailable',
-  });
+  expect(err).toMatchObject({ type: 'ReadStoreUnavailable', name: 'ReadStoreUnavailable', kind: 'unavailable' });
+  expect(err.message).toContain('read-models.db');
+  expect(err).not.toHaveProperty('stack');
 });
 
 it('told to stop while the projector is stuck, the process ends with 1, and nothing acknowledged is lost', async () => {

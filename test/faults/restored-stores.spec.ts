@@ -264,6 +264,11 @@ describe('an event log on EventStoreDB that was restored under the running proce
     expect(await eventIds()).toEqual(restored);
     expect(await cli('log', 'adopt', '--reason', 'The backup of Sunday')).toMatch(lost);
     expect(await cli('log', 'adopt', '--list')).toMatch(/^ADOPTED.*\n\S+ {2}\d+ {2}cli {2}The backup of Sunday\n$/);
+    const elsewhere = { ...env, DATA_DIR: mkdtempSync(join(folder, 'elsewhere-')) };
+    const unseen = await Cli.run(['log', 'adopt', '--reason', 'From another machine'], elsewhere);
+    expect([unseen.code, unseen.stdout]).toEqual([5, '']);
+    expect(unseen.stderr).toMatch(/The log is adopted, but it can't be told which .* run 'log adopt --list-revoked'/);
+    expect(await cli('log', 'adopt', '--list')).toContain('From another machine');
     expect((await answered(() => oauthLogin(url, kept, 'weather'))).status).toBe(200);
     expect((await oauthLogin(url, revoked)).status).toBe(200);
     expect(await gateway.ask({ token })).toBe('200 GOOD');

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { MasterKeys } from '#credentials';
-import type { WorkspaceId } from '#domain';
+import { DomainError, MAX_REASON_LENGTH, trimmedText, type WorkspaceId } from '#domain';
 import {
   type BookOfRecord,
   type EventLog,
@@ -24,14 +24,29 @@ import {
 } from '#platform/without-http';
 import { asError } from '#read-models';
 import { masterKeyPath, openEventLog, standaloneMasterKey } from '#stores';
-import { requireFittingMasterKeys, SigningKeyOperations, SigningKeyRing } from '#tokens';
+import { MAX_SUBJECT_LENGTH, requireFittingMasterKeys, SigningKeyOperations, SigningKeyRing } from '#tokens';
 import { CommandFailed, ExitCode, usageError } from './exit.js';
 
-/** The option `--subject`: the operator's name, which is stored with the events of the operator's command. */
-export const subjectOption = () => new Option('--subject <name>', 'who acts, as the history names it').default('cli');
+/** Parses a text that is kept in an event. Throws an error of usage, which names the option, if it can't be kept. */
+const keptText =
+  (max: number) =>
+  (text: string): string => {
+    try {
+      return trimmedText(text, max, 'invalid_text', 'It');
+    } catch (error) {
+      throw error instanceof DomainError ? new InvalidArgumentError(`${error.detail}.`) : error;
+    }
+  };
 
-/** The option `--reason` of an act that needs none. */
-export const reasonOption = () => new Option('--reason <text>', 'why; kept for ever');
+/** An option with the name of an operator, which is stored with the events of the operator's command. */
+export const operatorOption = (flags: string, description: string) =>
+  new Option(flags, description).argParser(keptText(MAX_SUBJECT_LENGTH)).default('cli');
+
+export const subjectOption = () => operatorOption('--subject <name>', 'who acts, as the history names it');
+
+/** The option `--reason` of an operator's act. */
+export const reasonOption = (description = 'why; kept for ever') =>
+  new Option('--reason <text>', description).argParser(keptText(MAX_REASON_LENGTH));
 
 /** Makes the context of an operator's command. Each call makes a new command id. */
 export const operatorContext = (subject: string, workspaceId?: WorkspaceId): CommandContext =>

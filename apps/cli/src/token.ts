@@ -10,7 +10,14 @@ import {
   type ManagementScope,
   managementTokenTimes,
 } from '#tokens';
-import { masterKeysOf, operatorContext, reasonOption, requireOwnMasterKeys, withBook } from './environment.js';
+import {
+  masterKeysOf,
+  operatorContext,
+  operatorOption,
+  reasonOption,
+  requireOwnMasterKeys,
+  withBook,
+} from './environment.js';
 import { usageError } from './exit.js';
 import { printResult } from './output.js';
 
@@ -40,7 +47,7 @@ export const tokenCommand = (): Command =>
     .addOption(new Option('--subject <name>', 'the holder of the token, as the history names it').default('cli'))
     .addOption(new Option('--ttl <seconds>', 'how long it is good').argParser(Number).default(3600))
     .addOption(reasonOption())
-    .addOption(new Option('--operator <name>', 'who makes the token').default('cli'))
+    .addOption(operatorOption('--operator <name>', 'who makes the token'))
     .action(async (options: TokenOptions) => {
       const configuration = configurationFrom(process.env);
       if (configuration.managementIssuer)

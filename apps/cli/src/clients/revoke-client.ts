@@ -3,7 +3,7 @@ import type { ClientId } from '#domain';
 import type { BookOfRecord } from '#event-log';
 import { systemClock } from '#platform/without-http';
 import { clientIdIn } from '../client-id.js';
-import { operatorContext, subjectOption, withBook } from '../environment.js';
+import { operatorContext, reasonOption, subjectOption, withBook } from '../environment.js';
 import { printResult } from '../output.js';
 import { readClient } from './show-client.js';
 
@@ -17,7 +17,7 @@ export const revokeCommand = () =>
   createCommand('revoke')
     .description('revoke a client for ever: every node refuses its credentials and tokens at once')
     .argument('<client>', 'its id (cc_…)', clientIdIn)
-    .requiredOption('--reason <text>', 'why; kept for ever, and shown by the API')
+    .addOption(reasonOption('why; kept for ever, and shown by the API').makeOptionMandatory())
     .addOption(subjectOption())
     .action((clientId: ClientId, options: RevokeOptions) => withBook((book) => revoke(book, clientId, options)));
 

@@ -1,10 +1,11 @@
 import { createCommand, Option } from 'commander';
 import { adoptLog, type BookOfRecord, readAdoptions } from '#event-log';
 import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
-import { type ActOptions, operatorContext, subjectOption, withBook } from '../environment.js';
-import { usageError } from '../exit.js';
+import { asError } from '#read-models';
+import { type ActOptions, operatorContext, reasonOption, subjectOption, withBook } from '../environment.js';
+import { CommandFailed, ExitCode, usageError } from '../exit.js';
 import { printResult, tableLines } from '../output.js';
-import { type ReadStoreOptions, withReadStore } from '../projections.js';
+import { withReadStore } from '../projections.js';
 import { lostRevocations } from './lost-revocations.js';
 
 interface AdoptOptions extends ActOptions {
@@ -16,7 +17,7 @@ interface AdoptOptions extends ActOptions {
 export const adoptCommand = () =>
   createCommand('adopt')
     .description('let the processes go on that stopped because the log was restored to an older state')
-    .addOption(new Option('--reason <text>', 'why; kept for ever'))
+    .addOption(reasonOption())
     .addOption(new Option('--list', 'show the adoptions so far').conflicts(['reason', 'listRevoked']))
     .addOption(
       new Option(
@@ -27,7 +28,7 @@ export const adoptCommand = () =>
     .addOption(subjectOption())
     .action(({ reason, list, listRevoked, subject }: AdoptOptions) => {
       if (list) return withBook(listAdoptions);
-      if (listRevoked) return withBook((book) => listRevocations(book, { create: false }));
+      if (listRevoked) return withBook((book) => listRevocations(book));
       if (reason === undefined) throw usageError("Say why: '--reason <text>'");
       requireAdoptable(configurationFrom(process.env));
       return withBook((book) => adopt(book, { reason, subject }));
@@ -50,11 +51,17 @@ async function listAdoptions({ log }: BookOfRecord): Promise<void> {
 async function adopt(book: BookOfRecord, { reason, subject }: { reason: string; subject: string }): Promise<void> {
   await adoptLog(book.log, { reason, context: operatorContext(subject), now: systemClock });
   console.error('The log is adopted. Processes that had stopped because it was restored go on within seconds.');
-  await listRevocations(book, { create: true });
+  try {
+    await listRevocations(book);
+  } catch (error) {
+    const missing = `it can't be told which revocations are lost: ${asError(error).message}`;
+    const next = "run 'log adopt --list-revoked' where the read models are";
+    throw new CommandFailed(ExitCode.INCOMPLETE, `The log is adopted, but ${missing}. To see them, ${next}`);
+  }
 }
 
-const listRevocations = (book: BookOfRecord, options: ReadStoreOptions): Promise<void> =>
-  withReadStore(configurationFrom(process.env), options, async (store) => {
+const listRevocations = (book: BookOfRecord): Promise<void> =>
+  withReadStore(configurationFrom(process.env), { create: false }, async (store) => {
     const lost = [];
     const unreadable = [];
     for await (const { client, unreadable: error } of lostRevocations(book, store)) {

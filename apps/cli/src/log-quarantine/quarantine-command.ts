@@ -13,7 +13,7 @@ import {
 import type { Revision } from '#events';
 import { configurationFrom, systemClock } from '#platform/without-http';
 import { asError, rebuild } from '#read-models';
-import { type ActOptions, operatorContext, subjectOption, withBook } from '../environment.js';
+import { type ActOptions, operatorContext, reasonOption, subjectOption, withBook } from '../environment.js';
 import { notFound, untilInterrupted, usageError } from '../exit.js';
 import { printResult, tableLines } from '../output.js';
 import { graceOption, storeObserver, switchReporter, withReadStore } from '../projections.js';
@@ -34,7 +34,7 @@ export const quarantineCommand = () =>
   createCommand('quarantine')
     .description('let everything else go on without a stream that is damaged: what uses the stream is refused')
     .argument('[stream]', `the stream’s name: ${POSSIBLE}`)
-    .addOption(new Option('--reason <text>', 'why; kept for ever, and shown by the API'))
+    .addOption(reasonOption('why; kept for ever, and shown by the API'))
     .addOption(new Option('--although-whole', 'quarantine the stream even if nothing is found to be wrong with it'))
     .addOption(new Option('--lift', 'end the quarantine of a stream that is whole again; rebuilds its projections'))
     .addOption(new Option('--list', 'show which streams are quarantined').conflicts(['lift', 'reason']))
