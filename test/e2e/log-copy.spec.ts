@@ -69,6 +69,14 @@ describe('moving the book of record', () => {
     await portal.assign(planner.clientId, 'sub_weather');
     const { access_token: staticToken } = (await apiKeyLogin(service.url, importer.secret, 'weather')).body;
     await portal.revoke(gone.clientId);
+    const identified = (await portal.create({ externalId: 'crm:4711' })).body.client;
+    const made = async (subject: string) => {
+      const command = ['token', '--workspace', 'acme', '--scope', 'audit:read', '--subject', subject, '--json'];
+      const { stdout } = await Cli.run(command, { DATA_DIR: directory });
+      return JSON.parse(stdout) as { readonly token: string; readonly tokenId: string };
+    };
+    const [good, ended] = [await made('auditor'), await made('former auditor')];
+    expect(await Cli.run(['tokens', 'end', ended.tokenId], { DATA_DIR: directory })).toMatchObject({ code: 0 });
 
     const up = await Cli.run(['log', 'copy', '--from', source, '--to', eventStore.url], { DATA_DIR: directory });
     expect(up).toMatchObject({ code: 0 });
@@ -94,7 +102,18 @@ describe('moving the book of record', () => {
     expect((await apiKeyLogin(onEventStore.url, importer.secret, 'weather')).body.access_token).toBe(staticToken);
     expect((await oauthLogin(onEventStore.url, planner, 'weather')).status).toBe(200);
     expect((await oauthLogin(onEventStore.url, gone)).status).toBe(401);
-    expect((await there.list({}, await there.readNow())).body.items).toHaveLength(2);
+    expect((await there.list({}, await there.readNow())).body.items).toHaveLength(3);
+    expect((await there.create({ externalId: 'crm:4711' })).refusal).toBe('409 EXTERNAL_ID_TAKEN');
+    await there.revoke(identified.clientId);
+    expect((await there.create({ externalId: 'crm:4711' })).status).toBe(201);
+    const listOf = async ({ token }: { readonly token: string }) =>
+      (await new Portal(onEventStore.url, token).list()).status;
+    expect([await listOf(good), await listOf(ended)]).toEqual([200, 401]);
+    const { stdout: acts } = await Cli.run(['tokens', 'list', '--json'], { ...env, DATA_DIR: uptown });
+    expect(JSON.parse(acts)).toMatchObject([
+      { tokenId: good.tokenId, status: 'GOOD' },
+      { tokenId: ended.tokenId, status: 'ENDED' },
+    ]);
     await there.rename(planner.clientId, 'Renamed on EventStoreDB');
     await onEventStore.stop();
 

@@ -147,6 +147,81 @@ describe('The OpenAPI document', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('has examples of requests that the service accepts as they are', async () => {
+    const headers = { authorization: `Bearer ${service.adminToken}`, 'x-workspace-id': 'acme' };
+    const ask = async (method: string, path: string, body?: unknown) => {
+      const answer = await send<Record<string, Record<string, string>>>(method, service.url, path, { headers, body });
+      return [answer.status, answer.text] as const;
+    };
+    /** The examples of all properties of a body. A time lies a year ahead, so that it is never past. */
+    const bodyOf = (name: string) => {
+      const { properties = {} } = document.components?.schemas?.[name] as SchemaObject;
+      const given = Object.entries(properties as Record<string, SchemaObject>).flatMap(([key, { example, format }]) => {
+        if (example === undefined) return [];
+        return [[key, format === 'date-time' ? new Date(Date.now() + 365 * 86_400_000).toISOString() : example]];
+      });
+      return Object.fromEntries(given) as Record<string, unknown>;
+    };
+    const accepted = async (method: string, path: string, body?: unknown) => {
+      const [status, text] = await ask(method, path, body);
+      if (status !== 200 && status !== 201) throw new Error(`${method} ${path}: ${status} ${text}`);
+      return JSON.parse(text) as { client: { clientId: string }; credential: { clientSecret: string } };
+    };
+    await accepted('PUT', '/v1/subscriptions/acme-weather', bodyOf('RegisterSubscription'));
+    const newClient = bodyOf('CreateClient');
+    for (const id of newClient.subscriptions as string[]) {
+      const endpointUri = `acme-${id.toLowerCase().replace(/[^a-z0-9]+/g, '-')}`;
+      await accepted('PUT', `/v1/subscriptions/${id}`, { ...bodyOf('RegisterSubscription'), endpointUri });
+    }
+    const created = await accepted('POST', '/v1/clients', { ...newClient, authenticationType: 'OAUTH2' });
+    const path = `/v1/clients/${created.client.clientId}`;
+    await accepted('PUT', `${path}/subscriptions/acme-weather`);
+    await accepted('PATCH', path, bodyOf('DescribeClient'));
+    await accepted('POST', `${path}/rotate?dryRun=true`, bodyOf('RotateSecret'));
+    const { credential } = await accepted('POST', `${path}/rotate`, bodyOf('RotateSecret'));
+    const pair = Buffer.from(`${created.client.clientId}:${credential.clientSecret}`).toString('base64');
+
+    /** The parameters of logins show credentials of nobody: they are refused as such, and alike in both forms. */
+    const posted = async (to: string, parameters: Record<string, string>, type: string, basic?: string) => {
+      const body =
+        type === 'application/json' ? JSON.stringify(parameters) : new URLSearchParams(parameters).toString();
+      const authorization = basic === undefined ? {} : { authorization: `Basic ${basic}` };
+      const answer = await fetch(`${service.url}${to}`, {
+        ...{ method: 'POST', body },
+        headers: { 'content-type': type, ...authorization },
+      });
+      return [answer.status, (await answer.json().catch(() => ({}))) as { error?: string }] as const;
+    };
+    const expected: Readonly<Record<string, readonly [number, string | undefined]>> = {
+      apiKey: [401, 'invalid_client'],
+      clientCredentials: [401, 'invalid_client'],
+      refresh: [401, 'invalid_client'],
+    };
+    for (const to of ['/login', '/{endpointUri}/login']) {
+      const { content = {} } = (document.paths[to]?.post?.requestBody ?? {}) as ResponseObject;
+      for (const [type, { examples = {} }] of Object.entries(content)) {
+        for (const [name, example] of Object.entries(examples)) {
+          const { value } = example as { value: Record<string, string> };
+          const [status, { error }] = await posted(to.replace('{endpointUri}', 'acme-weather'), value, type);
+          expect([to, type, name, status, error]).toEqual([to, type, name, ...(expected[name] ?? [])]);
+        }
+      }
+    }
+    for (const [to, answered] of [
+      ['/oauth/introspect', { active: false }],
+      ['/oauth/revoke', {}],
+    ] as const) {
+      const { content = {} } = (document.paths[to]?.post?.requestBody ?? {}) as ResponseObject;
+      for (const [type, { examples = {} }] of Object.entries(content)) {
+        for (const example of Object.values(examples)) {
+          const { value } = example as { value: Record<string, string> };
+          expect([to, type, await posted(to, value, type, pair)]).toEqual([to, type, [200, answered]]);
+        }
+      }
+    }
+    await accepted('POST', `${path}/revoke`, bodyOf('RevokeClient'));
+  });
+
   it('makes a client whose types compile by strict rules, and which plays the tour of the README', async () => {
     const client = join(directory, 'client');
     cpSync(join(ROOT, 'examples/typed-client'), client, { recursive: true });

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -400,6 +400,37 @@ describe('on EventStoreDB', () => {
     await expectShown();
     await cliDone('log', 'quarantine', streamOf(damaged), '--lift', '--grace', '0');
     await expectUsedAgain();
+  });
+
+  it('an external id whose stream was cut or quarantined is refused, and its client and all others go on', async () => {
+    const externalId = 'crm:4711';
+    const key = createHash('sha256')
+      .update(JSON.stringify(['acme', externalId]))
+      .digest('hex');
+    const stream = `externalId-${key}`;
+    const former = (await portal.create({ externalId })).body.client;
+    await portal.revoke(former.clientId);
+    const holder = (await portal.create({ externalId })).body.client;
+    expect((await portal.describe(other.clientId, { externalId })).refusal).toBe('409 EXTERNAL_ID_TAKEN');
+
+    await operator.setStreamMetadata(stream, { truncateBefore: 1 });
+    await restart();
+    const refused = () => portal.describe(other.clientId, { externalId });
+    await eventually(refused, ({ refusal }) => refusal === '503 HISTORY_MISSING');
+    await quarantine(stream);
+    expect((await refused()).refusal).toBe('409 QUARANTINED');
+    const renamed = await portal.rename(holder.clientId, 'Goes on');
+    expect(renamed.body.client).toMatchObject({ name: 'Goes on', externalId });
+    expect((await portal.describe(other.clientId, { externalId: 'crm:4712' })).status).toBe(200);
+    const { items } = (await portal.list({ externalId }, readAfter(renamed))).body;
+    expect(items.map(({ clientId }) => clientId)).toEqual([holder.clientId]);
+    expect((await oauthLogin(service.url, other, 'weather')).status).toBe(200);
+
+    await operator.setStreamMetadata(stream, {});
+    await cliDone('log', 'quarantine', stream, '--lift', '--grace', '0');
+    expect((await refused()).refusal).toBe('409 EXTERNAL_ID_TAKEN');
+    await portal.revoke(holder.clientId);
+    expect((await refused()).body.client.externalId).toBe(externalId);
   });
 
   it('an acknowledged quarantine of a whole stream holds at once in a process with a warm state', async () => {
