@@ -1,5 +1,6 @@
-export { NoTreeHead, TreeHeadsRefused } from './errors.js';
+export { EvidenceTooLarge, NoTreeHead, NotYetInHead, SinceBeyondHead, TreeHeadsRefused } from './errors.js';
 export { LogKeyRing, noteKeyOf } from './log-key-ring.js';
+export { type EvidenceQuestion, type EvidenceSources, streamEvidence } from './stream-evidence.js';
 export { type LastTreeHead, readLastTreeHead, type SignedHead } from './tree-head-record.js';
 export { TreeHeadSigner, type TreeHeadSignerOptions } from './tree-head-signer.js';
 export { type Leaf, TreeReader } from './tree-reader.js';

@@ -65,6 +65,15 @@ export class LogKeyRing {
     ]);
   }
 
+  /** Returns the signed note of a statement, whose text is no tree head: a line of each `LOG` key that signs at `at`. */
+  signStatement(state: SigningKeysState, origin: string, text: string, at: Instant): string {
+    const keys = signingLogKeys(state, 'LOG', at);
+    return noteOf(
+      text,
+      keys.map((key) => signText(origin, this.privateKey(key), text)),
+    );
+  }
+
   private async generate(purpose: LogKeyPurpose): Promise<NewLogKey> {
     const { privateKey } = await generate('ed25519');
     const publicKey = publicKeyBytes(privateKey);

@@ -290,6 +290,18 @@ export const PROBLEM_CODES = {
     meaning: 'Too many secrets are being hashed. Try again.',
     detail: 'Too many credentials are in the making; try again',
   },
+  NOT_YET_IN_HEAD: {
+    status: 409,
+    meaning:
+      'The last signed head of the tree does not cover the latest events of the client. Wait for the next one, as ' +
+      'long as `Retry-After` says at most, or force one.',
+    detail: 'The last signed head does not cover the latest events yet. Wait for the next one, or force one',
+  },
+  EVIDENCE_TOO_LARGE: {
+    status: 413,
+    meaning: 'The client has more than 10,000 events. Make its evidence with the command line.',
+    detail: 'This client has more events than one bundle of evidence may have',
+  },
   NO_TREE_HEAD: {
     status: 404,
     meaning: 'The tree over the log has no signed head yet: the first one comes within a minute, or is forced.',
