@@ -265,6 +265,25 @@ describeWithMongo('MongoDB', () => {
       expect(sent).not.toMatch(/local|secondary|txnNumber/);
     });
 
+    it('makes the server stop a walk along a list that its caller no longer waits for', async () => {
+      const relay = await MongoRelay.start(mongo.url);
+      const relayed = await openMongoReadStore({ url: relay.url, database, timeoutMs: 4_000 });
+      const limits: [string, unknown][] = [];
+      relay.answer((command) => {
+        const [name = ''] = Object.keys(command);
+        if (command[name] === BUILD) limits.push([name, command.maxTimeMS]);
+        return undefined;
+      });
+      try {
+        for (const query of lists()) await relayed.find(BUILD, query);
+      } finally {
+        await relayed.close();
+        await relay.close();
+      }
+      expect(new Set(limits.map(([name]) => name))).toEqual(new Set(['find', 'aggregate']));
+      expect(limits.filter(([, limit]) => limit !== 4_000)).toEqual([]);
+    });
+
     it('reads and writes lists of any length, in messages that MongoDB takes', async () => {
       const relay = await MongoRelay.start(mongo.url);
       const relayed = await openMongoReadStore({ url: relay.url, database });

@@ -210,9 +210,10 @@ class MongoReadStore implements ReadStore {
     const gram = await this.rarestGram(build, query);
     const { filter, options } =
       gram === undefined || !query.inside ? pageFind(query) : candidateFind(query, query.inside.grams, gram);
+    // A search may walk past many documents. The server must stop the walk, too, when the time of this call is over.
     return this.documents<Doc>(build, (collection) =>
       collection
-        .find(filter, options)
+        .find(filter, { ...options, maxTimeMS: this.timeoutMs })
         .toArray()
         .catch((error: unknown) => {
           throw hasCode(error, ServerCode.BadValue) ? new Error(`No index of ${build} serves this list`) : error;
@@ -232,7 +233,7 @@ class MongoReadStore implements ReadStore {
       Promise.all(
         grams.map((gram) => {
           const { filter, options } = gramCount(equals, inside.grams, gram);
-          return collection.countDocuments(filter, options);
+          return collection.countDocuments(filter, { ...options, maxTimeMS: this.timeoutMs });
         }),
       ),
     );
