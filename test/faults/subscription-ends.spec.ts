@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Database from 'libsql';
 import type { SubscriptionState } from '#domain';
-import { type BookOfRecord, openBookOfRecord } from '#event-log';
+import { type BookOfRecord, openBookOfRecord, sqliteTrouble } from '#event-log';
 import type { RecordedEvent } from '#events';
 import { type Answer, eventually } from '../support/api/http.js';
 import { oauthErrorOf, oauthLogin } from '../support/api/login.js';
@@ -39,19 +40,41 @@ const ofSubscription = (events: readonly RecordedEvent[]) =>
 const unassignments = (events: readonly RecordedEvent[]) =>
   ofSubscription(events).filter(({ type }) => type === 'ConsumerClientUnassignedFromSubscription');
 
+const neverWoken = new Int32Array(new SharedArrayBuffer(4));
+
 /**
- * Sends `kill -9` when `count` clients are unassigned. Resolves to the number of clients that were unassigned when the
- * process was gone.
+ * Sends `kill -9` when `count` clients are unassigned. Looks while it holds the lock for writing, so that the process
+ * writes nothing between the look and its end, however busy the machine is. Resolves to the number of clients that were
+ * unassigned when the process was gone.
  */
 async function killAt(running: Standalone, count: number): Promise<number> {
-  await withEventLog(dataDir, async (log) => {
-    let seen = 0;
-    for await (const { events } of log.subscribe({ signal: AbortSignal.timeout(20_000) })) {
-      seen += unassignments(events).length;
-      if (seen >= count) break;
+  const lock = new Database(join(dataDir, 'event-log.db'));
+  const unassigned = lock.prepare(
+    "SELECT count(*) FROM events WHERE type = 'ConsumerClientUnassignedFromSubscription'",
+  );
+  const isLocked = () => {
+    try {
+      lock.exec('BEGIN IMMEDIATE');
+      return true;
+    } catch (error) {
+      if (sqliteTrouble(error)?.includes('SQLITE_BUSY')) return false;
+      throw error;
     }
+  };
+  const isReached = () => {
+    // SQLite's own pauses are so long that the process would go on for many transactions.
+    while (!isLocked()) Atomics.wait(neverWoken, 0, 0, 1);
+    const [[found] = [0]] = unassigned.raw().all([]) as [number][];
+    if (found < count) lock.exec('ROLLBACK');
+    return Promise.resolve(found >= count);
+  };
+  try {
+    await eventually(isReached, (reached) => reached);
     await running.kill();
-  });
+    lock.exec('ROLLBACK');
+  } finally {
+    lock.close();
+  }
   return unassignments(await eventsIn(dataDir)).length;
 }
 
