@@ -1,4 +1,13 @@
 export {
+  accessReview,
+  csvCell,
+  REVIEW_COLUMNS,
+  type ReviewFormat,
+  type ReviewManifest,
+  reviewManifest,
+  reviewText,
+} from './access-review.js';
+export {
   type AssignmentAsOf,
   type ClientAsOf,
   clientAsOf,
@@ -6,8 +15,9 @@ export {
   type IdentityAsOf,
   type ShownBasis,
 } from './client-as-of.js';
+export { couldCall, type Caller as PastCaller } from './could-call.js';
 export { type LoginAnswer, type LoginReason } from './login-answer.js';
 export { findInstallationEvents, isInstallationStream } from './operators-history.js';
-export { lastEventAt } from './past-moment.js';
+export { lastEventAt, tokenUpTo } from './past-moment.js';
 export { type Change, type ChangedStream, CHANGES, diffOf } from './workspace-diff.js';
 export { findEvents, type FoundEvents, type HistoryFilter, type HistoryQuestion } from './workspace-history.js';

@@ -1,5 +1,12 @@
 import { DomainError, type Instant } from '#domain';
-import { type Basis, type BookOfRecord, type EventPlace, placeOf } from '#event-log';
+import {
+  type Basis,
+  type BookOfRecord,
+  canHoldCheckpoint,
+  type ConsistencyToken,
+  type EventPlace,
+  placeOf,
+} from '#event-log';
 import type { Position } from '#events';
 
 export const inTheFuture = (field: string) =>
@@ -27,6 +34,32 @@ export async function lastEventAt(
   if (end === undefined || end < position) throw inTheFuture(field);
   const [before] = await log.readAll({ after: position, direction: 'backwards', limit: 1, consistency: 'strong' });
   return before && placeOf(before);
+}
+
+/** Number of events that are read at once in search of one that a checkpoint may name. */
+const PIECE = 50;
+
+/**
+ * Returns a consistency token with which a read model answers only when it knows all events of clients and
+ * subscriptions up to the position (default: the log's end). No checkpoint names an event of some streams of the
+ * installation, so the token names the last event before them. `undefined`: there is none. Throws `LogUnavailable`.
+ */
+export async function tokenUpTo(
+  { log, logId }: Pick<BookOfRecord, 'log' | 'logId'>,
+  position?: Position,
+): Promise<ConsistencyToken | undefined> {
+  const at = position === undefined ? undefined : await log.eventAt(position);
+  if (at && canHoldCheckpoint(at.stream)) return { logId, position: at.position };
+  for (let after = position; ;) {
+    const events = await log.readAll({
+      ...(after !== undefined && { after }),
+      ...{ direction: 'backwards', limit: PIECE, consistency: 'strong' },
+    });
+    const last = events.find(({ stream }) => canHoldCheckpoint(stream));
+    if (last) return { logId, position: last.position };
+    after = events.at(-1)?.position;
+    if (after === undefined) return undefined;
+  }
 }
 
 /** The later of two moments. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { verifyChain } from '#events';
 import type { ManagementScope } from '#tokens';
 import { type Answer, eventually } from '../support/api/http.js';
@@ -12,6 +13,7 @@ import {
   recordedEventOf,
   secretOf,
 } from '../support/api/portal.js';
+import { Cli } from '../support/processes/cli.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 let server: Standalone;
@@ -304,4 +306,116 @@ test('what changed between two places is told by client and subscription, by pag
   expect((await reader.diff({ from, to: '9'.repeat(20) })).refusal).toBe('400 IN_THE_FUTURE');
   const elsewhere = Portal.of(server, { workspaceId: 'nowhere', scopes: ['audit:read'] });
   expect((await elsewhere.diff({ from, to })).body.items).toEqual([]);
+});
+
+describe('who had access at a moment', () => {
+  let bank: Portal;
+  let reviewer: Portal;
+  let [kept, gone, late] = ['', '', ''];
+  let then = '';
+
+  beforeAll(async () => {
+    bank = Portal.of(server, { workspaceId: 'bank' });
+    reviewer = Portal.of(server, { workspaceId: 'bank', scopes: ['audit:read'] });
+    await bank.register('sub_pay', { serviceName: '=HYPERLINK("http://evil")' });
+    kept = (await bank.newClient('OAUTH2', '@SUM(1;2), "kept"')).clientId;
+    gone = (await bank.newClient('API_KEY', '-1+1')).clientId;
+    late = (await bank.newClient('OAUTH2', 'Late')).clientId;
+    for (const clientId of [gone, kept]) await bank.assign(clientId, 'sub_pay');
+    await bank.unassign(kept, 'sub_pay');
+    await nextMillisecond();
+    await bank.assign(kept, 'sub_pay');
+    await bank.rotate(kept, { overlapSeconds: 3600 });
+    then = new Date().toISOString();
+    await nextMillisecond();
+    await bank.assign(late, 'sub_pay');
+    await bank.revoke(gone, 'Left the bank');
+    await bank.newClient('OAUTH2', 'Not yet there');
+    await nextMillisecond();
+  });
+
+  test('the clients that could have called an endpoint, by pages', async () => {
+    const endpointUri = 'sub-pay';
+    const { body } = await reviewer.couldCall({ endpointUri, at: then });
+    expect(body).toMatchObject({ at: then, subscriptionId: 'sub_pay', status: 'LIVE' });
+    expect(body.items).toMatchObject([
+      { clientId: gone, generations: [1], authenticationType: 'API_KEY' },
+      { clientId: kept, generations: [1, 2] },
+    ]);
+    const pages = await reviewer.walk((cursor) => reviewer.couldCall({ endpointUri, at: then, limit: 1, ...cursor }));
+    expect(pages).toEqual(body.items);
+    expect((await reviewer.couldCall({ endpointUri })).body.items.map(({ clientId }) => clientId)).toEqual([
+      kept,
+      late,
+    ]);
+
+    expect((await reviewer.couldCall({ endpointUri: 'nobodys' })).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+    const early = await reviewer.couldCall({ endpointUri, at: '2020-01-01T00:00:00Z' });
+    expect(early.refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+    const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+    expect((await reviewer.couldCall({ endpointUri, at: tomorrow })).refusal).toBe('400 IN_THE_FUTURE');
+    expect((await reviewer.couldCall({ endpointUri: 'NO' })).refusal).toBe('400 VALIDATION_FAILED');
+    expect((await auditor.couldCall({ endpointUri })).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
+  });
+
+  test('each client × generation × subscription, as CSV, as NDJSON, and with a manifest that both match', async () => {
+    const csv = await reviewer.accessReview({ at: then }, { accept: 'text/csv' });
+    expect(csv.header('content-type')).toBe('text/csv; charset=utf-8');
+    const lines = csv.text.split('\r\n');
+    expect(lines[0]).toMatch(/^asOf,clientId,name,/);
+    expect(lines).toHaveLength(1 + 2 + 1 + 1 + 1);
+    expect(csv.text).toContain(`"'@SUM(1;2), ""kept"""`);
+    expect(csv.text).toContain(`"'=HYPERLINK(""http://evil"")"`);
+    expect(csv.text).toContain(",'-1+1,");
+
+    const ndjson = await reviewer.accessReview({ at: then }, { accept: 'application/x-ndjson, text/csv' });
+    const rows = ndjson.text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(rows).toMatchObject([
+      { clientId: kept, generation: 1, subscriptionId: 'sub_pay', wouldLogIn: true, reason: 'OK', asOf: then },
+      { clientId: kept, generation: 2, subscriptionId: 'sub_pay', wouldLogIn: true, reason: 'OK' },
+      { clientId: gone, generation: 1, subscriptionId: 'sub_pay', wouldLogIn: true, name: '-1+1' },
+      { clientId: late, generation: 1, subscriptionId: null, wouldLogIn: true, reason: 'OK' },
+    ]);
+    expect(csv.text + ndjson.text).not.toMatch(/argon2|ccs_/);
+
+    const manifest = (await reviewer.accessReview({ at: then, format: 'manifest' })).body;
+    expect(manifest).toEqual({
+      ...{ query: { workspaceId: 'bank', at: then }, treeHead: null, rows: 4 },
+      files: [csv, ndjson].map(({ text }, index) => ({
+        name: `access-review.${index === 0 ? 'csv' : 'ndjson'}`,
+        sha256: createHash('sha256').update(text).digest('hex'),
+        bytes: Buffer.byteLength(text),
+      })),
+    });
+
+    const today = (await reviewer.accessReview({ format: 'ndjson' })).text;
+    expect(JSON.parse(today.split('\n')[2] ?? '')).toMatchObject({
+      ...{ clientId: gone, clientStatus: 'REVOKED', revocationReason: 'Left the bank', generation: null },
+      ...{ wouldLogIn: false, reason: 'REVOKED' },
+    });
+    expect(today.trimEnd().split('\n')).toHaveLength(5);
+    const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+    expect((await reviewer.accessReview({ at: tomorrow })).refusal).toBe('400 IN_THE_FUTURE');
+    expect((await reviewer.accessReview({ format: 'xlsx' })).refusal).toBe('400 VALIDATION_FAILED');
+  });
+
+  test('also when the last event of the log is one that no read model waits for', async () => {
+    const token = [
+      'token',
+      '--workspace',
+      'bank',
+      '--scope',
+      'audit:read',
+      '--subject',
+      'alice',
+      '--reason',
+      'A review',
+    ];
+    expect(await Cli.run(token, { DATA_DIR: server.dataDir })).toMatchObject({ code: 0 });
+    expect((await reviewer.accessReview({ format: 'manifest' })).status).toBe(200);
+    expect((await reviewer.diff({ from: '0'.repeat(20), limit: 1 })).status).toBe(200);
+  });
 });

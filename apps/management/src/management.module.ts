@@ -17,6 +17,8 @@ import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
 import { GetInstallationHistoryHandler, GetWorkspaceHistoryHandler } from './history/find-events.js';
 import { GetHistoryHandler } from './history/get-history.js';
 import { HistoryController } from './history/history.controller.js';
+import { AskCouldCallHandler } from './replay/ask-could-call.js';
+import { GetAccessReviewHandler } from './replay/get-access-review.js';
 import { GetClientStateHandler } from './replay/get-client-state.js';
 import { GetDiffHandler } from './replay/get-diff.js';
 import { ReplayController } from './replay/replay.controller.js';
@@ -39,6 +41,8 @@ const COMMANDS = [
 ];
 
 const QUERIES = [
+  AskCouldCallHandler,
+  GetAccessReviewHandler,
   GetClientHandler,
   GetClientStateHandler,
   GetDiffHandler,

@@ -108,6 +108,11 @@ export interface Diff extends Page<{
   readonly from: string;
   readonly to: string;
 }
+export interface CouldCall extends Page<{ readonly clientId: string; readonly generations: readonly number[] }> {
+  readonly at: string;
+  readonly subscriptionId: string;
+  readonly status: string;
+}
 export interface Page<Item> {
   readonly items: readonly Item[];
   readonly nextCursor?: string;
@@ -248,6 +253,14 @@ export class Portal {
 
   diff(query: Query): Promise<Answer<Diff>> {
     return this.send('GET', `/v1/diff${queryOf(query)}`);
+  }
+
+  couldCall(body: Readonly<Record<string, unknown>>): Promise<Answer<CouldCall>> {
+    return this.send('POST', '/v1/questions/could-call', { body });
+  }
+
+  accessReview<Body = unknown>(query: Query = {}, headers?: Headers): Promise<Answer<Body>> {
+    return this.send('GET', `/v1/access-review${queryOf(query)}`, { headers });
   }
 
   state(clientId: string, query: Query = {}): Promise<Answer<ClientState>> {

@@ -4,7 +4,7 @@ import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
 import type { WorkspaceId } from '#domain';
 import { projections } from '#read-models';
-import { type Change, type ChangedStream, CHANGES, diffOf, lastEventAt } from '#replay';
+import { type Change, type ChangedStream, CHANGES, diffOf, lastEventAt, tokenUpTo } from '#replay';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { IsPageSize, MAX_PAGE } from '../requests/query-request.js';
 
@@ -115,10 +115,8 @@ export class GetDiffHandler implements IQueryHandler<GetDiff> {
   async execute({ workspaceId, parameters }: GetDiff): Promise<DiffPage> {
     const { book, readModels } = this.dependencies;
     const { from, to = (await book.log.end()) ?? from, limit = DEFAULT_PAGE, cursor: after } = parameters;
-    const last = await lastEventAt(book, to, 'to');
-    // The history must know all events up to `to`, whatever else is in the store between the last of them and `to`.
-    const token = last && { logId: book.logId, position: last.position };
-    const histories = await readModels.at(projections.history, token);
+    await lastEventAt(book, to, 'to');
+    const histories = await readModels.at(projections.history, await tokenUpTo(book, to));
     const { entries, next } = await diffOf(book, histories, { workspaceId, from, to, after, limit });
     return { from, to, items: entries, ...(next !== undefined && { nextCursor: next }) };
   }

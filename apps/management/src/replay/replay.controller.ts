@@ -1,9 +1,21 @@
-import { Controller, Get, Query } from '@nestjs/common';
+import { Readable } from 'node:stream';
+import { Body, Controller, Get, Headers, HttpCode, Post, Query, Res, StreamableFile } from '@nestjs/common';
 import { QueryBus } from '@nestjs/cqrs';
 import { ApiTags } from '@nestjs/swagger';
-import { AuditRoute, form } from '../requests/api-documentation.js';
+import type { FastifyReply } from 'fastify';
+import { AuditRoute, form, QuestionRoute } from '../requests/api-documentation.js';
 import { CallerParameter } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
+import { AskCouldCall, CouldCallAnswer, CouldCallBody, EXAMPLE_COULD_CALL } from './ask-could-call.js';
+import {
+  AccessReviewParameters,
+  EXAMPLE_MANIFEST,
+  formatIn,
+  GetAccessReview,
+  MEDIA_TYPES,
+  REVIEW_CONTENT,
+  ReviewManifestView,
+} from './get-access-review.js';
 import { DiffPage, DiffParameters, EXAMPLE_DIFF, GetDiff } from './get-diff.js';
 
 /** Routes for questions about the past of a whole workspace. */
@@ -26,5 +38,58 @@ export class ReplayController {
   })
   diff(@Query() parameters: DiffParameters, @CallerParameter() { workspaceId }: Caller): Promise<DiffPage> {
     return this.queries.execute(new GetDiff(workspaceId, parameters));
+  }
+
+  @Post('questions/could-call')
+  @HttpCode(200)
+  @QuestionRoute({
+    scopes: ['audit:read'],
+    operationId: 'askCouldCall',
+    summary: 'Which clients could have logged in at an endpoint at a moment',
+    description:
+      'The history finds the assignments, and the event log decides: each client is judged as of `at`, as by ' +
+      '`GET /v1/clients/{clientId}/state`. A page looks through 500 assignments at most: it may have few items, or ' +
+      'none, and `nextCursor` all the same.',
+    answers: [
+      { status: 200, description: 'The clients', forms: [form(CouldCallAnswer, { page: EXAMPLE_COULD_CALL })] },
+    ],
+    refusals: ['SUBSCRIPTION_NOT_FOUND', 'IN_THE_FUTURE'],
+  })
+  couldCall(@Body() body: CouldCallBody, @CallerParameter() { workspaceId }: Caller): Promise<CouldCallAnswer> {
+    return this.queries.execute(new AskCouldCall(workspaceId, body));
+  }
+
+  @Get('access-review')
+  @AuditRoute({
+    scopes: ['audit:read'],
+    operationId: 'getAccessReview',
+    summary:
+      'Every client, generation of its secret and subscription of a workspace at a moment, for reviews of access',
+    description:
+      'As CSV or NDJSON, with the answer that a login would have got in each row. The format is `format`, or the first ' +
+      'of `text/csv` and `application/x-ndjson` in `Accept`, or CSV. `format=manifest` tells sizes and hashes of both ' +
+      'files for the same `at`. In CSV, a text that a spreadsheet would take for a formula begins with an apostrophe.',
+    answers: [
+      {
+        status: 200,
+        description: 'The review, or its manifest',
+        forms: [form(ReviewManifestView, { manifest: EXAMPLE_MANIFEST })],
+        otherContent: REVIEW_CONTENT,
+      },
+    ],
+    refusals: ['IN_THE_FUTURE'],
+  })
+  async accessReview(
+    @Query() parameters: AccessReviewParameters,
+    @Headers('accept') accept: string | undefined,
+    @CallerParameter() { workspaceId }: Caller,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<StreamableFile | ReviewManifestView> {
+    const format = parameters.format ?? formatIn(accept);
+    const review = await this.queries.execute(new GetAccessReview(workspaceId, parameters));
+    if (format === 'manifest') return review.manifest();
+    void reply.header('content-type', `${MEDIA_TYPES[format]}; charset=utf-8`);
+    void reply.header('content-disposition', `attachment; filename="access-review.${format}"`);
+    return new StreamableFile(Readable.from(review.text(format)));
   }
 }

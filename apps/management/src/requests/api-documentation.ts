@@ -41,6 +41,8 @@ export interface DescribedAnswer {
   readonly description: string;
   /** The answer has exactly one of these forms. */
   readonly forms: readonly [AnswerForm, ...AnswerForm[]];
+  /** Media types other than JSON in which the answer can be had. */
+  readonly otherContent?: NonNullable<ResponseObject['content']>;
   readonly headers?: readonly HeaderName[];
   /** Headers that the answer to `dryRun=true` lacks. */
   readonly commandHeaders?: readonly HeaderName[];
@@ -154,13 +156,18 @@ export const QueryRoute = (contract: RouteContract) =>
 /** Decorates the route of a query that is answered from the log alone: guards it, and describes it with its response. */
 export const LogQueryRoute = (contract: RouteContract) => route(contract, REFUSALS_OF_THE_LOG, []);
 
+/** Codes of queries that make their consistency token themselves. */
+const REFUSALS_OF_AUDITS = [
+  ...REFUSALS_OF_THE_LOG,
+  ...REFUSALS_OF_QUERIES.filter((code) => code !== 'FOREIGN_CONSISTENCY_TOKEN'),
+];
+
 /** Decorates the route of a query that is answered from the log and a read model together. */
-export const AuditRoute = (contract: RouteContract) =>
-  route(
-    contract,
-    [...REFUSALS_OF_THE_LOG, ...REFUSALS_OF_QUERIES.filter((code) => code !== 'FOREIGN_CONSISTENCY_TOKEN')],
-    [],
-  );
+export const AuditRoute = (contract: RouteContract) => route(contract, REFUSALS_OF_AUDITS, []);
+
+/** Does the same as `AuditRoute` for a query that is sent as a body. */
+export const QuestionRoute = (contract: RouteContract) =>
+  route(contract, [...REFUSALS_OF_BODIES, ...REFUSALS_OF_AUDITS], []);
 
 /** Decorates the route of a command whose dry run reads a read model. */
 export const CommandRouteWithQuery = (contract: RouteContract) =>
@@ -216,10 +223,11 @@ function responseOf(answer: DescribedAnswer, headers: readonly HeaderName[]): Re
   const schema: SchemaObject | ReferenceObject = only && others.length === 0 ? only : { oneOf: refs };
   const examples: Examples = Object.assign({}, ...forms.map((one) => one.examples)) as Examples;
   const [always, sometimes] = dryRun ? [answer.headers ?? [], headers] : [[...headers, ...(answer.headers ?? [])], []];
-  return jsonResponse(description, schema, examples, {
+  const response = jsonResponse(description, schema, examples, {
     ...headersOf('RateLimit-*', ...always),
     ...optional([...sometimes, ...commandHeaders]),
   });
+  return { ...response, content: { ...response.content, ...answer.otherContent } };
 }
 
 const optional = (headers: readonly HeaderName[]): HeadersObject =>

@@ -1,0 +1,133 @@
+import { Inject } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
+import { IsIn, IsOptional } from 'class-validator';
+import type { WorkspaceId } from '#domain';
+import { projections } from '#read-models';
+import { accessReview, REVIEW_COLUMNS, type ReviewFormat, reviewManifest, reviewText, tokenUpTo } from '#replay';
+import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { instantOf, IsDateTime } from '../requests/date-time.js';
+
+export const MEDIA_TYPES = { csv: 'text/csv', ndjson: 'application/x-ndjson' } as const;
+const FORMATS = ['csv', 'ndjson', 'manifest'] as const;
+
+export class AccessReviewParameters {
+  @ApiPropertyOptional({ format: 'date-time', example: '2026-11-24T12:00:00Z', description: 'Default: now' })
+  @IsOptional()
+  @IsDateTime()
+  at?: string;
+
+  @ApiPropertyOptional({ enum: FORMATS, description: 'Default: by `Accept`' })
+  @IsOptional()
+  @IsIn(FORMATS)
+  format?: (typeof FORMATS)[number];
+}
+
+/** Returns the format that the header `Accept` names first; CSV if it names none. */
+export const formatIn = (accept = ''): ReviewFormat => {
+  const [csv, ndjson] = [accept.indexOf(MEDIA_TYPES.csv), accept.indexOf(MEDIA_TYPES.ndjson)];
+  return ndjson >= 0 && (csv < 0 || ndjson < csv) ? 'ndjson' : 'csv';
+};
+
+@ApiSchema({ name: 'AccessReviewQuery' })
+export class ReviewQueryView {
+  @ApiProperty({ example: 'acme' })
+  workspaceId!: string;
+
+  @ApiProperty({ format: 'date-time', example: '2026-11-24T12:00:00.000Z' })
+  at!: string;
+}
+
+@ApiSchema({ name: 'AccessReviewFile' })
+export class ReviewFileView {
+  @ApiProperty({ example: 'access-review.csv' })
+  name!: string;
+
+  @ApiProperty({ pattern: '^[0-9a-f]{64}$' })
+  sha256!: string;
+
+  @ApiProperty({ type: 'integer', minimum: 0 })
+  bytes!: number;
+}
+
+/** What an access review contains: a file that was downloaded with the same `at` is checked by this. */
+@ApiSchema({ name: 'AccessReviewManifest' })
+export class ReviewManifestView {
+  @ApiProperty({ type: ReviewQueryView })
+  query!: ReviewQueryView;
+
+  @ApiProperty({
+    oneOf: [{ type: 'string' }, { type: 'null' }],
+    description: 'The newest signed head of the Merkle tree of the log; null while it is not known',
+  })
+  treeHead!: string | null;
+
+  @ApiProperty({ type: 'integer', minimum: 0 })
+  rows!: number;
+
+  @ApiProperty({ type: [ReviewFileView] })
+  files!: readonly ReviewFileView[];
+}
+
+const SHA256 = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08';
+
+/** A manifest, for the examples of the OpenAPI document. */
+export const EXAMPLE_MANIFEST: ReviewManifestView = {
+  query: { workspaceId: 'acme', at: '2026-11-24T12:00:00.000Z' },
+  ...{ treeHead: null, rows: 1 },
+  files: [
+    { name: 'access-review.csv', sha256: SHA256, bytes: 412 },
+    { name: 'access-review.ndjson', sha256: SHA256, bytes: 561 },
+  ],
+};
+
+const EXAMPLE_ROW: Readonly<Partial<Record<(typeof REVIEW_COLUMNS)[number], string | number | boolean>>> = {
+  ...{ asOf: '2026-11-24T12:00:00.000Z', clientId: 'cc_4fT0kq9wZr1sVb7XyN2mLp', name: 'Forecast importer' },
+  ...{ clientStatus: 'ACTIVE', generation: 1, subscriptionId: 'acme-weather', wouldLogIn: true, reason: 'OK' },
+};
+const exampleCells = REVIEW_COLUMNS.map((column) => EXAMPLE_ROW[column] ?? '');
+
+/** The media types of a review, for the OpenAPI document. */
+export const REVIEW_CONTENT = {
+  [MEDIA_TYPES.csv]: {
+    schema: { type: 'string' as const, description: `RFC 4180, with the columns ${REVIEW_COLUMNS.join(', ')}` },
+    examples: { review: { value: `${REVIEW_COLUMNS.join(',')}\r\n${exampleCells.join(',')}\r\n` } },
+  },
+  [MEDIA_TYPES.ndjson]: {
+    schema: { type: 'string' as const, description: 'One object a line, with the columns as members' },
+    examples: { review: { value: `${JSON.stringify(EXAMPLE_ROW)}\n` } },
+  },
+};
+
+/** An access review that has not been read yet. Each method reads it. */
+export interface AccessReview {
+  text(format: ReviewFormat): AsyncIterable<string>;
+  manifest(): Promise<ReviewManifestView>;
+}
+
+/** Asks for the access review of a workspace. */
+export class GetAccessReview extends Query<AccessReview> {
+  constructor(
+    readonly workspaceId: WorkspaceId,
+    readonly parameters: AccessReviewParameters,
+  ) {
+    super();
+  }
+}
+
+@QueryHandler(GetAccessReview)
+export class GetAccessReviewHandler implements IQueryHandler<GetAccessReview> {
+  constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
+
+  async execute({ workspaceId, parameters }: GetAccessReview): Promise<AccessReview> {
+    const { book, readModels, clock } = this.dependencies;
+    const now = clock().toISOString();
+    const question = { workspaceId, at: parameters.at === undefined ? now : instantOf(parameters.at), now };
+    const histories = await readModels.at(projections.history, await tokenUpTo(book));
+    const rows = accessReview(book, histories, question);
+    return {
+      text: (format) => reviewText(rows, format),
+      manifest: () => reviewManifest(rows, question),
+    };
+  }
+}
