@@ -40,6 +40,7 @@ describe('the configuration', () => {
       eventVersions: 'current',
       fenceMaxAgeMs: 2_000,
       tokenAlg: 'EdDSA',
+      treePublic: false,
       rateLimits: { managementPerSubject: 60_000, loginPerClient: 60_000, loginPerAddress: 600 },
       gateway: { uriFrom: 'header', refusals: 'marketplace', tokenHeader: 'x-apx-authorization', maxLagMs: 1000 },
       logLevel: 'info',

@@ -128,6 +128,8 @@ export interface Configuration {
   readonly tokenAlg: (typeof TOKEN_ALGORITHMS)[number];
   /** If absent, the built-in issuer (bootstrap issuer) issues the management tokens. */
   readonly managementIssuer?: ManagementIssuer;
+  /** Whether everybody may read the heads, the tiles and the keys of the tree over the log, without a token. */
+  readonly treePublic: boolean;
   readonly rateLimits: RateLimits;
   readonly gateway: GatewayConfiguration;
   readonly logLevel: LogLevel;
@@ -197,6 +199,7 @@ export function configurationFrom(env: Environment): Configuration {
     previousMasterKeys: list(env, 'MASTER_KEY_PREVIOUS').map((key) => masterKeyIn(key, 'MASTER_KEY_PREVIOUS')),
     tokenAlg: oneOf(env, 'TOKEN_ALG', TOKEN_ALGORITHMS) ?? 'EdDSA',
     ...(managementIssuer && { managementIssuer }),
+    treePublic: (oneOf(env, 'TREE_PUBLIC', ['true', 'false']) ?? 'false') === 'true',
     rateLimits: {
       managementPerSubject: rateLimit(env, 'RATE_LIMIT_MANAGEMENT_PER_SUBJECT') ?? 60_000,
       loginPerClient: rateLimit(env, 'RATE_LIMIT_LOGIN_PER_CLIENT') ?? 60_000,

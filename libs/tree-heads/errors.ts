@@ -62,3 +62,15 @@ export class EvidenceTooLarge extends Failure {
     super(`Evidence of ${stream} would be too large`);
   }
 }
+
+/** The tree of the last head has no such tile. */
+export class NoSuchTile extends Failure {
+  override readonly name = 'NoSuchTile';
+  readonly kind = 'not_found';
+  readonly code = 'no_such_tile';
+  readonly detail = 'The tree of the last head has no such tile';
+
+  constructor(path: string) {
+    super(`The tree has no ${path}`);
+  }
+}

@@ -1,5 +1,4 @@
-import type { EventLog } from '#event-log';
-import { ADOPTIONS_STREAM, TREE_HEADS_STREAM } from '#event-log';
+import { ADOPTIONS_STREAM, type EventLog, TREE_HEADS_STREAM } from '#event-log';
 import { type RecordedEvent, upcast } from '#events';
 
 /** A signed head, as it is in the log. */
@@ -32,11 +31,45 @@ export async function readLastTreeHead(
   const read = { direction: 'backwards', limit: 1, consistency, isProbablyMissing: true } as const;
   const [recorded] = await log.readStream(TREE_HEADS_STREAM, read);
   if (!recorded) return { origin: undefined, head: undefined, event: undefined };
+  const found = headIn(recorded);
+  return { origin: found.origin, head: isSigned(found) ? found : undefined, event: recorded };
+}
+
+/**
+ * Returns the latest head of this size; `undefined` if there is none. Only heads of the last head's origin are found.
+ * Throws `LogUnavailable`, `HistoryMissing`, `UnknownEvent`.
+ */
+export async function findTreeHead(log: Pick<EventLog, 'readStream'>, size: number): Promise<SignedHead | undefined> {
+  const { head: last, event } = await readLastTreeHead(log);
+  if (!last || !event || size >= last.size) return last?.size === size ? last : undefined;
+  // Heads of one origin never become smaller.
+  let [from, to] = [0n, event.revision];
+  let found: SignedHead | undefined;
+  while (from < to) {
+    const middle = (from + to) / 2n;
+    const [recorded] = await log.readStream(TREE_HEADS_STREAM, { from: middle, limit: 1 });
+    const head = recorded && headIn(recorded);
+    const isOfLastOrigin = head !== undefined && isSigned(head) && head.origin === last.origin;
+    if (isOfLastOrigin && head.size > size) {
+      to = middle;
+    } else {
+      from = middle + 1n;
+      if (isOfLastOrigin && head.size === size) found = head;
+    }
+  }
+  return found;
+}
+
+type OriginAlone = Pick<SignedHead, 'origin'>;
+
+const isSigned = (found: SignedHead | OriginAlone): found is SignedHead => 'note' in found;
+
+/** Returns the head, or the origin of the heads to come. */
+function headIn(recorded: RecordedEvent): SignedHead | OriginAlone {
   const event = upcast(recorded);
-  if (event.type === 'TreeOriginStarted') return { origin: event.data.origin, head: undefined, event: recorded };
+  if (event.type === 'TreeOriginStarted') return { origin: event.data.origin };
   if (event.type !== 'TreeHeadSigned') throw new Error(`${event.type} is no event of ${TREE_HEADS_STREAM}`);
-  const origin = originOfNote(event.data.note);
-  return { origin, head: { origin, ...event.data, signedAt: event.metadata.occurredAt }, event: recorded };
+  return { origin: originOfNote(event.data.note), ...event.data, signedAt: event.metadata.occurredAt };
 }
 
 /** The first line of a note that is a tree head. */

@@ -116,12 +116,16 @@ export class TreeHeadSigner {
   /** Throws `TreeHeadsRefused` if heads may be lost that were signed for this log. */
   private async requireOwnHeads(last: LastTreeHead): Promise<void> {
     if (await isAdoptedSince(this.options.book.log, last)) {
-      throw new TreeHeadsRefused('The log was restored to an older state after its last head: see log adopt --since');
+      throw new TreeHeadsRefused(
+        'The log was restored to an older state after its last head: see log adopt --since and --new-origin',
+      );
     }
     const { origin, head } = last;
     const known = this.largest.get(origin ?? '') ?? (origin === undefined ? Math.max(0, ...this.largest.values()) : 0);
     if ((head?.size ?? 0) < known) {
-      throw new TreeHeadsRefused(`The log has lost its head of ${known} leaves: see log adopt --since`);
+      throw new TreeHeadsRefused(
+        `The log has lost its head of ${known} leaves: see log adopt --since and --new-origin`,
+      );
     }
   }
 

@@ -20,7 +20,7 @@ import { NotDuringUpgrade, type RecordedEvent, upcast } from '#events';
 import { ReadModelQueries, tree } from '#read-models';
 import { keyIdOf, leafHash, parseNote, parseTreeHeadText, TreeEdge } from '#transparency';
 import { Stage } from '../../test/replay/stage.js';
-import { noteKeyOf, TreeHeadSigner, TreeReader } from './index.js';
+import { goOnFromHead, noteKeyOf, startTreeOrigin, TreeHeadSigner, TreeHeadsRefused, TreeReader } from './index.js';
 
 const masterKeys = MasterKeys.from({ current: Buffer.alloc(32, 7) });
 const { signal } = new AbortController();
@@ -247,10 +247,32 @@ describe('signers', () => {
       await adoptLog(older, { reason: 'The backup', context: internalContext({ via: 'cli' }), now: stage.now });
       const fresh = signerOf({ book: await openBookOfRecord(older, stage.now) });
       await expect(fresh.sign(signal)).rejects.toThrow('restored to an older state after its last head');
+
+      const book = await openBookOfRecord(older, stage.now);
+      const options = { context: internalContext({ via: 'cli' }), now: stage.now };
+      await expect(goOnFromHead(book, lost.note, options)).rejects.toThrow('are others than those of this head');
+      const forged = lost.note.replace(/\n\d+\n/, '\n1\n');
+      await expect(goOnFromHead(book, forged, options)).rejects.toThrow('no head that a key of this log has signed');
+      const publicUrl = 'https://hub.example:8443';
+      const origin = await startTreeOrigin(book, { ...options, publicUrl, reason: 'The backup' });
+      expect(await fresh.sign(signal)).toMatchObject({ origin });
+      expect(origin).not.toBe(lost.origin);
     } finally {
       await older.close();
     }
   });
+});
+
+test('signers go on after an adoption when the log has proved that it extends a head', async () => {
+  await stage.create(1);
+  const { note, size } = await signerOf().sign(signal);
+  await adoptLog(stage.log, { reason: 'The backup', context: internalContext({ via: 'cli' }), now: stage.now });
+  await feed();
+  await expect(signerOf().sign(signal)).rejects.toThrow(TreeHeadsRefused);
+  const options = { context: internalContext({ via: 'cli' }), now: stage.now };
+  expect(await goOnFromHead(stage.book, note, options)).toBe(size);
+  expect((await signerOf().sign(signal)).size).toBe(size + 1);
+  await expectSoundHeads();
 });
 
 describe('the reader', () => {

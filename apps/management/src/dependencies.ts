@@ -4,6 +4,7 @@ import type { Clock, Configuration } from '#platform';
 import { ReadModelQueries } from '#read-models';
 import type { PendingKeyedBook, PendingReadStore } from '#stores';
 import type { ManagementTokenVerifier } from '#tokens';
+import { TreeHeadSigner, TreeReader } from '#tree-heads';
 
 /**
  * The stores, keys and settings that the management API uses. The process that runs the API opens and closes the
@@ -17,6 +18,12 @@ export interface ManagementDependencies {
    * request.
    */
   readonly readModels: ReadModelQueries;
+  /** The tree over the log, and its signer. Throws as `readModels`, so read this property anew in each request. */
+  readonly tree: { readonly reader: TreeReader; readonly signer: TreeHeadSigner };
+  /** Whether everybody may read heads, tiles and the keys of the tree. */
+  readonly isTreePublic: boolean;
+  /** Resolves when the stores are open for the first time. */
+  readonly opened: Promise<unknown>;
   readonly masterKeys: MasterKeys;
   readonly mint: CredentialMint;
   readonly tokens: ManagementTokenVerifier;
@@ -40,7 +47,19 @@ export interface ManagementParts {
 export function managementDependencies(parts: ManagementParts): ManagementDependencies {
   const { log, readStore, masterKeys, tokens, clock, configuration } = parts;
   let readModels: ReadModelQueries | undefined;
+  let tree: ManagementDependencies['tree'] | undefined;
   return {
+    get tree() {
+      if (tree === undefined) {
+        const { book } = log.current;
+        const reader = new TreeReader(this.readModels, book.log);
+        const { publicUrl } = configuration;
+        tree = { reader, signer: new TreeHeadSigner({ book, reader, masterKeys, publicUrl, now: clock }) };
+      }
+      return tree;
+    },
+    isTreePublic: configuration.treePublic,
+    opened: Promise.all([log.opened, readStore.opened]),
     get book() {
       return log.current.book;
     },

@@ -1,6 +1,13 @@
-import { type DynamicModule, Inject, Module, type OnModuleInit } from '@nestjs/common';
+import {
+  type BeforeApplicationShutdown,
+  type DynamicModule,
+  Inject,
+  Module,
+  type OnApplicationBootstrap,
+  type OnModuleInit,
+} from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
-import { addQueueMetrics, ReadinessChecks, Registry, Starting } from '#platform';
+import { addQueueMetrics, LOGGER, type Logger, ReadinessChecks, Registry, Starting } from '#platform';
 import { ApiDescription } from '#platform/openapi';
 import { NotReady, readModels } from '#read-models';
 import { AssignToSubscriptionHandler } from './clients/assign-to-subscription.js';
@@ -29,6 +36,8 @@ import { GetSubscriptionHandler } from './subscriptions/get-subscription.js';
 import { ListSubscriptionsHandler } from './subscriptions/list-subscriptions.js';
 import { RegisterSubscriptionHandler } from './subscriptions/register-subscription.js';
 import { SubscriptionsController } from './subscriptions/subscriptions.controller.js';
+import { TreeController } from './tree/tree.controller.js';
+import { TreeHeadSchedule } from './tree/tree-head-schedule.js';
 
 const COMMANDS = [
   AggregateCommandHandler,
@@ -59,7 +68,9 @@ const QUERIES = [
 
 /** The management API under `/v1`, for portal backends, auditors and operators. */
 @Module({})
-export class ManagementModule implements OnModuleInit {
+export class ManagementModule implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly treeHeads: TreeHeadSchedule;
+
   static with(dependencies: ManagementDependencies): DynamicModule {
     return {
       module: ManagementModule,
@@ -70,6 +81,7 @@ export class ManagementModule implements OnModuleInit {
         HistoryController,
         ReplayController,
         SubscriptionsController,
+        TreeController,
       ],
       providers: [{ provide: DEPENDENCIES, useValue: dependencies }, ...COMMANDS, ...QUERIES],
     };
@@ -80,7 +92,10 @@ export class ManagementModule implements OnModuleInit {
     @Inject(ReadinessChecks) private readonly readiness: ReadinessChecks,
     @Inject(ApiDescription) private readonly description: ApiDescription,
     @Inject(Registry) private readonly registry: Registry,
-  ) {}
+    @Inject(LOGGER) logger: Logger,
+  ) {
+    this.treeHeads = new TreeHeadSchedule(dependencies, logger);
+  }
 
   /**
    * Describes the API, and adds the metrics of the mint's queue and a readiness check for each read model. The check
@@ -98,5 +113,14 @@ export class ManagementModule implements OnModuleInit {
         });
       });
     }
+    this.readiness.add('tree heads', () => this.treeHeads.check(), { isLogged: true });
+  }
+
+  onApplicationBootstrap(): void {
+    this.treeHeads.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.treeHeads.stop();
   }
 }

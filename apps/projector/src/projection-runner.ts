@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type BookOfRecord, CatchUpReader } from '#event-log';
 import { type Clock, listOf, type Logger, observerOfStores, type OutageNotes } from '#platform/without-http';
 import {
@@ -83,6 +84,8 @@ export class ProjectionRunner {
     if (signal.aborted) return;
     const { clock, seizeLeases: seizeLease } = this.options;
     const { log, logId } = book;
+    // Each follower waits on it.
+    setMaxListeners(0, signal);
     const catchUpReader = new CatchUpReader(log, allProjections.length);
     this.followers = allProjections.map(({ projection, manager: makeManager }) => {
       const observer = this.observerOf(projection.name);

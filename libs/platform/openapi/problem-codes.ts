@@ -307,6 +307,11 @@ export const PROBLEM_CODES = {
     meaning: 'The tree over the log has no signed head yet: the first one comes within a minute, or is forced.',
     detail: 'The tree over the log has no signed head yet',
   },
+  NO_SUCH_TILE: {
+    status: 404,
+    meaning: 'The path names no tile, or one that the tree of the last head does not reach.',
+    detail: 'The tree of the last head has no such tile',
+  },
   TREE_HEADS_REFUSED: {
     status: 503,
     meaning: 'The log does not extend its last signed head, or was restored to an older state. An operator has to act.',

@@ -1,9 +1,11 @@
+import { readFile } from 'node:fs/promises';
 import { createCommand, Option } from 'commander';
 import { adoptLog, type BookOfRecord, readAdoptions } from '#event-log';
 import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
 import { asError } from '#read-models';
+import { goOnFromHead, startTreeOrigin } from '#tree-heads';
 import { type ActOptions, operatorContext, reasonOption, subjectOption, withBook } from '../environment.js';
-import { CommandFailed, ExitCode, usageError } from '../exit.js';
+import { CommandFailed, ExitCode, notFound, usageError } from '../exit.js';
 import { printResult, tableLines } from '../output.js';
 import { withReadStore } from '../projections.js';
 import { lostRevocations } from './lost-revocations.js';
@@ -11,6 +13,8 @@ import { lostRevocations } from './lost-revocations.js';
 interface AdoptOptions extends ActOptions {
   readonly list?: true;
   readonly listRevoked?: true;
+  readonly since?: string;
+  readonly newOrigin?: true;
 }
 
 /** `log adopt`: lets the processes go on with a log that was restored to an older state. */
@@ -25,8 +29,25 @@ export const adoptCommand = () =>
         'adopt nothing, and show the clients whose revocation is lost, as far as the read store knows them',
       ).conflicts('reason'),
     )
+    .addOption(
+      new Option(
+        '--since <file>',
+        'prove that the log extends this signed tree head, the newest one that anybody has, and go on signing from it',
+      ).conflicts(['reason', 'list', 'listRevoked', 'newOrigin']),
+    )
+    .addOption(
+      new Option(
+        '--new-origin',
+        'begin a new series of tree heads, since the log does not extend the old one (with --reason)',
+      ).conflicts(['list', 'listRevoked']),
+    )
     .addOption(subjectOption())
-    .action(({ reason, list, listRevoked, subject }: AdoptOptions) => {
+    .action(({ reason, list, listRevoked, since, newOrigin, subject }: AdoptOptions) => {
+      if (since !== undefined) return withBook((book) => extendHead(book, since, subject));
+      if (newOrigin) {
+        if (reason === undefined) throw usageError("Say why: '--reason <text>'");
+        return withBook((book) => beginOrigin(book, { reason, subject }));
+      }
       if (list) return withBook(listAdoptions);
       if (listRevoked) return withBook((book) => listRevocations(book));
       if (reason === undefined) throw usageError("Say why: '--reason <text>'");
@@ -81,3 +102,23 @@ const listRevocations = (book: BookOfRecord): Promise<void> =>
         : `The revocations of these clients are lost, and their credentials are good again: ${lost.length}`,
     );
   });
+
+async function extendHead(book: BookOfRecord, file: string, subject: string): Promise<void> {
+  const note = await readFile(file, 'utf8').catch(() => {
+    throw notFound(`--since: ${file} can't be read`);
+  });
+  const size = await goOnFromHead(book, note, { context: operatorContext(subject), now: systemClock });
+  printResult({ size }, [`The log extends this head. Heads are signed again, from ${size} leaves on.`]);
+}
+
+async function beginOrigin(
+  book: BookOfRecord,
+  { reason, subject }: { reason: string; subject: string },
+): Promise<void> {
+  const { publicUrl } = configurationFrom(process.env);
+  const options = { publicUrl, reason, context: operatorContext(subject), now: systemClock };
+  const origin = await startTreeOrigin(book, options);
+  printResult({ origin }, [
+    `New heads are of ${origin}. Tell it, and the keys of /v1/log/policy, to all who check heads.`,
+  ]);
+}

@@ -26,7 +26,7 @@ import {
 } from '#platform/openapi';
 import type { ManagementScope } from '#tokens';
 import { FailureFilter } from './failure-filter.js';
-import { ManagementGuard, RequiresScope } from './management-guard.js';
+import { ManagementGuard, RequiresScope, WithoutWorkspace } from './management-guard.js';
 
 /** One form of a successful answer. */
 export interface AnswerForm<Body = unknown> {
@@ -35,14 +35,22 @@ export interface AnswerForm<Body = unknown> {
   readonly examples: Readonly<Record<string, NoInfer<Body>>>;
 }
 
+/** The form of an answer that is not JSON. */
+export interface PlainForm {
+  readonly mediaType: 'text/plain' | 'application/octet-stream';
+  readonly examples: Readonly<Record<string, string>>;
+}
+
 /** The successful answer of a route. */
 export interface DescribedAnswer {
   readonly status: 200 | 201;
   readonly description: string;
-  /** The answer has exactly one of these forms. */
-  readonly forms: readonly [AnswerForm, ...AnswerForm[]];
+  /** The answer has exactly one of these forms. Empty for an answer that is not JSON. */
+  readonly forms: readonly AnswerForm[];
   /** Media types other than JSON in which the answer can be had. */
   readonly otherContent?: NonNullable<ResponseObject['content']>;
+  /** The body of an answer that is not JSON. */
+  readonly plain?: PlainForm;
   readonly headers?: readonly HeaderName[];
   /** Headers that the answer to `dryRun=true` lacks. */
   readonly commandHeaders?: readonly HeaderName[];
@@ -63,6 +71,8 @@ export interface RouteContract {
   readonly refusals?: readonly ProblemCode[];
   /** The parameters in the path. */
   readonly path?: readonly ApiParamOptions[];
+  /** Whether the route is about the whole log, and so takes no workspace. */
+  readonly isAboutLog?: boolean;
 }
 
 /** Returns the form. The compiler checks that the examples have the form's type. */
@@ -180,6 +190,21 @@ export const CommandRouteWithQuery = (contract: RouteContract) =>
 export const EventlessCommandRoute = (contract: RouteContract) =>
   route(contract, [...REFUSALS_OF_BODIES, ...REFUSALS_OF_THE_LOG], []);
 
+const WorkspaceHeader = ApiHeader({
+  name: 'X-Workspace-Id',
+  required: false,
+  description: 'The workspace. Only tokens with the scope `workspaces:any` need it, and may name any',
+  schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
+  example: 'acme',
+});
+
+/** Decorates a route about the tree over the log, which belongs to no workspace. `canBePublic`: see `TREE_PUBLIC`. */
+export const LogRoute = ({ canBePublic, ...contract }: RouteContract & { readonly canBePublic: boolean }) =>
+  applyDecorators(
+    route({ ...contract, isAboutLog: true }, [...REFUSALS_OF_QUERIES, ...REFUSALS_OF_THE_LOG], []),
+    WithoutWorkspace({ canBePublic }),
+  );
+
 /** Decorates a route with the parts that all routes of the management API share. */
 function route(contract: RouteContract, refusals: readonly ProblemCode[], headers: readonly HeaderName[]) {
   const { scopes, operationId, summary, description, answers, path = [] } = contract;
@@ -196,13 +221,7 @@ function route(contract: RouteContract, refusals: readonly ProblemCode[], header
     RequiresScope(...scopes),
     ApiOperation({ operationId, summary, description: [description ?? [], needs(scopes)].flat().join('\n\n') }),
     ...scopes.map((scope) => ApiSecurity('managementToken', [scope])),
-    ApiHeader({
-      name: 'X-Workspace-Id',
-      required: false,
-      description: 'The workspace. Only tokens with the scope `workspaces:any` need it, and may name any',
-      schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
-      example: 'acme',
-    }),
+    ...(contract.isAboutLog ? [] : [WorkspaceHeader]),
     ...path.map((parameter) => ApiParam(parameter)),
     ApiExtraModels(...answers.flatMap(formsOf).map(({ type }) => type)),
     ...answers.map((answer) => ApiResponse({ status: answer.status, ...responseOf(answer, headers) })),
@@ -216,7 +235,11 @@ const needs = (scopes: readonly ManagementScope[]): string =>
 const formsOf = ({ forms, dryRun }: DescribedAnswer): readonly AnswerForm[] => (dryRun ? [...forms, dryRun] : forms);
 
 function responseOf(answer: DescribedAnswer, headers: readonly HeaderName[]): ResponseObject {
-  const { description, dryRun, commandHeaders = [] } = answer;
+  const { description, dryRun, commandHeaders = [], plain } = answer;
+  if (plain) {
+    const names = headersOf('RateLimit-*', ...headers, ...(answer.headers ?? []));
+    return jsonResponse(description, { type: 'string' }, plain.examples, names, plain.mediaType);
+  }
   const forms = formsOf(answer);
   const refs = forms.map(({ type }): ReferenceObject => ({ $ref: getSchemaPath(type) }));
   const [only, ...others] = refs;
@@ -240,6 +263,7 @@ export const managementDescription: DescribedPart = {
     { name: 'Credential drafts', description: 'Credentials that are shown before they are attached to a client' },
     { name: 'Audit', description: 'The past of a whole workspace' },
     { name: 'Subscriptions', description: 'The right of a workspace to call one service' },
+    { name: 'Tree', description: 'The Merkle tree over the whole event log: signed heads, tiles and proofs (C2SP)' },
   ],
   securitySchemes: {
     managementToken: {

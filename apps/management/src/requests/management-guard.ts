@@ -35,6 +35,14 @@ const SCOPES = 'management:scopes';
 /** Sets the scopes of a route. A token needs one of them. A route without scopes refuses every request. */
 export const RequiresScope = (...scopes: ManagementScope[]) => SetMetadata(SCOPES, scopes);
 
+const WITHOUT_WORKSPACE = 'management:without-workspace';
+
+/**
+ * Marks a route that is about the whole log, which belongs to no workspace. `canBePublic`: with `TREE_PUBLIC`, the route
+ * also answers requests without a token.
+ */
+export const WithoutWorkspace = (options: { readonly canBePublic: boolean }) => SetMetadata(WITHOUT_WORKSPACE, options);
+
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
 
 /** Authenticates the sender of a request, counts the request, checks the scope, and finds the workspace. */
@@ -54,13 +62,21 @@ export class ManagementGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const handler = context.getHandler();
+    const wholeLog = this.reflector.get<{ canBePublic: boolean } | undefined>(WITHOUT_WORKSPACE, handler);
+    const { authorization } = request.headers;
+    if (wholeLog?.canBePublic && this.dependencies.isTreePublic && authorization === undefined) return true;
     const principal = await this.authenticate(request);
     const subject = loggedText(principal.subject);
     request.facts = { workspaceId: principal.workspaceId, subject };
     this.count(principal, context.switchToHttp().getResponse<FastifyReply>());
-    const scopes = this.reflector.get<readonly ManagementScope[] | undefined>(SCOPES, context.getHandler()) ?? [];
+    const scopes = this.reflector.get<readonly ManagementScope[] | undefined>(SCOPES, handler) ?? [];
     if (!scopes.some((scope) => principal.scopes.has(scope))) {
       throw new Problem(403, 'INSUFFICIENT_SCOPE', `This needs the scope ${scopes.join(' or ') || 'of no token'}`);
+    }
+    if (wholeLog) {
+      request.facts = { subject };
+      return true;
     }
     const workspaceId = workspaceOf(principal, request.headers['x-workspace-id']);
     request.facts = { workspaceId, subject };
