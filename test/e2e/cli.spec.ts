@@ -46,6 +46,7 @@ const COMMANDS = [
   ['log', 'adopt', '--list-revoked'],
   ['backup', 'unused'],
   ['restore', 'unused'],
+  ['evidence', 'cc_0123456789abcdefghijkl', '--file', 'unused'],
   ['projections', 'list'],
   ['projections', 'rebuild', 'clients'],
   ['projections', 'compare', 'clients'],

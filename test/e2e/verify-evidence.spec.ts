@@ -3,7 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { evidenceFiles, evidenceJson } from '#transparency';
+import { Portal } from '../support/api/portal.js';
 import { Cli } from '../support/processes/cli.js';
+import { Standalone } from '../support/processes/standalone.js';
 import {
   clientIdOf,
   EvidenceBook,
@@ -129,4 +131,63 @@ test('evidence that holds but is too old, or that nobody has witnessed, is 4', a
   expect(old.stdout).toMatch(/\nThe evidence holds, but is not enough: HEAD_TOO_OLD: cosigned at 2026-05-28T/);
   expect(alone.code).toBe(4);
   expect(alone.stdout).toMatch(/\nThe evidence holds, but is not enough: QUORUM_NOT_MET: /);
+});
+
+describe('the evidence of a running service', () => {
+  let service: Standalone;
+  let portal: Portal;
+  beforeAll(async () => {
+    service = await Standalone.startReady();
+    portal = Portal.of(service);
+  });
+  afterAll(() => service.stop());
+
+  const evidenceOf = (clientId: string, query = '') =>
+    portal.send<{ files: Record<string, string> }>('GET', `/v1/clients/${clientId}/evidence${query}`);
+  const forceHead = async () => (await portal.send('POST', '/v1/log/heads')).text;
+
+  test('holds, extends what was seen before, and says 409 while no head covers the latest event', async () => {
+    const { clientId } = await portal.newClient('API_KEY');
+    const before = await forceHead();
+    writeFileSync(path('before'), before);
+    const live = await evidenceOf(clientId);
+    expect([live.status, live.headers['content-type']]).toEqual([
+      200,
+      expect.stringContaining('application/vnd.consumer-clients.evidence+json'),
+    ]);
+    const policy = (await portal.send('GET', '/v1/log/policy')).text;
+    expect(live.body.files.policy).toBe(policy);
+    const [, key = ''] = /^log (\S+)$/m.exec(policy) ?? [];
+
+    await portal.revoke(clientId);
+    const early = await evidenceOf(clientId);
+    expect([early.refusal, early.headers['retry-after']]).toEqual(['409 NOT_YET_IN_HEAD', '60']);
+    await forceHead();
+    const size = before.split('\n')[1] ?? '';
+    writeFileSync(path('ended.json'), (await evidenceOf(clientId, `?since=${size}`)).text);
+    writeFileSync(path('keys'), policy);
+    const verdict = await verify(
+      ...[path('ended.json'), '--key', key, '--since', path('before'), '--client', clientId],
+      ...['--policy', path('keys'), '--max-age', '1h'],
+    );
+    expect([verdict.code, verdict.stderr]).toEqual([0, '']);
+    expect(verdict.stdout).toContain('the stream is ended');
+
+    expect((await evidenceOf(clientId, '?since=1000000')).refusal).toBe('400 VALIDATION_FAILED');
+    expect((await evidenceOf(clientIdOf('nobody'))).refusal).toBe('404 CLIENT_NOT_FOUND');
+  });
+
+  test('is written by the command line, beside the service', async () => {
+    const { clientId } = await portal.newClient('OAUTH2');
+    await forceHead();
+    const { code, stdout, stderr } = await Cli.run(['evidence', clientId, '--dir', path('written'), '--json'], {
+      DATA_DIR: service.dataDir,
+    });
+    expect([code, stderr]).toEqual([0, '']);
+    const { key, events } = JSON.parse(stdout) as { key: string; events: number };
+    expect(events).toBe(1);
+    expect(await verify(path('written'), '--key', key, '--client', clientId)).toMatchObject({ code: 0 });
+    const again = await Cli.run(['evidence', clientId, '--dir', path('written')], { DATA_DIR: service.dataDir });
+    expect(again).toMatchObject({ code: 64, stdout: '' });
+  });
 });

@@ -30,6 +30,10 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'projections compare': ['projections compare clients --json'],
   backup: ['backup /backups/2026-11-30'],
   restore: ['restore /backups/2026-11-30'],
+  evidence: [
+    'evidence cc_0123456789abcdefghijkl --file evidence.json',
+    'evidence cc_0123456789abcdefghijkl --dir evidence --since 4711',
+  ],
   verify: [
     'verify evidence.json --key hub.example/0195d3a1+1a2b3c4d+AQ…',
     'verify evidence/ --key "$(cat log.vkey)" --since last-year/checkpoint --policy witnesses.txt --max-age 36h',

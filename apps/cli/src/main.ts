@@ -8,6 +8,7 @@ import { restoreCommand } from './backup/restore-command.js';
 import { clientsCommand } from './clients/clients-command.js';
 import { completionCommand } from './completion.js';
 import { requireDataDir } from './environment.js';
+import { evidenceCommand } from './evidence/evidence-command.js';
 import { examplesOf } from './examples.js';
 import { exitCodeOf, exitCodesHelp } from './exit.js';
 import { keysCommand } from './keys.js';
@@ -52,6 +53,7 @@ const program = new Command('consumer-clients')
   .addCommand(projectionsCommand())
   .addCommand(backupCommand())
   .addCommand(restoreCommand())
+  .addCommand(evidenceCommand())
   .addCommand(verifyCommand())
   .addCommand(completionCommand());
 

@@ -21,6 +21,8 @@ import { PreviewRotationHandler, RotateSecretHandler } from './clients/rotate-se
 import { CredentialDraftsController } from './credential-drafts/credential-drafts.controller.js';
 import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
+import { EvidenceController } from './evidence/evidence.controller.js';
+import { GetEvidenceHandler } from './evidence/get-evidence.js';
 import { GetInstallationHistoryHandler, GetWorkspaceHistoryHandler } from './history/find-events.js';
 import { GetHistoryHandler } from './history/get-history.js';
 import { HistoryController } from './history/history.controller.js';
@@ -54,6 +56,7 @@ const QUERIES = [
   GetAccessReviewHandler,
   GetClientHandler,
   GetClientStateHandler,
+  GetEvidenceHandler,
   GetDiffHandler,
   GetHistoryHandler,
   GetInstallationHistoryHandler,
@@ -78,6 +81,7 @@ export class ManagementModule implements OnModuleInit, OnApplicationBootstrap, B
       controllers: [
         ClientsController,
         CredentialDraftsController,
+        EvidenceController,
         HistoryController,
         ReplayController,
         SubscriptionsController,

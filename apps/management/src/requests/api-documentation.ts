@@ -51,6 +51,8 @@ export interface DescribedAnswer {
   readonly otherContent?: NonNullable<ResponseObject['content']>;
   /** The body of an answer that is not JSON. */
   readonly plain?: PlainForm;
+  /** Of an answer that is JSON. The default is `application/json`. */
+  readonly mediaType?: string;
   readonly headers?: readonly HeaderName[];
   /** Headers that the answer to `dryRun=true` lacks. */
   readonly commandHeaders?: readonly HeaderName[];
@@ -246,10 +248,8 @@ function responseOf(answer: DescribedAnswer, headers: readonly HeaderName[]): Re
   const schema: SchemaObject | ReferenceObject = only && others.length === 0 ? only : { oneOf: refs };
   const examples: Examples = Object.assign({}, ...forms.map((one) => one.examples)) as Examples;
   const [always, sometimes] = dryRun ? [answer.headers ?? [], headers] : [[...headers, ...(answer.headers ?? [])], []];
-  const response = jsonResponse(description, schema, examples, {
-    ...headersOf('RateLimit-*', ...always),
-    ...optional([...sometimes, ...commandHeaders]),
-  });
+  const all = { ...headersOf('RateLimit-*', ...always), ...optional([...sometimes, ...commandHeaders]) };
+  const response = jsonResponse(description, schema, examples, all, answer.mediaType);
   return { ...response, content: { ...response.content, ...answer.otherContent } };
 }
 
