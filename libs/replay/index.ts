@@ -18,6 +18,6 @@ export {
 export { couldCall, type Caller as PastCaller } from './could-call.js';
 export { type LoginAnswer, type LoginReason } from './login-answer.js';
 export { findInstallationEvents, isInstallationStream } from './operators-history.js';
-export { lastEventAt, tokenUpTo } from './past-moment.js';
+export { lastEventAt, requirePast, tokenUpTo } from './past-moment.js';
 export { type Change, type ChangedStream, CHANGES, diffOf } from './workspace-diff.js';
 export { findEvents, type FoundEvents, type HistoryFilter, type HistoryQuestion } from './workspace-history.js';

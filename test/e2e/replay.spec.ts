@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { verifyChain } from '#events';
 import type { ManagementScope } from '#tokens';
 import { type Answer, eventually } from '../support/api/http.js';
-import { apiKeyLogin } from '../support/api/login.js';
+import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
 import {
   type ClientAnswer,
   type Headers,
@@ -418,4 +418,50 @@ describe('who had access at a moment', () => {
     expect((await reviewer.accessReview({ format: 'manifest' })).status).toBe(200);
     expect((await reviewer.diff({ from: '0'.repeat(20), limit: 1 })).status).toBe(200);
   });
+});
+
+test('whether a token was good at a moment, of each kind, and why not', async () => {
+  const lab = Portal.of(server, { workspaceId: 'tokens' });
+  const reader = Portal.of(server, { workspaceId: 'tokens', scopes: ['audit:read'] });
+  await lab.register('sub_tok');
+  const early = new Date().toISOString();
+  await nextMillisecond();
+  const [oauth, keyed] = [await lab.newClient('OAUTH2'), await lab.newClient('API_KEY')];
+  for (const { clientId } of [oauth, keyed]) await lab.assign(clientId, 'sub_tok');
+  const pair = (await oauthLogin(server.url, oauth, 'sub-tok')).body;
+  const fixed = (await apiKeyLogin(server.url, keyed.secret)).body.access_token;
+  const tokens = [
+    { token: pair.access_token, kind: 'ACCESS_TOKEN', clientId: oauth.clientId, subscriptionId: 'sub_tok' },
+    { token: pair.refresh_token ?? '', kind: 'REFRESH_TOKEN', clientId: oauth.clientId, subscriptionId: 'sub_tok' },
+    { token: fixed, kind: 'STATIC_TOKEN', clientId: keyed.clientId },
+  ];
+  const then = new Date().toISOString();
+  await nextMillisecond();
+  await lab.end('sub_tok', 'over');
+  const ended = new Date().toISOString();
+  await nextMillisecond();
+  for (const { clientId } of [oauth, keyed]) await lab.revoke(clientId);
+
+  for (const { token, ...known } of tokens) {
+    expect((await reader.tokenStatus(token, then)).body).toMatchObject({
+      ...known,
+      at: then,
+      good: true,
+      reason: 'OK',
+    });
+    const revoked = await reader.tokenStatus(token);
+    expect(revoked.body).toMatchObject({ ...known, good: false, reason: 'CLIENT_NOT_ACTIVE' });
+    expect((await reader.tokenStatus(token, early)).body).toMatchObject({ good: false, reason: 'CLIENT_NOT_ACTIVE' });
+    const isScoped = 'subscriptionId' in known;
+    const atEnd = (await reader.tokenStatus(token, ended)).body;
+    expect(atEnd).toMatchObject(isScoped ? { good: false, reason: 'SUBSCRIPTION_NOT_LIVE' } : { good: true });
+
+    const foreign = (await auditor.tokenStatus(token, then)).body;
+    expect(foreign).toEqual({ at: then, good: false, reason: 'NOT_A_TOKEN' });
+    expect(revoked.text).not.toContain(token);
+  }
+  expect((await reader.tokenStatus(`${fixed.slice(0, -8)}AAAAAAAA`)).body).toMatchObject({ reason: 'NOT_A_TOKEN' });
+  const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+  expect((await reader.tokenStatus(fixed, tomorrow)).refusal).toBe('400 IN_THE_FUTURE');
+  for (const { token } of tokens) expect(server.output()).not.toContain(token);
 });

@@ -3,7 +3,7 @@ import type { BookOfRecord } from '#event-log';
 import type { Clock, Configuration } from '#platform';
 import { ReadModelQueries } from '#read-models';
 import type { PendingKeyedBook, PendingReadStore } from '#stores';
-import type { ManagementTokenVerifier } from '#tokens';
+import { type ManagementTokenVerifier, RefreshTokens, TokenVerifier } from '#tokens';
 import { TreeHeadSigner, TreeReader } from '#tree-heads';
 
 /**
@@ -27,6 +27,11 @@ export interface ManagementDependencies {
   readonly masterKeys: MasterKeys;
   readonly mint: CredentialMint;
   readonly tokens: ManagementTokenVerifier;
+  readonly refreshTokens: RefreshTokens;
+  /** Throws `LogUnavailable` until the event log is open, so read this property anew in each request. */
+  readonly tokenVerifier: TokenVerifier;
+  /** The issuer of access tokens: `PUBLIC_URL` without a slash at its end. */
+  readonly issuer: string;
   readonly clock: Clock;
   /** Number of requests that one subject (sender of requests) may send per minute; 0 means no limit. */
   readonly requestsPerMinute: number;
@@ -48,6 +53,7 @@ export function managementDependencies(parts: ManagementParts): ManagementDepend
   const { log, readStore, masterKeys, tokens, clock, configuration } = parts;
   let readModels: ReadModelQueries | undefined;
   let tree: ManagementDependencies['tree'] | undefined;
+  let tokenVerifier: TokenVerifier | undefined;
   return {
     get tree() {
       if (tree === undefined) {
@@ -71,6 +77,12 @@ export function managementDependencies(parts: ManagementParts): ManagementDepend
       }
       return readModels;
     },
+    get tokenVerifier() {
+      // Auditors ask about few tokens, and rarely twice about the same one.
+      return (tokenVerifier ??= new TokenVerifier(log.current.ring, { remembered: 1 }));
+    },
+    refreshTokens: new RefreshTokens(masterKeys),
+    issuer: configuration.publicUrl,
     masterKeys,
     mint: new CredentialMint({ keys: masterKeys }),
     tokens,

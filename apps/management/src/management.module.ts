@@ -27,6 +27,7 @@ import { GetInstallationHistoryHandler, GetWorkspaceHistoryHandler } from './his
 import { GetHistoryHandler } from './history/get-history.js';
 import { HistoryController } from './history/history.controller.js';
 import { AskCouldCallHandler } from './replay/ask-could-call.js';
+import { AskTokenStatusHandler } from './replay/ask-token-status.js';
 import { GetAccessReviewHandler } from './replay/get-access-review.js';
 import { GetClientStateHandler } from './replay/get-client-state.js';
 import { GetDiffHandler } from './replay/get-diff.js';
@@ -53,6 +54,7 @@ const COMMANDS = [
 
 const QUERIES = [
   AskCouldCallHandler,
+  AskTokenStatusHandler,
   GetAccessReviewHandler,
   GetClientHandler,
   GetClientStateHandler,

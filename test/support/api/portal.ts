@@ -108,6 +108,14 @@ export interface Diff extends Page<{
   readonly from: string;
   readonly to: string;
 }
+export interface TokenStatus {
+  readonly at: string;
+  readonly good: boolean;
+  readonly reason: string;
+  readonly kind?: string;
+  readonly clientId?: string;
+  readonly subscriptionId?: string;
+}
 export interface CouldCall extends Page<{ readonly clientId: string; readonly generations: readonly number[] }> {
   readonly at: string;
   readonly subscriptionId: string;
@@ -257,6 +265,10 @@ export class Portal {
 
   couldCall(body: Readonly<Record<string, unknown>>): Promise<Answer<CouldCall>> {
     return this.send('POST', '/v1/questions/could-call', { body });
+  }
+
+  tokenStatus(token: string, at?: string): Promise<Answer<TokenStatus>> {
+    return this.send('POST', '/v1/questions/token-status', { body: { token, ...(at !== undefined && { at }) } });
   }
 
   accessReview<Body = unknown>(query: Query = {}, headers?: Headers): Promise<Answer<Body>> {

@@ -7,6 +7,7 @@ import { AuditRoute, form, QuestionRoute } from '../requests/api-documentation.j
 import { CallerParameter } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
 import { AskCouldCall, CouldCallAnswer, CouldCallBody, EXAMPLE_COULD_CALL } from './ask-could-call.js';
+import { AskTokenStatus, EXAMPLE_TOKEN_STATUS, TokenStatusAnswer, TokenStatusBody } from './ask-token-status.js';
 import {
   AccessReviewParameters,
   EXAMPLE_MANIFEST,
@@ -57,6 +58,22 @@ export class ReplayController {
   })
   couldCall(@Body() body: CouldCallBody, @CallerParameter() { workspaceId }: Caller): Promise<CouldCallAnswer> {
     return this.queries.execute(new AskCouldCall(workspaceId, body));
+  }
+
+  @Post('questions/token-status')
+  @HttpCode(200)
+  @QuestionRoute({
+    scopes: ['audit:read'],
+    operationId: 'askTokenStatus',
+    summary: 'Whether a token of the workspace was good at a moment, and if not, why',
+    description: 'For access tokens, static tokens and refresh tokens. The token is neither kept nor logged.',
+    answers: [
+      { status: 200, description: 'The verdict', forms: [form(TokenStatusAnswer, { revoked: EXAMPLE_TOKEN_STATUS })] },
+    ],
+    refusals: ['IN_THE_FUTURE'],
+  })
+  tokenStatus(@Body() body: TokenStatusBody, @CallerParameter() { workspaceId }: Caller): Promise<TokenStatusAnswer> {
+    return this.queries.execute(new AskTokenStatus(workspaceId, body));
   }
 
   @Get('access-review')

@@ -1,0 +1,208 @@
+import { Inject } from '@nestjs/common';
+import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
+import { IsOptional, IsString, MaxLength } from 'class-validator';
+import {
+  type AuthenticationType,
+  type ClientId,
+  consumerClient,
+  type ConsumerClientState,
+  type Instant,
+  isGoodGeneration,
+  type SigningKeysState,
+  subscription,
+  type SubscriptionId,
+  type SubscriptionState,
+  type WorkspaceId,
+} from '#domain';
+import { type Basis, readQuarantinesAsOf } from '#event-log';
+import { requirePast } from '#replay';
+import {
+  instantOf as instantOfSeconds,
+  isRefreshable,
+  type RefreshToken,
+  standingOf,
+  type TokenRefusal,
+} from '#tokens';
+import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { instantOf, IsDateTime } from '../requests/date-time.js';
+
+const MAX_TOKEN_LENGTH = 16_384;
+
+const REASONS = [
+  'OK',
+  'NOT_A_TOKEN',
+  'EXPIRED',
+  'NOT_YET_VALID',
+  'SIGNING_KEY_COMPROMISED',
+  'CLIENT_NOT_ACTIVE',
+  'GENERATION_ENDED',
+  'OTHER_ISSUER',
+  'OTHER_AUDIENCE',
+  'TOKEN_REVOKED',
+  'OTHER_SUBSCRIPTION',
+  'SUBSCRIPTION_NOT_LIVE',
+  'NOT_ASSIGNED',
+] as const satisfies readonly ('OK' | TokenRefusal)[];
+type Reason = (typeof REASONS)[number];
+
+@ApiSchema({ name: 'TokenStatusQuestion' })
+export class TokenStatusBody {
+  @ApiProperty({ minLength: 1, maxLength: MAX_TOKEN_LENGTH, example: 'eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJjYyJ9.c2ln' })
+  @IsString()
+  @MaxLength(MAX_TOKEN_LENGTH)
+  token!: string;
+
+  @ApiPropertyOptional({ format: 'date-time', example: '2026-11-24T12:00:00Z', description: 'Default: now' })
+  @IsOptional()
+  @IsDateTime()
+  at?: string;
+}
+
+@ApiSchema({ name: 'TokenStatus' })
+export class TokenStatusAnswer {
+  @ApiProperty({ format: 'date-time', example: '2026-11-24T12:00:00.000Z' })
+  at!: string;
+
+  @ApiProperty({ description: 'Whether the token was good then' })
+  good!: boolean;
+
+  @ApiProperty({
+    enum: REASONS,
+    description: 'Why not. NOT_A_TOKEN: it is no token of ours, or of another workspace; then nothing else is told',
+  })
+  reason!: Reason;
+
+  @ApiPropertyOptional({ enum: ['ACCESS_TOKEN', 'STATIC_TOKEN', 'REFRESH_TOKEN'] })
+  kind?: 'ACCESS_TOKEN' | 'STATIC_TOKEN' | 'REFRESH_TOKEN';
+
+  @ApiPropertyOptional({ example: 'cc_4fT0kq9wZr1sVb7XyN2mLp' })
+  clientId?: string;
+
+  @ApiPropertyOptional({ type: 'integer', minimum: 1 })
+  generation?: number;
+
+  @ApiPropertyOptional({ example: 'acme-weather', description: 'Absent if it was for all subscriptions' })
+  subscriptionId?: string;
+
+  @ApiPropertyOptional({ format: 'date-time' })
+  issuedAt?: string;
+
+  @ApiPropertyOptional({ format: 'date-time' })
+  expiresAt?: string;
+}
+
+/** The answer, for the examples of the OpenAPI document. */
+export const EXAMPLE_TOKEN_STATUS: TokenStatusAnswer = {
+  ...{ at: '2026-11-24T12:00:00.000Z', good: false, reason: 'TOKEN_REVOKED', kind: 'STATIC_TOKEN' },
+  ...{ clientId: 'cc_4fT0kq9wZr1sVb7XyN2mLp', generation: 1, subscriptionId: 'acme-weather' },
+  ...{ issuedAt: '2026-11-24T09:05:00.000Z', expiresAt: '2027-11-24T09:05:00.000Z' },
+};
+
+/** Asks whether a token of the workspace was good at a moment. */
+export class AskTokenStatus extends Query<TokenStatusAnswer> {
+  constructor(
+    readonly workspaceId: WorkspaceId,
+    readonly body: TokenStatusBody,
+  ) {
+    super();
+  }
+}
+
+/** The states as of a moment on which the verdict on a token depends. */
+interface PastStates {
+  /** The client's type, which never changes. */
+  readonly authenticationType: AuthenticationType;
+  readonly client: ConsumerClientState;
+  readonly subscription: SubscriptionState | undefined;
+  readonly keys: SigningKeysState;
+}
+
+@QueryHandler(AskTokenStatus)
+export class AskTokenStatusHandler implements IQueryHandler<AskTokenStatus> {
+  constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
+
+  async execute({ workspaceId, body }: AskTokenStatus): Promise<TokenStatusAnswer> {
+    const { clock, issuer, refreshTokens, tokenVerifier, book } = this.dependencies;
+    const now = clock().toISOString();
+    const at = body.at === undefined ? now : instantOf(body.at);
+    requirePast(at, now);
+    const unknown: TokenStatusAnswer = { at, good: false, reason: 'NOT_A_TOKEN' };
+
+    const refreshToken = refreshTokens.open(body.token);
+    if (refreshToken) {
+      const { clientId, generation, subscriptionId, issuedAt, expiresAt } = refreshToken;
+      const states = await this.statesAt(workspaceId, clientId, subscriptionId, at);
+      if (!states) return unknown;
+      const reason = refreshReason(refreshToken, states, at);
+      return {
+        ...{ at, good: reason === 'OK', reason, kind: 'REFRESH_TOKEN', clientId, generation },
+        ...(subscriptionId !== undefined && { subscriptionId }),
+        ...{ issuedAt: instantOfSeconds(issuedAt), expiresAt: instantOfSeconds(expiresAt) },
+      };
+    }
+
+    const verified = tokenVerifier.verify(body.token, signersOf((await book.signingKeys.read()).state));
+    if (!verified) return unknown;
+    const { sub: clientId, generation, subscription_id: subscriptionId, iat, exp } = verified.claims;
+    const states = await this.statesAt(workspaceId, clientId, subscriptionId, at);
+    if (!states) return unknown;
+    const standing = standingOf(verified, states, { issuer, at });
+    return {
+      ...{ at, good: standing.active, reason: standing.active ? 'OK' : standing.refusal },
+      kind: states.authenticationType === 'API_KEY' ? 'STATIC_TOKEN' : 'ACCESS_TOKEN',
+      ...{ clientId, generation },
+      ...(subscriptionId !== undefined && { subscriptionId }),
+      ...{ issuedAt: instantOfSeconds(iat), expiresAt: instantOfSeconds(exp) },
+    };
+  }
+
+  /** Returns the states at a moment. Returns `undefined` if the client is not of this workspace. */
+  private async statesAt(
+    workspaceId: WorkspaceId,
+    clientId: ClientId,
+    subscriptionId: SubscriptionId | undefined,
+    at: Instant,
+  ): Promise<PastStates | undefined> {
+    const { book } = this.dependencies;
+    const { state: created } = await book.clients.asOf(clientId, CREATION);
+    if (created.status === 'NONE' || created.workspaceId !== workspaceId) return undefined;
+    const basis: Basis = { by: 'time', at };
+    const [client, owner, keys, quarantines] = await Promise.all([
+      book.clients.asOf(clientId, basis),
+      subscriptionId === undefined ? undefined : book.subscriptions.asOf(subscriptionId, basis),
+      book.signingKeys.asOf(undefined, basis),
+      readQuarantinesAsOf(book.log, basis),
+    ]);
+    const isOwnerQuarantined = subscriptionId !== undefined && quarantines.has(subscription.stream(subscriptionId));
+    return {
+      authenticationType: created.authenticationType,
+      client: quarantines.has(consumerClient.stream(clientId)) ? consumerClient.initial : client.state,
+      subscription: isOwnerQuarantined ? subscription.initial : owner?.state,
+      keys: keys.state,
+    };
+  }
+}
+
+const CREATION: Basis = { by: 'revision', revision: 0n };
+
+/**
+ * Returns the ring with which signatures are verified: also with keys that were compromised later. Whether a key was
+ * compromised at the moment in question is judged by the ring of that moment.
+ */
+const signersOf = (state: SigningKeysState): SigningKeysState => ({
+  ...state,
+  keys: state.keys.map((key) => (key.status === 'COMPROMISED' ? { ...key, status: 'RETIRED' } : key)),
+});
+
+/** Judges a refresh token by the same rules as a refresh. */
+function refreshReason(token: RefreshToken, { client, subscription: owner }: PastStates, at: Instant): Reason {
+  const { generation, subscriptionId, issuedAt, expiresAt } = token;
+  if (instantOfSeconds(expiresAt) <= at) return 'EXPIRED';
+  if (client.status !== 'ACTIVE') return 'CLIENT_NOT_ACTIVE';
+  if (!isGoodGeneration(client, generation, at)) return 'GENERATION_ENDED';
+  if (subscriptionId !== undefined && owner?.status !== 'LIVE') return 'SUBSCRIPTION_NOT_LIVE';
+  if (subscriptionId !== undefined && !client.subscriptions.has(subscriptionId)) return 'NOT_ASSIGNED';
+  if (isRefreshable(token, client, subscriptionId, at)) return 'OK';
+  return at < instantOfSeconds(issuedAt) ? 'NOT_YET_VALID' : 'TOKEN_REVOKED';
+}
