@@ -242,8 +242,12 @@ describe('The OpenAPI document', () => {
     writeFileSync(join(client, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['tour.ts', 'api.d.ts'] }));
     const compiled = await run(bin('tsc'), ['-p', client]).catch((error: unknown) => error as { stdout: string });
     expect(compiled.stdout).toBe('');
-    const env = { PATH: process.env.PATH, BASE: service.url, TOKEN: service.adminToken };
-    const { stdout } = await run(process.execPath, [join(client, 'out/tour.js')], { env });
+    // The tour and the examples of the document register the same subscription, with different values.
+    const another = await Standalone.startReady();
+    const env = { PATH: process.env.PATH, BASE: another.url, TOKEN: another.adminToken };
+    const { stdout } = await run(process.execPath, [join(client, 'out/tour.js')], { env }).finally(() =>
+      another.stop(),
+    );
     expect(stdout.trim().split('\n')).toEqual([
       '0 ConsumerClientCreated by administrator',
       '1 ConsumerClientAssignedToSubscription by administrator',
