@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventually } from '../support/api/http.js';
+import { eventually, send } from '../support/api/http.js';
 import { oauthLogin } from '../support/api/login.js';
 import { Portal, readAfter } from '../support/api/portal.js';
 import { eventsIn, expectSoundLog } from '../support/events/audit.js';
@@ -79,6 +79,11 @@ test('a backup of a running service is restored: log and read models fit, and no
   expect(await restore(restored)).toMatchObject({ code: 0 });
   const events = await eventsIn(restored);
   await expectSoundLog(events);
+  const adoption = events.pop();
+  expect(adoption).toMatchObject({
+    type: 'LogAdopted',
+    data: { reason: expect.stringMatching(/^Restored from the/) as string },
+  });
   expect(events).toEqual((await eventsIn(dataDir)).slice(0, events.length));
   expect(events.map(({ data }) => data)).not.toContainEqual({ name: 'After the backup' });
 
@@ -151,6 +156,32 @@ test('the log alone is restored beside newer read models, which tell the revocat
   expect(JSON.parse(stdout)).toMatchObject({ lost: [{ clientId: client.clientId }], unreadable: [] });
 });
 
+test('a restored log signs no head until it was shown to extend the newest one that anybody has', async () => {
+  const forced = () => send('POST', service.url, '/v1/log/heads', { headers: asAuditor() });
+  const asAuditor = () => ({ authorization: `Bearer ${service.adminToken}` });
+  await portal.newClient();
+  const kept = join(directory, 'kept-head');
+  writeFileSync(kept, (await forced()).text);
+  expect(await backUp()).toMatchObject({ code: 0 });
+  await portal.newClient();
+  const lost = join(directory, 'lost-head');
+  writeFileSync(lost, (await forced()).text);
+  await service.stop();
+
+  const restored = freshDataDir();
+  expect(await restore(restored)).toMatchObject({ code: 0 });
+  service = await Standalone.startReady({ dataDir: restored });
+  portal = Portal.of(service);
+  await portal.newClient();
+  await portal.newClient();
+  expect(await forced()).toMatchObject({ status: 503, body: { code: 'TREE_HEADS_REFUSED' } });
+  const goOnFrom = (head: string) => Cli.run(['log', 'adopt', '--since', head], { DATA_DIR: restored });
+  expect((await goOnFrom(lost)).code).not.toBe(0);
+  expect((await forced()).status).toBe(503);
+  expect(await goOnFrom(kept)).toMatchObject({ code: 0 });
+  expect((await forced()).status).toBe(200);
+});
+
 test('nothing is overwritten: neither an earlier backup nor the stores of a service', async () => {
   expect(await backUp()).toMatchObject({ code: 0 });
   const manifest = readFileSync(join(backup, 'manifest.json'), 'utf8');
@@ -191,7 +222,9 @@ test('what a restore that was killed has left is not mixed into the next one', a
   }
   expect(await Cli.run(['restore', backup, '--log-only'], { DATA_DIR: fresh })).toMatchObject({ code: 0 });
   const names = readdirSync(fresh);
-  expect(await eventsIn(fresh)).toEqual(before);
+  const after = await eventsIn(fresh);
+  expect(after.pop()).toMatchObject({ type: 'LogAdopted' });
+  expect(after).toEqual(before);
   expect(names).toEqual(['event-log.db', 'master.key']);
 });
 
