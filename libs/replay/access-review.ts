@@ -153,10 +153,11 @@ export interface ReviewManifest {
   readonly files: readonly { readonly name: string; readonly sha256: string; readonly bytes: number }[];
 }
 
-/** Reads all rows, and returns the sizes and hashes of both files. */
+/** Reads all rows, and returns the sizes and hashes of both files, with the tree head. */
 export async function reviewManifest(
   rows: AsyncIterable<ReviewRow>,
   { workspaceId, at }: ReviewQuestion,
+  treeHead: string | null,
 ): Promise<ReviewManifest> {
   const formats = ['csv', 'ndjson'] as const;
   const files = formats.map((format) => ({ format, hash: createHash('sha256'), bytes: 0 }));
@@ -172,7 +173,7 @@ export async function reviewManifest(
   }
   return {
     query: { workspaceId, at },
-    treeHead: null,
+    treeHead,
     rows: count,
     files: files.map(({ format, hash, bytes }) => ({
       name: `access-review.${format}`,

@@ -35,8 +35,6 @@ export interface ShownBasis {
   readonly revision: number;
   /** The position that was asked for, or that of the client's last event in the answer. */
   readonly position: Position;
-  /** The index of the client's last event in the Merkle tree of the log. `null` while it is not known. */
-  readonly leafIndex: number | null;
 }
 
 /** Who a client was, apart from its credentials and subscriptions. */
@@ -107,7 +105,7 @@ export async function clientAsOf(
   const at = judgedAt ?? (basis.by === 'time' ? basis.at : laterOf(last.occurredAt, placed?.occurredAt));
   const position = basis.by === 'position' ? basis.position : last.position;
   return {
-    basis: { by: basis.by, at, revision: Number(last.revision), position, leafIndex: null },
+    basis: { by: basis.by, at, revision: Number(last.revision), position },
     client: identityOf(state, Number(last.revision)),
     ...(await standing(book, state, basisOfOthers(basis, last), at)),
   };

@@ -78,6 +78,17 @@ const ROUTES: Readonly<Record<string, BodyRoute>> = {
     wrong: { endpointUri: NO_TEXT, serviceName: NO_TEXT },
   },
   assign: { method: 'PUT', path: '/v1/clients/:client/subscriptions/weather-1', good: {}, wrong: {} },
+  'who could call': {
+    ...{ method: 'POST', path: '/v1/questions/could-call', good: { endpointUri: 'weather-1' } },
+    wrong: {
+      endpointUri: [...NO_TEXT, 'NO'],
+      ...{ at: [...NO_TEXT, 'today', ''], limit: [null, '5', 0, 0.5, 1e300], cursor: [...NO_TEXT, '7'] },
+    },
+  },
+  'was the token good': {
+    ...{ method: 'POST', path: '/v1/questions/token-status', good: { token: 'no token' } },
+    wrong: { token: [...NO_TEXT, 'a'.repeat(16_385)], at: [...NO_TEXT, 'today', ''] },
+  },
 };
 
 /** A bad body. The function `of` makes the bad body from the text of a body that the route accepts. */

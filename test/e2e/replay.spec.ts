@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { verifyChain } from '#events';
 import type { ManagementScope } from '#tokens';
-import { type Answer, eventually } from '../support/api/http.js';
+import { type Answer, eventually, send } from '../support/api/http.js';
 import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
 import {
   type ClientAnswer,
@@ -28,6 +28,8 @@ beforeAll(async () => {
 
 afterAll(() => server.stop());
 
+const asAuditor = () => ({ authorization: `Bearer ${server.adminToken}` });
+const forceHead = async () => (await send('POST', server.url, '/v1/log/heads', { headers: asAuditor() })).text;
 const positionOf = (answer: Answer<unknown>): string => answer.header('x-consistency-token').split('@')[1] ?? '';
 /** Resolves in the next millisecond, so that no later event has the time of an earlier one. */
 const nextMillisecond = async () => {
@@ -75,12 +77,18 @@ describe('an auditor sees a client as it was', () => {
   });
 
   test('by time, by position and by revision, each with its basis', async () => {
+    await forceHead();
+    const evidence = await send('GET', server.url, `/v1/clients/${clientId}/evidence`, { headers: asAuditor() });
+    const { files } = JSON.parse(evidence.text) as { readonly files: Readonly<Record<string, string>> };
+    const proven = Number(/^index (\d+)$/m.exec(files['events/000.tlog-proof'] ?? '')?.[1]);
+    expect(proven).toBeGreaterThan(0);
     for (const [by, query] of ['time', 'position', 'revision'].map(
       (name, at) => [name, bases('created')[at]] as const,
     )) {
       const { status, body } = await auditor.state(clientId, query);
       expect(status).toBe(200);
-      expect(body.basis).toMatchObject({ by, revision: 0, leafIndex: null, position: moments.created?.position });
+      expect(body.basis).toMatchObject({ by, revision: 0, position: moments.created?.position });
+      expect(body.basis.leafIndex).toBe(proven);
       expect(body.client).toMatchObject({ clientId, name: 'Replayed', status: 'ACTIVE', revision: 0 });
       expect(body.credentials).toMatchObject([{ generation: 1, wouldLogIn: OK, staticTokens: [] }]);
       expect([body.subscriptions, body.wouldLogIn]).toEqual([[], OK]);
@@ -381,9 +389,10 @@ describe('who had access at a moment', () => {
     ]);
     expect(csv.text + ndjson.text).not.toMatch(/argon2|ccs_/);
 
+    const head = await forceHead();
     const manifest = (await reviewer.accessReview({ at: then, format: 'manifest' })).body;
     expect(manifest).toEqual({
-      ...{ query: { workspaceId: 'bank', at: then }, treeHead: null, rows: 4 },
+      ...{ query: { workspaceId: 'bank', at: then }, treeHead: head, rows: 4 },
       files: [csv, ndjson].map(({ text }, index) => ({
         name: `access-review.${index === 0 ? 'csv' : 'ndjson'}`,
         sha256: createHash('sha256').update(text).digest('hex'),

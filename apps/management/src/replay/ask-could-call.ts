@@ -1,8 +1,9 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
-import { IsInt, IsOptional, IsString, Matches, Max, Min } from 'class-validator';
+import { IsInt, IsString, Matches, Max, Min } from 'class-validator';
 import type { AuthenticationType, WorkspaceId } from '#domain';
+import { MayBeAbsent } from '#platform';
 import { projections } from '#read-models';
 import { couldCall, tokenUpTo } from '#replay';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
@@ -20,12 +21,12 @@ export class CouldCallBody {
   endpointUri!: string;
 
   @ApiPropertyOptional({ format: 'date-time', example: '2026-11-24T12:00:00Z', description: 'Default: now' })
-  @IsOptional()
+  @MayBeAbsent()
   @IsDateTime()
   at?: string;
 
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: MAX_PAGE, default: DEFAULT_PAGE })
-  @IsOptional()
+  @MayBeAbsent()
   @IsInt()
   @Min(1)
   @Max(MAX_PAGE)
@@ -36,7 +37,7 @@ export class CouldCallBody {
     example: EXAMPLE_POSITION,
     description: '`nextCursor` of the page before, with the `at` that it answered',
   })
-  @IsOptional()
+  @MayBeAbsent()
   @Matches(/^\d{20}$/, { message: 'cursor must be a position of 20 digits' })
   cursor?: string;
 }

@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
-import { IsOptional, IsString, MaxLength } from 'class-validator';
+import { IsString, MaxLength } from 'class-validator';
 import {
   type AuthenticationType,
   type ClientId,
@@ -16,6 +16,7 @@ import {
   type WorkspaceId,
 } from '#domain';
 import { type Basis, readQuarantinesAsOf } from '#event-log';
+import { MayBeAbsent } from '#platform';
 import { requirePast } from '#replay';
 import {
   instantOf as instantOfSeconds,
@@ -54,7 +55,7 @@ export class TokenStatusBody {
   token!: string;
 
   @ApiPropertyOptional({ format: 'date-time', example: '2026-11-24T12:00:00Z', description: 'Default: now' })
-  @IsOptional()
+  @MayBeAbsent()
   @IsDateTime()
   at?: string;
 }

@@ -5,8 +5,10 @@ import { IsIn, IsOptional } from 'class-validator';
 import type { WorkspaceId } from '#domain';
 import { projections } from '#read-models';
 import { accessReview, REVIEW_COLUMNS, type ReviewFormat, reviewManifest, reviewText, tokenUpTo } from '#replay';
+import { readLastTreeHead } from '#tree-heads';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { instantOf, IsDateTime } from '../requests/date-time.js';
+import { EXAMPLE_HEAD } from '../tree/example-head.js';
 
 export const MEDIA_TYPES = { csv: 'text/csv', ndjson: 'application/x-ndjson' } as const;
 const FORMATS = ['csv', 'ndjson', 'manifest'] as const;
@@ -58,7 +60,8 @@ export class ReviewManifestView {
 
   @ApiProperty({
     oneOf: [{ type: 'string' }, { type: 'null' }],
-    description: 'The newest signed head of the Merkle tree of the log; null while it is not known',
+    example: EXAMPLE_HEAD,
+    description: 'The newest signed head of the Merkle tree of the log; null while it has none',
   })
   treeHead!: string | null;
 
@@ -74,7 +77,7 @@ const SHA256 = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 /** A manifest, for the examples of the OpenAPI document. */
 export const EXAMPLE_MANIFEST: ReviewManifestView = {
   query: { workspaceId: 'acme', at: '2026-11-24T12:00:00.000Z' },
-  ...{ treeHead: null, rows: 1 },
+  ...{ treeHead: EXAMPLE_HEAD, rows: 1 },
   files: [
     { name: 'access-review.csv', sha256: SHA256, bytes: 412 },
     { name: 'access-review.ndjson', sha256: SHA256, bytes: 561 },
@@ -127,7 +130,7 @@ export class GetAccessReviewHandler implements IQueryHandler<GetAccessReview> {
     const rows = accessReview(book, histories, question);
     return {
       text: (format) => reviewText(rows, format),
-      manifest: () => reviewManifest(rows, question),
+      manifest: async () => reviewManifest(rows, question, (await readLastTreeHead(book.log)).head?.note ?? null),
     };
   }
 }

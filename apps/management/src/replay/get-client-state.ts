@@ -2,8 +2,9 @@ import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional, ApiSchema, OmitType } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
-import type { ClientId, WorkspaceId } from '#domain';
+import { type ClientId, consumerClient, Failure, type WorkspaceId } from '#domain';
 import type { Basis } from '#event-log';
+import type { Revision } from '#events';
 import { validationFailed } from '#platform';
 import { clientAsOf, type LoginReason } from '#replay';
 import { AssignmentView, ClientView, CredentialView, EXAMPLE_CLIENT } from '../clients/client.js';
@@ -68,8 +69,8 @@ export class BasisView {
 
   @ApiProperty({
     oneOf: [{ type: 'integer', minimum: 0 }, { type: 'null' }],
-    example: null,
-    description: 'The index of that event in the Merkle tree of the log; null while it is not known',
+    example: 41,
+    description: 'The index of that event in the Merkle tree of the log; null while the tree lags behind the log',
   })
   leafIndex!: number | null;
 }
@@ -160,7 +161,7 @@ const OK: LoginAnswerView = { yes: true, reason: 'OK' };
 
 /** The state of a client, for the examples of the OpenAPI document. */
 export const EXAMPLE_CLIENT_STATE: ClientStateView = {
-  basis: { by: 'time', at: '2026-11-24T12:00:00.000Z', revision: 1, position: EXAMPLE_POSITION, leafIndex: null },
+  basis: { by: 'time', at: '2026-11-24T12:00:00.000Z', revision: 1, position: EXAMPLE_POSITION, leafIndex: 41 },
   client: EXAMPLE_IDENTITY,
   credentials: credentials.map((credential) => ({ ...credential, wouldLogIn: OK, staticTokens: [] })),
   subscriptions: subscriptions.map((assignment) => ({ ...assignment, status: 'LIVE', wouldLogIn: OK })),
@@ -169,7 +170,7 @@ export const EXAMPLE_CLIENT_STATE: ClientStateView = {
 
 /** The state of the same client after its revocation. */
 export const EXAMPLE_REVOKED_CLIENT_STATE: ClientStateView = {
-  basis: { by: 'revision', at: '2026-11-30T16:00:00.000Z', revision: 2, position: EXAMPLE_POSITION, leafIndex: null },
+  basis: { by: 'revision', at: '2026-11-30T16:00:00.000Z', revision: 2, position: EXAMPLE_POSITION, leafIndex: 41 },
   client: {
     ...EXAMPLE_IDENTITY,
     ...{ status: 'REVOKED', revokedAt: '2026-11-30T16:00:00.000Z', revocationReason: 'The importer was retired' },
@@ -199,6 +200,20 @@ export class GetClientStateHandler implements IQueryHandler<GetClientState> {
     const basis = basisOf(parameters);
     const judgedAt = parameters.at === undefined ? undefined : instantOf(parameters.at);
     const question = { workspaceId, clientId, basis, judgedAt, now: clock().toISOString() };
-    return clientAsOf(book, question);
+    const state = await clientAsOf(book, question);
+    const leafIndex = await this.leafIndexOf(clientId, BigInt(state.basis.revision));
+    return { ...state, basis: { ...state.basis, leafIndex } };
+  }
+
+  /** Returns the index of an event in the tree. Returns `null` while the stored tree is missing, or lacks the event. */
+  private async leafIndexOf(clientId: ClientId, revision: Revision): Promise<number | null> {
+    const { book, tree } = this.dependencies;
+    const [event] = await book.log.readStream(consumerClient.stream(clientId), { from: revision, limit: 1 });
+    try {
+      return (event && (await tree.reader.leafIndexOf(event))) ?? null;
+    } catch (error) {
+      if (error instanceof Failure && error.kind === 'unavailable') return null;
+      throw error;
+    }
   }
 }

@@ -8,17 +8,13 @@ import { consistencyBody, entryBundleBytes, parseTilePath, TILE_WIDTH } from '#t
 import { findTreeHead, NoSuchTile, NoTreeHead, policyText, readLastTreeHead, type SignedHead } from '#tree-heads';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { LogRoute, type PlainForm } from '../requests/api-documentation.js';
+import { EXAMPLE_HEAD, EXAMPLE_ORIGIN, EXAMPLE_ROOT } from './example-head.js';
 
 /** Heads that may be forced in a minute, by all callers of this process together. */
 const FORCED_HEADS_PER_MINUTE = 120;
 
 /** How long a cache may keep the head, in seconds. */
 const HEAD_MAX_AGE_SECONDS = 5;
-
-const ORIGIN = 'hub.example/0195b3f0-5a1e-7c3a-9a51-6b6f0e7d2c11';
-const ROOT = 'BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=';
-const LINE = 'Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=';
-const EXAMPLE_HEAD = `${ORIGIN}\n42\n${ROOT}\n\n— ${ORIGIN} ${LINE}\n`;
 
 const note = (example: string): PlainForm => ({ mediaType: 'text/plain', examples: { example } });
 const BYTES: PlainForm = { mediaType: 'application/octet-stream', examples: { bytes: '32 bytes for each hash' } };
@@ -108,7 +104,7 @@ export class TreeController {
         description: 'The keys',
         forms: [],
         plain: note(
-          `log ${ORIGIN}+3de0ae58+AQ0zLBu5ZkAT1nI0bqXJcBFJwz8hxxUW2dGTvKEzuMbJ\nwitness time ${ORIGIN}/time+a7c1b2d3+BA0zLBu5ZkAT1nI0bqXJcBFJwz8hxxUW2dGTvKEzuMbJ\nquorum time\n`,
+          `log ${EXAMPLE_ORIGIN}+3de0ae58+AQ0zLBu5ZkAT1nI0bqXJcBFJwz8hxxUW2dGTvKEzuMbJ\nwitness time ${EXAMPLE_ORIGIN}/time+a7c1b2d3+BA0zLBu5ZkAT1nI0bqXJcBFJwz8hxxUW2dGTvKEzuMbJ\nquorum time\n`,
         ),
         headers: ['Cache-Control'],
       },
@@ -136,7 +132,7 @@ export class TreeController {
         status: 200,
         description: 'The proof',
         forms: [],
-        plain: note(`old 41\n${ROOT}\n\n${EXAMPLE_HEAD}`),
+        plain: note(`old 41\n${EXAMPLE_ROOT}\n\n${EXAMPLE_HEAD}`),
         headers: ['Cache-Control'],
       },
     ],
