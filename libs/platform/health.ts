@@ -34,6 +34,9 @@ export interface ReadinessCheckOptions {
   readonly isLogged?: boolean;
 }
 
+/** How many times as long as the quiet that ends an outage a part of the process may take to use the store again. */
+const RETURN_TIMES_QUIET = 5;
+
 /** One run of a check. */
 interface Run {
   readonly name: string;
@@ -61,8 +64,11 @@ export class ReadinessChecks {
   private readonly failing = new Map<string, CheckResult>();
   /** The result that was last logged of each check that did not pass. */
   private readonly told = new Map<string, CheckResult>();
-  /** The checks whose last run met a store that is away, although that store's own check had passed. */
-  private readonly unexplained = new Set<string>();
+  /**
+   * The checks whose last runs met a store that is away, although that store's own check had passed. The values tell
+   * since when, on the clock of `performance.now()`.
+   */
+  private readonly unexplained = new Map<string, number>();
   private isStartTold = false;
   private readonly reasons = new Map<string, string>();
   private stopping = false;
@@ -171,7 +177,8 @@ export class ReadinessChecks {
 
   /**
    * Returns whether a store that is away explains the failure. If a check meets such a store, but that store's own check
-   * has passed, the store may just have gone away: only the second such failure in a row counts.
+   * has passed, the store may just have gone away, or has just come back and the part that is checked has not yet used it
+   * again. So this counts only when it has lasted for a while.
    */
   private isExplained(name: string, error: unknown): boolean {
     const store = storeOf(error);
@@ -181,8 +188,9 @@ export class ReadinessChecks {
       this.unexplained.delete(name);
       return true;
     }
-    if (this.unexplained.has(name)) return false;
-    this.unexplained.add(name);
+    const since = this.unexplained.get(name);
+    if (since !== undefined) return performance.now() < since + RETURN_TIMES_QUIET * this.outages.quietMs;
+    this.unexplained.set(name, performance.now());
     return true;
   }
 

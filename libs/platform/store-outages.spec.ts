@@ -88,6 +88,10 @@ describe('an outage of a store', () => {
       ['warn: the event log can’t be used: nobody is there'],
     ]);
     outages.opened('event log');
+    outages.failed(new Away('still starting'));
+    outages.passed('event log', now());
+    expect(lines.slice(1)).toEqual([]);
+    outages.passed('event log', later());
     expect(lines.slice(1)).toEqual(['info: the event log can be used again']);
   });
 

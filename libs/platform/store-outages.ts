@@ -4,7 +4,6 @@ import type { Logger } from 'pino';
 export const storeOf = (error: unknown): string | undefined =>
   error instanceof Error && 'store' in error && typeof error.store === 'string' ? error.store : undefined;
 
-/** For this many ms, a store must have failed no call before an outage is over. */
 const QUIET_MS = 3_000;
 
 interface Outage {
@@ -38,7 +37,8 @@ export class StoreOutages {
 
   constructor(
     private readonly logger: Logger,
-    private readonly quietMs = QUIET_MS,
+    /** For this many ms, a store must have failed no call before an outage is over. */
+    readonly quietMs = QUIET_MS,
   ) {}
 
   /** Notes that the process has begun to open a store. */
@@ -46,10 +46,13 @@ export class StoreOutages {
     this.opening.add(store);
   }
 
-  /** Notes that the store was opened for the first time, which ends the outage of one that could not be. */
+  /**
+   * Notes that the store was opened for the first time. The outage of one that could not be opened before goes on until
+   * the store's own check passes (2.): a store that has just started may fail some calls.
+   */
   opened(store: string): void {
     this.opening.delete(store);
-    this.end(store);
+    this.passedSince.set(store, performance.now());
   }
 
   /** Notes that a store could not be opened. */

@@ -153,17 +153,22 @@ export interface ReviewManifest {
   readonly files: readonly { readonly name: string; readonly sha256: string; readonly bytes: number }[];
 }
 
-/** Reads all rows, and returns the sizes and hashes of both files, with the tree head. */
+/**
+ * Reads all rows, and returns the sizes and hashes of both files, with the tree head. `write` gets the text of both files,
+ * piece by piece.
+ */
 export async function reviewManifest(
   rows: AsyncIterable<ReviewRow>,
   { workspaceId, at }: ReviewQuestion,
   treeHead: string | null,
+  write: (text: string, format: ReviewFormat) => void = () => undefined,
 ): Promise<ReviewManifest> {
   const formats = ['csv', 'ndjson'] as const;
   const files = formats.map((format) => ({ format, hash: createHash('sha256'), bytes: 0 }));
   const add = (text: string, file: (typeof files)[number]) => {
     file.hash.update(text);
     file.bytes += Buffer.byteLength(text);
+    if (text !== '') write(text, file.format);
   };
   for (const file of files) add(headerOf(file.format), file);
   let count = 0;

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { verifyChain } from '#events';
 import type { ManagementScope } from '#tokens';
 import { type Answer, eventually, send } from '../support/api/http.js';
@@ -473,4 +475,50 @@ test('whether a token was good at a moment, of each kind, and why not', async ()
   const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
   expect((await reader.tokenStatus(fixed, tomorrow)).refusal).toBe('400 IN_THE_FUTURE');
   for (const { token } of tokens) expect(server.output()).not.toContain(token);
+});
+
+describe('the command line', () => {
+  const cli = async (...args: string[]) => {
+    const { code, stdout, stderr } = await Cli.run([...args, '--json'], { DATA_DIR: server.dataDir });
+    expect([code, stderr]).toEqual([0, expect.not.stringContaining('broken')]);
+    return JSON.parse(stdout) as unknown;
+  };
+
+  test('shows the same as the API: state, history, what changed, and the access review', async () => {
+    const shop = Portal.of(server, { workspaceId: 'shop' });
+    const start = positionOf(await shop.register('sub_shop'));
+    const { clientId } = await shop.newClient('OAUTH2', 'Shop importer');
+    await shop.assign(clientId, 'sub_shop');
+    const then = new Date().toISOString();
+    await nextMillisecond();
+    await shop.rotate(clientId, { overlapSeconds: 3600 });
+    const readNow = await shop.readNow();
+
+    for (const query of [{ at: then }, { revision: '0' }, { position: start }]) {
+      const [[name, value]] = Object.entries(query) as [[string, string]];
+      const { status, body } = await shop.state(clientId, query);
+      if (status === 200) {
+        const { leafIndex: _, ...basis } = body.basis;
+        expect(await cli('state', clientId, `--${name}`, value)).toEqual({ ...body, basis });
+      } else {
+        const refused = await Cli.run(['state', clientId, `--${name}`, value], { DATA_DIR: server.dataDir });
+        expect([refused.code, body]).toMatchObject([4, { code: 'NOT_YET' }]);
+      }
+    }
+    const { items } = (await shop.history(clientId, {}, readNow)).body;
+    const { events } = (await cli('history', clientId)) as { readonly events: readonly { event: unknown }[] };
+    expect(events.map(({ event }) => event)).toEqual(items);
+    const diff = (await shop.diff({ from: start })).body;
+    expect(await cli('diff', '--workspace', 'shop', '--from', start)).toMatchObject({ items: diff.items });
+
+    const directory = join(server.dataDir, 'review');
+    const manifest = await cli('access-review', directory, '--workspace', 'shop', '--at', then);
+    expect(manifest).toEqual((await shop.accessReview({ at: then, format: 'manifest' })).body);
+    for (const format of ['csv', 'ndjson']) {
+      const file = readFileSync(join(directory, `access-review.${format}`), 'utf8');
+      expect(file).toBe((await shop.accessReview({ at: then, format })).text);
+    }
+    const again = await Cli.run(['access-review', directory, '--workspace', 'shop'], { DATA_DIR: server.dataDir });
+    expect(again).toMatchObject({ code: 64, stderr: expect.stringContaining('access-review.csv exists') as string });
+  });
 });

@@ -146,36 +146,40 @@ describe('a process that is killed between the claim of an external id and the c
     const network = await TcpProxy.start(() => eventStore.port);
     const deployment = await Deployment.start({ EVENTSTOREDB_URL: eventStore.url });
     try {
-      const slow = await deployment.another('management', {
-        EVENTSTOREDB_URL: `esdb://127.0.0.1:${network.port}?tls=false`,
-      });
       const { portal } = deployment;
       const command = (number: number) => ({ name: 'First', externalId: `crm:${number}` });
       const keyOf = (number: number) => ({ 'idempotency-key': `create-crm-${number}` });
-      /** Lets single answers through, until the process has claimed an external id and does not know it yet. */
-      const claimOnly = (log: EventLog, from: number) =>
-        eventually(
-          async () => {
-            network.release();
-            network.hold();
-            return (await log.readAll({ limit: Infinity })).slice(from).map(({ type }) => type);
-          },
-          (types) => types.includes('ExternalIdClaimed'),
-        );
       let number = 0;
-      let lost: Promise<unknown> = Promise.resolve();
       await withLog(eventStore.url, async (log) => {
+        const typesAfter = async (count: number) =>
+          (await log.readAll({ limit: Infinity })).slice(count).map(({ type }) => type);
+        /** Lets single answers through, until a claim is in the log. */
+        const claimed = (count: number) =>
+          eventually(
+            async () => {
+              network.release();
+              network.hold();
+              return typesAfter(count);
+            },
+            (types) => types.includes('ExternalIdClaimed'),
+          );
+        // The process must be killed before it knows of its claim. Otherwise the next command is tried.
         for (let types = ['ConsumerClientCreated']; types.includes('ConsumerClientCreated');) {
+          network.release();
+          const slow = await deployment.another('management', {
+            EVENTSTOREDB_URL: `esdb://127.0.0.1:${network.port}?tls=false`,
+          });
           const { length } = await log.readAll({ limit: Infinity });
-          lost = deployment
+          const lost = deployment
             .portalAt(slow)
             .create(command(++number), keyOf(number))
             .catch(() => undefined);
-          types = await claimOnly(log, length);
+          await claimed(length);
+          await slow.kill();
+          await lost;
+          types = await typesAfter(length);
         }
       });
-      await slow.kill();
-      await lost;
       const [key, body] = [keyOf(number), command(number)];
 
       const taken = await portal.create({ name: 'Second', externalId: body.externalId });

@@ -30,6 +30,10 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'projections compare': ['projections compare clients --json'],
   backup: ['backup /backups/2026-11-30'],
   restore: ['restore /backups/2026-11-30'],
+  history: ['history cc_0123456789abcdefghijkl --json'],
+  state: ['state cc_0123456789abcdefghijkl --at 2026-11-24T12:00:00Z', 'state cc_0123456789abcdefghijkl --revision 4'],
+  diff: ['diff --workspace acme --from 00000000000000004711'],
+  'access-review': ['access-review review-2026 --workspace acme --at 2026-12-31T23:59:59Z'],
   evidence: [
     'evidence cc_0123456789abcdefghijkl --file evidence.json',
     'evidence cc_0123456789abcdefghijkl --dir evidence --since 4711',

@@ -16,6 +16,10 @@ import { logCommand } from './log.js';
 import { masterKeyCommand } from './master-key.js';
 import { printAsJson } from './output.js';
 import { projectionsCommand } from './projections.js';
+import { accessReviewCommand } from './replay/access-review-command.js';
+import { diffCommand } from './replay/diff-command.js';
+import { historyCommand } from './replay/history-command.js';
+import { stateCommand } from './replay/state-command.js';
 import { tokenCommand } from './token.js';
 import { tokensCommand } from './tokens.js';
 import { throwVerifyUsage, verifyCommand } from './verify/verify-command.js';
@@ -53,6 +57,10 @@ const program = new Command('consumer-clients')
   .addCommand(projectionsCommand())
   .addCommand(backupCommand())
   .addCommand(restoreCommand())
+  .addCommand(historyCommand())
+  .addCommand(stateCommand())
+  .addCommand(diffCommand())
+  .addCommand(accessReviewCommand())
   .addCommand(evidenceCommand())
   .addCommand(verifyCommand())
   .addCommand(completionCommand());

@@ -9,6 +9,7 @@ import { clientIdIn } from './client-id.js';
 import { requireConfirmation } from './confirmation.js';
 import { operatorContext, reasonOption, subjectOption, withBook } from './environment.js';
 import { CommandFailed, ExitCode, notFound, usageError } from './exit.js';
+import { instantIn } from './instant.js';
 import { endOneManagementToken, listTokensCommand, tokenIdIn } from './management-tokens.js';
 import { counted, printResult } from './output.js';
 import { UUID } from './uuid.js';
@@ -178,12 +179,6 @@ async function* inGroups<T>(items: AsyncIterable<T>, size: number): AsyncGenerat
     group = [];
   }
   if (group.length > 0) yield group;
-}
-
-function instantIn(value: string): Instant {
-  const date = new Date(value);
-  if (Number.isNaN(date.getTime())) throw new InvalidArgumentError('An ISO 8601 time is needed.');
-  return date.toISOString();
 }
 
 /** Only the ids of real runs (UUIDs) are accepted. A name that is used for two incidents would end nothing in the second. */

@@ -1,0 +1,52 @@
+import { createCommand } from 'commander';
+import type { ClientId } from '#domain';
+import type { BookOfRecord } from '#event-log';
+import { systemClock } from '#platform/without-http';
+import { type ClientAsOf, clientAsOf, type LoginAnswer } from '#replay';
+import { clientIdIn } from '../client-id.js';
+import { readClient } from '../clients/show-client.js';
+import { withBook } from '../environment.js';
+import { alignedLines, printResult } from '../output.js';
+import { basisOf, type BasisOptions, basisOptions } from './basis-options.js';
+
+/** `state`: shows a client as it was, from the event log alone. */
+export function stateCommand() {
+  const command = createCommand('state')
+    .description('show a client as it was, and whether it would have logged in, by the event log alone')
+    .argument('<client>', 'its id (cc_…)', clientIdIn)
+    .action((clientId: ClientId, options: BasisOptions) => withBook((book) => show(book, clientId, options)));
+  for (const option of basisOptions()) command.addOption(option);
+  return command;
+}
+
+async function show(book: BookOfRecord, clientId: ClientId, options: BasisOptions): Promise<void> {
+  const { workspaceId } = await readClient(book, clientId);
+  const question = { workspaceId, clientId, basis: basisOf(options), judgedAt: options.at };
+  const state = await clientAsOf(book, { ...question, now: systemClock().toISOString() });
+  printResult(state, linesOf(state));
+}
+
+function linesOf({ basis, client, credentials, subscriptions, wouldLogIn }: ClientAsOf): string[] {
+  const { labels, ...identity } = client;
+  return [
+    `As of ${basis.at}, revision ${basis.revision}, position ${basis.position}`,
+    ...alignedLines(Object.entries(identity).map(([field, value]) => [field, String(value)])),
+    ...Object.entries(labels).map(([key, value]) => `label ${key}  ${value}`),
+    ...credentials.map((credential) =>
+      [
+        ...[`credential ${credential.generation}`, `since ${credential.createdAt}`],
+        ...(credential.expiresAt === undefined ? [] : [`until ${credential.expiresAt}`]),
+        answerOf(credential.wouldLogIn),
+      ].join('  '),
+    ),
+    ...subscriptions.map((assignment) =>
+      [
+        ...[`subscription ${assignment.subscriptionId}`, assignment.endpointUri, assignment.serviceName],
+        ...[assignment.status, answerOf(assignment.wouldLogIn)],
+      ].join('  '),
+    ),
+    `at no endpoint: ${answerOf(wouldLogIn)}`,
+  ];
+}
+
+const answerOf = ({ yes, reason }: LoginAnswer): string => (yes ? 'would log in' : `would not log in: ${reason}`);
