@@ -80,7 +80,7 @@ describe('an auditor sees a client as it was', () => {
 
   test('by time, by position and by revision, each with its basis', async () => {
     await forceHead();
-    const evidence = await send('GET', server.url, `/v1/clients/${clientId}/evidence`, { headers: asAuditor() });
+    const evidence = await auditor.send('GET', `/v1/clients/${clientId}/evidence`);
     const { files } = JSON.parse(evidence.text) as { readonly files: Readonly<Record<string, string>> };
     const proven = Number(/^index (\d+)$/m.exec(files['events/000.tlog-proof'] ?? '')?.[1]);
     expect(proven).toBeGreaterThan(0);
@@ -250,7 +250,7 @@ describe('the history of a workspace', () => {
     expect(typesOf(body.items)).toEqual(['MasterKeyCheckRecorded', 'SigningKeyPublished']);
     expect(body.items[1]?.event.data.wrappedKey).toEqual({ sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string });
     const rest = await operator.events({ stream: 'signingKeys', cursor: body.nextCursor ?? '' }, headers);
-    expect(typesOf(rest.body.items)).toEqual(['SigningKeyActivated']);
+    expect(typesOf(rest.body.items)).toEqual(['SigningKeyActivated', 'LogKeyPublished', 'LogKeyPublished']);
     expect(rest.body.nextCursor).toBeUndefined();
     expect((await operator.events({ stream: 'log' }, headers)).body.items).toHaveLength(1);
     expect((await operator.events({ stream: 'signingKeys', type: 'x' }, headers)).refusal).toBe(
@@ -491,20 +491,18 @@ describe('the command line', () => {
     await shop.assign(clientId, 'sub_shop');
     const then = new Date().toISOString();
     await nextMillisecond();
-    await shop.rotate(clientId, { overlapSeconds: 3600 });
+    const rotated = await shop.rotate(clientId, { overlapSeconds: 3600 });
     const readNow = await shop.readNow();
 
-    for (const query of [{ at: then }, { revision: '0' }, { position: start }]) {
+    for (const query of [{ at: then }, { revision: '0' }, { position: positionOf(rotated) }]) {
       const [[name, value]] = Object.entries(query) as [[string, string]];
-      const { status, body } = await shop.state(clientId, query);
-      if (status === 200) {
-        const { leafIndex: _, ...basis } = body.basis;
-        expect(await cli('state', clientId, `--${name}`, value)).toEqual({ ...body, basis });
-      } else {
-        const refused = await Cli.run(['state', clientId, `--${name}`, value], { DATA_DIR: server.dataDir });
-        expect([refused.code, body]).toMatchObject([4, { code: 'NOT_YET' }]);
-      }
+      const { body } = await shop.state(clientId, query);
+      const { leafIndex: _, ...basis } = body.basis;
+      expect(await cli('state', clientId, `--${name}`, value)).toEqual({ ...body, basis });
     }
+    expect((await shop.state(clientId, { position: start })).refusal).toBe('404 NOT_YET');
+    const early = await Cli.run(['state', clientId, '--position', start], { DATA_DIR: server.dataDir });
+    expect([early.code, early.stdout]).toEqual([4, '']);
     const { items } = (await shop.history(clientId, {}, readNow)).body;
     const { events } = (await cli('history', clientId)) as { readonly events: readonly { event: unknown }[] };
     expect(events.map(({ event }) => event)).toEqual(items);
