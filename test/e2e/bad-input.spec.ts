@@ -30,7 +30,7 @@ const end = () => endOfLog(log);
 const JSON_TYPE = { 'content-type': 'application/json' };
 const deep = (levels: number) => `${'{"name":'.repeat(levels)}1${'}'.repeat(levels)}`;
 
-const STACK_TRACE = /\bat .+:\d+|node_modules|\.[jt]s\b/;
+const STACK_TRACE = /\bat [^"]*(?:\/|node:)[^"]*:\d+|node_modules|\.[jt]s\b/;
 
 const INVALID = '400 VALIDATION_FAILED';
 const MALFORMED = '400 MALFORMED_JSON';
