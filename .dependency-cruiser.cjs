@@ -100,7 +100,7 @@ module.exports = {
         pathNot: [
           '/index\\.ts$',
           '^libs/$2',
-          '^libs/(event-log/src/streams|read-models/src/names)\\.ts$',
+          '^libs/(event-log/src/(streams|sqlite-files)|read-models/src/names)\\.ts$',
           '^libs/(platform/without-http|platform/openapi|stores/without-keys)\\.ts$',
         ],
       },

@@ -1,6 +1,7 @@
 import type Database from 'libsql';
-import { reasonOf, type SerialisedEvent } from '#event-log';
+import type { SerialisedEvent } from '#event-log';
 import type { Revision } from '#events';
+import { reasonOf } from '../src/sqlite-files.js';
 import { isSealedBy, LOG_STREAM } from '../src/streams.js';
 import { COMPARED_EVENTS } from './latest-event-time.js';
 import { retryWhileBusy } from './schema.js';

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { reasonOf } from '#event-log';
+import { reasonOf } from '../src/sqlite-files.js';
 import { GroupCommit } from './group-commit.js';
 import { fileIdentityOf, NotAnEventLog, openForWriting, REPLACED } from './schema.js';
 import { SnapshotWriter } from './snapshot-writer.js';

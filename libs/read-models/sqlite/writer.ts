@@ -1,6 +1,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { type Checkpoint, reasonOf } from '#event-log';
+import type { Checkpoint } from '#event-log';
 import type { BuildName, Lease } from '#read-models';
+import { reasonOf } from '../../event-log/src/sqlite-files.js';
 import type { Connection } from './connection.js';
 import { layOut, layOutToLoad, openToWrite, remove, tableOf } from './layout.js';
 import type { Answer, DocumentRow, LoadPart, Order, WriterOptions, WriterRequest } from './writer-protocol.js';
