@@ -7,6 +7,7 @@ import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
 import { refresh, refreshTokenOf } from '../support/api/oauth.js';
 import { type NewClient, Portal, readAfter } from '../support/api/portal.js';
 import { ProgramClock } from '../support/doubles/program-clock.js';
+import { readModelsCaughtUp } from '../support/events/audit.js';
 import { usageIn, usesOf } from '../support/processes/data-dir.js';
 import { Standalone } from '../support/processes/standalone.js';
 
@@ -34,8 +35,12 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true });
 });
 
-const lastUsedAt = async ({ clientId }: NewClient = client) =>
-  (await portal.get(clientId, await portal.readNow())).body.lastUsedAt;
+/** Reads the client when the answer includes every use that is in the log. No consistency token makes it wait for them. */
+const shownClient = async ({ clientId }: NewClient = client) => {
+  await readModelsCaughtUp(dataDir);
+  return portal.get(clientId, await portal.readNow());
+};
+const lastUsedAt = async (of: NewClient = client) => (await shownClient(of)).body.lastUsedAt;
 /** Logs in `times` times. The logins usually fall in the same minute, so one event records all of them. */
 const logIn = async (times: number) => {
   for (let n = 0; n < times; n++) expect((await oauthLogin(server.url, client)).status).toBe(200);
@@ -64,7 +69,7 @@ describe('when a client was last used', () => {
     const after = new Date().toISOString();
     expect(await usesOf(dataDir, client.clientId)).toBe(0);
     await nextMinute(61, 2);
-    const shown = await portal.get(client.clientId, await portal.readNow());
+    const shown = await shownClient();
     const { lastUsedAt: at = '', revision } = shown.body;
     expect(before <= at && at <= after).toBe(true);
     expect({ revision, etag: shown.header('etag') }).toEqual({ revision: 0, etag: '"0"' });
@@ -81,7 +86,7 @@ describe('when a client was last used', () => {
     const before = new Date().toISOString();
     await oauthLogin(server.url, newest);
     await nextMinute(61, 2);
-    const shown = (await portal.get(client.clientId, await portal.readNow())).body;
+    const shown = (await shownClient()).body;
     const [first, second] = shown.credentials;
     expect([first?.generation, second?.generation]).toEqual([1, 2]);
     expect((first?.lastUsedAt ?? '') < before && before <= (second?.lastUsedAt ?? '')).toBe(true);
@@ -97,7 +102,7 @@ describe('when a client was last used', () => {
     await logIn(1);
     const after = new Date().toISOString();
     await nextMinute(61, 2);
-    const shown = (await portal.get(client.clientId, await portal.readNow())).body;
+    const shown = (await shownClient()).body;
     expect((shown.lastUsedAt ?? '') <= after).toBe(true);
     expect(shown.credentials[0]?.lastUsedAt).toBe(shown.lastUsedAt);
   });

@@ -116,7 +116,7 @@ const useClient = async (stage: Stage, n: number, process: string, attempt: Part
   if (state.status !== 'NONE') await stage.recordUsage(process, [usageEntry(clientNamed(n), stage.at(), attempt)]);
 };
 
-const endSubscription = (stage: Stage, id: string) =>
+export const endSubscription = (stage: Stage, id: string) =>
   stage.subscription(id, { type: 'EndSubscription', workspaceId: WORKSPACE, reason: 'over', at: stage.at() });
 
 /** Sends the command. The command may be refused, since a refused command writes nothing. */

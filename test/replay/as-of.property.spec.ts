@@ -13,7 +13,7 @@ import { RequestedEndpoint } from '../../apps/auth/src/login/endpoint-owner.js';
 import { Login } from '../../apps/auth/src/login/login.js';
 import { UnrecordedUsage } from '../../apps/auth/src/login/unrecorded-usage.js';
 import { anyClockChange } from '../support/events/play.js';
-import { anyCommand, carryOut, CLIENTS, SUBSCRIPTIONS } from './any-command.js';
+import { anyCommand, carryOut, CLIENTS, type Command, endSubscription, SUBSCRIPTIONS } from './any-command.js';
 import { clientNamed, Stage, VERIFIER_MARK, WORKSPACE } from './stage.js';
 
 const MASTER_KEYS = MasterKeys.from({ current: randomBytes(32) });
@@ -70,6 +70,16 @@ const play = fc.array(
   { minLength: 10, maxLength: 25, size: 'max' },
 );
 
+const [ENDPOINT = ''] = SUBSCRIPTIONS;
+const step = (command: Command, logsIn = false) => ({ command, clock: 0, n: 0, logsIn });
+/** A play in which a login at an endpoint succeeds, and no longer does after the end of the subscription. */
+const goodAtEndpoint = [
+  step((stage) => stage.register(ENDPOINT)),
+  step((stage) => stage.create(0)),
+  step((stage) => stage.assign(0, ENDPOINT), true),
+  step((stage) => endSubscription(stage, ENDPOINT), true),
+];
+
 const foldOf = (events: readonly RecordedEvent[]) =>
   events.reduce(
     (state, event) => consumerClient.evolve(state, upcast(event) as ConsumerClientEvent),
@@ -124,6 +134,7 @@ describe('the past of a client', () => {
         const stage = await Stage.open();
         try {
           const logIn = await authOf(stage);
+          for (const uri of SUBSCRIPTIONS) await stage.claim(uri);
           const recorded: Recorded[] = [];
           for (const { clock, command, n, logsIn } of steps) {
             stage.changeClock(clock);
@@ -145,7 +156,7 @@ describe('the past of a client', () => {
           await stage.close();
         }
       }),
-      { numRuns: 12 },
+      { numRuns: 12, examples: [[goodAtEndpoint]] },
     );
   });
 });

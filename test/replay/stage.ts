@@ -140,6 +140,19 @@ export class Stage {
     });
   }
 
+  /** Claims the endpoint URI of a subscription, as its registration over HTTP does first. */
+  claim(subscriptionId: SubscriptionId): Promise<unknown> {
+    const context = this.context();
+    return this.book.endpointUris.execute(
+      subscriptionId,
+      {
+        ...{ type: 'ClaimEndpointUri', endpointUri: subscriptionId, workspaceId: WORKSPACE, subscriptionId },
+        ...{ commandId: context.commandId, holderIsRegistered: false, at: this.at() },
+      },
+      { context },
+    );
+  }
+
   /**
    * Appends a usage event, as an auth process does. `lastUsedAt`: when the auth process last saw each client, in
    * generation 1.

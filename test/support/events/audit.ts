@@ -82,7 +82,7 @@ export async function storeCaughtUp(
         const build = await store.served(name, version);
         return { name, end, reached: build && (await store.checkpoint(build))?.position };
       },
-      ({ reached }) => reached === end,
+      ({ reached = '' }) => end === undefined || reached >= end,
     );
   }
 }

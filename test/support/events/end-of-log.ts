@@ -1,9 +1,11 @@
 import type { EventLog } from '#event-log';
 import type { Position } from '#events';
+import { tokenUpTo } from '#replay';
 
 /**
- * Returns the position of the last event that our service wrote. `EventLog.end` may return the position of another
- * application's event, or of a fence (a write that proves that the connection reaches the current leader).
+ * Returns the position of the last event that a read model's checkpoint can name. `EventLog.end` may return the position
+ * of another application's event, of a fence (a write that proves that the connection reaches the current leader), or of
+ * a tree head.
  */
 export const endOfLog = async (log: EventLog): Promise<Position | undefined> =>
-  (await log.readAll({ direction: 'backwards', limit: 1 }))[0]?.position;
+  (await tokenUpTo({ log, logId: '' }))?.position;
