@@ -1,4 +1,11 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
@@ -67,6 +74,19 @@ export type EarlyHandler = (
   problem: Problem | undefined,
 ) => boolean;
 
+/** A whole answer without a body. */
+export interface UnreadableAnswer {
+  readonly status: number;
+  /** Name, value, name, value, …. */
+  readonly headers: readonly string[];
+}
+
+/**
+ * Answers input that Node could not parse as HTTP, if its request line could be read. `target`: the request target.
+ * Returns `undefined` if the answer is to be that of all other routes.
+ */
+export type UnreadableHandler = (target: string, problem: Problem) => UnreadableAnswer | undefined;
+
 const LATEST = Symbol('the latest request of a connection');
 type HttpSocket = Socket & { [LATEST]?: IncomingMessage };
 
@@ -78,6 +98,7 @@ type HttpSocket = Socket & { [LATEST]?: IncomingMessage };
  */
 export class BeforeFastify {
   private readonly handlers: EarlyHandler[] = [];
+  private readonly unreadable: UnreadableHandler[] = [];
   private readonly problems = new WeakMap<IncomingMessage, Problem>();
   private readonly held: [RequestListener, IncomingMessage, ServerResponse][] = [];
   private isHolding = false;
@@ -100,6 +121,20 @@ export class BeforeFastify {
   /** Adds a handler. For each request, the handlers are called in the order in which they were added. */
   add(handler: EarlyHandler): void {
     this.handlers.push(handler);
+  }
+
+  /** Adds a handler of unreadable requests. The first answer counts. */
+  addUnreadable(handler: UnreadableHandler): void {
+    this.unreadable.push(handler);
+  }
+
+  /** The answer to a request that Node could not parse, or `undefined` if no module has one of its own. */
+  unreadableAnswer(target: string, problem: Problem): UnreadableAnswer | undefined {
+    for (const handler of this.unreadable) {
+      const answer = handler(target, problem);
+      if (answer) return answer;
+    }
+    return undefined;
   }
 
   /** What is wrong with the head of a request that has come to Fastify, if anything is. */
@@ -195,7 +230,7 @@ export async function createHttpApplication(
     { provide: ApiDescription, useValue: description },
   ];
   const platform = { module: PlatformModule, imports: [module], providers, exports: providers.map((p) => p.provide) };
-  const adapter = fastifyAdapter(configuration, logger, (listener) =>
+  const adapter = fastifyAdapter(configuration, logger, beforeFastify, (listener) =>
     connections.add(httpServer(beforeFastify.listener(listener))),
   );
   // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- Nest declares its options as a class
@@ -222,6 +257,7 @@ export async function createHttpApplication(
 const fastifyAdapter = (
   configuration: Configuration,
   logger: Logger,
+  beforeFastify: BeforeFastify,
   serverFactory: (listener: RequestListener) => Server,
 ): FastifyAdapter =>
   new FastifyAdapter({
@@ -243,7 +279,9 @@ const fastifyAdapter = (
       void reply.headers(securityHeaders(configuration)).header('x-request-id', request.id);
       sendProblem(error, request, reply);
     },
-    clientErrorHandler: refuseUnreadable,
+    clientErrorHandler: (error: ConnectionError, socket) => {
+      refuseUnreadable(error, socket, beforeFastify);
+    },
   });
 
 function httpServer(listener: RequestListener): Server {
@@ -265,7 +303,7 @@ function httpServer(listener: RequestListener): Server {
   server.on('checkExpectation', listener);
   // `CONNECT` asks for a tunnel, and so names no resource of ours. Node would close the connection without an answer.
   server.on('connect', (_request, socket) => {
-    refuseOnSocket(400, socket);
+    refuseOnSocket(httpRefusal(400), socket);
   });
   server.on('checkContinue', (request, response) => {
     if (hasBody(request.headers)) response.writeContinue();
@@ -300,19 +338,34 @@ function readRestOfBody({ raw }: FastifyRequest, reply: FastifyReply): void {
  * socket. We also destroy the socket afterwards: Node no longer controls this socket, and a caller could keep it open
  * for ever.
  */
-function refuseUnreadable(error: ConnectionError, socket: Socket): void {
+function refuseUnreadable(error: ConnectionError, socket: Socket, beforeFastify: BeforeFastify): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  refuseOnSocket({ HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400, socket);
+  const problem = httpRefusal({ HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400);
+  const target = targetOf(error.rawPacket);
+  const answer = target === undefined ? undefined : beforeFastify.unreadableAnswer(target, problem);
+  if (answer) answerOnSocket(answer, '', socket);
+  else refuseOnSocket(problem, socket);
 }
 
-function refuseOnSocket(status: number, socket: Duplex): void {
+const REQUEST_LINE = /^[A-Z-]+ (\S+) HTTP\/1\.[01]\r?\n/;
+
+/** The request target in `originForm`, if the bytes begin with a request line. */
+function targetOf(bytes: unknown): string | undefined {
+  const [, target] = REQUEST_LINE.exec(Buffer.isBuffer(bytes) ? bytes.toString('latin1') : '') ?? [];
+  return target === undefined ? undefined : originForm(target);
+}
+
+function refuseOnSocket(problem: Problem, socket: Duplex): void {
   const requestId = requestIdOf([]);
-  const { title, ...rest } = httpRefusal(status).toBody(requestId);
-  const body = JSON.stringify({ title, ...rest });
-  socket.end(
-    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nX-Request-Id: ${requestId}\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    () => socket.destroy(),
+  const headers = ['Content-Type', 'application/problem+json', 'X-Request-Id', requestId];
+  answerOnSocket({ status: problem.status, headers }, JSON.stringify(problem.toBody(requestId)), socket);
+}
+
+function answerOnSocket({ status, headers }: UnreadableAnswer, body: string, socket: Duplex): void {
+  const all = [...headers, 'Content-Length', String(Buffer.byteLength(body)), 'Connection', 'close'];
+  const lines = all.flatMap((name, index) => (index % 2 === 0 ? [`${name}: ${all[index + 1] ?? ''}`] : []));
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('\r\n')}\r\n\r\n${body}`, () =>
+    socket.destroy(),
   );
 }
 

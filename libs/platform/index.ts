@@ -13,7 +13,13 @@ export {
 } from './configuration.js';
 export { prepareDataDir } from './data-dir.js';
 export { ReadinessChecks } from './health.js';
-export { BeforeFastify, createHttpApplication, type EarlyHandler, HttpApplication } from './http-app.js';
+export {
+  BeforeFastify,
+  createHttpApplication,
+  type EarlyHandler,
+  HttpApplication,
+  type UnreadableHandler,
+} from './http-app.js';
 export { jsonObjectIn } from './json-body.js';
 export { createLogger, LOGGER, type Logger, logWarnings, writeLine } from './logging.js';
 export { addQueueMetrics, addReadings, type Reading, Registry } from './metrics.js';

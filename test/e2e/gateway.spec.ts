@@ -172,6 +172,18 @@ describe('a call that must not reach the provider', () => {
     }
   });
 
+  test.each([
+    ['a header without a colon', 'MALFORMED_REQUEST', 'no colon'],
+    ['a control character in a header', 'MALFORMED_REQUEST', 'X-Note: a\u0001b'],
+    ['two lengths', 'MALFORMED_REQUEST', 'Content-Length: 1\r\nContent-Length: 2'],
+  ])('that has %s is 403', async (_what, code, line) => {
+    for (const target of ['/gateway/check', '/gateway/check/weather?a=1', 'http://x/gateway/check']) {
+      const answer = await sendLines(server.url, [`GET ${target} HTTP/1.1`, 'Host: x', line]);
+      expect(answer).toMatch(new RegExp(`^HTTP/1.1 403 [^]*x-auth-code: ${code}`, 'i'));
+    }
+    expect(await sendLines(server.url, ['GET /elsewhere HTTP/1.1', 'Host: x', line])).toMatch(/^HTTP\/1.1 400 /);
+  });
+
   test('whose path names no endpoint is 403, even if another header names one', async () => {
     for (const endpoint of ['', '/weather', 'weather/', 'Weather', '../weather', 'weather%2f', 'weather, tides']) {
       const elsewhere = { 'x-endpoint-uri': endpoint, 'x-original-uri': '/weather', 'x-forwarded-uri': '/weather' };

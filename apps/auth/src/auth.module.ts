@@ -26,6 +26,7 @@ import { ApiDescription } from '#platform/openapi';
 import type { AuthDependencies } from './dependencies.js';
 import { ClientDirectory } from './gateway/client-directory.js';
 import { GatewayCheck } from './gateway/gateway-check.js';
+import { unreadableCheck } from './gateway/gateway-route.js';
 import { AuthenticationLimits } from './http/authentication-limits.js';
 import { FastPath } from './http/fast-path.js';
 import { type AnswerCounts, authRoutes } from './http/routes.js';
@@ -112,6 +113,7 @@ function wire(
   for (const part of descriptions) description.add(part);
   const fastPath = new FastPath({ routes, platform: beforeFastify, trustedProxies, logger });
   beforeFastify.add(fastPath.handle);
+  beforeFastify.addUnreadable(unreadableCheck(counts.checks));
 
   return [followLog(directory, opened), signingKeys, usage];
 }

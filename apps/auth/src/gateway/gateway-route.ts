@@ -1,8 +1,8 @@
 import { Failure } from '#domain';
-import type { Logger, RequestFacts } from '#platform';
+import type { Logger, RequestFacts, UnreadableHandler } from '#platform';
 import type { FastAnswer, Handler } from '../http/fast-path.js';
 import type { CheckAnswer, CheckRefusal, GatewayCheck } from './gateway-check.js';
-import type { GatewaySettings } from './gateway-request.js';
+import { CHECK_PATH, type GatewaySettings } from './gateway-request.js';
 
 interface GatewayParts {
   readonly refusals: GatewaySettings['refusals'];
@@ -38,6 +38,16 @@ export const gatewayHandler =
     } catch (err) {
       return unavailable(err);
     }
+  };
+
+/** Refuses checks that can't be parsed as HTTP with 403, as `gatewayHandler` refuses all other ill-formed ones. */
+export const unreadableCheck =
+  (counts: Record<string, number>): UnreadableHandler =>
+  (target, { code }) => {
+    const [path = ''] = target.split('?', 1);
+    if (path !== CHECK_PATH && !path.startsWith(`${CHECK_PATH}/`)) return undefined;
+    counts[code] = (counts[code] ?? 0) + 1;
+    return forbidden({ authCode: code });
   };
 
 function answerOf(
