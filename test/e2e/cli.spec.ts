@@ -60,6 +60,7 @@ describe('the command line', () => {
   test('prints its version', async () => {
     const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
     expect(await cli('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+    expect(JSON.parse((await cli('--json', '--version')).stdout)).toEqual({ version });
   });
 
   test('names the same exit codes in its help as in the operations guide', async () => {

@@ -40,7 +40,7 @@ const NEED_NO_DATA_DIR: ReadonlySet<string> = new Set(['completion', 'verify']);
 
 const program = new Command('consumer-clients')
   .description('Operators’ and auditors’ command line of Consumer Clients')
-  .version(version())
+  .version(process.argv.includes('--json') ? JSON.stringify({ version: version() }) : version())
   .option('--json', 'print the result as one JSON document')
   .addHelpText('after', exitCodesHelp())
   .hook('preAction', (root, command) => {
