@@ -58,7 +58,7 @@ function apply(tile: TileDocument | undefined, event: FollowedEvent, id: string)
   if (hashes.length !== leavesHeld || pending.length !== onesIn(unfinished)) {
     throw new Error(`Tile ${id} does not end before leaf ${leafIndex}`);
   }
-  const roots = withLeaf(pending, unfinished, leafHash(Buffer.from(event.metadata.hash, 'hex')));
+  const roots = withLeaf(pending, unfinished, leafOf(event));
   const isWhole = unfinished + 1 === leavesOfHash;
   return {
     level,
@@ -67,6 +67,14 @@ function apply(tile: TileDocument | undefined, event: FollowedEvent, id: string)
     pending: isWhole ? [] : roots,
     firstPosition,
   };
+}
+
+let latest: { readonly event: FollowedEvent; readonly leaf: Uint8Array } | undefined;
+
+/** Returns the event's leaf hash. The last one is remembered, because an event is applied to a tile of each level. */
+function leafOf(event: FollowedEvent): Uint8Array {
+  if (latest?.event !== event) latest = { event, leaf: leafHash(Buffer.from(event.metadata.hash, 'hex')) };
+  return latest.leaf;
 }
 
 /** Adds a leaf to the roots of perfect subtrees over `count` leaves: equally large neighbours become one subtree. */
@@ -81,7 +89,11 @@ function withLeaf(roots: readonly string[], count: number, leaf: Uint8Array): re
 }
 
 /** Returns how many ones the binary number has. */
-const onesIn = (count: number): number => count.toString(2).replaceAll('0', '').length;
+function onesIn(count: number): number {
+  let ones = 0;
+  for (let rest = count; rest > 0; rest = Math.floor(rest / 2)) ones += rest % 2;
+  return ones;
+}
 
 const document: DocumentSchema<TileDocument> = {
   fields: {
