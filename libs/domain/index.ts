@@ -42,7 +42,14 @@ export { DomainError } from './domain-error.js';
 export { type EndpointUri, endpointUri, type EndpointUriEvent, isEndpointUri } from './endpoint-uri.js';
 export { externalId, type ExternalIdEvent, type ExternalIdKey } from './external-id.js';
 export { Failure, type FailureKind } from './failure.js';
-export { fastestClock, type Instant, MAX_CLOCK_SKEW_SECONDS, millisecondsOf, secondsAfter } from './instant.js';
+export {
+  fastestClock,
+  type Instant,
+  isComparable,
+  MAX_CLOCK_SKEW_SECONDS,
+  millisecondsOf,
+  secondsAfter,
+} from './instant.js';
 export {
   compromisedKids,
   isPublishedTooLate,

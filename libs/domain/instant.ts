@@ -1,6 +1,12 @@
 /** A moment in UTC in the format of `Date.toISOString()`. In this format, comparing two texts compares the moments. */
 export type Instant = string;
 
+/**
+ * Whether the text has the length of an `Instant`. `Date.toISOString()` writes years before 0 and after 9999 with six
+ * digits and a sign, and such texts do not compare as moments do.
+ */
+export const isComparable = (text: string): boolean => text.length === '2027-01-31T23:59:59.999Z'.length;
+
 let parsed = { at: '', milliseconds: NaN };
 
 /**

@@ -395,9 +395,9 @@ describe('the expiry of a secret', () => {
     ['VALIDATION_FAILED', 1_900_000_000],
     ['VALIDATION_FAILED', null],
     ['INVALID_EXPIRY', inSeconds(-1)],
-    ['INVALID_EXPIRY', '0000-01-01T00:00:00+05:00'],
+    ['VALIDATION_FAILED', '0000-01-01T00:00:00+05:00'],
     ['INVALID_EXPIRY', inSeconds(315_460_000)],
-    ['INVALID_EXPIRY', '9999-12-31T23:59:59-05:00'],
+    ['VALIDATION_FAILED', '9999-12-31T23:59:59-05:00'],
   ])('is refused with %s: %j', async (code, expiresAt) => {
     const { clientId } = await portal.newClient();
     const body = { expiresAt } as { expiresAt: string };

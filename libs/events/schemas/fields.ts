@@ -2,6 +2,7 @@ import { isObject, Matches, ValidateBy, ValidateIf, type ValidationOptions } fro
 import {
   EXTERNAL_ID,
   isClientId,
+  isComparable,
   isLabelKey,
   isSubscriptionId,
   isWorkspaceId,
@@ -54,7 +55,7 @@ export const IsInstant = () => is('isInstant', isInstant);
 export const isInstant = (value: unknown): boolean => {
   if (typeof value !== 'string') return false;
   const date = new Date(value);
-  return !Number.isNaN(date.getTime()) && date.toISOString() === value;
+  return !Number.isNaN(date.getTime()) && date.toISOString() === value && isComparable(value);
 };
 
 /** The field may be absent, but must not be null. (`IsOptional` would accept null.) */
