@@ -41,6 +41,8 @@ export interface HistoryFilter {
 export interface HistoryQuestion extends HistoryFilter {
   /** The page begins after this position. */
   readonly after?: Position | undefined;
+  /** With `from` and `to`: the position up to which they reach, as the page before has found it. */
+  readonly through?: Position | undefined;
   readonly limit: number;
 }
 
@@ -48,22 +50,27 @@ export interface FoundEvents {
   readonly events: readonly Entry[];
   /** The position up to which the log was looked through. Absent if there is nothing more. */
   readonly next?: Position;
+  /** With `next` and a range of times: the position up to which the range reaches. */
+  readonly through?: Position;
 }
 
 /**
  * Returns the events of a workspace that match, in the order of the log. A page looks at 2,000 events at most, along the
  * index of the narrowest filter, so it may contain few events, or none, although more follow: `next` says where to go
- * on. Throws `DomainError` with code `range_too_long`, `ReadStoreUnavailable`.
+ * on. A range of times is looked up in the index of days once: the pages after the first get its end as `through`. So
+ * what is written meanwhile is not in them. Throws `DomainError` with code `range_too_long`, `ReadStoreUnavailable`.
  */
 export async function findEvents(histories: Histories, question: HistoryQuestion): Promise<FoundEvents> {
-  const { from, to, after, limit } = question;
-  const range = from === undefined || to === undefined ? undefined : { from, to };
+  const { after, limit } = question;
   const list = listFor(question);
-  const bounds = range && (await boundsOf(histories, question.workspaceId, range));
-  if (range && !bounds) return { events: [] };
-  const begin = bounds && (after === undefined || after < bounds.before) ? bounds.before : after;
+  const bounds = await boundsFor(histories, question);
+  if (bounds === 'empty') return { events: [] };
+  const goingOn = (events: readonly Entry[], next: Position): FoundEvents => ({
+    ...{ events, next },
+    ...(bounds && { through: bounds.last }),
+  });
   const events: Entry[] = [];
-  let place = begin;
+  let place = bounds && (after === undefined || after < bounds.before) ? bounds.before : after;
   for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; lookedAt += PIECE) {
     const piece = await histories.find({
       ...list,
@@ -79,11 +86,11 @@ export async function findEvents(histories: Histories, question: HistoryQuestion
       if (!matches(question, entry)) continue;
       events.push(entry);
       if (events.length < limit) continue;
-      return index < piece.length - 1 || piece.length === PIECE ? { events, next: place } : { events };
+      return index < piece.length - 1 || piece.length === PIECE ? goingOn(events, place) : { events };
     }
     if (piece.length < PIECE) return { events };
   }
-  return place === undefined ? { events } : { events, next: place };
+  return place === undefined ? { events } : goingOn(events, place);
 }
 
 /** Returns the list that the narrowest of the filters selects. */
@@ -111,15 +118,23 @@ function matches({ workspaceId, clientId, stream, type, actor, from, to }: Histo
   );
 }
 
-/**
- * Returns the places between which all events of these days lie. Times are ordered within a stream only, so an event of
- * a clock that was wrong may lie far from the others of its day.
- */
-async function boundsOf(
+interface Bounds {
+  readonly before: Position;
+  readonly last: Position;
+}
+
+/** Returns the places between which the events of the range lie. `undefined`: no range is given. */
+async function boundsFor(
   histories: Histories,
-  workspaceId: WorkspaceId,
-  { from, to }: { readonly from: Instant; readonly to: Instant },
-): Promise<{ readonly before: Position; readonly last: Position } | undefined> {
+  { workspaceId, from, to, after, through }: HistoryQuestion,
+): Promise<Bounds | 'empty' | undefined> {
+  if (from === undefined || to === undefined) return undefined;
+  const days = daysOf(from, to);
+  if (after !== undefined && through !== undefined) return { before: after, last: through };
+  return (await boundsOf(histories, workspaceId, days)) ?? 'empty';
+}
+
+function daysOf(from: Instant, to: Instant): string[] {
   const days: string[] = [];
   for (let at = Date.parse(`${dayOf(from)}T00:00:00Z`); at <= Date.parse(to); at += DAY_MS) {
     days.push(dayOf(new Date(at).toISOString()));
@@ -127,6 +142,18 @@ async function boundsOf(
       throw new DomainError('invalid', 'range_too_long', 'from and to must be at most 366 days apart', 'from');
     }
   }
+  return days;
+}
+
+/**
+ * Returns the places between which all events of these days lie. Times are ordered within a stream only, so an event of
+ * a clock that was wrong may lie far from the others of its day.
+ */
+async function boundsOf(
+  histories: Histories,
+  workspaceId: WorkspaceId,
+  days: readonly string[],
+): Promise<Bounds | undefined> {
   const ends = async (direction: 'asc' | 'desc'): Promise<Position[]> => {
     const found: Position[] = [];
     for (let first = 0; first < days.length; first += READS_AT_ONCE) {

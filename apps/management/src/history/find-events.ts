@@ -27,7 +27,7 @@ export class WorkspaceHistoryParameters {
     description: 'Only events after this position: `nextCursor` of the page before, or any position',
   })
   @IsOptional()
-  @Matches(/^\d{20}$/, { message: 'cursor must be a position of 20 digits' })
+  @Matches(/^\d{20}(?:-\d{20})?$/, { message: 'cursor must be a position of 20 digits, or a nextCursor' })
   cursor?: string;
 
   @ApiPropertyOptional({
@@ -139,14 +139,15 @@ export class GetWorkspaceHistoryHandler implements IQueryHandler<GetWorkspaceHis
   async execute({ workspaceId, parameters, token }: GetWorkspaceHistory): Promise<WorkspaceHistoryPage> {
     const { readModels, clock } = this.dependencies;
     const { limit = DEFAULT_PAGE, cursor, stream, client, subscription, actor, type } = parameters;
-    const { events, next } = await findEvents(await readModels.at(projections.history, token), {
+    const [after, through] = cursor?.split('-') ?? [];
+    const { events, next, ...found } = await findEvents(await readModels.at(projections.history, token), {
       ...{ workspaceId, stream, clientId: client, subscriptionId: subscription, actor, type },
       ...rangeOf(parameters, clock().toISOString()),
-      ...{ after: cursor, limit },
+      ...{ after, through, limit },
     });
     return {
       items: events.map((found) => ({ position: found.position, stream: found.doc.stream, event: entryOf(found) })),
-      ...(next !== undefined && { nextCursor: next }),
+      ...(next !== undefined && { nextCursor: found.through === undefined ? next : `${next}-${found.through}` }),
     };
   }
 }
@@ -184,7 +185,7 @@ export class GetInstallationHistoryHandler implements IQueryHandler<GetInstallat
     }
     const { limit = DEFAULT_PAGE, cursor } = parameters;
     const { log } = this.dependencies.book;
-    const { events, next } = await findInstallationEvents(log, { stream, after: cursor, limit });
+    const { events, next } = await findInstallationEvents(log, { stream, after: cursor?.slice(0, 20), limit });
     return {
       items: events.map(({ position, stream, revision, eventId, type, data, metadata }) => ({
         ...{ position, stream },
