@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
-import { type ClientId, clientIdOf, DomainError, type Instant, type WorkspaceId } from '#domain';
+import { type ClientId, clientIdOf, consumerClient, type Instant, type WorkspaceId } from '#domain';
 import type { BookOfRecord } from '#event-log';
-import type { HistoryDocument, ServedReadModel } from '#read-models';
-import { type AssignmentAsOf, type ClientAsOf, clientAsOf, type CredentialAsOf } from './client-as-of.js';
-import { requirePast } from './past-moment.js';
+import type { Position } from '#events';
+import type { HistoryDocument, ServedReadModel, StoredDocument } from '#read-models';
+import { type AssignmentAsOf, type ClientAsOf, clientInState, type CredentialAsOf } from './client-as-of.js';
+import { unlessDamaged } from './damage.js';
+import type { PastMoment } from './past-moment.js';
+import { SharedFacts } from './shared-facts.js';
 
 /** Number of clients that are read together. */
 const PIECE = 50;
@@ -39,50 +42,72 @@ export type ReviewRow = Readonly<Partial<Record<(typeof REVIEW_COLUMNS)[number],
 
 export interface ReviewQuestion {
   readonly workspaceId: WorkspaceId;
-  readonly at: Instant;
-  readonly now: Instant;
+  readonly moment: PastMoment;
+  /** Ends the review early: its reader has gone. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 type Book = Pick<BookOfRecord, 'log' | 'clients' | 'subscriptions' | 'signingKeys'>;
 type Histories = Pick<ServedReadModel<HistoryDocument>, 'find'>;
 
 /**
- * Yields every client × generation × subscription of a workspace as of a moment, in the order in which the clients were
+ * Yields every client × generation × subscription of a workspace as of a past, in the order in which the clients were
  * created. A client without a good or newest generation (a revoked one), or without a subscription, has a row all the
- * same. The same question gives the same rows for ever, if its moment is some seconds ago (clocks may differ so much).
- * `histories` MUST contain all creations up to then. Throws `DomainError` with code `in_the_future` before the first
- * row, `ReadStoreUnavailable`, `LogUnavailable`, `HistoryMissing`.
+ * same. A client whose history can't be read has one row, which says so. By position, the same question gives the same
+ * rows for ever; by time too, if the moment is some seconds ago (clocks may differ so much). `histories` MUST contain
+ * all creations up to then. Throws the signal's reason, `ReadStoreUnavailable`, `LogUnavailable`, `HistoryMissing`.
  */
-export function accessReview(book: Book, histories: Histories, question: ReviewQuestion): AsyncGenerator<ReviewRow> {
-  requirePast(question.at, question.now);
-  return rowsOf(book, histories, question);
-}
-
-async function* rowsOf(book: Book, histories: Histories, question: ReviewQuestion): AsyncGenerator<ReviewRow> {
-  const { workspaceId, at } = question;
+export async function* accessReview(
+  book: Book,
+  histories: Histories,
+  { workspaceId, moment, signal }: ReviewQuestion,
+): AsyncGenerator<ReviewRow> {
+  const facts = new SharedFacts(book, moment.basis);
   for (let place: string | undefined; ;) {
+    signal?.throwIfAborted();
     const piece = await histories.find({
       equals: { workspaceId, type: 'ConsumerClientCreated' },
       sort: { field: 'positionKey', direction: 'asc' },
       ...(place !== undefined && { after: { value: place, id: BEHIND_ALL_IDS } }),
       limit: PIECE,
     });
-    const clientIds = piece.flatMap(({ doc }) => clientIdOf(doc.stream) ?? []);
-    for (const client of await Promise.all(clientIds.map((clientId) => existing(book, clientId, question)))) {
-      if (client) yield* rowsOfClient(client, at);
+    const clientIds = piece
+      .filter((creation) => isWithinMoment(moment, creation))
+      .flatMap(({ doc }) => clientIdOf(doc.stream) ?? []);
+    for (const rows of await Promise.all(clientIds.map((clientId) => rowsOf(book, clientId, moment, facts)))) {
+      yield* rows;
     }
     place = piece.at(-1)?.position;
-    if (place === undefined || piece.length < PIECE) return;
+    if (place === undefined || piece.length < PIECE || isBeyond(moment, place)) return;
   }
 }
 
-async function existing(book: Book, clientId: ClientId, { workspaceId, at, now }: ReviewQuestion) {
-  try {
-    return await clientAsOf(book, { workspaceId, clientId, basis: { by: 'time', at }, now });
-  } catch (error) {
-    if (error instanceof DomainError && error.code === 'not_yet') return undefined;
-    throw error;
+/** Whether the client was created in this past. Clients that were created later need not be read. */
+const isWithinMoment = ({ basis }: PastMoment, { position, doc }: StoredDocument<HistoryDocument>): boolean =>
+  basis.by === 'time' ? doc.occurredAt <= basis.at : position <= basis.position;
+
+/** Whether all events from this place on are later than this past. Times are ordered within one stream only. */
+const isBeyond = ({ basis }: PastMoment, place: Position): boolean => basis.by === 'position' && basis.position < place;
+
+async function rowsOf(
+  book: Book,
+  clientId: ClientId,
+  moment: PastMoment,
+  facts: SharedFacts,
+): Promise<Iterable<ReviewRow>> {
+  const stream = consumerClient.stream(clientId);
+  const { found, damage } = await unlessDamaged(book, stream, () => book.clients.asOf(clientId, moment.basis));
+  if (damage === undefined) {
+    const client = await clientInState(found, moment, facts);
+    return client ? rowsOfClient(client, moment.at) : [];
   }
+  const wasQuarantined = (await facts.quarantines()).has(stream);
+  return [
+    {
+      ...{ asOf: moment.at, clientId, reason: wasQuarantined ? 'QUARANTINED' : damage },
+      ...(wasQuarantined && { wouldLogIn: false }),
+    },
+  ];
 }
 
 function* rowsOfClient({ client, credentials, subscriptions, wouldLogIn }: ClientAsOf, asOf: Instant) {
@@ -96,12 +121,13 @@ function* rowsOfClient({ client, credentials, subscriptions, wouldLogIn }: Clien
   for (const credential of credentials.length > 0 ? credentials : [undefined]) {
     for (const assignment of subscriptions.length > 0 ? subscriptions : [undefined]) {
       const login = credential?.wouldLogIn ?? wouldLogIn;
-      const answer = login.yes && assignment ? assignment.wouldLogIn : login;
+      const answer = login.yes === true && assignment ? assignment.wouldLogIn : login;
       yield {
         ...identity,
         ...(credential && columnsOfCredential(credential)),
         ...(assignment && columnsOfAssignment(assignment)),
-        ...{ wouldLogIn: answer.yes, reason: answer.reason },
+        ...(answer.yes !== null && { wouldLogIn: answer.yes }),
+        reason: answer.reason,
       };
     }
   }
@@ -146,10 +172,13 @@ export function csvCell(value: string | number | boolean | undefined): string {
 
 /** What an access review contains, by which a file that was downloaded earlier or elsewhere can be checked. */
 export interface ReviewManifest {
-  readonly query: { readonly workspaceId: WorkspaceId; readonly at: Instant };
+  /** `position`: the place in the log up to which the review looked. Absent if it looked by time. */
+  readonly query: { readonly workspaceId: WorkspaceId; readonly at: Instant; readonly position?: Position };
   /** The newest signed head of the log's Merkle tree. `null` while the log has none. */
   readonly treeHead: string | null;
   readonly rows: number;
+  /** Number of rows that tell little, because the history of their client or subscription can't be read. */
+  readonly unreadableRows: number;
   readonly files: readonly { readonly name: string; readonly sha256: string; readonly bytes: number }[];
 }
 
@@ -159,7 +188,7 @@ export interface ReviewManifest {
  */
 export async function reviewManifest(
   rows: AsyncIterable<ReviewRow>,
-  { workspaceId, at }: ReviewQuestion,
+  { workspaceId, moment: { basis, at } }: ReviewQuestion,
   treeHead: string | null,
   write: (text: string, format: ReviewFormat) => void = () => undefined,
 ): Promise<ReviewManifest> {
@@ -171,15 +200,17 @@ export async function reviewManifest(
     if (text !== '') write(text, file.format);
   };
   for (const file of files) add(headerOf(file.format), file);
-  let count = 0;
+  let [count, unreadable] = [0, 0];
   for await (const row of rows) {
     count += 1;
+    if (row.revision === undefined || row.subscriptionStatus === 'UNREADABLE') unreadable += 1;
     for (const file of files) add(lineOf(row, file.format), file);
   }
   return {
-    query: { workspaceId, at },
+    query: { workspaceId, at, ...(basis.by === 'position' && { position: basis.position }) },
     treeHead,
     rows: count,
+    unreadableRows: unreadable,
     files: files.map(({ format, hash, bytes }) => ({
       name: `access-review.${format}`,
       sha256: hash.digest('hex'),

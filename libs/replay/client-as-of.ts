@@ -4,7 +4,6 @@ import {
   type AuthenticationType,
   type ClientId,
   clientNotFound,
-  compromisedKids,
   consumerClient,
   type ConsumerClientState,
   type Credential,
@@ -18,10 +17,21 @@ import {
   usableStaticToken,
   type WorkspaceId,
 } from '#domain';
-import { type Basis, type BookOfRecord, type QuarantinesInForce, readQuarantinesAsOf } from '#event-log';
+import type { Basis, BookOfRecord, EventPlace, PastState, QuarantinesInForce } from '#event-log';
 import type { Position } from '#events';
-import { type LoginAnswer, loginAtEndpoint, type LoginFacts, loginOf } from './login-answer.js';
-import { basisOfOthers, inTheFuture, lastEventAt, laterOf, notYet, requirePast } from './past-moment.js';
+import { type LoginAnswer, loginAnswer, loginAtEndpoint, type LoginFacts, loginOf } from './login-answer.js';
+import {
+  basisOfOthers,
+  inTheFuture,
+  lastEventAt,
+  laterOf,
+  notYet,
+  type PastMoment,
+  pastMomentOf,
+  presentOf,
+  requirePast,
+} from './past-moment.js';
+import { SharedFacts } from './shared-facts.js';
 
 /** Number of streams of subscriptions that are read at once. */
 const READS_AT_ONCE = 50;
@@ -66,7 +76,8 @@ export interface CredentialAsOf extends Omit<Credential, 'verifier'> {
 }
 
 export interface AssignmentAsOf extends Assignment {
-  readonly status: SubscriptionState['status'];
+  /** `UNREADABLE`: the history of the subscription can't be read. */
+  readonly status: SubscriptionState['status'] | 'UNREADABLE';
   readonly endedAt?: Instant;
   /** What a login at the endpoint of the subscription would have been answered. */
   readonly wouldLogIn: LoginAnswer;
@@ -87,27 +98,54 @@ export interface ClientAsOf {
 type Book = Pick<BookOfRecord, 'log' | 'clients' | 'subscriptions' | 'signingKeys'>;
 
 /**
- * Returns a client of the workspace as it was, by strong reads of the log. Without `basis`: as it is now. Throws
- * `DomainError` with codes `client_not_found`, `not_yet` and `in_the_future`, `LogUnavailable`, `HistoryMissing`.
+ * Returns a client of the workspace as it was, by strong reads of the log. Without `basis`: as it is now, which includes
+ * events that the clock of another process has dated in our future. Throws `DomainError` with codes `client_not_found`,
+ * `not_yet` and `in_the_future`, `LogUnavailable`, `HistoryMissing`.
  */
 export async function clientAsOf(
   book: Book,
   { workspaceId, clientId, basis: asked, judgedAt, now }: ClientAsOfQuestion,
 ): Promise<ClientAsOf> {
-  const basis: Basis = asked ?? { by: 'time', at: now };
-  requirePast(judgedAt ?? (basis.by === 'time' ? basis.at : now), now);
-  const placed = basis.by === 'position' ? await lastEventAt(book, basis.position) : undefined;
+  if (judgedAt !== undefined) requirePast(judgedAt, now);
+  const { basis, at, placed } = await momentOf(book, asked, judgedAt, now);
   const { state, last } = await book.clients.asOf(clientId, basis);
   if (state.status === 'NONE' || last === undefined) throw await absence(book, workspaceId, clientId);
   if (state.workspaceId !== workspaceId) throw clientNotFound();
   if (basis.by === 'revision' && last.revision < basis.revision) throw inTheFuture('revision');
+  const facts = new SharedFacts(book, basisOfOthers(basis, last));
   // A client's last event may be dated by a clock that was ahead. Nothing is judged before it.
-  const at = judgedAt ?? (basis.by === 'time' ? basis.at : laterOf(last.occurredAt, placed?.occurredAt));
+  return shown({ state, last }, { basis, at: at ?? laterOf(last.occurredAt, placed) }, facts);
+}
+
+/** Returns the basis that is meant, and if it names a moment, that moment. `placed`: the time of the event at a place. */
+async function momentOf(book: Book, asked: Basis | undefined, judgedAt: Instant | undefined, now: Instant) {
+  if (asked?.by === 'time') return { ...(await pastMomentOf(book, { at: asked.at, now })), placed: undefined };
+  if (asked === undefined) return { basis: await presentOf(book), at: judgedAt ?? now, placed: undefined };
+  const placed = asked.by === 'position' ? await lastEventAt(book, asked.position) : undefined;
+  return { basis: asked, at: judgedAt, placed: placed?.occurredAt };
+}
+
+/**
+ * Returns what is to be shown of a client that was in this state, with facts as of the same past. Returns `undefined` if
+ * the client did not exist yet. Throws `LogUnavailable`, `HistoryMissing`.
+ */
+export const clientInState = async (
+  { state, last }: PastState<ConsumerClientState>,
+  moment: PastMoment,
+  facts: SharedFacts,
+): Promise<ClientAsOf | undefined> =>
+  state.status === 'NONE' || last === undefined ? undefined : shown({ state, last }, moment, facts);
+
+async function shown(
+  { state, last }: { readonly state: ExistingClientState; readonly last: EventPlace },
+  { basis, at }: { readonly basis: Basis; readonly at: Instant },
+  facts: SharedFacts,
+): Promise<ClientAsOf> {
   const position = basis.by === 'position' ? basis.position : last.position;
   return {
     basis: { by: basis.by, at, revision: Number(last.revision), position },
     client: identityOf(state, Number(last.revision)),
-    ...(await standing(book, state, basisOfOthers(basis, last), at)),
+    ...(await standing(state, facts, at)),
   };
 }
 
@@ -140,8 +178,8 @@ function identityOf(client: ExistingClientState, revision: number): IdentityAsOf
   };
 }
 
-async function standing(book: Book, client: ExistingClientState, basis: Basis, at: Instant) {
-  const quarantines = await readQuarantinesAsOf(book.log, basis);
+async function standing(client: ExistingClientState, shared: SharedFacts, at: Instant) {
+  const quarantines = await shared.quarantines();
   const facts: LoginFacts = {
     client: client.status === 'ACTIVE' ? client : undefined,
     isQuarantined: quarantines.has(consumerClient.stream(client.clientId)),
@@ -149,21 +187,20 @@ async function standing(book: Book, client: ExistingClientState, basis: Basis, a
   const wouldLogIn = loginOf(facts, at);
   if (client.status === 'REVOKED') return { credentials: [], subscriptions: [], wouldLogIn };
   return {
-    credentials: await credentialsOf(book, client, facts, basis, at),
-    subscriptions: await assignmentsOf(book, client, facts, quarantines, basis, at),
+    credentials: await credentialsOf(client, facts, shared, at),
+    subscriptions: await assignmentsOf(client, facts, quarantines, shared, at),
     wouldLogIn,
   };
 }
 
 async function credentialsOf(
-  { signingKeys }: Pick<Book, 'signingKeys'>,
   client: ActiveClient,
   facts: LoginFacts,
-  basis: Basis,
+  shared: SharedFacts,
   at: Instant,
 ): Promise<CredentialAsOf[]> {
   const { periods } = client.tokens;
-  const refused = periods.length > 0 ? compromisedKids((await signingKeys.asOf(undefined, basis)).state) : [];
+  const refused = periods.length > 0 ? await shared.compromisedKids() : [];
   const newest = client.credentials.length - 1;
   return client.credentials
     .map(({ verifier: _, ...credential }) => {
@@ -186,18 +223,22 @@ const shownToken = ({ jti, subscriptionId, issuedAt, expiresAt }: StaticTokenPer
 });
 
 async function assignmentsOf(
-  { subscriptions }: Pick<Book, 'subscriptions'>,
   client: ActiveClient,
   facts: LoginFacts,
   quarantines: QuarantinesInForce,
-  basis: Basis,
+  shared: SharedFacts,
   at: Instant,
 ): Promise<AssignmentAsOf[]> {
   const judged = async (assignment: Assignment): Promise<AssignmentAsOf> => {
     const { subscriptionId } = assignment;
-    const { state } = await subscriptions.asOf(subscriptionId, basis);
+    const { found: state } = await shared.subscription(subscriptionId);
     const streams = [subscription.stream(subscriptionId), endpointUri.stream(assignment.endpointUri)];
     const isQuarantined = streams.some((stream) => quarantines.has(stream));
+    if (!state) {
+      const login = loginOf(facts, at);
+      const unknown = loginAnswer(isQuarantined ? 'QUARANTINED' : 'UNREADABLE');
+      return { ...assignment, status: 'UNREADABLE', wouldLogIn: login.yes === true ? unknown : login };
+    }
     return {
       ...assignment,
       status: state.status,

@@ -13,11 +13,12 @@ import {
   type SubscriptionState,
   type WorkspaceId,
 } from '#domain';
-import { type Basis, type BookOfRecord, readQuarantinesAsOf } from '#event-log';
+import { type BookOfRecord, readQuarantinesAsOf } from '#event-log';
 import type { Position } from '#events';
 import type { HistoryDocument, ServedReadModel } from '#read-models';
+import { type Damage, type Readable, unlessDamaged } from './damage.js';
 import { loginAtEndpoint } from './login-answer.js';
-import { requirePast } from './past-moment.js';
+import type { PastMoment } from './past-moment.js';
 
 /** Number of assignments that are looked at together. */
 const PIECE = 50;
@@ -29,8 +30,7 @@ const BEHIND_ALL_IDS = '~';
 export interface CouldCallQuestion {
   readonly workspaceId: WorkspaceId;
   readonly endpointUri: EndpointUri;
-  readonly at: Instant;
-  readonly now: Instant;
+  readonly moment: PastMoment;
   /** The page begins after this position. */
   readonly after?: Position | undefined;
   readonly limit: number;
@@ -50,6 +50,8 @@ export interface CouldCall {
   readonly subscriptionId: SubscriptionId;
   readonly status: Exclude<SubscriptionState['status'], 'UNREGISTERED'>;
   readonly callers: readonly Caller[];
+  /** Clients that were assigned to the endpoint at some time, but whose history can't be read. */
+  readonly unreadable: readonly { readonly clientId: ClientId; readonly reason: Damage }[];
   readonly next?: Position;
 }
 
@@ -58,16 +60,14 @@ type Book = Pick<BookOfRecord, 'log' | 'clients' | 'subscriptions' | 'endpointUr
 /**
  * Returns the clients that could have logged in at the endpoint at a moment, in the order of their assignments. The
  * history finds the assignments, and each client's own stream decides. `histories` MUST contain all assignments up to
- * then. Throws `DomainError` with codes `subscription_not_found` and `in_the_future`, `ReadStoreUnavailable`,
- * `LogUnavailable`, `HistoryMissing`.
+ * then. Throws `DomainError` with code `subscription_not_found`, `ReadStoreUnavailable`, `LogUnavailable`,
+ * `HistoryMissing`.
  */
 export async function couldCall(
   book: Book,
   histories: Pick<ServedReadModel<HistoryDocument>, 'find'>,
-  { workspaceId, endpointUri: uri, at, now, after, limit }: CouldCallQuestion,
+  { workspaceId, endpointUri: uri, moment: { basis, at }, after, limit }: CouldCallQuestion,
 ): Promise<CouldCall> {
-  requirePast(at, now);
-  const basis: Basis = { by: 'time', at };
   const { state: claim } = await book.endpointUris.asOf(uri, basis);
   if (claim.status === 'FREE') throw subscriptionNotFound('endpointUri');
   const { subscriptionId } = claim;
@@ -82,9 +82,7 @@ export async function couldCall(
   const endpoint = { subscriptionId, subscription: owner, isQuarantined };
 
   /** Returns the client of an assignment if this assignment was in force, and the client could have called. */
-  const callerOf = async ({ stream, data }: HistoryDocument): Promise<Caller | undefined> => {
-    const clientId = clientIdOf(stream);
-    if (clientId === undefined) return undefined;
+  const callerOf = async (clientId: ClientId, { data }: HistoryDocument): Promise<Caller | undefined> => {
     const { state } = await book.clients.asOf(clientId, basis);
     if (state.status !== 'ACTIVE') return undefined;
     const assignedAt = state.subscriptions.get(subscriptionId)?.assignedAt;
@@ -96,8 +94,23 @@ export async function couldCall(
     return { clientId, name, authenticationType, assignedAt, generations };
   };
 
-  const answer = { subscriptionId, status: owner.status };
+  /** Does the same as `callerOf`, but tells of a client whose history can't be read. */
+  const readable = async (document: HistoryDocument): Promise<Readable<Caller | undefined>> => {
+    const clientId = clientIdOf(document.stream);
+    if (clientId === undefined) return { found: undefined };
+    const read = () => callerOf(clientId, document);
+    const answer = await unlessDamaged(book, document.stream, read);
+    if (answer.damage) unreadable.set(clientId, answer.damage);
+    return answer;
+  };
+
   const callers = new Map<ClientId, Caller>();
+  const unreadable = new Map<ClientId, Damage>();
+  const answer = (next?: Position): CouldCall => ({
+    ...{ subscriptionId, status: owner.status, callers: [...callers.values()] },
+    unreadable: [...unreadable].map(([clientId, reason]) => ({ clientId, reason })),
+    ...(next !== undefined && { next }),
+  });
   let place = after;
   for (let lookedAt = 0; lookedAt < MAX_LOOKED_AT; lookedAt += PIECE) {
     const piece = await histories.find({
@@ -107,16 +120,14 @@ export async function couldCall(
       ...(place !== undefined && { after: { value: place, id: BEHIND_ALL_IDS } }),
       limit: PIECE,
     });
-    const found = await Promise.all(piece.map(({ doc }) => callerOf(doc)));
+    const found = await Promise.all(piece.map(({ doc }) => readable(doc)));
     for (const [index, { position }] of piece.entries()) {
-      const caller = found[index];
-      if (caller && callers.size === limit && place !== undefined) {
-        return { ...answer, callers: [...callers.values()], next: place };
-      }
+      const caller = found[index]?.found;
+      if (caller && callers.size === limit && place !== undefined) return answer(place);
       if (caller) callers.set(caller.clientId, caller);
       place = position;
     }
-    if (piece.length < PIECE) return { ...answer, callers: [...callers.values()] };
+    if (piece.length < PIECE) return answer();
   }
-  return { ...answer, callers: [...callers.values()], ...(place !== undefined && { next: place }) };
+  return answer(place);
 }

@@ -8,16 +8,21 @@ import { type ActiveClient, goodCredentials, type Instant, type SubscriptionId, 
  * - `NOT_ASSIGNED`: the client was not assigned to the endpoint, or nobody had registered the endpoint.
  * - `ENDED`: the subscription of the endpoint had ended.
  * - `QUARANTINED`: an operator had quarantined the client, the subscription or the endpoint URI.
+ * - `UNREADABLE`: nobody can tell, because the history of the subscription can't be read.
  */
-export type LoginReason = 'OK' | 'REVOKED' | 'EXPIRED' | 'NOT_ASSIGNED' | 'ENDED' | 'QUARANTINED';
+export type LoginReason = 'OK' | 'REVOKED' | 'EXPIRED' | 'NOT_ASSIGNED' | 'ENDED' | 'QUARANTINED' | 'UNREADABLE';
 
 /** What a login with a right secret would have been answered. */
 export interface LoginAnswer {
-  readonly yes: boolean;
+  /** `null`: nobody can tell. */
+  readonly yes: boolean | null;
   readonly reason: LoginReason;
 }
 
-export const loginAnswer = (reason: LoginReason): LoginAnswer => ({ yes: reason === 'OK', reason });
+export const loginAnswer = (reason: LoginReason): LoginAnswer => ({
+  yes: reason === 'UNREADABLE' ? null : reason === 'OK',
+  reason,
+});
 
 /** The facts about a client on which logins depend. `client` is `undefined` after the client's revocation. */
 export interface LoginFacts {
@@ -47,7 +52,7 @@ export interface EndpointFacts {
 /** Returns the answer to a login with a good secret of the client at `at`, at the endpoint of a subscription. */
 export function loginAtEndpoint(facts: LoginFacts, endpoint: EndpointFacts, at: Instant): LoginAnswer {
   const login = loginOf(facts, at);
-  if (!login.yes) return login;
+  if (login.yes !== true) return login;
   if (endpoint.isQuarantined) return loginAnswer('QUARANTINED');
   if (endpoint.subscription.status === 'ENDED') return loginAnswer('ENDED');
   const isAssigned = facts.client?.subscriptions.has(endpoint.subscriptionId) === true;

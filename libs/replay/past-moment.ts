@@ -19,6 +19,46 @@ export function requirePast(at: Instant, now: Instant): void {
   if (now < at) throw inTheFuture('at');
 }
 
+/** A past of the whole log, which a question about many streams is about. */
+export interface PastMoment {
+  readonly basis: Extract<Basis, { readonly by: 'position' | 'time' }>;
+  /** The moment at which everything that depends on the clock is judged. */
+  readonly at: Instant;
+}
+
+/** What a caller says about the past that it means. */
+export interface AskedMoment {
+  readonly at?: Instant | undefined;
+  readonly position?: Position | undefined;
+  readonly now: Instant;
+}
+
+/**
+ * Returns the past that a caller means: a place in the log, a moment, or by default the present. The present is
+ * everything up to the log's end, judged at `now`. It is no moment, because another process's clock may be ahead of ours:
+ * by time, an event that was just acknowledged would be in the future. Throws `DomainError` with code `in_the_future`,
+ * `LogUnavailable`.
+ */
+export async function pastMomentOf(
+  book: Pick<BookOfRecord, 'log'>,
+  { at, position, now }: AskedMoment,
+): Promise<PastMoment> {
+  if (at !== undefined) requirePast(at, now);
+  if (position !== undefined) {
+    const placed = await lastEventAt(book, position);
+    return { basis: { by: 'position', position }, at: at ?? placed?.occurredAt ?? now };
+  }
+  if (at !== undefined && at < now) return { basis: { by: 'time', at }, at };
+  return { basis: await presentOf(book), at: now };
+}
+
+/** Returns the basis of the present: the log's end. Throws `LogUnavailable`. */
+export async function presentOf({ log }: Pick<BookOfRecord, 'log'>): Promise<PastMoment['basis']> {
+  const end = await log.end();
+  if (end === undefined) throw new Error('A log in use has at least the event with its id');
+  return { by: 'position', position: end };
+}
+
 /**
  * Returns the place of the last of our events up to the position. `undefined`: there is none. Throws `DomainError` with
  * code `in_the_future` if the position is beyond the log's end. `field`: the name of the caller's input.

@@ -9,6 +9,7 @@ import {
 import type { BookOfRecord } from '#event-log';
 import type { Position } from '#events';
 import type { HistoryDocument, ServedReadModel } from '#read-models';
+import { type Damage, unlessDamaged } from './damage.js';
 
 /** Number of events that are read at once. */
 const PIECE = 200;
@@ -46,9 +47,11 @@ export interface ChangedStream {
   readonly stream: string;
   /** The position of its first event in the range. */
   readonly position: Position;
+  /** Why its history can't be read. Then nothing is known of its revisions and changes. */
+  readonly unreadable?: Damage;
   /** Its last revision before the range, if it existed, and its last one in the range. */
   readonly revisionBefore?: number;
-  readonly revisionAfter: number;
+  readonly revisionAfter?: number;
   /** Empty if later events undid what earlier ones had changed. */
   readonly changes: readonly Change[];
 }
@@ -64,7 +67,7 @@ export interface DiffQuestion {
 }
 
 type Histories = Pick<ServedReadModel<HistoryDocument>, 'find' | 'getAll'>;
-type Book = Pick<BookOfRecord, 'clients' | 'subscriptions'>;
+type Book = Pick<BookOfRecord, 'log' | 'clients' | 'subscriptions'>;
 
 /**
  * Returns what changed in a workspace between two positions: one entry for each client and subscription that has events
@@ -107,7 +110,7 @@ const idBefore = (id: string, { stream, revision }: HistoryDocument): string[] =
 };
 
 async function changesOf(
-  { clients, subscriptions }: Book,
+  book: Book,
   stream: string,
   position: Position,
   { from, to }: { readonly from: Position; readonly to: Position },
@@ -115,11 +118,12 @@ async function changesOf(
   const [past, present] = [from, to].map((at) => ({ by: 'position', position: at }) as const);
   if (!past || !present) throw new Error('Two places are compared');
   const clientId = clientIdOf(stream);
-  const compared =
+  const { found, damage } = await unlessDamaged(book, stream, () =>
     clientId === undefined
-      ? await compare(subscriptions, subscriptionIdOf(stream), past, present, subscriptionChanges)
-      : await compare(clients, clientId, past, present, clientChanges);
-  return { stream, position, ...compared };
+      ? compare(book.subscriptions, subscriptionIdOf(stream), past, present, subscriptionChanges)
+      : compare(book.clients, clientId, past, present, clientChanges),
+  );
+  return damage ? { stream, position, unreadable: damage, changes: [] } : { stream, position, ...found };
 }
 
 async function compare<Id, State>(

@@ -5,7 +5,7 @@ import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose';
 import * as client from 'openid-client';
 import { type JsonWebKeySet } from '#tokens';
 import { send } from '../support/api/http.js';
-import { apiKeyLogin } from '../support/api/login.js';
+import { apiKeyLogin, oauthLogin } from '../support/api/login.js';
 import { type NewClient, Portal } from '../support/api/portal.js';
 import { Standalone } from '../support/processes/standalone.js';
 
@@ -157,4 +157,27 @@ describe('the key set', () => {
     const other = await send<JsonWebKeySet>('GET', server.url, path, { headers: { 'if-none-match': '"other"' } });
     expect(other.body).toEqual(first.body);
   });
+});
+
+test('a token of a former issuer was good as far as the log tells, and is refused since the issuer has changed', async () => {
+  const login = await oauthLogin(server.url, consumer, 'weather');
+  const token = login.body.access_token;
+  const ofKey = await apiKeyLogin(server.url, (await portal.newClient('API_KEY')).secret);
+  const then = new Date().toISOString();
+  expect((await portal.tokenStatus(token)).body).toMatchObject({ good: true, reason: 'OK' });
+
+  const moved = await Standalone.startReady({ dataDir, env: { PUBLIC_URL: 'https://login.example.com' } });
+  try {
+    const movedPortal = new Portal(moved.url, portal.token);
+    const statusOf = async (asked: string, at?: string) => (await movedPortal.tokenStatus(asked, at)).body;
+    expect(await statusOf(token, then)).toMatchObject({ good: null, reason: 'ISSUER_NOT_RECORDED' });
+    expect(await statusOf(token)).toMatchObject({ good: false, reason: 'OTHER_ISSUER' });
+    expect(await statusOf(token, '2020-01-01T00:00:00Z')).toMatchObject({ good: false, reason: 'NOT_YET_VALID' });
+    expect(await statusOf(ofKey.body.access_token, then)).toMatchObject({ good: true, reason: 'OK' });
+    await portal.revoke(consumer.clientId);
+    const revoked = new Date(Date.now() - 1).toISOString();
+    expect(await statusOf(token, revoked)).toMatchObject({ good: false, reason: 'CLIENT_NOT_ACTIVE' });
+  } finally {
+    await moved.stop();
+  }
 });

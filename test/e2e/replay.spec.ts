@@ -143,6 +143,8 @@ describe('an auditor sees a client as it was', () => {
     }
     for (const query of [
       { at: 'yesterday' },
+      { at: '9999-12-31T23:59:59-01:00' },
+      { at: '0000-01-01T00:00:00+01:00' },
       { revision: -1 },
       { position: '12' },
       { revision: 0, position: before },
@@ -220,7 +222,10 @@ describe('the history of a workspace', () => {
     const all = (await reader.events({}, now)).body.items;
     const renamedAt = all[4]?.event.occurredAt ?? '';
     const from = (moment: string) => all.filter(({ event }) => moment <= event.occurredAt);
-    expect(await found({ from: renamedAt })).toEqual(typesOf(from(renamedAt)));
+    for (const limit of [1, 200]) expect(await found({ from: renamedAt, limit })).toEqual(typesOf(from(renamedAt)));
+    const { nextCursor } = (await reader.events({ from: renamedAt, limit: 1 }, now)).body;
+    expect(nextCursor).toBe(`${all[4]?.position}-${all.at(-1)?.position}`);
+    expect(await found({ from: renamedAt, cursor: all[4]?.position ?? '' })).toEqual(typesOf(all.slice(5)));
     const before = all.filter(({ event }) => event.occurredAt < renamedAt);
     expect(await found({ from: '2026-01-01T00:00:00Z', to: renamedAt })).toEqual(typesOf(before));
     expect(await found({ from: '2020-01-01T00:00:00Z', to: '2020-12-01T00:00:00Z' })).toEqual([]);
@@ -364,7 +369,9 @@ describe('who had access at a moment', () => {
     expect(early.refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
     const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
     expect((await reviewer.couldCall({ endpointUri, at: tomorrow })).refusal).toBe('400 IN_THE_FUTURE');
-    expect((await reviewer.couldCall({ endpointUri: 'NO' })).refusal).toBe('400 VALIDATION_FAILED');
+    for (const body of [{ endpointUri: 'NO' }, { endpointUri, at: '9999-12-31T23:59:59-01:00' }, { position: '1' }]) {
+      expect((await reviewer.couldCall(body)).refusal).toBe('400 VALIDATION_FAILED');
+    }
     expect((await auditor.couldCall({ endpointUri })).refusal).toBe('404 SUBSCRIPTION_NOT_FOUND');
   });
 
@@ -394,7 +401,7 @@ describe('who had access at a moment', () => {
     const head = await forceHead();
     const manifest = (await reviewer.accessReview({ at: then, format: 'manifest' })).body;
     expect(manifest).toEqual({
-      ...{ query: { workspaceId: 'bank', at: then }, treeHead: head, rows: 4 },
+      ...{ query: { workspaceId: 'bank', at: then }, treeHead: head, rows: 4, unreadableRows: 0 },
       files: [csv, ndjson].map(({ text }, index) => ({
         name: `access-review.${index === 0 ? 'csv' : 'ndjson'}`,
         sha256: createHash('sha256').update(text).digest('hex'),

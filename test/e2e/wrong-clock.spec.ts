@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +7,13 @@ import { GatewayDouble } from '../support/api/gateway.js';
 import { type Answer } from '../support/api/http.js';
 import { apiKeyLogin, type LoginAnswer, oauthLogin } from '../support/api/login.js';
 import { basicOf, clientOfKey, introspect, refresh, refreshTokenOf, revokeToken } from '../support/api/oauth.js';
-import { type AuthenticationType, type NewClient, Portal, secretOf } from '../support/api/portal.js';
+import {
+  type AccessReviewManifest,
+  type AuthenticationType,
+  type NewClient,
+  Portal,
+  secretOf,
+} from '../support/api/portal.js';
 import { ProgramClock } from '../support/doubles/program-clock.js';
 import { Cli } from '../support/processes/cli.js';
 import { eventTypesOf } from '../support/processes/data-dir.js';
@@ -52,6 +59,12 @@ const isActive = async (client: NewClient, token: string) => {
 const tokenOf = ({ body }: Answer<LoginAnswer>) => body.access_token;
 const login = async (client: NewClient) => tokenOf(await oauthLogin(server.url, client));
 const keyLogin = async (client: NewClient) => tokenOf(await apiKeyLogin(server.url, client.secret));
+const rowOf = (ndjson: string, clientId: string) =>
+  ndjson
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .find((row) => row.clientId === clientId);
 const revoke = async (client: NewClient, token: string) =>
   (await revokeToken(server.url, token, basicOf(client))).status;
 const endTokens = async (...options: string[]) => {
@@ -97,6 +110,34 @@ test('an overlap is as long as asked, whatever time an earlier event carries', a
   await portal.rotate(client.clientId, { overlapSeconds: 300 });
   expect(await withClockAhead(290, () => oauthLogin(server.url, client))).toMatchObject({ status: 200 });
   expect(await withClockAhead(301, () => oauthLogin(server.url, client))).toMatchObject({ status: 401 });
+});
+
+test('what was done while the clock was ahead is in every answer about the present', async () => {
+  const client = await portal.newClient('OAUTH2');
+  await portal.assign(client.clientId, 'weather');
+  const answer = await oauthLogin(server.url, client, 'weather');
+  const tokens = [tokenOf(answer), refreshTokenOf(answer)];
+  const before = new Date().toISOString();
+  await withClockAhead(600, () => portal.revoke(client.clientId));
+
+  const { body: state } = await portal.state(client.clientId);
+  expect(state.client.status).toBe('REVOKED');
+  expect(state.wouldLogIn).toEqual({ yes: false, reason: 'REVOKED' });
+  expect(Date.parse(state.basis.at)).toBeLessThan(Date.parse(before) + 300_000);
+  for (const token of tokens) {
+    expect((await portal.tokenStatus(token)).body).toMatchObject({ good: false, reason: 'CLIENT_NOT_ACTIVE' });
+    expect((await portal.tokenStatus(token, before)).body).toMatchObject({ good: true });
+  }
+  const called = (await portal.couldCall({ endpointUri: 'weather' })).body;
+  expect(called.items.map(({ clientId }) => clientId)).not.toContain(client.clientId);
+  const { at, position = '' } = called;
+  const again = await portal.couldCall({ endpointUri: 'weather', at, position });
+  expect(again.body).toEqual(called);
+  const review = await portal.accessReview<AccessReviewManifest>({ format: 'manifest' });
+  const { workspaceId: _, ...query } = review.body.query;
+  const rows = (await portal.accessReview({ format: 'ndjson', ...query })).text;
+  expect(rowOf(rows, client.clientId)).toMatchObject({ clientStatus: 'REVOKED', reason: 'REVOKED' });
+  expect(createHash('sha256').update(rows).digest('hex')).toBe(review.body.files[1]?.sha256);
 });
 
 describe('a secret that expires in half an hour', () => {

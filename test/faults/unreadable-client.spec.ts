@@ -5,7 +5,8 @@ import Database from 'libsql';
 import type { ClientId } from '#domain';
 import { eventually, send } from '../support/api/http.js';
 import { oauthErrorOf, oauthLogin } from '../support/api/login.js';
-import { Portal } from '../support/api/portal.js';
+import { type AccessReviewManifest, Portal } from '../support/api/portal.js';
+import { Cli } from '../support/processes/cli.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 let dataDir: string;
@@ -36,6 +37,22 @@ const damage = (clientId: ClientId): (() => void) => {
   return () => void replace(intact);
 };
 
+/** What each answer about a whole workspace says of the client. */
+const mentionsOf = async (portal: Portal, clientId: string, since: string, endpointUri: string) => {
+  const rows = (await portal.accessReview({ format: 'ndjson' })).text.trimEnd().split('\n');
+  const review = rows.map((line) => JSON.parse(line) as Record<string, unknown>);
+  const row = review.find((each) => each.clientId === clientId);
+  const manifest = (await portal.accessReview<AccessReviewManifest>({ format: 'manifest' })).body;
+  const { items, unreadable } = (await portal.couldCall({ endpointUri })).body;
+  const diff = (await portal.diff({ from: since })).body.items;
+  const changed = diff.find(({ stream }) => stream === `consumerClient-${clientId}`);
+  return {
+    reviewed: [row?.reason, row?.wouldLogIn, manifest.unreadableRows, review.length - 1],
+    couldCall: [unreadable, items.map((each) => each.clientId)],
+    changed: [changed?.unreadable, changed?.changes, diff.length - 1],
+  };
+};
+
 const readiness = () =>
   send<{ status: string; checks: Record<string, string> }>('GET', server.url, '/health/ready').then(
     ({ status, body }) => [status, body.status, body.checks['process managers']],
@@ -47,7 +64,7 @@ const metric = async (name: string) => {
 
 it('a client that can’t be unassigned makes readiness amber, and delays no other client, until it can be read again', async () => {
   let portal = Portal.of(server);
-  await portal.register('weather');
+  const before = (await portal.register('weather')).header('x-consistency-token').split('@')[1] ?? '';
   await portal.register('tides');
   const [bad, good, other] = [await portal.newClient(), await portal.newClient(), await portal.newClient()];
   for (const { clientId } of [bad, good]) await portal.assign(clientId, 'weather');
@@ -56,6 +73,12 @@ it('a client that can’t be unassigned makes readiness amber, and delays no oth
   const repair = damage(bad.clientId);
   server = await Standalone.startReady({ dataDir });
   portal = Portal.of(server);
+
+  expect(await mentionsOf(portal, bad.clientId, before, 'weather')).toEqual({
+    reviewed: ['UNREADABLE', null, 1, 2],
+    couldCall: [[{ clientId: bad.clientId, reason: 'UNREADABLE' }], [good.clientId]],
+    changed: ['UNREADABLE', [], 3],
+  });
 
   await portal.end('weather');
   await eventually(readiness, ([, , managers]) => managers === 'degraded');
@@ -71,8 +94,16 @@ it('a client that can’t be unassigned makes readiness amber, and delays no oth
     async () => (await portal.get(other.clientId, await portal.readNow())).body.subscriptions.length,
     (left) => left === 0,
   );
+  const quarantine = ['log', 'quarantine', `consumerClient-${bad.clientId}`];
+  const operator = { DATA_DIR: dataDir };
+  expect(await Cli.run([...quarantine, '--reason', 'Damaged by the disk'], operator)).toMatchObject({ code: 0 });
+  expect(await mentionsOf(portal, bad.clientId, before, 'tides')).toMatchObject({
+    reviewed: ['QUARANTINED', false, 1, 2],
+    changed: ['QUARANTINED', [], expect.any(Number)],
+  });
   await server.stop();
   repair();
+  expect(await Cli.run([...quarantine, '--lift', '--grace', '0'], operator)).toMatchObject({ code: 0 });
   server = await Standalone.startReady({ dataDir });
   portal = Portal.of(server);
   await eventually(

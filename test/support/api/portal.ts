@@ -72,7 +72,7 @@ export interface HistoryEntry extends EventMetadata {
   readonly data: JsonObject;
 }
 export interface LoginAnswer {
-  readonly yes: boolean;
+  readonly yes: boolean | null;
   readonly reason: string;
 }
 /** A client as it was. */
@@ -101,8 +101,9 @@ export interface PlacedEvent {
 export interface Diff extends Page<{
   readonly stream: string;
   readonly position: string;
+  readonly unreadable?: string;
   readonly revisionBefore?: number;
-  readonly revisionAfter: number;
+  readonly revisionAfter?: number;
   readonly changes: readonly { change: string; of?: string; before?: string; after?: string }[];
 }> {
   readonly from: string;
@@ -110,7 +111,7 @@ export interface Diff extends Page<{
 }
 export interface TokenStatus {
   readonly at: string;
-  readonly good: boolean;
+  readonly good: boolean | null;
   readonly reason: string;
   readonly kind?: string;
   readonly clientId?: string;
@@ -118,8 +119,17 @@ export interface TokenStatus {
 }
 export interface CouldCall extends Page<{ readonly clientId: string; readonly generations: readonly number[] }> {
   readonly at: string;
+  readonly position?: string;
+  readonly unreadable: readonly { readonly clientId: string; readonly reason: string }[];
   readonly subscriptionId: string;
   readonly status: string;
+}
+export interface AccessReviewManifest {
+  readonly query: { readonly workspaceId: string; readonly at: string; readonly position?: string };
+  readonly treeHead: string | null;
+  readonly rows: number;
+  readonly unreadableRows: number;
+  readonly files: readonly { readonly name: string; readonly sha256: string; readonly bytes: number }[];
 }
 export interface Page<Item> {
   readonly items: readonly Item[];

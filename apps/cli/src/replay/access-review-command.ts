@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { createCommand, Option } from 'commander';
 import type { Instant, WorkspaceId } from '#domain';
 import { systemClock } from '#platform/without-http';
-import { accessReview, type ReviewFormat, reviewManifest } from '#replay';
+import { accessReview, pastMomentOf, type ReviewFormat, reviewManifest } from '#replay';
 import { readLastTreeHead } from '#tree-heads';
 import { prepareNamedDirectory } from '../environment.js';
 import { usageError } from '../exit.js';
@@ -28,8 +28,8 @@ export const accessReviewCommand = () =>
 const review = (directory: string, { workspace: workspaceId, at: asked }: ReviewOptions): Promise<void> =>
   withHistories(async (book, histories) => {
     const [csv, ndjson, manifestFile] = newFiles(directory);
-    const now = systemClock().toISOString();
-    const question = { workspaceId, at: asked ?? now, now };
+    const moment = await pastMomentOf(book, { at: asked, now: systemClock().toISOString() });
+    const question = { workspaceId, moment };
     const treeHead = (await readLastTreeHead(book.log)).head?.note ?? null;
     try {
       const files = { csv: openSync(csv, 'wx'), ndjson: openSync(ndjson, 'wx') };
@@ -41,8 +41,11 @@ const review = (directory: string, { workspace: workspaceId, at: asked }: Review
       }
       writeFileSync(manifestFile, `${JSON.stringify(manifest, undefined, 2)}\n`, { flag: 'wx', flush: true });
       printResult(manifest, [
-        `${counted(manifest.rows, 'row')} as of ${question.at} in ${directory}: access-review.csv, the same as NDJSON,`,
+        `${counted(manifest.rows, 'row')} as of ${moment.at} in ${directory}: access-review.csv, the same as NDJSON,`,
         'and access-review.json with the hashes of both',
+        ...(manifest.unreadableRows === 0
+          ? []
+          : [`${counted(manifest.unreadableRows, 'row')} about what is damaged: look for UNREADABLE and QUARANTINED`]),
       ]);
     } catch (error) {
       // Half a review looks like a whole one.

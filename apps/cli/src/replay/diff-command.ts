@@ -43,10 +43,13 @@ const show = ({ workspace: workspaceId, from, to: asked }: DiffOptions): Promise
     () => Promise.resolve(asked),
   );
 
-const linesOf = ({ stream, position, changes }: ChangedStream): string[] => [
+const linesOf = ({ stream, position, unreadable, changes }: ChangedStream): string[] => [
   `${position}  ${stream}`,
-  ...(changes.length === 0 ? ['  changed, and changed back'] : changes.map(lineOf)),
+  ...(unreadable === undefined ? linesOfChanges(changes) : [`  ${unreadable}: its history can't be read`]),
 ];
+
+const linesOfChanges = (changes: readonly Change[]): string[] =>
+  changes.length === 0 ? ['  changed, and changed back'] : changes.map(lineOf);
 
 const lineOf = ({ change, of, before, after }: Change): string =>
   [

@@ -49,4 +49,5 @@ function linesOf({ basis, client, credentials, subscriptions, wouldLogIn }: Clie
   ];
 }
 
-const answerOf = ({ yes, reason }: LoginAnswer): string => (yes ? 'would log in' : `would not log in: ${reason}`);
+const answerOf = ({ yes, reason }: LoginAnswer): string =>
+  yes === null ? `unknown: ${reason}` : yes ? 'would log in' : `would not log in: ${reason}`;

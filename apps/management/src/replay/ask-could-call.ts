@@ -5,7 +5,7 @@ import { IsInt, IsString, Matches, Max, Min } from 'class-validator';
 import type { AuthenticationType, WorkspaceId } from '#domain';
 import { MayBeAbsent } from '#platform';
 import { projections } from '#read-models';
-import { couldCall, tokenUpTo } from '#replay';
+import { couldCall, type Damage, pastMomentOf, tokenUpTo } from '#replay';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { instantOf, IsDateTime } from '../requests/date-time.js';
 import { MAX_PAGE } from '../requests/query-request.js';
@@ -25,6 +25,15 @@ export class CouldCallBody {
   @IsDateTime()
   at?: string;
 
+  @ApiPropertyOptional({
+    pattern: '^\\d{20}$',
+    example: EXAMPLE_POSITION,
+    description: 'A place in the whole log, instead of a moment: then `at` only says when the clock is read',
+  })
+  @MayBeAbsent()
+  @Matches(/^\d{20}$/, { message: 'position must have 20 digits' })
+  position?: string;
+
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: MAX_PAGE, default: DEFAULT_PAGE })
   @MayBeAbsent()
   @IsInt()
@@ -35,7 +44,7 @@ export class CouldCallBody {
   @ApiPropertyOptional({
     pattern: '^\\d{20}$',
     example: EXAMPLE_POSITION,
-    description: '`nextCursor` of the page before, with the `at` that it answered',
+    description: '`nextCursor` of the page before, with the `at` and `position` that it answered',
   })
   @MayBeAbsent()
   @Matches(/^\d{20}$/, { message: 'cursor must be a position of 20 digits' })
@@ -65,6 +74,15 @@ export class PastCallerView {
   generations!: readonly number[];
 }
 
+@ApiSchema({ name: 'UnreadableClient' })
+export class UnreadableClientView {
+  @ApiProperty({ example: 'cc_4fT0kq9wZr1sVb7XyN2mLp' })
+  clientId!: string;
+
+  @ApiProperty({ enum: ['UNREADABLE', 'QUARANTINED'] })
+  reason!: Damage;
+}
+
 @ApiSchema({ name: 'CouldCallAnswer' })
 export class CouldCallAnswer {
   @ApiProperty({ example: 'acme-weather' })
@@ -72,6 +90,12 @@ export class CouldCallAnswer {
 
   @ApiProperty({ format: 'date-time', example: '2026-11-24T12:00:00.000Z' })
   at!: string;
+
+  @ApiPropertyOptional({
+    example: EXAMPLE_POSITION,
+    description: 'The place that was asked for; without `at`: the end',
+  })
+  position?: string;
 
   @ApiProperty({ example: 'acme-weather' })
   subscriptionId!: string;
@@ -81,6 +105,12 @@ export class CouldCallAnswer {
 
   @ApiProperty({ type: [PastCallerView], description: 'In the order of their assignments' })
   items!: readonly PastCallerView[];
+
+  @ApiProperty({
+    type: [UnreadableClientView],
+    description: 'Clients of this page that were assigned once, but whose history can’t be read: nobody can tell',
+  })
+  unreadable!: readonly UnreadableClientView[];
 
   @ApiPropertyOptional({ example: EXAMPLE_POSITION, description: 'Absent on the last page' })
   nextCursor?: string;
@@ -95,6 +125,7 @@ export const EXAMPLE_COULD_CALL: CouldCallAnswer = {
       ...{ assignedAt: '2026-11-24T09:05:00.000Z', generations: [1] },
     },
   ],
+  unreadable: [],
 };
 
 /** Asks which clients could have logged in at an endpoint of the workspace. */
@@ -113,14 +144,16 @@ export class AskCouldCallHandler implements IQueryHandler<AskCouldCall> {
 
   async execute({ workspaceId, body }: AskCouldCall): Promise<CouldCallAnswer> {
     const { book, readModels, clock } = this.dependencies;
-    const { endpointUri, limit = DEFAULT_PAGE, cursor: after } = body;
-    const now = clock().toISOString();
-    const at = body.at === undefined ? now : instantOf(body.at);
+    const { endpointUri, position, limit = DEFAULT_PAGE, cursor: after } = body;
+    const asked = body.at === undefined ? undefined : instantOf(body.at);
+    const moment = await pastMomentOf(book, { at: asked, position, now: clock().toISOString() });
     const histories = await readModels.at(projections.history, await tokenUpTo(book));
-    const found = await couldCall(book, histories, { workspaceId, endpointUri, at, now, after, limit });
-    const { subscriptionId, status, callers, next } = found;
+    const found = await couldCall(book, histories, { workspaceId, endpointUri, moment, after, limit });
+    const { subscriptionId, status, callers, unreadable, next } = found;
     return {
-      ...{ endpointUri, at, subscriptionId, status, items: callers },
+      ...{ endpointUri, at: moment.at },
+      ...(moment.basis.by === 'position' && { position: moment.basis.position }),
+      ...{ subscriptionId, status, items: callers, unreadable },
       ...(next !== undefined && { nextCursor: next }),
     };
   }

@@ -17,13 +17,14 @@ import {
 } from '#domain';
 import { type Basis, readQuarantinesAsOf } from '#event-log';
 import { MayBeAbsent } from '#platform';
-import { requirePast } from '#replay';
+import { pastMomentOf } from '#replay';
 import {
   instantOf as instantOfSeconds,
   isRefreshable,
   type RefreshToken,
   standingOf,
   type TokenRefusal,
+  type VerifiedToken,
 } from '#tokens';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { instantOf, IsDateTime } from '../requests/date-time.js';
@@ -44,8 +45,13 @@ const REASONS = [
   'OTHER_SUBSCRIPTION',
   'SUBSCRIPTION_NOT_LIVE',
   'NOT_ASSIGNED',
-] as const satisfies readonly ('OK' | TokenRefusal)[];
+  'ISSUER_NOT_RECORDED',
+] as const satisfies readonly ('OK' | TokenRefusal | 'ISSUER_NOT_RECORDED')[];
 type Reason = (typeof REASONS)[number];
+
+/** `null`: the log does not tell. */
+type Verdict = { readonly good: boolean | null; readonly reason: Reason };
+const verdictOf = (reason: Reason): Verdict => ({ good: reason === 'OK', reason });
 
 @ApiSchema({ name: 'TokenStatusQuestion' })
 export class TokenStatusBody {
@@ -65,12 +71,18 @@ export class TokenStatusAnswer {
   @ApiProperty({ format: 'date-time', example: '2026-11-24T12:00:00.000Z' })
   at!: string;
 
-  @ApiProperty({ description: 'Whether the token was good then' })
-  good!: boolean;
+  @ApiProperty({
+    oneOf: [{ type: 'boolean' }, { type: 'null' }],
+    description: 'Whether the token was good then. null: the log does not tell',
+  })
+  good!: boolean | null;
 
   @ApiProperty({
     enum: REASONS,
-    description: 'Why not. NOT_A_TOKEN: it is no token of ours, or of another workspace; then nothing else is told',
+    description:
+      'Why not. NOT_A_TOKEN: it is no token of ours, or of another workspace; then nothing else is told. ' +
+      'ISSUER_NOT_RECORDED: it was issued under another `PUBLIC_URL`, and nothing else spoke against it; whether this ' +
+      'was still the `PUBLIC_URL` then is not recorded',
   })
   reason!: Reason;
 
@@ -126,18 +138,17 @@ export class AskTokenStatusHandler implements IQueryHandler<AskTokenStatus> {
   async execute({ workspaceId, body }: AskTokenStatus): Promise<TokenStatusAnswer> {
     const { clock, issuer, refreshTokens, tokenVerifier, book } = this.dependencies;
     const now = clock().toISOString();
-    const at = body.at === undefined ? now : instantOf(body.at);
-    requirePast(at, now);
+    const asked = body.at === undefined ? undefined : instantOf(body.at);
+    const { basis, at } = await pastMomentOf(book, { at: asked, now });
     const unknown: TokenStatusAnswer = { at, good: false, reason: 'NOT_A_TOKEN' };
 
     const refreshToken = refreshTokens.open(body.token);
     if (refreshToken) {
       const { clientId, generation, subscriptionId, issuedAt, expiresAt } = refreshToken;
-      const states = await this.statesAt(workspaceId, clientId, subscriptionId, at);
+      const states = await this.statesAt(workspaceId, clientId, subscriptionId, basis);
       if (!states) return unknown;
-      const reason = refreshReason(refreshToken, states, at);
       return {
-        ...{ at, good: reason === 'OK', reason, kind: 'REFRESH_TOKEN', clientId, generation },
+        ...{ at, ...verdictOf(refreshReason(refreshToken, states, at)), kind: 'REFRESH_TOKEN', clientId, generation },
         ...(subscriptionId !== undefined && { subscriptionId }),
         ...{ issuedAt: instantOfSeconds(issuedAt), expiresAt: instantOfSeconds(expiresAt) },
       };
@@ -146,11 +157,10 @@ export class AskTokenStatusHandler implements IQueryHandler<AskTokenStatus> {
     const verified = tokenVerifier.verify(body.token, signersOf((await book.signingKeys.read()).state));
     if (!verified) return unknown;
     const { sub: clientId, generation, subscription_id: subscriptionId, iat, exp } = verified.claims;
-    const states = await this.statesAt(workspaceId, clientId, subscriptionId, at);
+    const states = await this.statesAt(workspaceId, clientId, subscriptionId, basis);
     if (!states) return unknown;
-    const standing = standingOf(verified, states, { issuer, at });
     return {
-      ...{ at, good: standing.active, reason: standing.active ? 'OK' : standing.refusal },
+      ...{ at, ...accessVerdict(verified, states, { issuer, at, isPast: at < now }) },
       kind: states.authenticationType === 'API_KEY' ? 'STATIC_TOKEN' : 'ACCESS_TOKEN',
       ...{ clientId, generation },
       ...(subscriptionId !== undefined && { subscriptionId }),
@@ -158,17 +168,16 @@ export class AskTokenStatusHandler implements IQueryHandler<AskTokenStatus> {
     };
   }
 
-  /** Returns the states at a moment. Returns `undefined` if the client is not of this workspace. */
+  /** Returns the states in a past. Returns `undefined` if the client is not of this workspace. */
   private async statesAt(
     workspaceId: WorkspaceId,
     clientId: ClientId,
     subscriptionId: SubscriptionId | undefined,
-    at: Instant,
+    basis: Basis,
   ): Promise<PastStates | undefined> {
     const { book } = this.dependencies;
     const { state: created } = await book.clients.asOf(clientId, CREATION);
     if (created.status === 'NONE' || created.workspaceId !== workspaceId) return undefined;
-    const basis: Basis = { by: 'time', at };
     const [client, owner, keys, quarantines] = await Promise.all([
       book.clients.asOf(clientId, basis),
       subscriptionId === undefined ? undefined : book.subscriptions.asOf(subscriptionId, basis),
@@ -195,6 +204,23 @@ const signersOf = (state: SigningKeysState): SigningKeysState => ({
   ...state,
   keys: state.keys.map((key) => (key.status === 'COMPROMISED' ? { ...key, status: 'RETIRED' } : key)),
 });
+
+/**
+ * Judges an access token or a static token. Today's issuer says nothing about a token that another one of ours issued
+ * before `PUBLIC_URL` was changed: the log does not record when that was. Such a token is judged as then by its own
+ * issuer, and if nothing else speaks against it, the answer is open.
+ */
+function accessVerdict(
+  token: VerifiedToken,
+  states: PastStates,
+  { issuer, at, isPast }: { readonly issuer: string; readonly at: Instant; readonly isPast: boolean },
+): Verdict {
+  const { iss } = token.claims;
+  const isOfFormerIssuer = isPast && iss !== issuer && states.authenticationType === 'OAUTH2';
+  const standing = standingOf(token, states, { issuer: isOfFormerIssuer ? iss : issuer, at });
+  if (!standing.active) return verdictOf(standing.refusal);
+  return isOfFormerIssuer ? { good: null, reason: 'ISSUER_NOT_RECORDED' } : verdictOf('OK');
+}
 
 /** Judges a refresh token by the same rules as a refresh. */
 function refreshReason(token: RefreshToken, { client, subscription: owner }: PastStates, at: Instant): Reason {

@@ -1,16 +1,27 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
-import { IsIn, IsOptional } from 'class-validator';
-import type { WorkspaceId } from '#domain';
+import { IsIn, IsOptional, Matches } from 'class-validator';
+import { Failure, type WorkspaceId } from '#domain';
 import { projections } from '#read-models';
-import { accessReview, REVIEW_COLUMNS, type ReviewFormat, reviewManifest, reviewText, tokenUpTo } from '#replay';
+import {
+  accessReview,
+  pastMomentOf,
+  REVIEW_COLUMNS,
+  type ReviewFormat,
+  reviewManifest,
+  reviewText,
+  tokenUpTo,
+} from '#replay';
 import { readLastTreeHead } from '#tree-heads';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { instantOf, IsDateTime } from '../requests/date-time.js';
 import { EXAMPLE_HEAD } from '../tree/example-head.js';
 
 export const MEDIA_TYPES = { csv: 'text/csv', ndjson: 'application/x-ndjson' } as const;
+const EXAMPLE_POSITION = '00000000000000004711';
+/** Number of reviews that this process reads at once. Each reads every client of a workspace. */
+const MAX_REVIEWS = 2;
 const FORMATS = ['csv', 'ndjson', 'manifest'] as const;
 
 export class AccessReviewParameters {
@@ -18,6 +29,15 @@ export class AccessReviewParameters {
   @IsOptional()
   @IsDateTime()
   at?: string;
+
+  @ApiPropertyOptional({
+    pattern: '^\\d{20}$',
+    example: EXAMPLE_POSITION,
+    description: 'A place in the whole log, instead of a moment: then `at` only says when the clock is read',
+  })
+  @IsOptional()
+  @Matches(/^\d{20}$/, { message: 'position must have 20 digits' })
+  position?: string;
 
   @ApiPropertyOptional({ enum: FORMATS, description: 'Default: by `Accept`' })
   @IsOptional()
@@ -38,6 +58,12 @@ export class ReviewQueryView {
 
   @ApiProperty({ format: 'date-time', example: '2026-11-24T12:00:00.000Z' })
   at!: string;
+
+  @ApiPropertyOptional({
+    example: EXAMPLE_POSITION,
+    description: 'The place in the log up to which the review looked; absent if `at` was given alone',
+  })
+  position?: string;
 }
 
 @ApiSchema({ name: 'AccessReviewFile' })
@@ -68,6 +94,13 @@ export class ReviewManifestView {
   @ApiProperty({ type: 'integer', minimum: 0 })
   rows!: number;
 
+  @ApiProperty({
+    type: 'integer',
+    minimum: 0,
+    description: 'Rows about clients and subscriptions whose history is damaged: they tell little',
+  })
+  unreadableRows!: number;
+
   @ApiProperty({ type: [ReviewFileView] })
   files!: readonly ReviewFileView[];
 }
@@ -77,7 +110,7 @@ const SHA256 = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 /** A manifest, for the examples of the OpenAPI document. */
 export const EXAMPLE_MANIFEST: ReviewManifestView = {
   query: { workspaceId: 'acme', at: '2026-11-24T12:00:00.000Z' },
-  ...{ treeHead: EXAMPLE_HEAD, rows: 1 },
+  ...{ treeHead: EXAMPLE_HEAD, rows: 1, unreadableRows: 0 },
   files: [
     { name: 'access-review.csv', sha256: SHA256, bytes: 412 },
     { name: 'access-review.ndjson', sha256: SHA256, bytes: 561 },
@@ -102,17 +135,27 @@ export const REVIEW_CONTENT = {
   },
 };
 
+/** Thrown while this process reads as many access reviews as it may at once. */
+export class ReviewsBusy extends Failure {
+  override readonly name = 'ReviewsBusy';
+  readonly kind = 'unavailable';
+  readonly code = 'busy';
+  readonly detail = 'Other access reviews are being written; try again';
+  override readonly retryAfterSeconds = 10;
+}
+
 /** An access review that has not been read yet. Each method reads it. */
 export interface AccessReview {
   text(format: ReviewFormat): AsyncIterable<string>;
   manifest(): Promise<ReviewManifestView>;
 }
 
-/** Asks for the access review of a workspace. */
+/** Asks for the access review of a workspace. It is read until `ended`, when the caller has it or has gone. */
 export class GetAccessReview extends Query<AccessReview> {
   constructor(
     readonly workspaceId: WorkspaceId,
     readonly parameters: AccessReviewParameters,
+    readonly ended: AbortSignal,
   ) {
     super();
   }
@@ -120,17 +163,30 @@ export class GetAccessReview extends Query<AccessReview> {
 
 @QueryHandler(GetAccessReview)
 export class GetAccessReviewHandler implements IQueryHandler<GetAccessReview> {
+  private reviews = 0;
+
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  async execute({ workspaceId, parameters }: GetAccessReview): Promise<AccessReview> {
+  /** Throws `ReviewsBusy`. */
+  async execute({ workspaceId, parameters, ended }: GetAccessReview): Promise<AccessReview> {
+    this.occupyUntil(ended);
     const { book, readModels, clock } = this.dependencies;
-    const now = clock().toISOString();
-    const question = { workspaceId, at: parameters.at === undefined ? now : instantOf(parameters.at), now };
+    const asked = parameters.at === undefined ? undefined : instantOf(parameters.at);
+    const { position } = parameters;
+    const moment = await pastMomentOf(book, { at: asked, position, now: clock().toISOString() });
+    const question = { workspaceId, moment, signal: ended };
     const histories = await readModels.at(projections.history, await tokenUpTo(book));
     const rows = accessReview(book, histories, question);
     return {
       text: (format) => reviewText(rows, format),
       manifest: async () => reviewManifest(rows, question, (await readLastTreeHead(book.log)).head?.note ?? null),
     };
+  }
+
+  private occupyUntil(ended: AbortSignal): void {
+    ended.throwIfAborted();
+    if (this.reviews >= MAX_REVIEWS) throw new ReviewsBusy();
+    this.reviews += 1;
+    ended.addEventListener('abort', () => (this.reviews -= 1), { once: true });
   }
 }

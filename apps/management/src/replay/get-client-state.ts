@@ -39,7 +39,7 @@ export class BasisParameters {
   position?: string;
 }
 
-/** Returns the past that the parameters name; `undefined` stands for now. */
+/** Returns the past that the parameters name; `undefined` stands for the present. */
 export function basisOf({ at, revision, position }: BasisParameters): Basis | undefined {
   if (position !== undefined && revision !== undefined) {
     throw validationFailed({ field: 'position', message: 'give only one of revision and position' });
@@ -77,10 +77,13 @@ export class BasisView {
 
 @ApiSchema({ name: 'LoginAnswer' })
 export class LoginAnswerView {
-  @ApiProperty({ description: 'Whether a login with a right secret would have been answered with a token' })
-  yes!: boolean;
+  @ApiProperty({
+    oneOf: [{ type: 'boolean' }, { type: 'null' }],
+    description: 'Whether a login with a right secret would have been answered with a token. null: nobody can tell',
+  })
+  yes!: boolean | null;
 
-  @ApiProperty({ enum: ['OK', 'REVOKED', 'EXPIRED', 'NOT_ASSIGNED', 'ENDED', 'QUARANTINED'] })
+  @ApiProperty({ enum: ['OK', 'REVOKED', 'EXPIRED', 'NOT_ASSIGNED', 'ENDED', 'QUARANTINED', 'UNREADABLE'] })
   reason!: LoginReason;
 }
 
@@ -114,10 +117,12 @@ export class CredentialStateView extends OmitType(CredentialView, ['lastUsedAt']
 @ApiSchema({ name: 'AssignmentAsOf' })
 export class AssignmentStateView extends AssignmentView {
   @ApiProperty({
-    enum: ['LIVE', 'ENDED', 'UNREGISTERED'],
-    description: 'Of the subscription. UNREGISTERED only by time, if clocks of processes differed',
+    enum: ['LIVE', 'ENDED', 'UNREGISTERED', 'UNREADABLE'],
+    description:
+      'Of the subscription. UNREGISTERED only by time, if clocks of processes differed; UNREADABLE if its history is ' +
+      'damaged',
   })
-  status!: 'LIVE' | 'ENDED' | 'UNREGISTERED';
+  status!: 'LIVE' | 'ENDED' | 'UNREGISTERED' | 'UNREADABLE';
 
   @ApiPropertyOptional({ format: 'date-time' })
   endedAt?: string;

@@ -4,7 +4,7 @@ import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
 import type { WorkspaceId } from '#domain';
 import { projections } from '#read-models';
-import { type Change, type ChangedStream, CHANGES, diffOf, lastEventAt, tokenUpTo } from '#replay';
+import { type Change, type ChangedStream, CHANGES, type Damage, diffOf, lastEventAt, tokenUpTo } from '#replay';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { IsPageSize, MAX_PAGE } from '../requests/query-request.js';
 
@@ -62,14 +62,20 @@ export class ChangedStreamView {
   position!: string;
 
   @ApiPropertyOptional({
+    enum: ['UNREADABLE', 'QUARANTINED'],
+    description: 'Why its history can’t be read; then nothing is known of its revisions and changes',
+  })
+  unreadable?: Damage;
+
+  @ApiPropertyOptional({
     type: 'integer',
     minimum: 0,
     description: 'Its last revision at `from`; absent if it was new',
   })
   revisionBefore?: number;
 
-  @ApiProperty({ type: 'integer', minimum: 0, description: 'Its last revision at `to`' })
-  revisionAfter!: number;
+  @ApiPropertyOptional({ type: 'integer', minimum: 0, description: 'Its last revision at `to`' })
+  revisionAfter?: number;
 
   @ApiProperty({ type: [ChangeView], description: 'Empty if later events undid what earlier ones had changed' })
   changes!: readonly ChangeView[];

@@ -3,6 +3,7 @@ import { Body, Controller, Get, Headers, HttpCode, Post, Query, Res, StreamableF
 import { QueryBus } from '@nestjs/cqrs';
 import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
+import { answerEnded } from '../requests/answer-ended.js';
 import { AuditRoute, form, QuestionRoute } from '../requests/api-documentation.js';
 import { CallerParameter } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
@@ -85,7 +86,9 @@ export class ReplayController {
     description:
       'As CSV or NDJSON, with the answer that a login would have got in each row. The format is `format`, or the first ' +
       'of `text/csv` and `application/x-ndjson` in `Accept`, or CSV. `format=manifest` tells sizes and hashes of both ' +
-      'files for the same `at`. In CSV, a text that a spreadsheet would take for a formula begins with an apostrophe.',
+      'files for the same `at` or `position`. In CSV, a text that a spreadsheet would take for a formula begins with an ' +
+      'apostrophe. A client whose history is damaged has a row without `wouldLogIn`, with the reason UNREADABLE or ' +
+      'QUARANTINED.',
     answers: [
       {
         status: 200,
@@ -94,7 +97,7 @@ export class ReplayController {
         otherContent: REVIEW_CONTENT,
       },
     ],
-    refusals: ['IN_THE_FUTURE'],
+    refusals: ['IN_THE_FUTURE', 'BUSY'],
   })
   async accessReview(
     @Query() parameters: AccessReviewParameters,
@@ -103,7 +106,7 @@ export class ReplayController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<StreamableFile | ReviewManifestView> {
     const format = parameters.format ?? formatIn(accept);
-    const review = await this.queries.execute(new GetAccessReview(workspaceId, parameters));
+    const review = await this.queries.execute(new GetAccessReview(workspaceId, parameters, answerEnded(reply)));
     if (format === 'manifest') return review.manifest();
     void reply.header('content-type', `${MEDIA_TYPES[format]}; charset=utf-8`);
     void reply.header('content-disposition', `attachment; filename="access-review.${format}"`);
