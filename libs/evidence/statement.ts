@@ -3,6 +3,7 @@ import { numberIn, textOf } from './text-forms.js';
 
 /** The log's word about the end of a stream. Its signatures have not been verified. */
 export interface Statement {
+  readonly origin: string;
   readonly stream: string;
   readonly lastRevision: number;
   /** Hex. */
@@ -16,12 +17,12 @@ export interface Statement {
 export function parseStatement(bytes: Uint8Array): Statement | undefined {
   const text = textOf(bytes);
   const note = text === undefined ? undefined : parseNote(text);
-  const [first, stream = '', revision = '', lastHash = '', size = '', end, last, ...more] =
+  const [first, origin = '', stream = '', revision = '', lastHash = '', size = '', end, last, ...more] =
     note?.text.split('\n') ?? [];
   const lastRevision = numberIn(revision);
   const treeSize = numberIn(size);
   if (!note || first !== 'consumer-clients/statement@v1' || last !== '' || more.length > 0) return undefined;
-  if (stream === '' || lastRevision === undefined || treeSize === undefined) return undefined;
+  if (origin === '' || stream === '' || lastRevision === undefined || treeSize === undefined) return undefined;
   if (!/^[0-9a-f]{64}$/.test(lastHash) || (end !== 'live' && end !== 'ended')) return undefined;
-  return { stream, lastRevision, lastHash, treeSize, isEnded: end === 'ended', note };
+  return { origin, stream, lastRevision, lastHash, treeSize, isEnded: end === 'ended', note };
 }

@@ -244,11 +244,16 @@ class Verification {
   }
 
   /** Check 7. */
-  private verifyStatement({ stream, hash, type }: LastEvent, lastRevision: number, { size }: SignedTreeHead): void {
+  private verifyStatement(
+    { stream, hash, type }: LastEvent,
+    lastRevision: number,
+    { origin, size }: SignedTreeHead,
+  ): void {
     const fault = (name: FaultName, reason: string) => new EvidenceFault(name, 'statement.note', reason);
     const statement = parseStatement(this.file('statement.note'));
     if (!statement) throw fault('STATEMENT_MALFORMED', 'it is no statement');
     this.requireSigned(statement.note, 'STATEMENT', 'statement.note');
+    if (statement.origin !== origin) throw fault('STATEMENT_OF_ANOTHER_LOG', `it speaks for ${statement.origin}`);
     if (statement.stream !== stream) throw fault('STATEMENT_OF_ANOTHER_STREAM', `it speaks of ${statement.stream}`);
     if (statement.treeSize !== size) {
       throw fault('STATEMENT_OF_ANOTHER_HEAD', `it speaks of a tree of size ${statement.treeSize}`);

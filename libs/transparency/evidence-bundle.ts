@@ -9,6 +9,8 @@ const LEAST_DIGITS = 3;
 
 /** What the log says about the end of a stream. */
 export interface StreamStatement {
+  /** The origin of the log's heads: the same key may sign for several logs, and for a log under several origins. */
+  readonly origin: string;
   readonly stream: string;
   readonly lastRevision: bigint;
   /** The chain hash of the stream's last event, in hex. */
@@ -20,8 +22,11 @@ export interface StreamStatement {
 }
 
 /** Returns the statement's text, which the log's key signs. */
-export const statementText = ({ stream, lastRevision, lastHash, treeSize, isEnded }: StreamStatement): string =>
-  `consumer-clients/statement@v1\n${stream}\n${lastRevision}\n${lastHash}\n${treeSize}\n${isEnded ? 'ended' : 'live'}\n`;
+export const statementText = ({ origin, stream, isEnded, ...end }: StreamStatement): string =>
+  [
+    ...['consumer-clients/statement@v1', origin, stream, end.lastRevision, end.lastHash, end.treeSize],
+    `${isEnded ? 'ended' : 'live'}\n`,
+  ].join('\n');
 
 /** An event of the stream, with the proof that it is in the tree of the head. */
 export interface ProvenEvent {

@@ -73,7 +73,8 @@ export async function streamEvidence(
   // Somebody who knows only the key of now could not verify a head that only a former, compromised key has signed.
   if (!isSignedByNewest(keys, head, at)) throw new NotYetInHead(stream);
   const statement: StreamStatement = {
-    ...{ stream, lastRevision: last.revision, lastHash: last.metadata.hash, treeSize: head.size },
+    ...{ origin: head.origin, stream, treeSize: head.size },
+    ...{ lastRevision: last.revision, lastHash: last.metadata.hash },
     isEnded: ENDING_TYPES.includes(last.type),
   };
   const proven = await provenEvents(reader, events, head.size);

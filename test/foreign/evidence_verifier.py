@@ -578,14 +578,16 @@ def verify(files, arguments):
     # 7. Statement
     note = note_in(files["statement.note"])
     lines = note.text.split("\n") if note else []
-    require(len(lines) == 7 and lines[0] == "consumer-clients/statement@v1", "STATEMENT_MALFORMED")
-    said_stream, said_revision, said_hash, said_size, said_end = lines[1:6]
+    require(len(lines) == 8 and lines[0] == "consumer-clients/statement@v1", "STATEMENT_MALFORMED")
+    said_origin, said_stream, said_revision, said_hash, said_size, said_end = lines[1:7]
     said_revision, said_size = number(said_revision), number(said_size)
-    require(said_stream != "" and said_revision is not None and said_size is not None, "STATEMENT_MALFORMED")
+    require(said_origin != "" and said_stream != "", "STATEMENT_MALFORMED")
+    require(said_revision is not None and said_size is not None, "STATEMENT_MALFORMED")
     require(HEX64.fullmatch(said_hash) and said_end in ("live", "ended"), "STATEMENT_MALFORMED")
     lines = note.lines_of(log)
     require(lines, "STATEMENT_NOT_SIGNED")
     require(all(note.signed(line, log) for line in lines), "STATEMENT_SIGNATURE_WRONG")
+    require(said_origin == head.origin, "STATEMENT_OF_ANOTHER_LOG")
     require(said_stream == stream, "STATEMENT_OF_ANOTHER_STREAM")
     require(said_size == head.size, "STATEMENT_OF_ANOTHER_HEAD")
     require(said_revision <= count - 1, "EVENTS_LEFT_OUT")

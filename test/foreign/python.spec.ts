@@ -168,6 +168,7 @@ async function randomQuestions(seed: number, count: number): Promise<Question[]>
     const events = eventCount(good);
     const hash = Buffer.from(good.get(json(events - 1).replace('.json', '.leaf')) ?? []).toString('hex');
     const statement = {
+      origin: isRare(0.1) ? 'other.example/log' : ORIGIN,
       ...{ stream: isRare(0.1) ? streamOf('dave') : streamOf(name), treeSize: size + (isRare(0.1) ? 1 : 0) },
       lastRevision: BigInt(Math.max(0, events - 1 + below(3) - 1)),
       ...{ lastHash: isRare(0.1) ? 'ab'.repeat(32) : hash, isEnded: isRare(0.3) },

@@ -142,10 +142,16 @@ export const signedHead = (text: string): string =>
     cosign(WITNESS, keys.witness, SIGNED_AT + 5, text),
   ]);
 
-export function signedStatement(said: { stream: string; last: RecordedEvent; treeSize: number }): string {
-  const { stream, last, treeSize } = said;
+export function signedStatement(said: {
+  origin?: string;
+  stream: string;
+  last: RecordedEvent;
+  treeSize: number;
+}): string {
+  const { origin = ORIGIN, stream, last, treeSize } = said;
   const isEnded = last.type === 'ConsumerClientRevoked';
-  const text = statementText({ stream, lastRevision: last.revision, lastHash: last.metadata.hash, treeSize, isEnded });
+  const end = { lastRevision: last.revision, lastHash: last.metadata.hash, isEnded };
+  const text = statementText({ origin, stream, treeSize, ...end });
   return noteOf(text, [signText(ORIGIN, keys.log, text)]);
 }
 

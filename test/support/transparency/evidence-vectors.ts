@@ -365,7 +365,7 @@ export async function evidenceVectors(): Promise<Vector[]> {
   fails('a head with the root of another log', 'INCLUSION_WRONG', withHead(good, await fork.head()));
 
   // ---- statement
-  fails('a statement with a seventh line', 'STATEMENT_MALFORMED', withStatement(`\n${resigned({})}`));
+  fails('a statement with an eighth line', 'STATEMENT_MALFORMED', withStatement(`\n${resigned({})}`));
   const ownStatement = textOfNote(resigned({}));
   fails(
     'a statement by another key',
@@ -376,6 +376,11 @@ export async function evidenceVectors(): Promise<Vector[]> {
     'a changed statement',
     'STATEMENT_SIGNATURE_WRONG',
     withStatement(resigned({}).replace('\nended\n', '\nlive\n')),
+  );
+  fails(
+    'a statement of the same log under another origin',
+    'STATEMENT_OF_ANOTHER_LOG',
+    withStatement(resigned({ origin: 'hub.example/0195d3a2' })),
   );
   fails('a statement about another stream', 'STATEMENT_OF_ANOTHER_STREAM', withStatement(resigned({ stream: bob })));
   fails('a statement of another time', 'STATEMENT_OF_ANOTHER_HEAD', withStatement(resigned({ treeSize: 10 })));
