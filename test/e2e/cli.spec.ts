@@ -50,6 +50,7 @@ const COMMANDS = [
   ['state', 'cc_0123456789abcdefghijkl'],
   ['diff', '--workspace', 'acme', '--from', '00000000000000000001'],
   ['access-review', 'unused', '--workspace', 'acme'],
+  ['export', 'events', 'unused', '--workspace', 'acme'],
   ['evidence', 'cc_0123456789abcdefghijkl', '--file', 'unused'],
   ['projections', 'list'],
   ['projections', 'rebuild', 'clients'],

@@ -1,6 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Database from 'libsql';
 import { verifyChain } from '#events';
 import type { ManagementScope } from '#tokens';
 import { type Answer, eventually, send } from '../support/api/http.js';
@@ -525,5 +528,157 @@ describe('the command line', () => {
     }
     const again = await Cli.run(['access-review', directory, '--workspace', 'shop'], { DATA_DIR: server.dataDir });
     expect(again).toMatchObject({ code: 64, stderr: expect.stringContaining('access-review.csv exists') as string });
+  });
+
+  describe('without the service, and without its read models', () => {
+    let [copy, clientId, from, to] = ['', '', '', ''];
+    let shop: Portal;
+    const tokenFile = () => join(copy, 'auditor.token');
+    /** Runs a command over HTTP, and on a copy of the event log alone. Expects the same result, and returns it. */
+    const bothWays = async (command: readonly string[], ofStores: readonly string[] = []) => {
+      const results: unknown[] = [];
+      for (const source of [
+        ['--url', server.url, '--token-file', tokenFile()],
+        ['--data-dir', copy, ...ofStores],
+      ]) {
+        const { code, stdout, stderr } = await Cli.run([...command, ...source, '--json'], {});
+        expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
+        results.push(JSON.parse(stdout));
+      }
+      expect(results[0]).toMatchObject(results[1] as object);
+      return results[1];
+    };
+    const exported = (directory: string, ...options: string[]) =>
+      Cli.run(['export', 'events', directory, ...options, '--json'], {});
+
+    beforeAll(async () => {
+      shop = Portal.of(server, {
+        workspaceId: 'export',
+        scopes: ['audit:read', 'clients:write', 'subscriptions:write'],
+      });
+      from = positionOf(await shop.register('sub_export', { serviceName: '=1+1' }));
+      clientId = (await shop.newClient('OAUTH2', 'Exported')).clientId;
+      await shop.assign(clientId, 'sub_export');
+      to = positionOf(await shop.rotate(clientId, { overlapSeconds: 3600 }));
+      copy = mkdtempSync(join(tmpdir(), 'consumer-clients-copy-'));
+      writeFileSync(tokenFile(), `${shop.token}\n`, { mode: 0o600 });
+      const db = new Database(join(server.dataDir, 'event-log.db'));
+      db.exec(`VACUUM INTO '${join(copy, 'event-log.db')}'`);
+      db.close();
+    });
+
+    afterAll(() => {
+      rmSync(copy, { recursive: true });
+    });
+
+    test('state, history, what changed and the access review are the same over HTTP and from the event log', async () => {
+      const at = new Date().toISOString();
+      expect(await bothWays(['state', clientId, '--at', at])).toMatchObject({
+        client: { name: 'Exported', revision: 2 },
+      });
+      const { events } = (await bothWays(['history', clientId])) as { readonly events: readonly unknown[] };
+      expect(events).toHaveLength(3);
+      const workspace = ['--workspace', 'export'];
+      const diff = await bothWays(['diff', '--from', from, '--to', to], workspace);
+      expect(diff).toMatchObject({ items: [{ changes: [{ change: 'CREATED' }, {}, {}, {}] }] });
+      for (const [name, ...source] of [
+        ['http', '--url', server.url, '--token-file', tokenFile()],
+        ['files', '--data-dir', copy, ...workspace],
+      ]) {
+        const review = await Cli.run(['access-review', join(copy, name ?? ''), '--at', at, ...source], {});
+        expect(review).toMatchObject({ code: 0, stdout: expect.stringMatching(/^2 rows/) as string });
+      }
+      for (const file of ['access-review.csv', 'access-review.ndjson']) {
+        expect(readFileSync(join(copy, 'http', file))).toEqual(readFileSync(join(copy, 'files', file)));
+      }
+    });
+
+    test('the evidence over HTTP is accepted by the verifier', async () => {
+      const file = join(copy, 'evidence.json');
+      const source = ['--url', server.url, '--token-file', tokenFile()];
+      expect(await Cli.run(['evidence', clientId, '--file', file, ...source], {})).toMatchObject({ code: 0 });
+      const policy = (await shop.send('GET', '/v1/log/policy')).text;
+      const [, key = ''] = /^log (\S+)/m.exec(policy) ?? [];
+      expect(await Cli.run(['verify', file, '--key', key], {})).toMatchObject({ code: 0 });
+    });
+
+    test('all events are exported with a manifest, and the same bytes come from both', async () => {
+      to = positionOf(await shop.rename(clientId, 'Exported again'));
+      const db = new Database(join(server.dataDir, 'event-log.db'));
+      rmSync(join(copy, 'event-log.db'));
+      db.exec(`VACUUM INTO '${join(copy, 'event-log.db')}'`);
+      db.close();
+      const http = ['--url', server.url, '--token-file', tokenFile()];
+      const files = ['--data-dir', copy, '--workspace', 'export'];
+      for (const format of ['ndjson', 'csv']) {
+        for (const [name, source] of Object.entries({ http, files })) {
+          const directory = join(copy, `${format}-${name}`);
+          const { code, stdout } = await exported(directory, ...source, '--to', to, '--format', format);
+          expect(code).toBe(0);
+          expect(JSON.parse(stdout)).toMatchObject({ events: 5, unreadable: 0, through: to });
+          expect(spawnSync('sha256sum', ['-c', 'MANIFEST'], { cwd: directory }).status).toBe(0);
+          expect((await exported(directory, ...source)).code).toBe(64);
+        }
+        const [one, other] = ['http', 'files'].map((name) =>
+          readFileSync(join(copy, `${format}-${name}`, `events.${format}`), 'utf8'),
+        );
+        expect(one).toBe(other);
+        expect(one).not.toMatch(/argon2|ccs_/);
+        expect(one?.trimEnd().split('\n')).toHaveLength(format === 'csv' ? 6 : 5);
+      }
+      const lines = readFileSync(join(copy, 'ndjson-http', 'events.ndjson'), 'utf8')
+        .trimEnd()
+        .split('\n');
+      const { items } = (await shop.events({ limit: 200 })).body;
+      expect(lines.map((line) => JSON.parse(line) as PlacedEvent)).toEqual(items);
+    });
+
+    test('an interrupted export goes on where it ended, and only for the same question', async () => {
+      const [whole, cut] = [join(copy, 'ndjson-http'), join(copy, 'cut')];
+      const lines = readFileSync(join(whole, 'events.ndjson'), 'utf8').split('\n');
+      const { position } = JSON.parse(lines[1] ?? '') as PlacedEvent;
+      const about = JSON.parse(readFileSync(join(whole, 'export.json'), 'utf8')) as { query: object; through: string };
+      const kept = `${lines.slice(0, 2).join('\n')}\n`;
+      mkdirSync(cut);
+      const state = { query: about.query, to: about.through, through: position, events: 2, unreadable: 0 };
+      writeFileSync(join(cut, 'export.json.part'), JSON.stringify({ ...state, bytes: Buffer.byteLength(kept) }));
+      writeFileSync(join(cut, 'events.ndjson'), `${kept}{"half a li`);
+      const source = ['--url', server.url, '--token-file', tokenFile()];
+      expect((await exported(cut, ...source, '--client', clientId)).code).toBe(64);
+      expect((await exported(cut, ...source, '--to', about.through)).code).toBe(0);
+      for (const file of ['events.ndjson', 'MANIFEST']) {
+        expect(readFileSync(join(cut, file), 'utf8')).toBe(readFileSync(join(whole, file), 'utf8'));
+      }
+      expect(existsSync(join(cut, 'export.json.part'))).toBe(false);
+    });
+
+    test('an event that can’t be read is in the export as such, and does not stop it', async () => {
+      const db = new Database(join(copy, 'event-log.db'));
+      db.exec('DROP TRIGGER IF EXISTS events_are_never_changed');
+      db.prepare("UPDATE events SET data = '{' WHERE type = 'ConsumerClientRenamed' AND position = ?").run([
+        Number(to),
+      ]);
+      db.close();
+      const directory = join(copy, 'damaged');
+      const { code, stdout } = await exported(directory, '--data-dir', copy, '--workspace', 'export');
+      expect([code, JSON.parse(stdout)]).toMatchObject([5, { events: 5, unreadable: 1 }]);
+      const lines = readFileSync(join(directory, 'events.ndjson'), 'utf8').trimEnd().split('\n');
+      expect(JSON.parse(lines.at(-1) ?? '')).toEqual({
+        ...{ position: to, stream: `consumerClient-${clientId}` },
+        event: null,
+      });
+    });
+
+    test('the token comes from a file or the environment, and goes only where it is safe', async () => {
+      const history = (options: readonly string[], env = {}) => Cli.run(['history', clientId, ...options], env);
+      expect((await history(['--url', server.url], { AUDIT_TOKEN: shop.token })).code).toBe(0);
+      expect((await history(['--url', server.url])).code).toBe(78);
+      expect((await history(['--url', server.url], { AUDIT_TOKEN: 'not-a-token' })).code).toBe(78);
+      expect((await history(['--url', 'http://clients.example.com'], { AUDIT_TOKEN: shop.token })).code).toBe(64);
+      expect((await history(['--url', 'http://127.0.0.1:1'], { AUDIT_TOKEN: shop.token })).code).toBe(69);
+      expect((await history(['--url', server.url, '--data-dir', copy])).code).toBe(64);
+      const unknown = ['history', 'cc_0000000000000000000000', '--url', server.url];
+      expect((await Cli.run(unknown, { AUDIT_TOKEN: shop.token })).code).toBe(4);
+    });
   });
 });

@@ -30,8 +30,15 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'projections compare': ['projections compare clients --json'],
   backup: ['backup /backups/2026-11-30'],
   restore: ['restore /backups/2026-11-30'],
-  history: ['history cc_0123456789abcdefghijkl --json'],
+  history: [
+    'history cc_0123456789abcdefghijkl --json',
+    'history cc_0123456789abcdefghijkl --url https://clients.example.com --token-file auditor.token',
+  ],
   state: ['state cc_0123456789abcdefghijkl --at 2026-11-24T12:00:00Z', 'state cc_0123456789abcdefghijkl --revision 4'],
+  'export events': [
+    'export events export-2026 --workspace acme --data-dir /evidence/data',
+    'export events export-2026 --client cc_0123456789abcdefghijkl --format csv --url https://clients.example.com',
+  ],
   diff: ['diff --workspace acme --from 00000000000000004711'],
   'access-review': ['access-review review-2026 --workspace acme --at 2026-12-31T23:59:59Z'],
   evidence: [

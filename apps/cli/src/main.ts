@@ -11,6 +11,7 @@ import { requireDataDir } from './environment.js';
 import { evidenceCommand } from './evidence/evidence-command.js';
 import { examplesOf } from './examples.js';
 import { exitCodeOf, exitCodesHelp } from './exit.js';
+import { exportCommand } from './export/export-command.js';
 import { keysCommand } from './keys.js';
 import { logCommand } from './log.js';
 import { masterKeyCommand } from './master-key.js';
@@ -19,6 +20,7 @@ import { projectionsCommand } from './projections.js';
 import { accessReviewCommand } from './replay/access-review-command.js';
 import { diffCommand } from './replay/diff-command.js';
 import { historyCommand } from './replay/history-command.js';
+import { chooseStores, type SourceOptions } from './replay/sources.js';
 import { stateCommand } from './replay/state-command.js';
 import { tokenCommand } from './token.js';
 import { tokensCommand } from './tokens.js';
@@ -45,7 +47,9 @@ const program = new Command('consumer-clients')
   .addHelpText('after', exitCodesHelp())
   .hook('preAction', (root, command) => {
     printAsJson(root.opts<{ json?: true }>().json === true);
-    if (!NEED_NO_DATA_DIR.has(command.name())) requireDataDir(process.env);
+    const source = command.opts<SourceOptions>();
+    chooseStores(source, process.env);
+    if (source.url === undefined && !NEED_NO_DATA_DIR.has(command.name())) requireDataDir(process.env);
   })
   .addCommand(tokenCommand())
   .addCommand(adminTokenCommand())
@@ -61,6 +65,7 @@ const program = new Command('consumer-clients')
   .addCommand(stateCommand())
   .addCommand(diffCommand())
   .addCommand(accessReviewCommand())
+  .addCommand(exportCommand())
   .addCommand(evidenceCommand())
   .addCommand(verifyCommand())
   .addCommand(completionCommand());

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createCommand, InvalidArgumentError, Option } from 'commander';
-import { type ClientId, consumerClient, signingLogKeys } from '#domain';
+import { type ClientId, consumerClient, signingLogKeys, type WorkspaceId } from '#domain';
 import type { BookOfRecord } from '#event-log';
+import { parseBundle } from '#evidence';
 import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
 import { ReadModelQueries } from '#read-models';
 import { evidenceJson, vkeyOf } from '#transparency';
@@ -20,8 +21,11 @@ import { masterKeysOf, withBook } from '../environment.js';
 import { notFound, untilInterrupted, usageError } from '../exit.js';
 import { counted, printResult } from '../output.js';
 import { withReadStore } from '../projections.js';
+import type { AuditedService } from '../replay/audited-service.js';
+import { serviceOf, type SourceOptions, withSourceOptions, workspaceOption } from '../replay/sources.js';
 
-interface EvidenceOptions {
+interface EvidenceOptions extends SourceOptions {
+  readonly workspace?: WorkspaceId;
   readonly since?: number;
   readonly dir?: string;
   readonly file?: string;
@@ -29,16 +33,20 @@ interface EvidenceOptions {
 
 /** `evidence`: writes a bundle that proves a client's history (docs/evidence.md), for `verify`. */
 export const evidenceCommand = () =>
-  createCommand('evidence')
+  withSourceOptions(createCommand('evidence'))
     .description("write the evidence about a client's history, which `verify` verifies without the service")
     .argument('<client>', 'its id (cc_…)', clientIdIn)
     .addOption(new Option('--dir <directory>', 'write the files into this directory, which is new or empty'))
     .addOption(new Option('--file <file>', 'write one JSON file, which is new').conflicts('dir'))
     .option('--since <size>', 'prove also that the log extends the tree of this size', wholeNumber)
+    .addOption(workspaceOption())
     .action(async (clientId: ClientId, options: EvidenceOptions) => {
       const target = newTarget(options);
+      const service = serviceOf(options, options.workspace);
+      if (service) return writtenFrom(service, { clientId, target, since: options.since });
       const configuration = configurationFrom(process.env);
-      await withBook((book) => written(book, configuration, { clientId, target, since: options.since }));
+      const { since, workspace } = options;
+      await withBook((book) => written(book, configuration, { clientId, target, since, workspace }));
     });
 
 function wholeNumber(value: string): number {
@@ -65,10 +73,11 @@ interface EvidenceRequest {
   readonly clientId: ClientId;
   readonly target: Target;
   readonly since: number | undefined;
+  readonly workspace?: WorkspaceId | undefined;
 }
 
 async function written(book: BookOfRecord, configuration: Configuration, request: EvidenceRequest): Promise<void> {
-  const { clientId, target, since } = request;
+  const { clientId, target, since, workspace } = request;
   const { log, logId } = book;
   const masterKeys = masterKeysOf(configuration);
   await withReadStore(configuration, { create: false }, async (store) => {
@@ -84,7 +93,7 @@ async function written(book: BookOfRecord, configuration: Configuration, request
       {
         ...{ stream: consumerClient.stream(clientId), at },
         ...(since !== undefined && { since }),
-        isVisible: () => true,
+        isVisible: ({ data }) => workspace === undefined || data.workspaceId === workspace,
         policy: (keys, origin) => policyText(keys, origin, at),
       },
     );
@@ -98,6 +107,22 @@ async function written(book: BookOfRecord, configuration: Configuration, request
       `Its reader needs the log's key from you, by another way than the evidence: ${key ?? 'none signs now'}`,
     ]);
   });
+}
+
+/** Asks the service for the evidence. If no head covers the latest events yet, forces one, if the token has the scope. */
+async function writtenFrom(service: AuditedService, { clientId, target, since }: EvidenceRequest): Promise<void> {
+  await service.ask('/v1/log/heads', {}, { method: 'POST' });
+  const answer = await service.ask(`/v1/clients/${clientId}/evidence`, { since });
+  const files = parseBundle(Buffer.from(await answer.arrayBuffer()));
+  write(target, files);
+  const events = [...files.keys()].filter((name) => name.endsWith('.json')).length;
+  const [, size = ''] = Buffer.from(files.get('checkpoint') ?? [])
+    .toString()
+    .split('\n');
+  printResult({ clientId, events, treeSize: Number(size), path: target.path }, [
+    `The evidence of ${counted(events, 'event')}, in a tree of ${size} leaves, is in ${target.path}`,
+    "Its reader needs the log's key, by another way than the evidence",
+  ]);
 }
 
 function write({ path, isDirectory }: Target, files: ReadonlyMap<string, Uint8Array>): void {

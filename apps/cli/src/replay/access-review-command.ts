@@ -1,62 +1,103 @@
-import { closeSync, existsSync, fsyncSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { closeSync, existsSync, fsyncSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCommand, Option } from 'commander';
 import type { Instant, WorkspaceId } from '#domain';
 import { systemClock } from '#platform/without-http';
-import { accessReview, pastMomentOf, type ReviewFormat, reviewManifest } from '#replay';
+import { accessReview, pastMomentOf, type ReviewFormat, type ReviewManifest, reviewManifest } from '#replay';
 import { readLastTreeHead } from '#tree-heads';
 import { prepareNamedDirectory } from '../environment.js';
 import { usageError } from '../exit.js';
 import { instantIn } from '../instant.js';
 import { counted, printResult } from '../output.js';
+import type { AuditedService } from './audited-service.js';
 import { withHistories } from './read-models.js';
+import { requireWorkspace, serviceOf, type SourceOptions, withSourceOptions, workspaceOption } from './sources.js';
 
-interface ReviewOptions {
-  readonly workspace: WorkspaceId;
+interface ReviewOptions extends SourceOptions {
+  readonly workspace?: WorkspaceId;
   readonly at?: Instant;
 }
 
 /** `access-review`: writes every client × credential × subscription of a workspace as of a moment. */
 export const accessReviewCommand = () =>
-  createCommand('access-review')
+  withSourceOptions(createCommand('access-review'))
     .description('write which credentials a workspace had at a moment, and what they opened, as CSV and NDJSON')
     .argument('<directory>', 'the files are written into it, and must be new')
-    .addOption(new Option('--workspace <id>', 'whose clients').makeOptionMandatory())
+    .addOption(workspaceOption())
     .addOption(new Option('--at <time>', 'as of this moment; now by default').argParser(instantIn))
-    .action(review);
+    .action(async (directory: string, options: ReviewOptions) => {
+      const service = serviceOf(options, options.workspace);
+      await review(directory, (write) =>
+        service ? reviewFrom(service, options, write) : reviewOfStores(options, write),
+      );
+    });
 
-const review = (directory: string, { workspace: workspaceId, at: asked }: ReviewOptions): Promise<void> =>
-  withHistories(async (book, histories) => {
-    const [csv, ndjson, manifestFile] = newFiles(directory);
-    const moment = await pastMomentOf(book, { at: asked, now: systemClock().toISOString() });
+/** Gets the text of both files, piece by piece. */
+type WriteReview = (text: string | Uint8Array, format: ReviewFormat) => void;
+
+async function review(directory: string, written: (write: WriteReview) => Promise<ReviewManifest>): Promise<void> {
+  const [csv, ndjson, manifestFile] = newFiles(directory);
+  let files: Readonly<Record<ReviewFormat, number>> | undefined;
+  try {
+    // Nothing is made before there is something to write.
+    const opened = () => {
+      prepareNamedDirectory(directory, 'The directory');
+      return { csv: openSync(csv, 'wx'), ndjson: openSync(ndjson, 'wx') };
+    };
+    const manifest = await written((text, format) => {
+      files ??= opened();
+      writeFileSync(files[format], text);
+    });
+    for (const file of Object.values(files ?? opened())) {
+      fsyncSync(file);
+      closeSync(file);
+    }
+    writeFileSync(manifestFile, `${JSON.stringify(manifest, undefined, 2)}\n`, { flag: 'wx', flush: true });
+    printResult(manifest, [
+      `${counted(manifest.rows, 'row')} as of ${manifest.query.at} in ${directory}: access-review.csv, the same as`,
+      'NDJSON, and access-review.json with the hashes of both',
+      ...(manifest.unreadableRows === 0
+        ? []
+        : [`${counted(manifest.unreadableRows, 'row')} about what is damaged: look for UNREADABLE and QUARANTINED`]),
+    ]);
+  } catch (error) {
+    // Half a review looks like a whole one.
+    if (files) for (const path of [csv, ndjson, manifestFile]) rmSync(path, { force: true });
+    throw error;
+  }
+}
+
+const reviewOfStores = ({ workspace, at }: ReviewOptions, write: WriteReview) => {
+  const workspaceId = requireWorkspace(workspace);
+  return withHistories(async (book, histories) => {
+    const moment = await pastMomentOf(book, { at, now: systemClock().toISOString() });
     const question = { workspaceId, moment };
     const treeHead = (await readLastTreeHead(book.log)).head?.note ?? null;
-    try {
-      const files = { csv: openSync(csv, 'wx'), ndjson: openSync(ndjson, 'wx') };
-      const write = (text: string, format: ReviewFormat) => writeSync(files[format], text);
-      const manifest = await reviewManifest(accessReview(book, histories, question), question, treeHead, write);
-      for (const file of Object.values(files)) {
-        fsyncSync(file);
-        closeSync(file);
-      }
-      writeFileSync(manifestFile, `${JSON.stringify(manifest, undefined, 2)}\n`, { flag: 'wx', flush: true });
-      printResult(manifest, [
-        `${counted(manifest.rows, 'row')} as of ${moment.at} in ${directory}: access-review.csv, the same as NDJSON,`,
-        'and access-review.json with the hashes of both',
-        ...(manifest.unreadableRows === 0
-          ? []
-          : [`${counted(manifest.unreadableRows, 'row')} about what is damaged: look for UNREADABLE and QUARANTINED`]),
-      ]);
-    } catch (error) {
-      // Half a review looks like a whole one.
-      for (const path of [csv, ndjson, manifestFile]) rmSync(path, { force: true });
-      throw error;
-    }
+    return reviewManifest(accessReview(book, histories, question), question, treeHead, write);
   });
+};
+
+/** Asks for the manifest, and then for the files that must fit it. */
+async function reviewFrom(service: AuditedService, { at }: ReviewOptions, write: WriteReview): Promise<ReviewManifest> {
+  const path = '/v1/access-review';
+  const manifest = await service.json<ReviewManifest>(path, { at, format: 'manifest' });
+  const { at: asOf, position } = manifest.query;
+  for (const format of ['csv', 'ndjson'] as const) {
+    const { body } = await service.ask(path, { at: asOf, position, format });
+    const hash = createHash('sha256');
+    for await (const piece of body ?? []) {
+      write(piece as Uint8Array, format);
+      hash.update(piece as Uint8Array);
+    }
+    const expected = manifest.files.find(({ name }) => name.endsWith(`.${format}`))?.sha256;
+    if (hash.digest('hex') !== expected) throw new Error(`The ${format} file does not fit its manifest: try again`);
+  }
+  return manifest;
+}
 
 /** Returns the paths of the files. Throws an error of usage if one of them exists. */
 function newFiles(directory: string): readonly [csv: string, ndjson: string, manifest: string] {
-  prepareNamedDirectory(directory, 'The directory');
   const named = (suffix: string) => join(directory, `access-review.${suffix}`);
   const paths = [named('csv'), named('ndjson'), named('json')] as const;
   const existing = paths.find((path) => existsSync(path));

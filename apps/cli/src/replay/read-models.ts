@@ -1,24 +1,94 @@
-import type { BookOfRecord } from '#event-log';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { BookOfRecord, ConsistencyToken } from '#event-log';
 import type { Position } from '#events';
-import { configurationFrom } from '#platform/without-http';
-import { type HistoryDocument, projections, ReadModelQueries, type ServedReadModel } from '#read-models';
+import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
+import {
+  type BuildName,
+  type HistoryDocument,
+  NotCaughtUp,
+  NotReady,
+  projections,
+  Projector,
+  ReadModelQueries,
+  type ReadStore,
+  type ServedReadModel,
+} from '#read-models';
 import { tokenUpTo } from '#replay';
+import { openReadStore } from '#stores';
 import { withBook } from '../environment.js';
-import { withReadStore } from '../projections.js';
+import { storeObserver } from '../projections.js';
 
 type Histories = ServedReadModel<HistoryDocument>;
 
 /**
  * Runs `work` with the event log and the read model of histories, which has all events up to `position` (default: the
- * log's end). Throws as `withBook`, and `NotCaughtUp` if nothing has built the read model that far.
+ * log's end). If the stores have no such read model, it is made in a temporary file, so that the event log is enough.
+ * Throws as `withBook`.
  */
-export const withHistories = (
-  work: (book: BookOfRecord, histories: Histories) => Promise<void>,
+export const withHistories = <T>(
+  work: (book: BookOfRecord, histories: Histories) => Promise<T>,
   position?: (book: BookOfRecord) => Promise<Position | undefined>,
-): Promise<void> =>
-  withBook((book) =>
-    withReadStore(configurationFrom(process.env), { create: false }, async (store) => {
-      const queries = new ReadModelQueries({ log: book.log, logId: book.logId, store });
-      await work(book, await queries.at(projections.history, await tokenUpTo(book, await position?.(book))));
-    }),
-  );
+): Promise<T> =>
+  withBook(async (book) => {
+    const configuration = configurationFrom(process.env);
+    const token = await tokenUpTo(book, await position?.(book));
+    if (configuration.mongoDbUrl === undefined && !existsSync(join(configuration.dataDir, 'read-models.db'))) {
+      return withTemporaryHistories(book, configuration, token, work);
+    }
+    const store = await openReadStore(configuration);
+    let histories: Histories | undefined;
+    try {
+      histories = await servedHistories(book, store, token);
+      if (histories) return await work(book, histories);
+    } finally {
+      await store.close();
+    }
+    return withTemporaryHistories(book, configuration, token, work);
+  });
+
+/** Returns the read model that the store serves. Returns `undefined` if it lacks events that the token names. */
+async function servedHistories(
+  { log, logId }: BookOfRecord,
+  store: ReadStore,
+  token: ConsistencyToken | undefined,
+): Promise<Histories | undefined> {
+  try {
+    return await new ReadModelQueries({ log, logId, store }).at(projections.history, token);
+  } catch (error) {
+    if (error instanceof NotReady || error instanceof NotCaughtUp) return undefined;
+    throw error;
+  }
+}
+
+async function withTemporaryHistories<T>(
+  book: BookOfRecord,
+  configuration: Configuration,
+  token: ConsistencyToken | undefined,
+  work: (book: BookOfRecord, histories: Histories) => Promise<T>,
+): Promise<T> {
+  const { log, logId } = book;
+  const { history } = projections;
+  const build: BuildName = `${history.name}_v${history.version}_1`;
+  const directory = mkdtempSync(join(tmpdir(), 'consumer-clients-history-'));
+  const { mongoDbUrl: _, ...ofFiles } = configuration;
+  const store = await openReadStore({ ...ofFiles, dataDir: directory });
+  try {
+    console.error('The read models lack events: the history is read from the event log into a temporary file');
+    const stop = new AbortController();
+    const projector = new Projector({
+      ...{ log, logId, store, now: systemClock, projection: history, build },
+      observer: storeObserver,
+    });
+    const running = projector.run(stop.signal);
+    await Promise.race([projector.caughtUp, running]);
+    stop.abort();
+    await running;
+    await store.serve(history, undefined, build);
+    return await work(book, await new ReadModelQueries({ log, logId, store }).at(history, token));
+  } finally {
+    await store.close();
+    rmSync(directory, { recursive: true });
+  }
+}

@@ -1,5 +1,5 @@
 import { createCommand } from 'commander';
-import type { ClientId } from '#domain';
+import type { ClientId, WorkspaceId } from '#domain';
 import type { BookOfRecord } from '#event-log';
 import { systemClock } from '#platform/without-http';
 import { type ClientAsOf, clientAsOf, type LoginAnswer } from '#replay';
@@ -8,22 +8,35 @@ import { readClient } from '../clients/show-client.js';
 import { withBook } from '../environment.js';
 import { alignedLines, printResult } from '../output.js';
 import { basisOf, type BasisOptions, basisOptions } from './basis-options.js';
+import { serviceOf, type SourceOptions, withSourceOptions, workspaceOption } from './sources.js';
 
-/** `state`: shows a client as it was, from the event log alone. */
+interface StateOptions extends BasisOptions, SourceOptions {
+  readonly workspace?: WorkspaceId;
+}
+
+/** `state`: shows a client as it was, by the event log alone, or by a service. */
 export function stateCommand() {
-  const command = createCommand('state')
+  const command = withSourceOptions(createCommand('state'))
     .description('show a client as it was, and whether it would have logged in, by the event log alone')
     .argument('<client>', 'its id (cc_…)', clientIdIn)
-    .action((clientId: ClientId, options: BasisOptions) => withBook((book) => show(book, clientId, options)));
+    .addOption(workspaceOption())
+    .action(async (clientId: ClientId, options: StateOptions) => {
+      const service = serviceOf(options, options.workspace);
+      const state = service
+        ? await service.json<ClientAsOf>(`/v1/clients/${clientId}/state`, queryOf(options))
+        : await withBook((book) => stateIn(book, clientId, options));
+      printResult(state, linesOf(state));
+    });
   for (const option of basisOptions()) command.addOption(option);
   return command;
 }
 
-async function show(book: BookOfRecord, clientId: ClientId, options: BasisOptions): Promise<void> {
-  const { workspaceId } = await readClient(book, clientId);
+const queryOf = ({ at, revision, position }: BasisOptions) => ({ at, revision: revision?.toString(), position });
+
+async function stateIn(book: BookOfRecord, clientId: ClientId, options: StateOptions): Promise<ClientAsOf> {
+  const { workspaceId } = options.workspace ? { workspaceId: options.workspace } : await readClient(book, clientId);
   const question = { workspaceId, clientId, basis: basisOf(options), judgedAt: options.at };
-  const state = await clientAsOf(book, { ...question, now: systemClock().toISOString() });
-  printResult(state, linesOf(state));
+  return clientAsOf(book, { ...question, now: systemClock().toISOString() });
 }
 
 function linesOf({ basis, client, credentials, subscriptions, wouldLogIn }: ClientAsOf): string[] {
