@@ -5,6 +5,7 @@ import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import cliProgress from 'cli-progress';
 import { Standalone } from '../../test/support/processes/standalone.js';
+import { tellEvidence } from './evidence-story.mjs';
 import { MarketplaceService } from './marketplace-service.mjs';
 import { steps } from './steps.mjs';
 
@@ -12,7 +13,8 @@ const CONCURRENCY = 16;
 const SHOWN_FAILURES = 10;
 const OWN_ISSUER = 'https://api.marketplace.example';
 
-const HELP = `Plays a marketplace's day (day.json) over HTTP and checks each response.
+const HELP = `Plays a marketplace's day (day.json) over HTTP and checks each response. Then proves what happened to one
+client, by evidence that the command line verifies.
 Exits with code 1 if a response is wrong.
   npm run demo                                    starts its own server
   npm run demo -- --url http://127.0.0.1:3000     uses a running server (or set BASE=…), and creates new workspaces
@@ -39,7 +41,10 @@ const server = url === undefined ? await ownServer() : runningServer(url);
 process.once('SIGINT', () => void server.stop().finally(() => process.exit(130)));
 let failures;
 try {
-  failures = await play(new MarketplaceService(server), dayOf(script, url === undefined ? '' : freshSuffix()));
+  const day = dayOf(script, url === undefined ? '' : freshSuffix());
+  failures = await play(new MarketplaceService(server), day);
+  const revoked = day.clients.find((client) => client.revoke);
+  if (failures === 0 && revoked) await tellEvidence(server, revoked);
 } finally {
   await server.stop();
 }

@@ -79,7 +79,7 @@ const usageProxy = (target: string) => {
     credentials: client.credentials.map((credential) => ({ ...credential, lastUsedAt })),
   });
   return startProxy(target, (now, { method, url }) => {
-    if (method !== 'GET' || !/^\/v1\/clients\b/.test(url) || now.status !== 200) return now;
+    if (method !== 'GET' || !/^\/v1\/clients(?:\/[^/]+)?(?:\?|$)/.test(url) || now.status !== 200) return now;
     const body = JSON.parse(now.text) as ClientView | { readonly items: readonly ClientView[] };
     const text = JSON.stringify('items' in body ? { ...body, items: body.items.map(used) } : used(body));
     return { ...now, headers: { ...now.headers, 'content-length': String(Buffer.byteLength(text)) }, text };
@@ -97,9 +97,12 @@ const NO_FAILURES = Object.fromEntries([...STEPS, 'the day'].map((step) => [step
 
 describe('npm run demo', () => {
   it('plays the day on a server of its own, and finds every answer right', async () => {
-    const { code, failures } = await play();
+    const { code, failures, printed } = await play();
     expect(failures).toEqual(NO_FAILURES);
     expect(code).toBe(0);
+    const [, whole = '', changed = ''] = printed.split(/^ {2}\$ consumer-clients verify .*$/m);
+    expect(whole).toContain('The evidence holds.');
+    expect(changed).toContain('THE EVIDENCE DOES NOT HOLD: LEAF_MISMATCH');
   });
 
   it('plays the day on a server so slow that clients have times of use before the day is over', async () => {
