@@ -24,6 +24,7 @@ const rooms = {
     'libs/credentials',
     'libs/transparency',
   ],
+  'libs/feeds': ['libs/domain', 'libs/events', 'libs/event-log/src', 'libs/read-models/src', 'libs/tree-heads'],
   'libs/platform': ['libs/domain'],
   'libs/stores': ['libs/event-log', 'libs/read-models', 'libs/credentials', 'libs/tokens', 'libs/platform'],
 };

@@ -75,17 +75,19 @@ export class TreeReader {
 
   /** Returns the index of the leaf that an event is; `undefined` if the stored tiles do not have it. */
   async leafIndexOf({ position, metadata }: Leaf): Promise<number | undefined> {
-    const { items } = await (
-      await this.tiles()
-    ).page({
-      ...{ equals: { level: 0 }, sort: { field: 'firstPosition', direction: 'desc' }, limit: 1 },
-      // Every id of a tile sorts before this one, so the tile that begins at `position` is included.
-      startAfter: { value: position, id: '~' },
-    });
-    const tile = items[0]?.doc;
+    const tile = await lastTileUpTo(await this.tiles(), position);
     const hash = Buffer.from(leafHash(Buffer.from(metadata.hash, 'hex'))).toString('base64');
     const place = tile?.hashes.indexOf(hash) ?? -1;
     return tile && place >= 0 ? tile.index * TILE_WIDTH + place : undefined;
+  }
+
+  /**
+   * Returns the last stored tile of level 0 whose first leaf is at this position or before it: the number of leaves
+   * before that tile, and where the tile begins. `undefined` if no tile is stored that begins there.
+   */
+  async tileBefore(position: Position): Promise<{ leavesBefore: number; firstPosition: Position } | undefined> {
+    const doc = await lastTileUpTo(await this.tiles(), position);
+    return doc && { leavesBefore: doc.index * TILE_WIDTH, firstPosition: doc.firstPosition };
   }
 
   /**
@@ -129,6 +131,16 @@ export class TreeReader {
   private tilesAt(model: TileReadModel, size: number): ReadTile {
     return (level, index) => hashesOf(model, { level, index, width: tileWidth(level, index, size) });
   }
+}
+
+/** Returns the last tile of level 0 whose first leaf is at this position or before it. */
+async function lastTileUpTo(model: TileReadModel, position: Position): Promise<TileDocument | undefined> {
+  const { items } = await model.page({
+    ...{ equals: { level: 0 }, sort: { field: 'firstPosition', direction: 'desc' }, limit: 1 },
+    // Every id of a tile sorts before this one, so the tile that begins at `position` is included.
+    startAfter: { value: position, id: '~' },
+  });
+  return items[0]?.doc;
 }
 
 async function storedTile(model: TileReadModel, level: number, index: number): Promise<TileDocument> {

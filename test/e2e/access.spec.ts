@@ -74,6 +74,7 @@ const LISTS_AND_CREATION: Route[] = [
   { method: 'POST', path: '/v1/clients', scope: 'clients:write', body: { name: 'Importer', authenticationType: 'OAUTH2' } },
   { method: 'GET', path: '/v1/clients', scope: 'clients:read', orScope: 'audit:read' },
   { method: 'GET', path: '/v1/history', scope: 'audit:read' },
+  { method: 'GET', path: '/v1/events', scope: 'audit:read' },
   { method: 'GET', path: `/v1/diff?from=${'0'.repeat(20)}`, scope: 'audit:read' },
   { method: 'POST', path: '/v1/questions/token-status', scope: 'audit:read', body: { token: 'x' } },
   { method: 'GET', path: '/v1/access-review', scope: 'audit:read' },

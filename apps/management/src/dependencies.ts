@@ -1,5 +1,6 @@
 import { CredentialMint, type MasterKeys } from '#credentials';
 import type { BookOfRecord } from '#event-log';
+import { EventFeed, LeafCounts } from '#feeds';
 import type { Clock, Configuration } from '#platform';
 import { ReadModelQueries } from '#read-models';
 import type { PendingKeyedBook, PendingReadStore } from '#stores';
@@ -20,6 +21,8 @@ export interface ManagementDependencies {
   readonly readModels: ReadModelQueries;
   /** The tree over the log, and its signer. Throws as `readModels`, so read this property anew in each request. */
   readonly tree: { readonly reader: TreeReader; readonly signer: TreeHeadSigner };
+  /** The feed of events. Throws as `readModels`, so read this property anew in each request. */
+  readonly feed: EventFeed;
   /** Whether everybody may read heads, tiles and the keys of the tree. */
   readonly isTreePublic: boolean;
   /** Resolves when the stores are open for the first time. */
@@ -53,6 +56,7 @@ export function managementDependencies(parts: ManagementParts): ManagementDepend
   const { log, readStore, masterKeys, tokens, clock, configuration } = parts;
   let readModels: ReadModelQueries | undefined;
   let tree: ManagementDependencies['tree'] | undefined;
+  let feed: EventFeed | undefined;
   let tokenVerifier: TokenVerifier | undefined;
   return {
     get tree() {
@@ -63,6 +67,14 @@ export function managementDependencies(parts: ManagementParts): ManagementDepend
         tree = { reader, signer: new TreeHeadSigner({ book, reader, masterKeys, publicUrl, now: clock }) };
       }
       return tree;
+    },
+    get feed() {
+      if (feed === undefined) {
+        const { reader } = this.tree;
+        const eventLog = log.current.book.log;
+        feed = new EventFeed(eventLog, new LeafCounts(eventLog, reader));
+      }
+      return feed;
     },
     isTreePublic: configuration.treePublic,
     opened: Promise.all([log.opened, readStore.opened]),

@@ -23,6 +23,8 @@ import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
 import { EvidenceController } from './evidence/evidence.controller.js';
 import { GetEvidenceHandler } from './evidence/get-evidence.js';
+import { FeedController } from './feeds/feed.controller.js';
+import { GetFeedPageHandler } from './feeds/get-feed-page.js';
 import { GetInstallationHistoryHandler, GetWorkspaceHistoryHandler } from './history/find-events.js';
 import { GetHistoryHandler } from './history/get-history.js';
 import { HistoryController } from './history/history.controller.js';
@@ -60,6 +62,7 @@ const QUERIES = [
   GetClientStateHandler,
   GetEvidenceHandler,
   GetDiffHandler,
+  GetFeedPageHandler,
   GetHistoryHandler,
   GetInstallationHistoryHandler,
   GetWorkspaceHistoryHandler,
@@ -84,6 +87,7 @@ export class ManagementModule implements OnModuleInit, OnApplicationBootstrap, B
         ClientsController,
         CredentialDraftsController,
         EvidenceController,
+        FeedController,
         HistoryController,
         ReplayController,
         SubscriptionsController,

@@ -312,6 +312,13 @@ export const PROBLEM_CODES = {
     meaning: 'The path names no tile, or one that the tree of the last head does not reach.',
     detail: 'The tree of the last head has no such tile',
   },
+  UNKNOWN_POSITION: {
+    status: 410,
+    meaning:
+      'The event log has no event at this position: it is of another log, or the log was restored to an older state. ' +
+      'Read the feed again from its start, or from the last event that both have.',
+    detail: 'The event log has no event at this position',
+  },
   TREE_HEADS_REFUSED: {
     status: 503,
     meaning: 'The log does not extend its last signed head, or was restored to an older state. An operator has to act.',

@@ -23,6 +23,12 @@ export const HEADERS = {
     schema: { type: 'string', pattern: '^"[0-9]+"$' },
     example: '"3"',
   },
+  Link: {
+    description: 'The next page of the feed (RFC 8288). There always is one: it may be empty for now',
+    required: true,
+    schema: { type: 'string' },
+    example: '</v1/events?after=00000000000000004711&limit=100>; rel="next"',
+  },
   Location: {
     description: 'The URL of the new resource, relative to the server',
     required: true,

@@ -33,6 +33,8 @@ export interface AnswerForm<Body = unknown> {
   readonly type: Type<Body>;
   /** Examples of whole bodies, by a name for each. */
   readonly examples: Readonly<Record<string, NoInfer<Body>>>;
+  /** Whether the body is a list of bodies of this type. */
+  readonly isList?: boolean;
 }
 
 /** The form of an answer that is not JSON. */
@@ -82,6 +84,12 @@ export const form = <Body>(type: Type<Body>, examples: Readonly<Record<string, N
   type,
   examples,
 });
+
+/** Returns the form of a list. The compiler checks that the examples are lists of the type. */
+export const listForm = <Item>(
+  type: Type<Item>,
+  examples: Readonly<Record<string, readonly NoInfer<Item>[]>>,
+): AnswerForm => ({ type, examples, isList: true });
 
 /** Codes with which every route of the management API may answer. */
 const REFUSALS_OF_ALL = [
@@ -243,7 +251,10 @@ function responseOf(answer: DescribedAnswer, headers: readonly HeaderName[]): Re
     return jsonResponse(description, { type: 'string' }, plain.examples, names, plain.mediaType);
   }
   const forms = formsOf(answer);
-  const refs = forms.map(({ type }): ReferenceObject => ({ $ref: getSchemaPath(type) }));
+  const refs = forms.map(({ type, isList }): SchemaObject | ReferenceObject => {
+    const ref: ReferenceObject = { $ref: getSchemaPath(type) };
+    return isList ? { type: 'array', items: ref } : ref;
+  });
   const [only, ...others] = refs;
   const schema: SchemaObject | ReferenceObject = only && others.length === 0 ? only : { oneOf: refs };
   const examples: Examples = Object.assign({}, ...forms.map((one) => one.examples)) as Examples;
@@ -263,6 +274,7 @@ export const managementDescription: DescribedPart = {
     { name: 'Credential drafts', description: 'Credentials that are shown before they are attached to a client' },
     { name: 'Audit', description: 'The past of a whole workspace' },
     { name: 'Subscriptions', description: 'The right of a workspace to call one service' },
+    { name: 'Feeds', description: 'Events as they happen, for other systems' },
     { name: 'Tree', description: 'The Merkle tree over the whole event log: signed heads, tiles and proofs (C2SP)' },
   ],
   securitySchemes: {

@@ -1,0 +1,70 @@
+import { Controller, Get, Headers, Query, Res } from '@nestjs/common';
+import { QueryBus } from '@nestjs/cqrs';
+import { ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { AuditRoute, listForm } from '../requests/api-documentation.js';
+import { CallerParameter } from '../requests/command-request.js';
+import type { Caller } from '../requests/management-guard.js';
+import { CloudEventView, EXAMPLE_FEED, FeedParameters, GetFeedPage } from './get-feed-page.js';
+
+const BATCH = 'application/cloudevents-batch+json';
+const NDJSON = 'application/x-ndjson';
+
+const lines = (events: readonly object[]): string => events.map((event) => `${JSON.stringify(event)}\n`).join('');
+
+/** Returns the first of the media types that the header `Accept` names; the first one of all if it names none. */
+export function mediaTypeIn<Type extends string>(accept: string, [first, ...others]: readonly [Type, ...Type[]]): Type {
+  const named = [first, ...others]
+    .map((type) => ({ type, at: accept.toLowerCase().indexOf(type) }))
+    .filter(({ at }) => at >= 0)
+    .sort((one, other) => one.at - other.at);
+  return named[0]?.type ?? first;
+}
+
+/** The feed of events, for programs that follow what happens in a workspace. */
+@ApiTags('Feeds')
+@Controller('v1/events')
+export class FeedController {
+  constructor(private readonly queries: QueryBus) {}
+
+  @Get()
+  @AuditRoute({
+    scopes: ['audit:read'],
+    operationId: 'getEvents',
+    summary: 'The events of a workspace and the heads of the tree, in the order of the log',
+    description:
+      'CloudEvents 1.0, oldest first, as a JSON batch or, with `Accept: application/x-ndjson`, one a line. The header ' +
+      '`Link` always names the next page: a caller that follows it misses nothing and gets nothing twice. A page looks ' +
+      'at 2,000 events of the log at most, so it may be empty although more follow; where `Link` names the same page ' +
+      'again, nothing more has happened yet. `docs/feeds.md` describes the events.',
+    answers: [
+      {
+        status: 200,
+        description: 'A page of the feed',
+        forms: [listForm(CloudEventView, { page: EXAMPLE_FEED, empty: [] })],
+        mediaType: BATCH,
+        otherContent: {
+          [NDJSON]: { schema: { type: 'string' }, examples: { page: { value: lines(EXAMPLE_FEED) } } },
+        },
+        headers: ['Cache-Control', 'Link'],
+      },
+    ],
+    refusals: ['UNKNOWN_POSITION'],
+  })
+  async poll(
+    @Query() parameters: FeedParameters,
+    @Headers('accept') accept = '',
+    @CallerParameter() { workspaceId }: Caller,
+    @Res() reply: FastifyReply,
+  ): Promise<FastifyReply> {
+    const type = mediaTypeIn(accept, [BATCH, NDJSON]);
+    const { events, next } = await this.queries.execute(new GetFeedPage(workspaceId, parameters));
+    const query = new URLSearchParams();
+    if (next !== undefined) query.set('after', next);
+    if (parameters.limit !== undefined) query.set('limit', String(parameters.limit));
+    void reply.header('cache-control', 'no-store');
+    void reply.header('link', `</v1/events?${query.toString()}>; rel="next"`);
+    // Of a text, Fastify would say the charset, which neither media type has.
+    return reply.type(type).send(Buffer.from(type === NDJSON ? lines(events) : JSON.stringify(events)));
+  }
+}
