@@ -1,10 +1,13 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describeWithMongo, describeWithOwnMongo } from '../servers/mongodb/mongo-server.js';
 import { eventually } from '../support/api/http.js';
 import { Issuer } from '../support/api/issuer.js';
 import { oauthErrorOf, oauthLogin } from '../support/api/login.js';
 import { refresh, refreshTokenOf } from '../support/api/oauth.js';
-import { type Headers, Portal, readAfter } from '../support/api/portal.js';
+import { type AccessReviewManifest, type Headers, Portal, type Query, readAfter } from '../support/api/portal.js';
 import { ProgramClock } from '../support/doubles/program-clock.js';
 import { idleMs } from '../support/load/load-meter.js';
 import { Cli } from '../support/processes/cli.js';
@@ -114,6 +117,77 @@ function processes(createPair: () => Promise<StorePair>): void {
       expect((await oauthLogin(auth.url, client)).status).toBe(401);
       const list = await reader.list({ status: 'revoked' }, readAfter(revoked));
       expect(list.body.items.map(({ clientId }) => clientId)).toEqual([client.clientId]);
+    });
+
+    it('show an auditor the past, and prove it, at another process than the one that carried the commands out', async () => {
+      const [writer, auditor] = [await portalOf(commands), await portalOf(queries)];
+      await writer.register('sub_tides', { endpointUri: 'tides' });
+      const { clientId, ...client } = await writer.newClient('OAUTH2', 'Audited');
+      const assigned = await writer.assign(clientId, 'sub_tides');
+      const login = await oauthLogin(auth.url, { clientId, ...client }, 'tides');
+      const then = new Date().toISOString();
+      await eventually(
+        () => Promise.resolve(new Date().toISOString()),
+        (now) => now > then,
+      );
+      const revoked = await writer.revoke(clientId, 'Audited enough');
+      const [from, to] = [assigned, revoked].map((answer) => answer.header('x-consistency-token').split('@')[1] ?? '');
+
+      const stateOf = async (query: Query) => (await auditor.state(clientId, query)).body;
+      const wasActive = {
+        client: { status: 'ACTIVE' },
+        subscriptions: [{ status: 'LIVE', wouldLogIn: { yes: true } }],
+      };
+      for (const query of [{ at: then }, { position: from ?? '' }, { revision: 1 }]) {
+        expect(await stateOf(query)).toMatchObject(wasActive);
+      }
+      for (const query of [{}, { position: to ?? '' }, { revision: 2 }]) {
+        expect(await stateOf(query)).toMatchObject({
+          client: { status: 'REVOKED' },
+          wouldLogIn: { reason: 'REVOKED' },
+        });
+      }
+      const { items } = (await auditor.events({ client: clientId, from: '2026-01-01T00:00:00Z' }, readAfter(revoked)))
+        .body;
+      expect(items.map(({ event }) => event.type.replace('ConsumerClient', ''))).toEqual([
+        ...['Created', 'AssignedToSubscription', 'Revoked'],
+      ]);
+      expect(items.at(-1)?.position).toBe(to);
+      expect((await auditor.diff({ from: from ?? '', to: to ?? '' })).body.items).toMatchObject([
+        {
+          stream: `consumerClient-${clientId}`,
+          changes: expect.arrayContaining([{ change: 'REVOKED', after: 'Audited enough' }]) as unknown,
+        },
+      ]);
+      const callers = async (at?: string) =>
+        (await auditor.couldCall({ endpointUri: 'tides', ...(at !== undefined && { at }) })).body.items;
+      expect([(await callers(then)).map((caller) => caller.clientId), await callers()]).toEqual([[clientId], []]);
+      const statusOf = async (at?: string) => (await auditor.tokenStatus(login.body.access_token, at)).body;
+      expect(await statusOf(then)).toMatchObject({ good: true, kind: 'ACCESS_TOKEN' });
+      expect(await statusOf()).toMatchObject({ good: false, reason: 'CLIENT_NOT_ACTIVE' });
+      const { text } = await auditor.accessReview({ at: then, format: 'ndjson' });
+      const rows = text
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+      expect(rows.find((row) => row.clientId === clientId)).toMatchObject({
+        subscriptionId: 'sub_tides',
+        reason: 'OK',
+      });
+      const manifest = (await auditor.accessReview<AccessReviewManifest>({ at: then, format: 'manifest' })).body;
+      expect(manifest).toMatchObject({ rows: rows.length, unreadableRows: 0 });
+      expect(manifest.files[1]?.sha256).toBe(createHash('sha256').update(text).digest('hex'));
+
+      const directory = mkdtempSync(join(tmpdir(), 'evidence-'));
+      const bundle = join(directory, 'evidence.json');
+      const token = { AUDIT_TOKEN: auditor.token };
+      expect(await Cli.run(['evidence', clientId, '--file', bundle, '--url', queries.url], token)).toMatchObject({
+        code: 0,
+      });
+      const [, key = ''] = /^log (\S+)$/m.exec((await auditor.send('GET', '/v1/log/policy')).text) ?? [];
+      const verified = await Cli.run(['verify', bundle, '--key', key, '--client', clientId], {});
+      rmSync(directory, { recursive: true });
+      expect(verified).toMatchObject({ code: 0, stdout: expect.stringContaining('events: 3 of') as string });
     });
 
     it('answer 503 with Retry-After rather than stale data, while no projector works', async () => {
