@@ -10,8 +10,10 @@ type Book = Pick<BookOfRecord, 'log' | 'subscriptions' | 'signingKeys'>;
 
 /** The facts as of one past on which the logins of many clients depend. Each is read once, when it is first needed. */
 export class SharedFacts {
+  /** `maxSize` bounds this cache. With `max`, `LRUCache` would allocate its tables in full for each single client. */
   private readonly subscriptionStates = new LRUCache<SubscriptionId, Promise<Readable<SubscriptionState>>>({
-    max: MAX_SUBSCRIPTIONS,
+    maxSize: MAX_SUBSCRIPTIONS,
+    sizeCalculation: () => 1,
   });
   private quarantinesInForce: Promise<QuarantinesInForce> | undefined;
   private refusedKids: Promise<readonly string[]> | undefined;

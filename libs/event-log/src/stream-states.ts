@@ -12,6 +12,14 @@ import { Snapshots } from './snapshots/snapshots.js';
 import { type DoneCommand, StreamPast } from './snapshots/stream-past.js';
 import type { TimeBudget } from './time-budget.js';
 
+/** The last event that is looked for is among these, or it is the event at `from`. -1: there is no event before. */
+interface RevisionRange {
+  readonly from: Revision;
+  readonly through: Revision;
+}
+
+const around = (revision: Revision): RevisionRange => ({ from: revision, through: revision });
+
 /** What the caller of a read expects of the stream. */
 export type StreamHint = Pick<StreamReadOptions, 'isProbablyMissing'>;
 
@@ -195,7 +203,7 @@ export class StreamStates<State, Event extends LogEvent> {
    * older. Throws `LogUnavailable`.
    */
   async at(stream: string, revision: Revision, past: StreamPast<State>, budget: TimeBudget): Promise<Folded<State>> {
-    const { state, last } = await this.foldedTo(stream, revision, past, budget);
+    const { state, last } = await this.foldedTo(stream, { by: 'revision', revision }, around(revision), past, budget);
     return { state, revision, position: last?.position };
   }
 
@@ -217,33 +225,27 @@ export class StreamStates<State, Event extends LogEvent> {
     if (revision === undefined || position === undefined) return { state, last: undefined };
     const end = { revision, position, occurredAt: lastOccurredAt };
     if (isWithin(basis, end)) return { state, last: end };
-    const last = basis.by === 'revision' ? basis.revision : await this.lastWithin(stream, basis, revision, budget);
-    return last === undefined ? this.folded([]) : this.foldedTo(stream, last, past, budget);
+    const range =
+      basis.by === 'revision' ? around(basis.revision) : await this.lastWithin(stream, basis, revision, budget);
+    return this.foldedTo(stream, basis, range, past, budget);
   }
 
-  /** Returns the revision of the stream's last event within the basis. The event at `beyond` is not within it. */
-  private async lastWithin(
-    stream: string,
-    basis: Basis,
-    beyond: Revision,
-    budget: TimeBudget,
-  ): Promise<Revision | undefined> {
-    let [low, high] = [-1n, beyond];
-    while (high - low > 1n) {
-      // The last part is read at once: a round trip costs more than some more events.
-      const isLastPart = high - low <= BigInt(FIRST_PAGE_EVENTS);
-      const from = isLastPart ? low + 1n : (low + high) / 2n;
-      const limit = isLastPart ? Number(high - from) : 1;
-      const events = await this.log.readStream(stream, {
-        ...{ from, limit, consistency: 'strong', ...budget.remaining },
+  /**
+   * Finds the stream's last event within the basis, up to a range that is read at once: a round trip costs more than
+   * some more events. The event at `beyond` is not within the basis.
+   */
+  private async lastWithin(stream: string, basis: Basis, beyond: Revision, budget: TimeBudget): Promise<RevisionRange> {
+    let [from, through] = [-1n, beyond - 1n];
+    while (through - from >= BigInt(FIRST_PAGE_EVENTS)) {
+      const middle = (from + through + 1n) / 2n;
+      const [event] = await this.log.readStream(stream, {
+        ...{ from: middle, limit: 1, consistency: 'strong', ...budget.remaining },
       });
-      if (events.length < limit) throw eventsMissing(stream, from + BigInt(events.length), high);
-      const within = events.filter((event) => isWithin(basis, placeOf(event))).at(-1);
-      if (isLastPart) return within?.revision ?? (low < 0n ? undefined : low);
-      if (within) low = from;
-      else high = from;
+      if (!event) throw eventsMissing(stream, middle, beyond);
+      if (isWithin(basis, placeOf(event))) from = middle;
+      else through = middle - 1n;
     }
-    return low < 0n ? undefined : low;
+    return { from, through };
   }
 
   private folded(events: readonly RecordedEvent[]): PastState<State> {
@@ -253,17 +255,22 @@ export class StreamStates<State, Event extends LogEvent> {
     return { state, last: last && placeOf(last) };
   }
 
+  /** Returns the state after the last event within the basis. This event is in the range; at -1: there may be none. */
   private async foldedTo(
     stream: string,
-    revision: Revision,
+    basis: Basis,
+    { from, through }: RevisionRange,
     past: StreamPast<State>,
     budget: TimeBudget,
   ): Promise<PastState<State>> {
-    const earlier = await this.snapshots.earlier(stream, past, revision, budget);
-    const limit = Number(revision) + 1;
-    const events = earlier
+    const earlier = await this.snapshots.earlier(stream, past, { revision: from, through }, budget);
+    const limit = Number(through) + 1;
+    const read = earlier
       ? [earlier.last, ...earlier.later]
       : await this.log.readStream(stream, { limit, consistency: 'strong', ...budget.remaining });
+    const found = read.at(-1)?.revision ?? -1n;
+    if (found < through) throw eventsMissing(stream, found + 1n, through);
+    const events = read.filter((event) => isWithin(basis, placeOf(event)));
     const start: StreamState<State> = earlier
       ? { state: earlier.state, revision: earlier.last.revision }
       : { state: this.aggregate.initial, revision: undefined };

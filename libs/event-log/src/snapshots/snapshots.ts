@@ -98,17 +98,17 @@ export class Snapshots<State> {
 
   /**
    * Returns the latest known state that has no event after `revision`, and the events from this state's last event to
-   * `revision`. Returns `undefined` if no such state is known. Throws `LogUnavailable` if the events can't be read.
+   * `through`. Returns `undefined` if no such state is known. Throws `LogUnavailable` if the events can't be read.
    */
   async earlier(
     stream: string,
     past: StreamPast<State>,
-    revision: Revision,
+    { revision, through }: { readonly revision: Revision; readonly through: Revision },
     budget: TimeBudget,
   ): Promise<Restored<State> | undefined> {
     // Read only once: it may throw, which must not happen between the starts of two reads.
     const { remaining } = budget;
-    const eventsFrom = (from: Revision) => this.read(stream, from, Number(revision - from) + 1, remaining);
+    const eventsFrom = (from: Revision) => this.read(stream, from, Number(through - from) + 1, remaining);
     const recent = past.recentState(revision);
     if (recent) return restored(this.toStored(stream, recent), await eventsFrom(recent.revision));
     const [at, part] = past.coverage.states.findLast(([from]) => BigInt(from) <= revision) ?? [];
