@@ -125,12 +125,14 @@ export class EventFeed {
   }
 }
 
+/** Whether events of the stream are in the feed of any workspace. */
+export const isOfFeed = (stream: string): boolean => stream === TREE_HEADS_STREAM || isStreamOf(STREAMS, stream);
+
 /** Whether the workspace sees the event. Throws the error of an unreadable event, which may be anybody's. */
 function isVisible({ stream, metadata, unreadable }: RecordedEvent, workspaceId: WorkspaceId): boolean {
-  const isOfAll = stream === TREE_HEADS_STREAM;
-  if (!isOfAll && !isStreamOf(STREAMS, stream)) return false;
+  if (!isOfFeed(stream)) return false;
   if (unreadable) throw unreadable;
-  return isOfAll || metadata.workspaceId === workspaceId;
+  return stream === TREE_HEADS_STREAM || metadata.workspaceId === workspaceId;
 }
 
 /** Throws `UnknownEvent`. */

@@ -1,3 +1,4 @@
 export { type CloudEvent, cloudEventOf } from './cloud-event.js';
-export { EventFeed, type FeedEvent, type FeedPage } from './event-feed.js';
+export type { FeedEvent, FeedPage } from './event-feed.js';
+export { FollowedFeed } from './followed-feed.js';
 export { LeafCounts } from './leaf-counts.js';

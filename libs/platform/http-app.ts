@@ -104,6 +104,8 @@ export class BeforeFastify {
   private isHolding = false;
   private released: IncomingMessage | undefined;
   isClosing = false;
+  /** Aborted when the app begins to stop: answers that would never end by themselves MUST end then. */
+  readonly stopping = new AbortController();
 
   constructor(
     readonly headers: Readonly<Record<string, string>>,
@@ -523,6 +525,7 @@ export class HttpApplication {
     readiness.turnRed();
     this.stopWatching();
     beforeFastify.isClosing = true;
+    beforeFastify.stopping.abort();
     const onLate = () => {
       logger.warn('requests did not finish in time; their connections are closed');
     };

@@ -16,6 +16,7 @@ export { MAX_TOKEN_BYTES, signCompact, type TokenSigner, TokenTooLarge } from '.
 export { isManagementScope, MANAGEMENT_SCOPES, type ManagementScope } from './management-scope.js';
 export {
   type EndedTokens,
+  expiryOf,
   InvalidManagementToken,
   type ManagementIdentityProvider,
   ManagementIssuerUnavailable,

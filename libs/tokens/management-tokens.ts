@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import {
   createRemoteJWKSet,
+  decodeJwt,
   errors,
   type JWTPayload,
   jwtVerify,
@@ -140,6 +141,16 @@ export class ManagementTokenVerifier {
     throw new InvalidManagementToken();
   }
 }
+
+/**
+ * Returns when a token that was verified expires, in ms since 1970. `undefined` for the administrator's token, which does
+ * not expire.
+ */
+export const expiryOf = (bearer: string): number | undefined => {
+  if (!bearer.includes('.')) return undefined;
+  const { exp } = decodeJwt(bearer);
+  return exp === undefined ? undefined : exp * 1000;
+};
 
 const verifierOfBootstrap = (bootstrap: BootstrapIssuer) => {
   const keyOf: JWTVerifyGetKey = ({ kid }) => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '#events';
 import type { CloudEvent } from '#feeds';
-import { send } from '../support/api/http.js';
+import { eventually, send } from '../support/api/http.js';
 import { Portal } from '../support/api/portal.js';
 import { Standalone } from '../support/processes/standalone.js';
 
@@ -102,5 +102,129 @@ describe('The feed by polling', () => {
     expect((await poll('/v1/events?after=4711')).refusal).toBe('400 VALIDATION_FAILED');
     const fromStart = await poll(`/v1/events?after=${'0'.repeat(20)}`);
     expect(fromStart.body).toEqual((await poll('/v1/events')).body);
+  });
+});
+
+/** An open stream of server-sent events. */
+class EventStream {
+  private text = '';
+  private reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  private constructor(
+    readonly response: Response,
+    private readonly connection: AbortController,
+  ) {}
+
+  static async open({ token = portal.token, path = '/v1/events', lastEventId = '' } = {}): Promise<EventStream> {
+    const connection = new AbortController();
+    const headers = {
+      ...{ authorization: `Bearer ${token}`, accept: 'text/event-stream' },
+      ...(lastEventId !== '' && { 'last-event-id': lastEventId }),
+    };
+    const response = await fetch(`${server.url}${path}`, { headers, signal: connection.signal });
+    return new EventStream(response, connection);
+  }
+
+  /** Returns the next message with data; `undefined` at the end of the stream. */
+  async next(): Promise<{ id: string; event: CloudEvent } | undefined> {
+    for (;;) {
+      const end = this.text.indexOf('\n\n');
+      if (end < 0) {
+        this.reader ??= (this.response.body as ReadableStream<Uint8Array>).getReader();
+        const { done, value } = await this.reader.read();
+        if (done) return undefined;
+        this.text += Buffer.from(value).toString();
+        continue;
+      }
+      const message = this.text.slice(0, end);
+      this.text = this.text.slice(end + 2);
+      const [, id = '', data] = /^id: (\d{20})\ndata: (.*)$/.exec(message) ?? [];
+      if (data !== undefined) return { id, event: JSON.parse(data) as CloudEvent };
+    }
+  }
+
+  async take(count: number): Promise<CloudEvent[]> {
+    const events: CloudEvent[] = [];
+    while (events.length < count) {
+      const message = await this.next();
+      if (!message) throw new Error(`The stream ended after ${events.length} events`);
+      expect(message.id).toBe(message.event.sequence);
+      events.push(message.event);
+    }
+    return events;
+  }
+
+  close(): void {
+    this.connection.abort();
+  }
+}
+
+describe('The feed as server-sent events', () => {
+  test('begins with the past, goes on with what happens, and after a break where the caller stopped', async () => {
+    const { events: past, last } = await follow('/v1/events');
+    const stream = await EventStream.open();
+    const { headers, status } = stream.response;
+    expect([status, headers.get('content-type'), headers.get('x-accel-buffering')]).toEqual([
+      200,
+      'text/event-stream',
+      'no',
+    ]);
+    expect(headers.get('cache-control')).toContain('no-transform');
+    expect(await stream.take(past.length)).toEqual(past);
+    const first = await portal.newClient();
+    const [seen] = await stream.take(1);
+    expect(seen).toMatchObject({ subject: first.clientId, type: 'consumer-clients.ConsumerClientCreated.v2' });
+    stream.close();
+
+    const second = await portal.newClient();
+    await Portal.of(server, { workspaceId: 'initech' }).newClient();
+    const third = await portal.newClient();
+    const again = await EventStream.open({ lastEventId: seen?.sequence ?? '' });
+    const rest = await again.take(2);
+    expect(rest.map(({ subject }) => subject)).toEqual([second.clientId, third.clientId]);
+    again.close();
+    expect([seen, ...rest]).toEqual((await follow(last)).events);
+  });
+
+  test('refuses an id that the log does not have, so that a caller notices a log that was restored', async () => {
+    for (const lastEventId of ['9'.repeat(20), `${'0'.repeat(16)}9999`]) {
+      const { response } = await EventStream.open({ lastEventId });
+      expect([response.status, await response.json()]).toEqual([
+        410,
+        expect.objectContaining({ code: 'UNKNOWN_POSITION' }),
+      ]);
+    }
+  });
+
+  test('has so many connections of one subject, and a closed one makes room', async () => {
+    const { token } = Portal.of(server, { subject: 'many-streams' });
+    const streams = await Promise.all(Array.from({ length: 16 }, () => EventStream.open({ token })));
+    expect(streams.map(({ response }) => response.status)).toEqual(streams.map(() => 200));
+    const refused = await EventStream.open({ token });
+    expect([refused.response.status, await refused.response.json()]).toEqual([
+      429,
+      expect.objectContaining({ code: 'TOO_MANY_EVENT_STREAMS' }),
+    ]);
+    streams.pop()?.close();
+    streams.push(
+      await eventually(
+        () => EventStream.open({ token }),
+        ({ response }) => response.status === 200,
+      ),
+    );
+    for (const stream of streams) stream.close();
+  });
+
+  test('ends when the token of the caller expires', async () => {
+    const { token } = Portal.of(server, { ttlSeconds: 2 });
+    const stream = await EventStream.open({ token });
+    while (await stream.next());
+    expect((await EventStream.open({ token })).response.status).toBe(401);
+  });
+
+  test('ends whole when the service stops, which does not wait for its callers to go', async () => {
+    const stream = await EventStream.open();
+    await stream.take(1);
+    await server.stop();
+    while (await stream.next());
   });
 });

@@ -1,6 +1,6 @@
 import { CredentialMint, type MasterKeys } from '#credentials';
-import type { BookOfRecord } from '#event-log';
-import { EventFeed, LeafCounts } from '#feeds';
+import type { BookOfRecord, OutageObserver } from '#event-log';
+import { FollowedFeed, LeafCounts } from '#feeds';
 import type { Clock, Configuration } from '#platform';
 import { ReadModelQueries } from '#read-models';
 import type { PendingKeyedBook, PendingReadStore } from '#stores';
@@ -22,7 +22,7 @@ export interface ManagementDependencies {
   /** The tree over the log, and its signer. Throws as `readModels`, so read this property anew in each request. */
   readonly tree: { readonly reader: TreeReader; readonly signer: TreeHeadSigner };
   /** The feed of events. Throws as `readModels`, so read this property anew in each request. */
-  readonly feed: EventFeed;
+  readonly feed: FollowedFeed;
   /** Whether everybody may read heads, tiles and the keys of the tree. */
   readonly isTreePublic: boolean;
   /** Resolves when the stores are open for the first time. */
@@ -40,6 +40,9 @@ export interface ManagementDependencies {
   readonly requestsPerMinute: number;
 }
 
+/** That the log can't be read is reported by its own readiness check. */
+const UNREPORTED: OutageObserver = { outageBegan: () => undefined, outageEnded: () => undefined };
+
 /** NestJS injection token of `ManagementDependencies`. */
 export const DEPENDENCIES = Symbol('ManagementDependencies');
 
@@ -56,7 +59,7 @@ export function managementDependencies(parts: ManagementParts): ManagementDepend
   const { log, readStore, masterKeys, tokens, clock, configuration } = parts;
   let readModels: ReadModelQueries | undefined;
   let tree: ManagementDependencies['tree'] | undefined;
-  let feed: EventFeed | undefined;
+  let feed: FollowedFeed | undefined;
   let tokenVerifier: TokenVerifier | undefined;
   return {
     get tree() {
@@ -72,7 +75,7 @@ export function managementDependencies(parts: ManagementParts): ManagementDepend
       if (feed === undefined) {
         const { reader } = this.tree;
         const eventLog = log.current.book.log;
-        feed = new EventFeed(eventLog, new LeafCounts(eventLog, reader));
+        feed = new FollowedFeed(eventLog, new LeafCounts(eventLog, reader), UNREPORTED);
       }
       return feed;
     },

@@ -23,6 +23,7 @@ import { MintDraftHandler } from './credential-drafts/mint-draft.js';
 import { DEPENDENCIES, type ManagementDependencies } from './dependencies.js';
 import { EvidenceController } from './evidence/evidence.controller.js';
 import { GetEvidenceHandler } from './evidence/get-evidence.js';
+import { EventStreams } from './feeds/event-streams.js';
 import { FeedController } from './feeds/feed.controller.js';
 import { GetFeedPageHandler } from './feeds/get-feed-page.js';
 import { GetInstallationHistoryHandler, GetWorkspaceHistoryHandler } from './history/find-events.js';
@@ -93,7 +94,7 @@ export class ManagementModule implements OnModuleInit, OnApplicationBootstrap, B
         SubscriptionsController,
         TreeController,
       ],
-      providers: [{ provide: DEPENDENCIES, useValue: dependencies }, ...COMMANDS, ...QUERIES],
+      providers: [{ provide: DEPENDENCIES, useValue: dependencies }, EventStreams, ...COMMANDS, ...QUERIES],
     };
   }
 

@@ -319,6 +319,11 @@ export const PROBLEM_CODES = {
       'Read the feed again from its start, or from the last event that both have.',
     detail: 'The event log has no event at this position',
   },
+  TOO_MANY_EVENT_STREAMS: {
+    status: 429,
+    meaning: 'The caller has as many open event streams at this process as it may have. Close one first.',
+    detail: 'This caller has too many open event streams; close one first',
+  },
   TREE_HEADS_REFUSED: {
     status: 503,
     meaning: 'The log does not extend its last signed head, or was restored to an older state. An operator has to act.',

@@ -156,6 +156,7 @@ export interface PortalOptions {
   readonly workspaceId?: string;
   readonly scopes?: readonly ManagementScope[];
   readonly subject?: string;
+  readonly ttlSeconds?: number;
 }
 
 const ALL_OF_A_PORTAL: readonly ManagementScope[] = [
@@ -178,10 +179,15 @@ export class Portal {
    */
   static of(
     { url, dataDir }: Standalone,
-    { workspaceId = 'acme', scopes = ALL_OF_A_PORTAL, subject = 'portal-backend' }: PortalOptions = {},
+    {
+      workspaceId = 'acme',
+      scopes = ALL_OF_A_PORTAL,
+      subject = 'portal-backend',
+      ttlSeconds = 3600,
+    }: PortalOptions = {},
   ): Portal {
     const issuer = new BootstrapIssuer(MasterKeys.from({ current: standaloneMasterKey(dataDir), previous: [] }));
-    return new Portal(url, issuer.issueManagementToken({ subject, scopes, workspaceId, ttlSeconds: 3600 }, new Date()));
+    return new Portal(url, issuer.issueManagementToken({ subject, scopes, workspaceId, ttlSeconds }, new Date()));
   }
 
   send<Body>(method: string, path: string, { headers, body }: HttpRequest = {}): Promise<Answer<Body>> {

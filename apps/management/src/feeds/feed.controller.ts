@@ -1,16 +1,20 @@
-import { Controller, Get, Headers, Query, Res } from '@nestjs/common';
+import { Controller, Get, Headers, Query, Req, Res } from '@nestjs/common';
 import { QueryBus } from '@nestjs/cqrs';
 import { ApiTags } from '@nestjs/swagger';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AuditRoute, listForm } from '../requests/api-documentation.js';
 import { CallerParameter } from '../requests/command-request.js';
-import type { Caller } from '../requests/management-guard.js';
+import { bearerIn, type Caller } from '../requests/management-guard.js';
+import { EventStreams, serverSentEvent } from './event-streams.js';
 import { CloudEventView, EXAMPLE_FEED, FeedParameters, GetFeedPage } from './get-feed-page.js';
 
 const BATCH = 'application/cloudevents-batch+json';
 const NDJSON = 'application/x-ndjson';
+const SSE = 'text/event-stream';
 
 const lines = (events: readonly object[]): string => events.map((event) => `${JSON.stringify(event)}\n`).join('');
+
+const EXAMPLE_STREAM = EXAMPLE_FEED.map(serverSentEvent).join('');
 
 /** Returns the first of the media types that the header `Accept` names; the first one of all if it names none. */
 export function mediaTypeIn<Type extends string>(accept: string, [first, ...others]: readonly [Type, ...Type[]]): Type {
@@ -21,11 +25,21 @@ export function mediaTypeIn<Type extends string>(accept: string, [first, ...othe
   return named[0]?.type ?? first;
 }
 
+function linkToNext(after: string | undefined, { limit }: FeedParameters): string {
+  const query = new URLSearchParams();
+  if (after !== undefined) query.set('after', after);
+  if (limit !== undefined) query.set('limit', String(limit));
+  return `</v1/events?${query.toString()}>; rel="next"`;
+}
+
 /** The feed of events, for programs that follow what happens in a workspace. */
 @ApiTags('Feeds')
 @Controller('v1/events')
 export class FeedController {
-  constructor(private readonly queries: QueryBus) {}
+  constructor(
+    private readonly queries: QueryBus,
+    private readonly streams: EventStreams,
+  ) {}
 
   @Get()
   @AuditRoute({
@@ -36,7 +50,9 @@ export class FeedController {
       'CloudEvents 1.0, oldest first, as a JSON batch or, with `Accept: application/x-ndjson`, one a line. The header ' +
       '`Link` always names the next page: a caller that follows it misses nothing and gets nothing twice. A page looks ' +
       'at 2,000 events of the log at most, so it may be empty although more follow; where `Link` names the same page ' +
-      'again, nothing more has happened yet. `docs/feeds.md` describes the events.',
+      'again, nothing more has happened yet.\n\n' +
+      'With `Accept: text/event-stream`, the answer goes on as events happen (server-sent events). `id` is the position ' +
+      'of an event, and a caller that connects again with `Last-Event-ID` goes on behind it. `docs/feeds.md` describes the events.',
     answers: [
       {
         status: 200,
@@ -45,25 +61,31 @@ export class FeedController {
         mediaType: BATCH,
         otherContent: {
           [NDJSON]: { schema: { type: 'string' }, examples: { page: { value: lines(EXAMPLE_FEED) } } },
+          [SSE]: { schema: { type: 'string' }, examples: { stream: { value: EXAMPLE_STREAM } } },
         },
         headers: ['Cache-Control', 'Link'],
       },
     ],
-    refusals: ['UNKNOWN_POSITION'],
+    refusals: ['UNKNOWN_POSITION', 'TOO_MANY_EVENT_STREAMS'],
   })
-  async poll(
+  async events(
     @Query() parameters: FeedParameters,
     @Headers('accept') accept = '',
-    @CallerParameter() { workspaceId }: Caller,
+    @Headers('last-event-id') lastEventId: string | undefined,
+    @CallerParameter() { workspaceId, subject }: Caller,
+    @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<FastifyReply> {
-    const type = mediaTypeIn(accept, [BATCH, NDJSON]);
+    const type = mediaTypeIn(accept, [BATCH, NDJSON, SSE]);
+    if (type === SSE) {
+      const after = lastEventId ?? parameters.after;
+      const stream = await this.streams.open({ workspaceId, subject, after, token: bearerIn(request), reply });
+      void reply.header('link', linkToNext(after, parameters));
+      void reply.headers({ 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' });
+      return reply.type(SSE).send(stream);
+    }
     const { events, next } = await this.queries.execute(new GetFeedPage(workspaceId, parameters));
-    const query = new URLSearchParams();
-    if (next !== undefined) query.set('after', next);
-    if (parameters.limit !== undefined) query.set('limit', String(parameters.limit));
-    void reply.header('cache-control', 'no-store');
-    void reply.header('link', `</v1/events?${query.toString()}>; rel="next"`);
+    void reply.headers({ 'cache-control': 'no-store', link: linkToNext(next, parameters) });
     // Of a text, Fastify would say the charset, which neither media type has.
     return reply.type(type).send(Buffer.from(type === NDJSON ? lines(events) : JSON.stringify(events)));
   }

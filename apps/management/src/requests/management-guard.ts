@@ -45,6 +45,10 @@ export const WithoutWorkspace = (options: { readonly canBePublic: boolean }) => 
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
 
+/** Returns the bearer token of a request; `undefined` if the request has none. */
+export const bearerIn = ({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined =>
+  BEARER.exec(headers.authorization ?? '')?.[1];
+
 /** Authenticates the sender of a request, counts the request, checks the scope, and finds the workspace. */
 @Injectable()
 export class ManagementGuard implements CanActivate {
@@ -93,7 +97,7 @@ export class ManagementGuard implements CanActivate {
   }
 
   private async authenticate(request: FastifyRequest): Promise<ManagementPrincipal> {
-    const [, token] = BEARER.exec(request.headers.authorization ?? '') ?? [];
+    const token = bearerIn(request);
     if (token === undefined) throw unauthenticated('A bearer token is needed', 'Bearer');
     try {
       return await this.dependencies.tokens.verify(token);
