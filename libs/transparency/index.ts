@@ -13,6 +13,8 @@ export { consistencyProof, inclusionProof, NoSuchProof, type ReadTile, rootOf } 
 export {
   cosign,
   isKeyName,
+  isOfKey,
+  isSignatureOf,
   KEY_TYPE,
   keyIdOf,
   type KeyType,

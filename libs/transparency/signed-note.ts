@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 
 /** The type of a key, which stands before its bytes (C2SP signed-note). */
 export const KEY_TYPE = {
@@ -61,12 +61,29 @@ export const signText = (name: string, privateKey: KeyObject, text: string): Not
 export function cosign(name: string, privateKey: KeyObject, seconds: number, text: string): NoteSignature {
   const time = Buffer.alloc(8);
   time.writeBigUInt64BE(BigInt(seconds));
-  const signed = sign(null, Buffer.from(`cosignature/v1\ntime ${seconds}\n${text}`), privateKey);
+  const signed = sign(null, cosignedBytes(BigInt(seconds), text), privateKey);
   return {
     name,
     keyId: keyIdOf({ name, type: KEY_TYPE.COSIGNATURE, publicKey: publicKeyBytes(privateKey) }),
     signature: Buffer.concat([time, signed]),
   };
+}
+
+const cosignedBytes = (seconds: bigint, text: string): Buffer =>
+  Buffer.from(`cosignature/v1\ntime ${seconds}\n${text}`);
+
+/** Whether the line names this key, which may be by chance, as a key id has 32 bits. */
+export const isOfKey = (key: NoteKey, { name, keyId }: NoteSignature): boolean =>
+  name === key.name && Buffer.compare(keyId, keyIdOf(key)) === 0;
+
+/** Whether the line is the key's signature or cosignature of the note's text. */
+export function isSignatureOf(key: NoteKey, { signature }: NoteSignature, text: string): boolean {
+  const jwk = { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(key.publicKey).toString('base64url') };
+  const publicKey = createPublicKey({ key: jwk, format: 'jwk' });
+  if (key.type === KEY_TYPE.ED25519) return verify(null, Buffer.from(text), publicKey, signature);
+  if (signature.length <= 8) return false;
+  const bytes = Buffer.from(signature);
+  return verify(null, cosignedBytes(bytes.readBigUInt64BE(), text), publicKey, bytes.subarray(8));
 }
 
 /** Returns the note: its text, an empty line, and one line for each signature. */

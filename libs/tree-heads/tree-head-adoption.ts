@@ -1,8 +1,8 @@
-import { createPublicKey, randomBytes, verify } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { SigningKeysState } from '#domain';
 import { type BookOfRecord, eventsToNow, isLeaf, readLogId } from '#event-log';
 import type { CommandContext } from '#events';
-import { KEY_TYPE, keyIdOf, leafHash, parseNote, parseTreeHeadText, TreeEdge } from '#transparency';
+import { isOfKey, isSignatureOf, leafHash, noteOf, parseNote, parseTreeHeadText, TreeEdge } from '#transparency';
 import { TreeHeadsRefused } from './errors.js';
 import { noteKeyOf } from './log-key-ring.js';
 import { readLastTreeHead } from './tree-head-record.js';
@@ -16,16 +16,16 @@ export interface TreeAdoptionOptions {
 type Book = Pick<BookOfRecord, 'log' | 'eventVersions' | 'signingKeys'>;
 
 /**
- * Lets heads be signed again after a restore: proves from the log itself that it extends the head in `note`, the last
- * one that was signed before the restore, and puts the head back into the log. Returns the size of the head from which
- * the log goes on: the given one, or a larger one that the log has kept. Throws `TreeHeadsRefused` if the note is no head
- * of this log, is not signed by one of its keys, or if the log does not extend it. Throws `LogUnavailable`,
+ * Lets heads be signed again after a restore: proves from the log itself that it extends the head in the note `given`,
+ * the last one that was signed before the restore, and puts the head back into the log. Returns the size of the head from
+ * which the log goes on: the given one, or a larger one that the log has kept. Throws `TreeHeadsRefused` if the note is no
+ * head of this log, is not rightly signed by its keys, or if the log does not extend it. Throws `LogUnavailable`,
  * `RevisionConflict`, `NotDuringUpgrade`.
  */
-export async function goOnFromHead(book: Book, note: string, { context, now }: TreeAdoptionOptions): Promise<number> {
+export async function goOnFromHead(book: Book, given: string, { context, now }: TreeAdoptionOptions): Promise<number> {
   const last = await readLastTreeHead(book.log, 'strong');
   const { state } = await book.signingKeys.read();
-  const text = signedText(state, note);
+  const { text, note } = ownNote(state, given);
   const head = parseTreeHeadText(text);
   if (!head) throw new TreeHeadsRefused('This is no tree head');
   if (last.origin !== undefined && last.origin !== head.origin) {
@@ -42,9 +42,9 @@ export async function goOnFromHead(book: Book, note: string, { context, now }: T
   if (Buffer.compare(edge.root(), head.root) !== 0) {
     throw new TreeHeadsRefused(`The first ${head.size} leaves of the log are others than those of this head`);
   }
-  const given = { size: head.size, root: Buffer.from(head.root).toString('base64'), note };
+  const proven = { size: head.size, root: Buffer.from(head.root).toString('base64'), note };
   const kept = last.head && { size: last.head.size, root: last.head.root, note: last.head.note };
-  const data = kept && kept.size > given.size ? kept : given;
+  const data = kept && kept.size > proven.size ? kept : proven;
   const event = { type: 'TreeHeadSigned', data } as const;
   return appendTreeHeadsEvent(book, last, now().toISOString(), () => ({ event, result: data.size }), context);
 }
@@ -68,21 +68,25 @@ export async function startTreeOrigin(
   return appendTreeHeadsEvent(book, last, now().toISOString(), make, context);
 }
 
-/** Returns the note's text. Throws `TreeHeadsRefused` unless a key of the log has signed it. */
-function signedText({ logKeys }: SigningKeysState, note: string): string {
-  const { text = '', signatures = [] } = parseNote(note) ?? {};
+/**
+ * Returns the text of a note, and the note with the lines of the log's own keys alone: the file comes from outside, and
+ * whatever else stands in it would be published as part of our head. Throws `TreeHeadsRefused` if a line that names one
+ * of these keys is wrong, or if no key of purpose `LOG` has signed that is not compromised.
+ */
+function ownNote({ logKeys }: SigningKeysState, given: string): { text: string; note: string } {
+  const { text = '', signatures = [] } = parseNote(given) ?? {};
   const origin = text.slice(0, text.indexOf('\n'));
-  for (const key of logKeys) {
-    if (key.purpose !== 'LOG') continue;
+  const signed = logKeys.flatMap((key) => {
     const noteKey = noteKeyOf(key, origin);
-    const id = Buffer.from(keyIdOf(noteKey));
-    const line = signatures.find(({ name, keyId }) => name === origin && id.equals(keyId));
-    if (line && noteKey.type === KEY_TYPE.ED25519 && isSignedBy(noteKey.publicKey, text, line.signature)) return text;
+    return signatures.filter((line) => isOfKey(noteKey, line)).map((line) => ({ key, noteKey, line }));
+  });
+  if (!signed.every(({ noteKey, line }) => isSignatureOf(noteKey, line, text))) {
+    throw new TreeHeadsRefused('A key of this log is named in this head, but has not signed it');
   }
-  throw new TreeHeadsRefused('This is no head that a key of this log has signed');
+  const good = signed.filter(({ key }) => key.compromisedAt === undefined);
+  if (!good.some(({ key }) => key.purpose === 'LOG')) {
+    throw new TreeHeadsRefused('This is no head that a key of this log has signed, or the key is compromised');
+  }
+  const lines = new Set(good.map(({ line }) => line));
+  return { text, note: noteOf(text, [...lines]) };
 }
-
-const isSignedBy = (publicKey: Uint8Array, text: string, signature: Uint8Array): boolean => {
-  const jwk = { kty: 'OKP', crv: 'Ed25519', x: Buffer.from(publicKey).toString('base64url') };
-  return verify(null, Buffer.from(text), createPublicKey({ key: jwk, format: 'jwk' }), signature);
-};

@@ -1,5 +1,4 @@
-import { createPublicKey, verify } from 'node:crypto';
-import { randomUUID } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomUUID, verify } from 'node:crypto';
 import { join } from 'node:path';
 import { verifyMerkleInclusion } from '@sigstore/verify/dist/tlog/merkle.js';
 import Database from 'libsql';
@@ -18,7 +17,7 @@ import {
 import { openSqliteEventLog } from '#event-log/sqlite';
 import { NotDuringUpgrade, type RecordedEvent, upcast } from '#events';
 import { ReadModelQueries, tree } from '#read-models';
-import { keyIdOf, leafHash, parseNote, parseTreeHeadText, TreeEdge } from '#transparency';
+import { keyIdOf, leafHash, noteOf, parseNote, parseTreeHeadText, signText, TreeEdge } from '#transparency';
 import { Stage } from '../../test/replay/stage.js';
 import { goOnFromHead, noteKeyOf, startTreeOrigin, TreeHeadSigner, TreeHeadsRefused, TreeReader } from './index.js';
 
@@ -252,7 +251,7 @@ describe('signers', () => {
       const options = { context: internalContext({ via: 'cli' }), now: stage.now };
       await expect(goOnFromHead(book, lost.note, options)).rejects.toThrow('are others than those of this head');
       const forged = lost.note.replace(/\n\d+\n/, '\n1\n');
-      await expect(goOnFromHead(book, forged, options)).rejects.toThrow('no head that a key of this log has signed');
+      await expect(goOnFromHead(book, forged, options)).rejects.toThrow('but has not signed it');
       const publicUrl = 'https://hub.example:8443';
       const origin = await startTreeOrigin(book, { ...options, publicUrl, reason: 'The backup' });
       expect(await fresh.sign(signal)).toMatchObject({ origin });
@@ -273,6 +272,39 @@ test('signers go on after an adoption when the log has proved that it extends a 
   expect(await goOnFromHead(stage.book, note, options)).toBe(size);
   expect((await signerOf().sign(signal)).size).toBe(size + 1);
   await expectSoundHeads();
+});
+
+test('a head that an operator brings is stored with the right lines of the log’s own keys, and with nothing else', async () => {
+  await stage.create(1);
+  const { note, size, origin } = await signerOf().sign(signal);
+  await feed();
+  const options = { context: internalContext({ via: 'cli' }), now: stage.now };
+  const stranger = generateKeyPairSync('ed25519').privateKey;
+  const { text = '', signatures = [] } = parseNote(note) ?? {};
+  const foreign = noteOf(text, [...signatures, signText('witness.example', stranger, text)]);
+  expect(await goOnFromHead(stage.book, foreign, options)).toBe(size);
+  expect((await headsIn()).map((head) => head.note)).toEqual([note, note]);
+
+  const [log, time] = signatures;
+  if (!log || !time) throw new Error('A line is missing');
+  for (const [right, wrong] of [
+    [time, log],
+    [log, time],
+  ] as const) {
+    const changed = Buffer.from(wrong.signature);
+    changed.writeUInt8(changed.readUInt8(changed.length - 1) ^ 1, changed.length - 1);
+    const given = noteOf(text, [right, { ...wrong, signature: changed }]);
+    await expect(goOnFromHead(stage.book, given, options)).rejects.toThrow('but has not signed it');
+  }
+  await expect(goOnFromHead(stage.book, noteOf(text, [time]), options)).rejects.toThrow('This is no head that a key');
+  const [newest] = signingLogKeys((await stage.book.signingKeys.read()).state, 'LOG', stage.now().toISOString());
+  if (!newest) throw new Error(`${origin} has no key`);
+  await stage.book.signingKeys.execute(
+    undefined,
+    { type: 'CompromiseSigningKey', kid: newest.kid, at: stage.at() },
+    { context: internalContext({ via: 'cli' }) },
+  );
+  await expect(goOnFromHead(stage.book, note, options)).rejects.toThrow('or the key is compromised');
 });
 
 describe('the reader', () => {
