@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import { type EventLog, isLeaf } from '#event-log';
 import type { Position, RecordedEvent } from '#events';
 import {
@@ -14,6 +15,9 @@ import { consistencyProof, inclusionProof, leafHash, type ReadTile, TILE_WIDTH, 
 /** How long a read waits for tiles that the projection has not stored yet, in ms, and how often it looks. */
 const WAIT_MS = 2_000;
 const LOOK_EVERY_MS = 10;
+
+/** Number of full bundles of entries that are kept, so that nobody makes the log be read for the same ones again. */
+const BUNDLES_KEPT = 64;
 
 type TileReadModel = ServedReadModel<TileDocument>;
 
@@ -32,6 +36,8 @@ export interface Leaf {
 export class TreeReader {
   /** The largest size that was found so far. */
   private reached = 0;
+  /** The entries of full tiles, which never change, by the tiles' index. */
+  private readonly bundles = new LRUCache<number, Promise<readonly Uint8Array[]>>({ max: BUNDLES_KEPT });
 
   constructor(
     private readonly queries: Pick<ReadModelQueries, 'at'>,
@@ -59,7 +65,17 @@ export class TreeReader {
    * Returns the entries of the first `width` leaves of a tile of level 0: the chain hashes of their events, from the log.
    * Throws also if the log's events are not the leaves of the stored tile.
    */
-  async entries(index: number, width: number): Promise<readonly Uint8Array[]> {
+  entries(index: number, width: number): Promise<readonly Uint8Array[]> {
+    if (width < TILE_WIDTH) return this.readEntries(index, width);
+    const kept = this.bundles.get(index);
+    if (kept) return kept;
+    const reading = this.readEntries(index, width);
+    this.bundles.set(index, reading);
+    reading.catch(() => this.bundles.delete(index));
+    return reading;
+  }
+
+  private async readEntries(index: number, width: number): Promise<readonly Uint8Array[]> {
     const hashes = await this.tile(0, index, width);
     const first = await this.firstPositionOf(0, index);
     const entries: Uint8Array[] = [];

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { hashesIn, parseNote, parseTreeHeadText, rootOf } from '#transparency';
 import { send } from '../support/api/http.js';
+import { metricOf } from '../support/api/metrics.js';
 import { Portal } from '../support/api/portal.js';
+import { Cli } from '../support/processes/cli.js';
 import { Standalone } from '../support/processes/standalone.js';
 
 let server: Standalone;
@@ -73,6 +75,32 @@ test('the keys of the policy are those of the head’s lines, and none of them i
   const keys = [...text.matchAll(/\+([A-Za-z0-9+/=]{44})$/gm)].map(([, key = '']) => Buffer.from(key, 'base64'));
   expect(keys).toHaveLength(2);
   for (const key of keys) expect(jwks).not.toContain(key.subarray(1).toString('base64url'));
+});
+
+test('one subject can’t use up the heads that all may force in a minute', async () => {
+  const { stdout } = await Cli.run(['token', '--workspace', 'acme', '--scope', 'audit:read', '--subject', 'eager'], {
+    DATA_DIR: server.dataDir,
+  });
+  const headers = { authorization: `Bearer ${stdout.trim()}` };
+  const statuses = [];
+  for (let n = 0; n < 31; n++) statuses.push((await send('POST', server.url, '/v1/log/heads', { headers })).status);
+  expect(statuses).toEqual([...Array<number>(30).fill(200), 429]);
+  expect((await force()).status).toBe(200);
+});
+
+test('without a token, an address has a limit of its own', async () => {
+  const limited = await Standalone.startReady({ env: { TREE_PUBLIC: 'true' } });
+  try {
+    const ask = async () => (await send('GET', limited.url, '/v1/log/checkpoint')).status;
+    const statuses = new Set<number>();
+    for (let n = 0; n < 600; n++) statuses.add(await ask());
+    expect([...statuses]).toEqual([404]);
+    expect(await ask()).toBe(429);
+    expect((await Portal.of(limited).list()).status).toBe(200);
+    expect(await metricOf(limited.url, 'rate_limited_total{limit="tree_address"}')).toBe(1);
+  } finally {
+    await limited.stop();
+  }
 });
 
 test('without a token, nobody forces heads or asks for proofs, and what is no tile is not found', async () => {

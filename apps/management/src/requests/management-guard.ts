@@ -5,6 +5,7 @@ import { type Instant, isWorkspaceId, type WorkspaceId } from '#domain';
 import {
   addReadings,
   loggedText,
+  networkOf,
   Problem,
   RATE_LIMITED,
   RateLimit,
@@ -12,6 +13,7 @@ import {
   rateLimitHeaders,
   Registry,
   validationFailed,
+  withoutPort,
 } from '#platform';
 import { InvalidManagementToken, type ManagementPrincipal, type ManagementScope } from '#tokens';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
@@ -43,6 +45,9 @@ const WITHOUT_WORKSPACE = 'management:without-workspace';
  */
 export const WithoutWorkspace = (options: { readonly canBePublic: boolean }) => SetMetadata(WITHOUT_WORKSPACE, options);
 
+/** Requests without a token that one address may make in a minute, of the routes that answer them. */
+const STRANGERS_PER_ADDRESS = 600;
+
 const BEARER = /^Bearer +([A-Za-z0-9._~+/=-]+)$/i;
 
 /** Returns the bearer token of a request; `undefined` if the request has none. */
@@ -53,6 +58,7 @@ export const bearerIn = ({ headers }: Pick<FastifyRequest, 'headers'>): string |
 @Injectable()
 export class ManagementGuard implements CanActivate {
   private readonly rate: RateLimit;
+  private readonly strangers = new RateLimit({ limit: STRANGERS_PER_ADDRESS });
 
   constructor(
     @Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies,
@@ -61,7 +67,10 @@ export class ManagementGuard implements CanActivate {
   ) {
     const rate = new RateLimit({ limit: dependencies.requestsPerMinute });
     this.rate = rate;
-    addReadings(registry, RATE_LIMITED, () => [{ labels: { limit: 'management_subject' }, value: rate.refusals }]);
+    addReadings(registry, RATE_LIMITED, () => [
+      { labels: { limit: 'management_subject' }, value: rate.refusals },
+      { labels: { limit: 'tree_address' }, value: this.strangers.refusals },
+    ]);
   }
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
@@ -69,11 +78,15 @@ export class ManagementGuard implements CanActivate {
     const handler = context.getHandler();
     const wholeLog = this.reflector.get<{ canBePublic: boolean } | undefined>(WITHOUT_WORKSPACE, handler);
     const { authorization } = request.headers;
-    if (wholeLog?.canBePublic && this.dependencies.isTreePublic && authorization === undefined) return true;
+    const reply = context.switchToHttp().getResponse<FastifyReply>();
+    if (wholeLog?.canBePublic && this.dependencies.isTreePublic && authorization === undefined) {
+      count(this.strangers, networkOf(withoutPort(request.ip)), reply);
+      return true;
+    }
     const principal = await this.authenticate(request);
     const subject = loggedText(principal.subject);
     request.facts = { workspaceId: principal.workspaceId, subject };
-    this.count(principal, context.switchToHttp().getResponse<FastifyReply>());
+    count(this.rate, principal.subject, reply);
     const scopes = this.reflector.get<readonly ManagementScope[] | undefined>(SCOPES, handler) ?? [];
     if (!scopes.some((scope) => principal.scopes.has(scope))) {
       throw new Problem(403, 'INSUFFICIENT_SCOPE', `This needs the scope ${scopes.join(' or ') || 'of no token'}`);
@@ -89,13 +102,6 @@ export class ManagementGuard implements CanActivate {
     return true;
   }
 
-  private count({ subject }: ManagementPrincipal, reply: FastifyReply): void {
-    const state = this.rate.take(subject);
-    if (!state) return;
-    if (!state.allowed) throw rateLimited(state);
-    void reply.headers(rateLimitHeaders(state));
-  }
-
   private async authenticate(request: FastifyRequest): Promise<ManagementPrincipal> {
     const token = bearerIn(request);
     if (token === undefined) throw unauthenticated('A bearer token is needed', 'Bearer');
@@ -106,6 +112,14 @@ export class ManagementGuard implements CanActivate {
       throw unauthenticated('This bearer token is not good', 'Bearer error="invalid_token"');
     }
   }
+}
+
+/** Counts the request for `key`, and throws 429 above the limit. */
+function count(rate: RateLimit, key: string, reply: FastifyReply): void {
+  const state = rate.take(key);
+  if (!state) return;
+  if (!state.allowed) throw rateLimited(state);
+  void reply.headers(rateLimitHeaders(state));
 }
 
 const unauthenticated = (detail: string, challenge: string) =>

@@ -10,7 +10,8 @@ import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { LogRoute, type PlainForm } from '../requests/api-documentation.js';
 import { EXAMPLE_HEAD, EXAMPLE_ORIGIN, EXAMPLE_ROOT } from './example-head.js';
 
-/** Heads that may be forced in a minute, by all callers of this process together. */
+/** Heads that may be forced in a minute: by one subject, so that nobody uses up what all have, and by all together. */
+const FORCED_HEADS_PER_SUBJECT = 30;
 const FORCED_HEADS_PER_MINUTE = 120;
 
 /** How long a cache may keep the head, in seconds. */
@@ -45,6 +46,7 @@ export class ConsistencyParameters {
 @ApiTags('Tree')
 @Controller('v1/log')
 export class TreeController {
+  private readonly forcedBySubject = new RateLimit({ limit: FORCED_HEADS_PER_SUBJECT });
   private readonly forced = new RateLimit({ limit: FORCED_HEADS_PER_MINUTE });
 
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
@@ -80,9 +82,14 @@ export class TreeController {
     ],
     refusals: ['TREE_HEADS_REFUSED', 'UPGRADE_UNFINISHED', 'LOG_SEALED', 'CONTENTION', 'CLOCKS_APART'],
   })
-  async sign(@Res() reply: FastifyReply): Promise<void> {
-    const state = this.forced.take('heads');
-    if (state && !state.allowed) throw rateLimited(state);
+  async sign(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    for (const [limit, key] of [
+      [this.forcedBySubject, request.facts?.subject ?? ''],
+      [this.forced, ''],
+    ] as const) {
+      const state = limit.take(key);
+      if (state && !state.allowed) throw rateLimited(state);
+    }
     const { signal } = new AbortController();
     const head = await this.dependencies.tree.signer.sign(signal);
     void reply.header('cache-control', 'no-store');
