@@ -26,7 +26,7 @@ export { addQueueMetrics, addReadings, type Reading, Registry } from './metrics.
 export { networkOf, withoutPort } from './network.js';
 export { undecodableParameter } from './parameters.js';
 export { methodNotAllowed, Problem, unknownField, validationFailed } from './problem.js';
-export { httpRefusal, ProblemFilter } from './problem-filter.js';
+export { callerGone, httpRefusal, ProblemFilter } from './problem-filter.js';
 export type { ProcessDependency } from './process-dependency.js';
 export { RATE_LIMITED, RateLimit, rateLimited, rateLimitHeaders, type RateLimitState } from './rate-limit.js';
 export { loggedPath, loggedText, type RequestFacts } from './request-facts.js';

@@ -26,6 +26,13 @@ export const httpRefusal = (status: number, cause?: unknown): Problem => {
   return new Problem(status, code, detail, { cause });
 };
 
+/** The problem of a caller that did not wait for the answer, with nginx's status for that. Nobody gets it. */
+export const callerGone = (cause?: unknown): Problem => httpRefusal(499, cause);
+
+/** Whether Node found the connection closed while it wrote an answer piece by piece. */
+const brokeOff = (error: unknown, { raw }: FastifyRequest): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE' && raw.socket.destroyed;
+
 /** Turns any error into a problem. An error that is not meant for callers becomes a 500 `INTERNAL` without details. */
 function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
@@ -68,7 +75,7 @@ export class ProblemFilter implements ExceptionFilter {
 }
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const problem = problemOf(error);
+  const problem = brokeOff(error, request) ? callerGone(error) : problemOf(error);
   request.facts = { ...request.facts, code: problem.code };
   const fields = { requestId: request.id, err: problem.cause ?? problem };
   if (problem.status === 500) request.log.error(fields, 'request failed');

@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
@@ -421,6 +423,28 @@ describe('who had access at a moment', () => {
     const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
     expect((await reviewer.accessReview({ at: tomorrow })).refusal).toBe('400 IN_THE_FUTURE');
     expect((await reviewer.accessReview({ format: 'xlsx' })).refusal).toBe('400 VALIDATION_FAILED');
+  });
+
+  test('and a reader that goes away frees its place, and is no fault of the service', async () => {
+    const { hostname, port } = new URL(server.url);
+    const leave = async (path: string) => {
+      const socket = connect(Number(port), hostname);
+      await once(socket, 'connect');
+      const lines = [`GET ${path} HTTP/1.1`, 'host: hub', `authorization: Bearer ${reviewer.token}`, '', ''];
+      await new Promise((sent) => socket.write(lines.join('\r\n'), sent));
+      const closed = once(socket, 'close');
+      socket.destroy();
+      await closed;
+    };
+    for (let n = 0; n < 10; n++) {
+      for (const format of ['csv', 'manifest']) await leave(`/v1/access-review?at=${then}&format=${format}`);
+    }
+    const answer = await eventually(
+      () => reviewer.accessReview({ at: then, format: 'manifest' }),
+      ({ status }) => status === 200,
+    );
+    expect(answer.body).toMatchObject({ rows: 4 });
+    expect(server.output()).not.toContain('request failed');
   });
 
   test('also when the last event of the log is one that no read model waits for', async () => {
