@@ -142,3 +142,21 @@ test('no evidence is made since a tree that is larger than the last head', async
   const size = Number((await signHead()).split('\n')[1]);
   await expect(evidence({ since: size + 1 })).rejects.toThrow(SinceBeyondHead);
 });
+
+test('evidence of many events reads each tile once for its proofs, and none any more when its reader has gone', async () => {
+  await stage.create('x');
+  for (let n = 0; n < 80; n++) await rename(`Name ${n}`);
+  for (let other = 0; other < 300; other++) await stage.create(`n${other}`);
+  await signHead();
+  const reading = jest.spyOn(stage.store, 'read');
+  const reads = () => reading.mock.calls.filter(([build]) => build.startsWith('tree_')).map(([, ids]) => ids.join());
+  expect(await verified(await evidence({ maxEvents: 1_000 }))).toMatchObject({ result: 'HOLDS' });
+  expect(reads().length).toBeGreaterThan(1);
+  expect(reads()).toEqual([...new Set(reads())]);
+
+  reading.mockClear();
+  const reader = new AbortController();
+  reader.abort(new Error('gone'));
+  await expect(evidence({ maxEvents: 1_000, signal: reader.signal })).rejects.toThrow('gone');
+  expect(reads()).toEqual([]);
+});

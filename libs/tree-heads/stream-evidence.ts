@@ -12,7 +12,7 @@ import {
 import { EvidenceTooLarge, NoTreeHead, NotYetInHead, SinceBeyondHead } from './errors.js';
 import { type LogKeyRing, noteKeyOf } from './log-key-ring.js';
 import { readLastTreeHead, type SignedHead } from './tree-head-record.js';
-import type { TreeReader } from './tree-reader.js';
+import type { TreeAtSize, TreeReader } from './tree-reader.js';
 
 /** Number of proofs that are made at once. */
 const PROOFS_AT_ONCE = 50;
@@ -33,6 +33,8 @@ export interface EvidenceQuestion {
   readonly at: Instant;
   /** Evidence of more events is refused. The default is any number of events. */
   readonly maxEvents?: number;
+  /** Aborts when nobody waits for the evidence any more. */
+  readonly signal?: AbortSignal;
   /** Whether the caller may see the stream whose first event this is. */
   readonly isVisible: (first: RecordedEvent) => boolean;
   /** Makes the text of the file `policy` from the keys that sign now. */
@@ -49,7 +51,7 @@ export interface EvidenceQuestion {
  * 3. Prove each event at the head's own size.
  * 4. Sign the statement.
  *
- * Throws `NoTreeHead`, `NotYetInHead`, `SinceBeyondHead`, `EvidenceTooLarge`, `HistoryMissing`, `LogUnavailable`, and what
+ * Throws `NoTreeHead`, `NotYetInHead`, `SinceBeyondHead`, `EvidenceTooLarge`, `HistoryMissing`, `LogUnavailable`, the signal's reason, and what
  * `TreeReader` and `LogKeyRing` throw.
  */
 export async function streamEvidence(
@@ -57,7 +59,7 @@ export async function streamEvidence(
   question: EvidenceQuestion,
 ): Promise<Map<string, Uint8Array> | undefined> {
   const { log, reader, ring } = sources;
-  const { stream, since, at, maxEvents = Infinity, isVisible, policy } = question;
+  const { stream, since, at, maxEvents = Infinity, isVisible, policy, signal } = question;
   const { head } = await readLastTreeHead(log, 'strong');
   const events = await log.readStream(stream, {
     consistency: 'strong',
@@ -77,9 +79,10 @@ export async function streamEvidence(
     ...{ lastRevision: last.revision, lastHash: last.metadata.hash },
     isEnded: ENDING_TYPES.includes(last.type),
   };
-  const proven = await provenEvents(reader, events, head.size);
+  const tree = await reader.at(head.size);
+  const proven = await provenEvents(reader, tree, events, signal);
   const consistency = since !== undefined && {
-    consistency: { oldSize: since, proof: await reader.consistencyProof(since, head.size) },
+    consistency: { oldSize: since, proof: await tree.consistencyProof(since) },
   };
   return evidenceFiles({
     ...{ events: proven, head: head.note, ...(policy && { policy: policy(keys, head.origin) }) },
@@ -98,20 +101,21 @@ function isSignedByNewest(keys: SigningKeysState, { origin, note }: SignedHead, 
 /** Throws `NotYetInHead` if an event is not among the first `size` leaves. */
 async function provenEvents(
   reader: TreeReader,
+  tree: TreeAtSize,
   events: readonly RecordedEvent[],
-  size: number,
+  signal?: AbortSignal,
 ): Promise<readonly ProvenEvent[]> {
   const proven: ProvenEvent[] = [];
-  await reader.waitFor(size);
   for (let from = 0; from < events.length; from += PROOFS_AT_ONCE) {
+    signal?.throwIfAborted();
     const some = events.slice(from, from + PROOFS_AT_ONCE);
-    proven.push(...(await Promise.all(some.map((event) => provenEvent(reader, event, size)))));
+    proven.push(...(await Promise.all(some.map((event) => provenEvent(reader, tree, event)))));
   }
   return proven;
 }
 
-async function provenEvent(reader: TreeReader, event: RecordedEvent, size: number): Promise<ProvenEvent> {
+async function provenEvent(reader: TreeReader, tree: TreeAtSize, event: RecordedEvent): Promise<ProvenEvent> {
   const leafIndex = await reader.leafIndexOf(event);
-  if (leafIndex === undefined || leafIndex >= size) throw new NotYetInHead(event.stream);
-  return { hashedForm: hashedForm(event), leafIndex, proof: await reader.inclusionProof(leafIndex, size) };
+  if (leafIndex === undefined || leafIndex >= tree.size) throw new NotYetInHead(event.stream);
+  return { hashedForm: hashedForm(event), leafIndex, proof: await tree.inclusionProof(leafIndex) };
 }

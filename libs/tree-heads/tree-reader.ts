@@ -21,6 +21,9 @@ const BUNDLES_KEPT = 64;
 
 type TileReadModel = ServedReadModel<TileDocument>;
 
+/** Number of tiles that the proofs of one answer keep. Proofs of neighbouring leaves need the same ones. */
+const TILES_KEPT = 256;
+
 /** The leaf that an event is: its place in the log, and its chain hash. */
 export interface Leaf {
   readonly position: Position;
@@ -111,8 +114,7 @@ export class TreeReader {
    * `NoSuchProof`.
    */
   async inclusionProof(index: number, size: number): Promise<readonly Uint8Array[]> {
-    await this.waitFor(size);
-    return inclusionProof(index, size, this.tilesAt(await this.tiles(), size));
+    return (await this.at(size)).inclusionProof(index);
   }
 
   /**
@@ -120,8 +122,13 @@ export class TreeReader {
    * `NoSuchProof`.
    */
   async consistencyProof(oldSize: number, size: number): Promise<readonly Uint8Array[]> {
+    return (await this.at(size)).consistencyProof(oldSize);
+  }
+
+  /** Returns the tree of the first `size` leaves, for several proofs: it reads each tile once, if they are not too many. */
+  async at(size: number): Promise<TreeAtSize> {
     await this.waitFor(size);
-    return consistencyProof(oldSize, size, this.tilesAt(await this.tiles(), size));
+    return new TreeAtSize(await this.tiles(), size);
   }
 
   /** Waits until the stored tiles hold this many leaves. */
@@ -143,10 +150,35 @@ export class TreeReader {
     const sort = { field: 'firstPosition', direction: 'desc' } as const;
     return (await model.page({ equals: { level: 0 }, sort, limit: 1 })).items[0]?.doc;
   }
+}
 
-  private tilesAt(model: TileReadModel, size: number): ReadTile {
-    return (level, index) => hashesOf(model, { level, index, width: tileWidth(level, index, size) });
+/** The tree of the first `size` leaves. Its methods throw as those of `TreeReader`. */
+export class TreeAtSize {
+  private readonly kept = new LRUCache<string, Promise<readonly Uint8Array[]>>({ max: TILES_KEPT });
+
+  constructor(
+    private readonly model: TileReadModel,
+    readonly size: number,
+  ) {}
+
+  /** See `TreeReader.inclusionProof`. */
+  inclusionProof(index: number): Promise<readonly Uint8Array[]> {
+    return inclusionProof(index, this.size, this.readTile);
   }
+
+  /** See `TreeReader.consistencyProof`. */
+  consistencyProof(oldSize: number): Promise<readonly Uint8Array[]> {
+    return consistencyProof(oldSize, this.size, this.readTile);
+  }
+
+  private readonly readTile: ReadTile = (level, index) => {
+    const id = tileId(level, index);
+    const kept = this.kept.get(id);
+    if (kept) return kept;
+    const reading = hashesOf(this.model, { level, index, width: tileWidth(level, index, this.size) });
+    this.kept.set(id, reading);
+    return reading;
+  };
 }
 
 /** Returns the last tile of level 0 whose first leaf is at this position or before it. */

@@ -287,7 +287,7 @@ export const PROBLEM_CODES = {
   },
   BUSY: {
     status: 503,
-    meaning: 'Too many secrets are being hashed, or access reviews written. Try again.',
+    meaning: 'Too many secrets are being hashed, or access reviews or evidence written. Try again.',
     detail: 'Too many credentials are in the making; try again',
   },
   NOT_YET_IN_HEAD: {

@@ -4,6 +4,7 @@ import { ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { ClientId } from '#domain';
 import { EVIDENCE_MEDIA_TYPE, evidenceJson } from '#transparency';
+import { answerEnded } from '../requests/answer-ended.js';
 import { AuditRoute, form } from '../requests/api-documentation.js';
 import { CallerParameter } from '../requests/command-request.js';
 import type { Caller } from '../requests/management-guard.js';
@@ -37,7 +38,7 @@ export class EvidenceController {
     ],
     refusals: [
       ...(['CLIENT_NOT_FOUND', 'NO_TREE_HEAD', 'NOT_YET_IN_HEAD', 'EVIDENCE_TOO_LARGE'] as const),
-      ...(['UPGRADE_UNFINISHED', 'CONTENTION', 'LOG_SEALED'] as const),
+      ...(['UPGRADE_UNFINISHED', 'CONTENTION', 'LOG_SEALED', 'BUSY'] as const),
     ],
     path: [CLIENT_ID],
   })
@@ -48,7 +49,7 @@ export class EvidenceController {
     @Res() reply: FastifyReply,
   ): Promise<FastifyReply> {
     const size = since === undefined ? undefined : Number(since);
-    const files = await this.queries.execute(new GetEvidence(workspaceId, clientId, size));
+    const files = await this.queries.execute(new GetEvidence(workspaceId, clientId, size, answerEnded(reply)));
     return reply.type(EVIDENCE_MEDIA_TYPE).header('cache-control', 'no-store').send(evidenceJson(files));
   }
 }

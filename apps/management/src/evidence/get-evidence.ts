@@ -2,12 +2,15 @@ import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
-import { type ClientId, clientNotFound, consumerClient, type WorkspaceId } from '#domain';
+import { type ClientId, clientNotFound, consumerClient, Failure, type WorkspaceId } from '#domain';
 import { policyText, streamEvidence } from '#tree-heads';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 
 /** A bundle of more events would be tens of megabytes. */
 const MAX_EVENTS = 10_000;
+
+/** Number of bundles that this process makes at once. */
+const MAX_BUNDLES = 4;
 
 export class EvidenceParameters {
   @ApiPropertyOptional({
@@ -48,12 +51,22 @@ export const EXAMPLE_EVIDENCE: EvidenceView = {
   },
 };
 
-/** Asks for the files of the evidence about a client. A client of another workspace counts as not found. */
+/** Thrown while this process makes as many bundles as it may at once. */
+export class EvidenceBusy extends Failure {
+  override readonly name = 'EvidenceBusy';
+  readonly kind = 'unavailable';
+  readonly code = 'busy';
+  readonly detail = 'Other evidence is being put together; try again';
+  override readonly retryAfterSeconds = 1;
+}
+
+/** Asks for the files of the evidence about a client. `ended` aborts when the caller has them or has gone. A client of another workspace counts as not found. */
 export class GetEvidence extends Query<ReadonlyMap<string, Uint8Array>> {
   constructor(
     readonly workspaceId: WorkspaceId,
     readonly clientId: ClientId,
     readonly since: number | undefined,
+    readonly ended: AbortSignal,
   ) {
     super();
   }
@@ -61,16 +74,29 @@ export class GetEvidence extends Query<ReadonlyMap<string, Uint8Array>> {
 
 @QueryHandler(GetEvidence)
 export class GetEvidenceHandler implements IQueryHandler<GetEvidence> {
+  private bundles = 0;
+
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  async execute({ workspaceId, clientId, since }: GetEvidence): Promise<ReadonlyMap<string, Uint8Array>> {
+  /** Throws `EvidenceBusy`. */
+  async execute(query: GetEvidence): Promise<ReadonlyMap<string, Uint8Array>> {
+    if (this.bundles >= MAX_BUNDLES) throw new EvidenceBusy('Too many bundles are being made');
+    this.bundles += 1;
+    try {
+      return await this.evidence(query);
+    } finally {
+      this.bundles -= 1;
+    }
+  }
+
+  private async evidence({ workspaceId, clientId, since, ended }: GetEvidence) {
     const { book, tree, clock } = this.dependencies;
     const { reader, signer } = tree;
     const at = clock().toISOString();
     const files = await streamEvidence(
       { log: book.log, reader, ring: signer.ring },
       {
-        ...{ stream: consumerClient.stream(clientId), at, maxEvents: MAX_EVENTS },
+        ...{ stream: consumerClient.stream(clientId), at, maxEvents: MAX_EVENTS, signal: ended },
         ...(since !== undefined && { since }),
         isVisible: ({ data }) => data.workspaceId === workspaceId,
         policy: (keys, origin) => policyText(keys, origin, at),
