@@ -97,6 +97,17 @@ describe('The feed by polling', () => {
     expect(lines.text.trim().split('\n')).toEqual(batch.body.map((event) => JSON.stringify(event)));
   });
 
+  test('comes by OCSF, too, where it is asked for, and so do the pages after it', async () => {
+    const { body: events } = await poll('/v1/events?limit=2');
+    const page = await send<{ metadata: { uid: string } }[]>('GET', server.url, '/v1/events?limit=2&format=ocsf', {
+      headers: { authorization: `Bearer ${portal.token}` },
+    });
+    expect(page.header('content-type')).toBe('application/json');
+    expect(page.body.map(({ metadata }) => metadata.uid)).toEqual(events.map(({ id }) => id));
+    expect(nextIn(page.header('link'))).toContain('format=ocsf');
+    expect((await poll('/v1/events?format=cef')).refusal).toBe('400 VALIDATION_FAILED');
+  });
+
   test('refuses a place that the log does not have, instead of passing over what came between', async () => {
     expect((await poll(`/v1/events?after=${'9'.repeat(20)}`)).refusal).toBe('410 UNKNOWN_POSITION');
     expect((await poll('/v1/events?after=4711')).refusal).toBe('400 VALIDATION_FAILED');

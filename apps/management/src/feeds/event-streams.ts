@@ -2,12 +2,13 @@ import { Readable } from 'node:stream';
 import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { Failure, type WorkspaceId } from '#domain';
-import { type CloudEvent, cloudEventOf } from '#feeds';
+import type { Position } from '#events';
+import type { CloudEvent, OcsfEvent } from '#feeds';
 import { addReadings, BeforeFastify, LOGGER, type Logger, Registry, validationFailed } from '#platform';
 import { expiryOf, InvalidManagementToken } from '#tokens';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { answerEnded } from '../requests/answer-ended.js';
-import { originOf, placeOf } from './get-feed-page.js';
+import { type FeedFormat, formatted, originOf, placeOf } from './get-feed-page.js';
 
 /** Number of streams that one subject may have open at this process. */
 const MAX_STREAMS_OF_SUBJECT = 16;
@@ -29,8 +30,8 @@ export class TooManyEventStreams extends Failure {
 }
 
 /** Returns the event in the format of server-sent events. */
-export const serverSentEvent = (event: CloudEvent): string =>
-  `id: ${event.sequence}\ndata: ${JSON.stringify(event)}\n\n`;
+export const serverSentEvent = (position: Position, event: CloudEvent | OcsfEvent): string =>
+  `id: ${position}\ndata: ${JSON.stringify(event)}\n\n`;
 
 export interface StreamQuestion {
   readonly workspaceId: WorkspaceId;
@@ -39,6 +40,7 @@ export interface StreamQuestion {
   readonly after: string | undefined;
   /** The management token with which the caller came. */
   readonly token: string | undefined;
+  readonly format: FeedFormat | undefined;
   readonly reply: FastifyReply;
 }
 
@@ -64,7 +66,7 @@ export class EventStreams {
    * and when the log can't be read: the caller connects again, and gets the reason or goes on. Throws
    * `TooManyEventStreams`, and `Problem` if the log does not have the position.
    */
-  async open({ workspaceId, subject, after, token = '', reply }: StreamQuestion): Promise<Readable> {
+  async open({ workspaceId, subject, after, token = '', format, reply }: StreamQuestion): Promise<Readable> {
     if (after !== undefined && !/^\d{20}$/.test(after)) {
       throw validationFailed({ field: 'Last-Event-ID', message: 'must be a position of 20 digits' });
     }
@@ -94,7 +96,7 @@ export class EventStreams {
     reply.raw.setTimeout(STUCK_MS, () => {
       reply.raw.destroy();
     });
-    return Readable.from(this.textOf({ workspaceId, after: place, origin, token, signal }), {
+    return Readable.from(this.textOf({ workspaceId, after: place, origin, format, token, signal }), {
       objectMode: false,
       highWaterMark: BUFFERED_BYTES,
     });
@@ -103,11 +105,13 @@ export class EventStreams {
   private async *textOf({
     token,
     origin,
+    format,
     ...question
   }: {
     readonly workspaceId: WorkspaceId;
     readonly after: string | undefined;
     readonly origin: string;
+    readonly format: FeedFormat | undefined;
     readonly token: string;
     readonly signal: AbortSignal;
   }): AsyncGenerator<string, void> {
@@ -121,7 +125,7 @@ export class EventStreams {
           if (!(await this.isGood(token))) return;
           verifiedAt = performance.now();
         }
-        for (const event of events) yield serverSentEvent(cloudEventOf(event, origin));
+        for (const event of events) yield serverSentEvent(event.event.position, formatted(event, origin, format));
         // An id without data is no event, but is remembered: after the next connect, nothing is looked through again.
         if (events.length === 0) yield next === undefined || next === place ? ': \n\n' : `: \nid: ${next}\n\n`;
         place = next;

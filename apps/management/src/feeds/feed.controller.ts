@@ -6,15 +6,16 @@ import { AuditRoute, listForm } from '../requests/api-documentation.js';
 import { CallerParameter } from '../requests/command-request.js';
 import { bearerIn, type Caller } from '../requests/management-guard.js';
 import { EventStreams, serverSentEvent } from './event-streams.js';
-import { CloudEventView, EXAMPLE_FEED, FeedParameters, GetFeedPage } from './get-feed-page.js';
+import { CloudEventView, EXAMPLE_FEED, EXAMPLE_OCSF, FeedParameters, GetFeedPage } from './get-feed-page.js';
 
 const BATCH = 'application/cloudevents-batch+json';
+const JSON_TYPE = 'application/json';
 const NDJSON = 'application/x-ndjson';
 const SSE = 'text/event-stream';
 
 const lines = (events: readonly object[]): string => events.map((event) => `${JSON.stringify(event)}\n`).join('');
 
-const EXAMPLE_STREAM = EXAMPLE_FEED.map(serverSentEvent).join('');
+const EXAMPLE_STREAM = EXAMPLE_FEED.map((event) => serverSentEvent(event.sequence, event)).join('');
 
 /** Returns the first of the media types that the header `Accept` names; the first one of all if it names none. */
 export function mediaTypeIn<Type extends string>(accept: string, [first, ...others]: readonly [Type, ...Type[]]): Type {
@@ -25,10 +26,11 @@ export function mediaTypeIn<Type extends string>(accept: string, [first, ...othe
   return named[0]?.type ?? first;
 }
 
-function linkToNext(after: string | undefined, { limit }: FeedParameters): string {
+function linkToNext(after: string | undefined, { limit, format }: FeedParameters): string {
   const query = new URLSearchParams();
   if (after !== undefined) query.set('after', after);
   if (limit !== undefined) query.set('limit', String(limit));
+  if (format !== undefined) query.set('format', format);
   return `</v1/events?${query.toString()}>; rel="next"`;
 }
 
@@ -60,6 +62,15 @@ export class FeedController {
         forms: [listForm(CloudEventView, { page: EXAMPLE_FEED, empty: [] })],
         mediaType: BATCH,
         otherContent: {
+          [JSON_TYPE]: {
+            schema: {
+              type: 'array',
+              items: { type: 'object', additionalProperties: true },
+              description:
+                'With `format=ocsf`: events of the classes Entity Management (3004) and Authentication (3002)',
+            },
+            examples: { ocsf: { value: EXAMPLE_OCSF } },
+          },
           [NDJSON]: { schema: { type: 'string' }, examples: { page: { value: lines(EXAMPLE_FEED) } } },
           [SSE]: { schema: { type: 'string' }, examples: { stream: { value: EXAMPLE_STREAM } } },
         },
@@ -76,10 +87,11 @@ export class FeedController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<FastifyReply> {
-    const type = mediaTypeIn(accept, [BATCH, NDJSON, SSE]);
+    const type = mediaTypeIn(accept, [parameters.format === 'ocsf' ? JSON_TYPE : BATCH, NDJSON, SSE]);
     if (type === SSE) {
+      const { format } = parameters;
       const after = lastEventId ?? parameters.after;
-      const stream = await this.streams.open({ workspaceId, subject, after, token: bearerIn(request), reply });
+      const stream = await this.streams.open({ workspaceId, subject, after, token: bearerIn(request), format, reply });
       void reply.header('link', linkToNext(after, parameters));
       void reply.headers({ 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' });
       return reply.type(SSE).send(stream);

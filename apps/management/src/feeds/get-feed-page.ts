@@ -1,10 +1,10 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
-import { IsOptional, Matches } from 'class-validator';
+import { IsIn, IsOptional, Matches } from 'class-validator';
 import type { WorkspaceId } from '#domain';
 import type { Position } from '#events';
-import { type CloudEvent, cloudEventOf } from '#feeds';
+import { type CloudEvent, cloudEventOf, type FeedEvent, type OcsfEvent, ocsfEventOf } from '#feeds';
 import { Problem } from '#platform';
 import { readLastTreeHead } from '#tree-heads';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
@@ -15,6 +15,9 @@ export const DEFAULT_FEED_PAGE = 100;
 const EXAMPLE_POSITION = '00000000000000004711';
 /** May be asked for instead of no position: the log's start. */
 const START = '0'.repeat(20);
+
+const FORMATS = ['cloudevents', 'ocsf'] as const;
+export type FeedFormat = (typeof FORMATS)[number];
 
 export class FeedParameters {
   @ApiPropertyOptional({
@@ -29,7 +32,16 @@ export class FeedParameters {
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: MAX_PAGE, default: DEFAULT_FEED_PAGE })
   @IsPageSize()
   limit?: number;
+
+  @ApiPropertyOptional({ enum: FORMATS, default: 'cloudevents', description: '`ocsf`: events of OCSF 1.3.0' })
+  @IsOptional()
+  @IsIn(FORMATS)
+  format?: FeedFormat;
 }
+
+/** Returns the event in the format that was asked for. `origin`: the name of the log. */
+export const formatted = (event: FeedEvent, origin: string, format: FeedFormat = 'cloudevents') =>
+  format === 'ocsf' ? ocsfEventOf(event, origin) : cloudEventOf(event, origin);
 
 @ApiSchema({ name: 'CloudEvent' })
 export class CloudEventView implements CloudEvent {
@@ -84,25 +96,25 @@ export class CloudEventView implements CloudEvent {
 }
 
 const [EXAMPLE_ENTRY] = EXAMPLE_HISTORY.items;
+const EXAMPLE_EVENT = EXAMPLE_ENTRY && exampleOf(EXAMPLE_ENTRY, 'consumerClient-cc_4fT0kq9wZr1sVb7XyN2mLp');
+const EXAMPLE_ORIGIN = 'hub.example/0195d3a1';
 
-/** A page of the feed, for the examples of the OpenAPI document. */
-export const EXAMPLE_FEED: readonly CloudEventView[] = EXAMPLE_ENTRY
-  ? [exampleOf(EXAMPLE_ENTRY, 'consumerClient-cc_4fT0kq9wZr1sVb7XyN2mLp')]
+/** A page of the feed in both formats, for the examples of the OpenAPI document. */
+export const EXAMPLE_FEED: readonly CloudEventView[] = EXAMPLE_EVENT
+  ? [cloudEventOf(EXAMPLE_EVENT, EXAMPLE_ORIGIN)]
   : [];
+export const EXAMPLE_OCSF: readonly OcsfEvent[] = EXAMPLE_EVENT ? [ocsfEventOf(EXAMPLE_EVENT, EXAMPLE_ORIGIN)] : [];
 
-function exampleOf(entry: (typeof EXAMPLE_HISTORY.items)[number], stream: string): CloudEventView {
+function exampleOf(entry: (typeof EXAMPLE_HISTORY.items)[number], stream: string): FeedEvent {
   const { revision, type, eventId, data, ...metadata } = entry;
   const recorded = { eventId, type, stream, revision: BigInt(revision), position: EXAMPLE_POSITION };
   const { actor, workspaceId = 'acme', ...others } = metadata;
-  return cloudEventOf(
-    { event: { ...recorded, data: { ...data }, metadata: { ...others, actor, workspaceId } }, leafIndex: 4200 },
-    'hub.example/0195d3a1',
-  );
+  return { event: { ...recorded, data: { ...data }, metadata: { ...others, actor, workspaceId } }, leafIndex: 4200 };
 }
 
 /** A page of the feed, in the form in which it is sent. */
 export interface FormattedFeedPage {
-  readonly events: readonly CloudEvent[];
+  readonly events: readonly (CloudEvent | OcsfEvent)[];
   readonly next: Position | undefined;
 }
 
@@ -128,7 +140,7 @@ export class GetFeedPageHandler implements IQueryHandler<GetFeedPage> {
       feed.page({ workspaceId, after, limit }),
       originOf(this.dependencies),
     ]);
-    return { events: events.map((event) => cloudEventOf(event, origin)), next };
+    return { events: events.map((event) => formatted(event, origin, parameters.format)), next };
   }
 }
 
