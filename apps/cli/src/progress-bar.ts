@@ -1,5 +1,8 @@
 import { Presets, SingleBar } from 'cli-progress';
 
+/** Work that takes longer than this shows its progress, in ms. */
+export const LONG_WORK_MS = 2_000;
+
 /** Shows progress on stderr: a bar on a terminal, otherwise one line per step. The command's result goes to stdout. */
 export class ProgressBar {
   private readonly bar = new SingleBar(
@@ -7,9 +10,14 @@ export class ProgressBar {
     Presets.shades_classic,
   );
   private step: string | undefined;
+  private readonly began = performance.now();
+
+  /** `afterMs`: shorter work shows nothing. */
+  constructor(private readonly afterMs = 0) {}
 
   /** `done`: the completed share of the step, from 0 to 1. */
   show(step: string, done: number, detail: string): void {
+    if (performance.now() - this.began < this.afterMs) return;
     const payload = { step, detail };
     if (this.step === undefined) this.bar.start(1, done, payload);
     else this.bar.update(done, payload);

@@ -9,7 +9,7 @@ import { canonicalJson } from '#events';
 import { csvCell } from '#replay';
 import { prepareNamedDirectory } from '../environment.js';
 import { CommandFailed, ExitCode, usageError } from '../exit.js';
-import { ProgressBar } from '../progress-bar.js';
+import { LONG_WORK_MS, ProgressBar } from '../progress-bar.js';
 import { type PlacedEvent, START } from '../replay/audited-service.js';
 import type { ExportSource, UnreadableEvent } from './export-sources.js';
 
@@ -44,8 +44,6 @@ export interface ExportManifest extends Omit<ExportState, 'to'> {
 
 /** The time between two states that are stored, in ms. What was written since then is read again after a crash. */
 const STORE_EVERY_MS = 1_000;
-/** An export that takes longer shows its progress. */
-const SHOW_AFTER_MS = 2_000;
 
 const COLUMNS = [
   ...['position', 'stream', 'revision', 'type', 'schemaVersion', 'eventId', 'occurredAt'],
@@ -97,8 +95,8 @@ export class ExportedFiles {
 
   private async addParts(source: ExportSource, signal: AbortSignal): Promise<void> {
     const { to, query } = this.state;
-    const [bar, began] = [new ProgressBar(), performance.now()];
-    let storedAt = began;
+    const bar = new ProgressBar(LONG_WORK_MS);
+    let storedAt = performance.now();
     await this.store();
     try {
       for await (const { events, through } of source.parts(this.state.through, to, signal)) {
@@ -112,7 +110,7 @@ export class ExportedFiles {
           unreadable: this.state.unreadable + events.filter(({ event }) => event === null).length,
         };
         const now = performance.now();
-        if (now - began > SHOW_AFTER_MS) bar.show('writing', shareOf(through, to), `${this.state.events} events`);
+        bar.show('writing', shareOf(through, to), `${this.state.events} events`);
         if (now - storedAt < STORE_EVERY_MS) continue;
         await this.store();
         storedAt = now;

@@ -4,15 +4,26 @@ import { join } from 'node:path';
 import { createCommand, Option } from 'commander';
 import type { Instant, WorkspaceId } from '#domain';
 import { systemClock } from '#platform/without-http';
-import { accessReview, pastMomentOf, type ReviewFormat, type ReviewManifest, reviewManifest } from '#replay';
+import {
+  accessReview,
+  pastMomentOf,
+  type ReviewFormat,
+  type ReviewManifest,
+  reviewManifest,
+  type ReviewRow,
+} from '#replay';
 import { readLastTreeHead } from '#tree-heads';
 import { prepareNamedDirectory } from '../environment.js';
 import { usageError } from '../exit.js';
 import { instantIn } from '../instant.js';
 import { counted, printResult } from '../output.js';
+import { LONG_WORK_MS, ProgressBar } from '../progress-bar.js';
 import type { AuditedService } from './audited-service.js';
 import { withHistories } from './read-models.js';
 import { requireWorkspace, serviceOf, type SourceOptions, withSourceOptions, workspaceOption } from './sources.js';
+
+/** Number of rows after which the progress is shown again. */
+const ROWS_PER_SIGN = 500;
 
 interface ReviewOptions extends SourceOptions {
   readonly workspace?: WorkspaceId;
@@ -74,9 +85,25 @@ const reviewOfStores = ({ workspace, at }: ReviewOptions, write: WriteReview) =>
     const moment = await pastMomentOf(book, { at, now: systemClock().toISOString() });
     const question = { workspaceId, moment };
     const treeHead = (await readLastTreeHead(book.log)).head?.note ?? null;
-    return reviewManifest(accessReview(book, histories, question), question, treeHead, write);
+    const rows = shown(accessReview(book, histories, question));
+    return reviewManifest(rows, question, treeHead, write);
   });
 };
+
+/** Yields the rows, and shows their number while there are many. */
+async function* shown(rows: AsyncIterable<ReviewRow>): AsyncGenerator<ReviewRow> {
+  const bar = new ProgressBar(LONG_WORK_MS);
+  let count = 0;
+  try {
+    for await (const row of rows) {
+      count += 1;
+      if (count % ROWS_PER_SIGN === 0) bar.show('writing', 0, counted(count, 'row'));
+      yield row;
+    }
+  } finally {
+    bar.stop();
+  }
+}
 
 /** Asks for the manifest, and then for the files that must fit it. */
 async function reviewFrom(service: AuditedService, { at }: ReviewOptions, write: WriteReview): Promise<ReviewManifest> {

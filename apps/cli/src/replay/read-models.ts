@@ -18,6 +18,8 @@ import {
 import { tokenUpTo } from '#replay';
 import { openReadStore } from '#stores';
 import { withBook } from '../environment.js';
+import { untilInterrupted } from '../exit.js';
+import { LONG_WORK_MS, ProgressBar } from '../progress-bar.js';
 import { storeObserver } from '../projections.js';
 
 type Histories = ServedReadModel<HistoryDocument>;
@@ -76,19 +78,42 @@ async function withTemporaryHistories<T>(
   const store = await openReadStore({ ...ofFiles, dataDir: directory });
   try {
     console.error('The read models lack events: the history is read from the event log into a temporary file');
-    const stop = new AbortController();
     const projector = new Projector({
-      ...{ log, logId, store, now: systemClock, projection: history, build },
+      ...{ log, logId, store, now: systemClock, projection: history, build, isFresh: true },
       observer: storeObserver,
     });
-    const running = projector.run(stop.signal);
-    await Promise.race([projector.caughtUp, running]);
-    stop.abort();
-    await running;
+    await untilInterrupted((signal) => caughtUp(projector, log, signal));
     await store.serve(history, undefined, build);
     return await work(book, await new ReadModelQueries({ log, logId, store }).at(history, token));
   } finally {
     await store.close();
     rmSync(directory, { recursive: true });
+  }
+}
+
+const LOOK_MS = 250;
+
+/** Runs the projector until it has caught up, and shows how far it has come. Throws what the projector throws. */
+async function caughtUp(
+  projector: Projector<HistoryDocument>,
+  log: BookOfRecord['log'],
+  signal: AbortSignal,
+): Promise<void> {
+  const bar = new ProgressBar(LONG_WORK_MS);
+  const over = new AbortController();
+  const running = projector.run(AbortSignal.any([signal, over.signal]));
+  const end = Number(await log.end());
+  const timer = setInterval(() => {
+    const { position } = projector.status();
+    if (position !== undefined) bar.show('reading the log', Math.min(Number(position) / end, 1), `to ${position}`);
+  }, LOOK_MS);
+  try {
+    await Promise.race([projector.caughtUp, running]);
+    over.abort();
+    await running;
+    signal.throwIfAborted();
+  } finally {
+    clearInterval(timer);
+    bar.stop();
   }
 }
