@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
@@ -133,6 +133,37 @@ describe('the file', () => {
     writeFileSync(damaged, readFileSync(file).subarray(0, 5_000));
     await expect(openSqliteEventLog({ file: damaged })).rejects.toThrow('is damaged; it is left as it is');
     expect(readFileSync(damaged)).toHaveLength(5_000);
+  });
+
+  it.each([
+    ['is missing', () => undefined],
+    [
+      'is empty',
+      (lost: string) => {
+        writeFileSync(lost, '');
+      },
+    ],
+    [
+      'is empty, behind a link',
+      (lost: string) => {
+        writeFileSync(lost, '');
+        symlinkSync(lost, `${lost}.link`);
+      },
+    ],
+  ])('that %s beside a write-ahead log with events is refused, and the events stay', async (_, lose) => {
+    const lost = join(folder, 'lost.db');
+    await withLog(async (log) => {
+      await log.append('log', 'none', newEvents(1));
+      copyFileSync(`${file}-wal`, `${lost}-wal`);
+    });
+    lose(lost);
+    const before = readFileSync(`${lost}-wal`);
+    const opened = readdirSync(folder).includes('lost.db.link') ? `${lost}.link` : lost;
+    for (const isSecondary of [false, true]) {
+      const refusal = expect(openSqliteEventLog({ file: opened, isSecondary })).rejects;
+      await refusal.toThrow('is missing or empty, but its write-ahead log holds events; it is left as it is');
+    }
+    expect(readFileSync(`${lost}-wal`)).toEqual(before);
   });
 
   it('that can’t be created is unavailable', async () => {

@@ -20,6 +20,7 @@ import { Changes } from './changes.js';
 import { LatestEventTime } from './latest-event-time.js';
 import { fromPosition, toPosition } from './positions.js';
 import { type Direction, Reader, startOf } from './reader.js';
+import { NotAnEventLog } from './schema.js';
 import { SqliteSnapshots } from './snapshots.js';
 import { Writer } from './writer.js';
 
@@ -71,6 +72,7 @@ export async function openSqliteEventLog({
     return new SqliteEventLog({ writer, reader, changes, latestTime, deadlineMs });
   } catch (cause) {
     await writer.close();
+    if (cause instanceof NotAnEventLog) throw cause;
     throw new LogUnavailable(...becauseOf(`${file} can't be read`, cause));
   }
 }

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import Database from 'libsql';
@@ -34,7 +34,10 @@ const SCHEMA = `
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
-/** Thrown if the file belongs to another application, or was written by a newer version of this application. */
+/**
+ * Thrown if the file belongs to another application, was written by a newer version of this application, or is no longer
+ * whole.
+ */
 export class NotAnEventLog extends Error {
   override readonly name = 'NotAnEventLog';
 }
@@ -46,6 +49,7 @@ export class NotAnEventLog extends Error {
  */
 export const openForWriting = (file: string, busyMs: number): Database.Database =>
   retryWhileBusy(busyMs, () => {
+    refuseLostFile(file);
     const db = new Database(file);
     try {
       prepare(db, file);
@@ -66,8 +70,33 @@ function prepare(db: Database.Database, file: string): void {
 }
 
 /** Opens a connection that can't write, and therefore never syncs. The connection returns integers as bigints. */
-export const openForReading = (file: string): Database.Database =>
-  new Database(`${pathToFileURL(resolve(file)).href}?mode=ro`).defaultSafeIntegers();
+export function openForReading(file: string): Database.Database {
+  refuseLostFile(file);
+  return new Database(`${pathToFileURL(resolve(file)).href}?mode=ro`).defaultSafeIntegers();
+}
+
+/**
+ * Throws `NotAnEventLog` if the file is missing or empty beside a write-ahead log with content, which holds the latest
+ * events: on opening the file, even for reading, SQLite would delete the write-ahead log. SQLite writes to the file
+ * first, so no new log looks like this, if the write-ahead log is looked at first.
+ */
+function refuseLostFile(file: string): void {
+  const hasEvents = sizeOf(`${realPathOf(file)}-wal`) > 0;
+  if (hasEvents && sizeOf(file) === 0) {
+    throw new NotAnEventLog(`${file} is missing or empty, but its write-ahead log holds events; ${RESTORE}`);
+  }
+}
+
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+
+/** SQLite follows symbolic links, and keeps the write-ahead log beside the file that they lead to. */
+function realPathOf(file: string): string {
+  try {
+    return realpathSync(file);
+  } catch {
+    return file;
+  }
+}
 
 /** Why no read and no append succeeds any more once the file was replaced. */
 export const REPLACED = 'its file was replaced or removed; a restart is needed';
