@@ -125,7 +125,8 @@ export class EventStreams {
           if (!(await this.isGood(token))) return;
           verifiedAt = performance.now();
         }
-        for (const event of events) yield serverSentEvent(event.event.position, formatted(event, origin, format));
+        const messages = events.map((each) => serverSentEvent(each.event.position, formatted(each, origin, format)));
+        if (messages.length > 0) yield messages.join('');
         // An id without data is no event, but is remembered: after the next connect, nothing is looked through again.
         if (events.length === 0) yield next === undefined || next === place ? ': \n\n' : `: \nid: ${next}\n\n`;
         place = next;
