@@ -1,4 +1,5 @@
-import { subscription } from '#domain';
+import { consumerClient, subscription } from '#domain';
+import { LogUnavailable } from '#event-log';
 import { projections, ReadModelQueries } from '#read-models';
 import { accessReview, findEvents, pastMomentOf, reviewManifest, type ReviewRow, tokenUpTo } from '#replay';
 import type { ManagementDependencies } from '../../apps/management/src/dependencies.js';
@@ -69,6 +70,23 @@ describe('an access review', () => {
         ...Object.fromEntries(['one', 'two', 'three'].map((name) => [`consumerClient-${clientNamed(name)}`, 1])),
         ...Object.fromEntries(['sub-a', 'sub-b'].map((id) => [subscription.stream(id), 1])),
       });
+    }
+  });
+
+  it('fails when the log is too slow, and blames no client for it', async () => {
+    await projectHistory();
+    const moment = await pastMomentOf(stage.book, { now: now() });
+    const histories = await historiesNow();
+    const read = stage.log.readStream.bind(stage.log);
+    const slow = consumerClient.stream(clientNamed('two'));
+    const reading = jest.spyOn(stage.log, 'readStream').mockImplementation((stream, options) => {
+      return stream === slow ? Promise.reject(new LogUnavailable('No answer in time')) : read(stream, options);
+    });
+    try {
+      const rows = accessReview(stage.book, histories, { workspaceId: WORKSPACE, moment });
+      await expect(all(rows)).rejects.toThrow('No answer in time');
+    } finally {
+      reading.mockRestore();
     }
   });
 

@@ -6,6 +6,7 @@ import {
   FIRST_STREAMS,
   HistoryMissing,
   isOurStream,
+  LogDamaged,
   LogUnavailable,
   LONG_AGO,
   momentNow,
@@ -282,10 +283,15 @@ export class Reader {
     try {
       return query();
     } catch (cause) {
-      throw new LogUnavailable(...becauseOf("The event log can't be read", cause));
+      const LogError = isDamage(cause) ? LogDamaged : LogUnavailable;
+      throw new LogError(...becauseOf("The event log can't be read", cause));
     }
   }
 }
+
+/** Whether SQLite found that a page of the file is not what it must be. */
+const isDamage = (cause: unknown): boolean =>
+  cause instanceof Error && 'code' in cause && String(cause.code).startsWith('SQLITE_CORRUPT');
 
 const toEvent = ([position, stream, revision, eventId, type, data, metadata]: Row): RecordedEvent => ({
   eventId,
@@ -313,7 +319,7 @@ function parsed(json: string, stream: string, revision: bigint): unknown {
   try {
     return JSON.parse(json);
   } catch {
-    throw new LogUnavailable(`Revision ${revision} of ${stream} is damaged in the file`);
+    throw new LogDamaged(`Revision ${revision} of ${stream} is damaged in the file`);
   }
 }
 

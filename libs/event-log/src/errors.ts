@@ -59,6 +59,14 @@ export class LogUnwritable extends LogUnavailable {
   }
 }
 
+/**
+ * Thrown by a read that meets a damaged place of the log's file. Unlike another `LogUnavailable`, waiting does not help,
+ * but what lies elsewhere can be read.
+ */
+export class LogDamaged extends LogUnavailable {
+  override readonly name = 'LogDamaged';
+}
+
 /** Thrown by an append to a sealed log. A log is sealed when it is moved to another store. Nothing was written. */
 export class LogIsSealed extends LogUnavailable {
   override readonly name = 'LogIsSealed';

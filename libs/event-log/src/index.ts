@@ -13,6 +13,7 @@ export {
   EventTooLarge,
   ForeignEvent,
   HistoryMissing,
+  LogDamaged,
   LogIsSealed,
   LogRefused,
   LogRestored,
