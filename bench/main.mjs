@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { pastStates } from './audit/past-states.mjs';
+import { audit } from './audit/audit.mjs';
 import { auth } from './auth/auth.mjs';
 import { Bench, ROOT } from './bench.mjs';
 import { core } from './core/core.mjs';
@@ -13,7 +13,7 @@ import { scale } from './scale/scale.mjs';
 import { stores } from './stores/stores.mjs';
 
 /** The suites by name. A suite is an async function that takes a `Bench` and returns the rows of the report. */
-const suites = { core, auth, stores, scale, functions, 'long-streams': longStreams, 'past-states': pastStates };
+const suites = { core, auth, stores, scale, functions, 'long-streams': longStreams, audit };
 
 async function main() {
   const { values, positionals } = parseArgs({
