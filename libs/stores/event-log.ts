@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EventLog } from '#event-log';
 import { ConfigurationError, prepareDataDir, type StoreConfiguration } from '#platform/without-http';
@@ -18,12 +18,13 @@ export interface OpenEventLogOptions {
 /**
  * Opens the event log that the configuration chooses, and tries the rights of its account. Loads the code of this adapter
  * only. Throws `LogUnavailable`, and `ConfigurationError` for a bad connection string or prefix, and if the file is
- * missing and must not be created.
+ * missing or empty and must not be created, or was lost.
  */
 export async function openEventLog(
-  { eventStoreDbUrl, eventStoreDbPrefix: prefix, fenceMaxAgeMs, dataDir }: StoreConfiguration,
+  configuration: StoreConfiguration,
   { create = true, isSecondary = false, changeCounter, onWarning = () => undefined }: OpenEventLogOptions = {},
 ): Promise<EventLog> {
+  const { eventStoreDbUrl, eventStoreDbPrefix: prefix, fenceMaxAgeMs, dataDir } = configuration;
   if (eventStoreDbUrl !== undefined) {
     const { InvalidPrefix, openEventStoreDbLog } = await import('#event-log/eventstoredb');
     let log: ReturnType<typeof openEventStoreDbLog>;
@@ -44,10 +45,29 @@ export async function openEventLog(
     }
   }
   const file = join(dataDir, 'event-log.db');
-  if (!create && !existsSync(file)) {
+  const isMissing = (statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0;
+  if (!create && isMissing) {
     throw new ConfigurationError('DATA_DIR', `has no event log (${file}): start the service first`);
   }
   prepareDataDir(dataDir);
+  if (isMissing) await refuseLostLog(configuration, file);
   const { openSqliteEventLog } = await import('#event-log/sqlite');
   return openSqliteEventLog({ file, isSecondary, changeCounter });
+}
+
+/**
+ * Throws `ConfigurationError` if the read models beside the missing file were built from a log: a new, empty log in its
+ * place would know no client and no key, and a restore would have to remove it.
+ */
+async function refuseLostLog({ dataDir, mongoDbUrl }: StoreConfiguration, file: string): Promise<void> {
+  const readModels = join(dataDir, 'read-models.db');
+  if (mongoDbUrl !== undefined || !existsSync(readModels)) return;
+  const { logOfReadModels } = await import('#read-models/sqlite');
+  const logId = logOfReadModels(readModels);
+  if (logId === undefined) return;
+  throw new ConfigurationError(
+    'DATA_DIR',
+    `has read models of log ${logId}, but its event log is missing or empty (${file}): restore the log from a backup, ` +
+      'or remove read-models.db as well if a new log is to begin',
+  );
 }

@@ -149,6 +149,11 @@ test('the log alone is restored beside newer read models, which tell the revocat
 
   for (const name of readdirSync(dataDir)) if (name.startsWith('event-log.db')) rmSync(join(dataDir, name));
   await expectRefused(dataDir, 1, 'read-models.db exists');
+  // A start must not begin a new log in place of the one that is to be restored.
+  await expect(Standalone.start({ dataDir })).rejects.toThrow(
+    /DATA_DIR has read models of log [0-9a-f-]{36}, but its event log is missing or empty/,
+  );
+  expect(readdirSync(dataDir)).not.toContain('event-log.db');
   expect(await Cli.run(['restore', backup, '--log-only'], { DATA_DIR: dataDir })).toMatchObject({ code: 0 });
   service = await Standalone.start({ dataDir });
   expect((await oauthLogin(service.url, client)).status).toBe(200);

@@ -70,6 +70,17 @@ export async function openSqliteReadStore({
   return store;
 }
 
+/** Returns the id of the log that the read models in the file were built from; `undefined` if the file has none. */
+export function logOfReadModels(file: string): string | undefined {
+  const connection = openToRead(file, READ_BUSY_TIMEOUT_MS);
+  try {
+    const [build] = connection?.all<{ log_id: string }>('SELECT log_id FROM builds WHERE log_id IS NOT NULL') ?? [];
+    return build?.log_id;
+  } finally {
+    connection?.close();
+  }
+}
+
 interface StoredRow {
   readonly id: string;
   readonly position: string;
