@@ -30,8 +30,10 @@ export class FollowedFeed extends EventFeed {
    * Yields the pages after a place, and ends when the signal aborts. The next page is made when it is asked for: whoever
    * is slow gets older pages, and costs nobody anything. Throws as `page`.
    */
-  async *follow({ workspaceId, after, idleMs, signal }: FollowedFeedQuestion): AsyncGenerator<FeedPage, void> {
-    const leave = this.tail.join();
+  async *follow({ workspaceId, after, idleMs, signal: wanted }: FollowedFeedQuestion): AsyncGenerator<FeedPage, void> {
+    const session = new AbortController();
+    const signal = AbortSignal.any([wanted, session.signal]);
+    this.tail.join(signal);
     try {
       let place = after;
       let quietSince = performance.now();
@@ -45,7 +47,7 @@ export class FollowedFeed extends EventFeed {
         if (page.isAtEnd) await this.tail.grown(place, quietSince + idleMs - performance.now(), signal);
       }
     } finally {
-      leave();
+      session.abort();
     }
   }
 

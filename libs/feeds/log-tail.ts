@@ -26,14 +26,19 @@ export class LogTail {
     private readonly observer: OutageObserver,
   ) {}
 
-  /** Follows the log until the returned function is called. */
-  join(): () => void {
+  /** Follows the log until the signal aborts. */
+  join(signal: AbortSignal): void {
+    if (signal.aborted) return;
     this.followers += 1;
     if (this.followers === 1) this.start();
-    return () => {
-      this.followers -= 1;
-      if (this.followers === 0) this.stopping?.abort();
-    };
+    signal.addEventListener(
+      'abort',
+      () => {
+        this.followers -= 1;
+        if (this.followers === 0) this.stopping?.abort();
+      },
+      { once: true },
+    );
   }
 
   /** Returns the events after this place, and the place up to which they reach; `undefined` if they are not kept. */
