@@ -41,6 +41,9 @@ export const authTypeOf = ({ via }: EventMetadata['actor']): AuthType => AUTH_TY
 export const subjectOf = (stream: string): string | undefined =>
   stream === TREE_HEADS_STREAM ? undefined : stream.slice(stream.indexOf('-') + 1);
 
+/** The origin as the beginning of a URI reference: the colon of a port would make the host a scheme (RFC 3986 §4.2). */
+const pathOf = (origin: string): string => origin.replace(/[:[\]]/g, encodeURIComponent);
+
 /**
  * Returns the event in the JSON format of CloudEvents 1.0. `origin`: the name of the log, as in the heads of its tree.
  * The RFC 8785 form of `data` is the text whose SHA-256 is `hash`, so that every event can be checked by itself.
@@ -52,7 +55,7 @@ export function cloudEventOf({ event, leafIndex }: FeedEvent, origin: string): C
   return {
     specversion: '1.0',
     id: eventId,
-    source: `${origin}/${stream}`,
+    source: `${pathOf(origin)}/${stream}`,
     type: `consumer-clients.${type}.v${metadata.schemaVersion}`,
     ...(subject !== undefined && { subject }),
     time: metadata.occurredAt,

@@ -65,7 +65,7 @@ describe('The feed by polling', () => {
     const [origin = ''] = head.split('\n');
     for (const { source, hash, data, id, time, recordedtime, partitionkey, subject } of events) {
       expect(createHash('sha256').update(canonicalJson(data)).digest('hex')).toBe(hash);
-      expect([source, id]).toEqual([`${origin}/${String(data.stream)}`, data.eventId]);
+      expect([source, id]).toEqual([`${origin.replace(':', '%3A')}/${String(data.stream)}`, data.eventId]);
       expect([recordedtime, partitionkey]).toEqual([time, subject ?? 'treeHeads']);
     }
     expect(events.at(-1)?.data.data).toMatchObject({ note: head });

@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
-import { IsString, MaxLength } from 'class-validator';
+import { IsString, MaxLength, MinLength } from 'class-validator';
 import {
   type AuthenticationType,
   type ClientId,
@@ -29,7 +29,8 @@ import {
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { instantOf, IsDateTime } from '../requests/date-time.js';
 
-const MAX_TOKEN_LENGTH = 16_384;
+/** Twice the length of the longest token that is ever issued. A longer text has to fit into a body, however it is escaped. */
+const MAX_TOKEN_LENGTH = 4_096;
 
 const REASONS = [
   'OK',
@@ -57,6 +58,7 @@ const verdictOf = (reason: Reason): Verdict => ({ good: reason === 'OK', reason 
 export class TokenStatusBody {
   @ApiProperty({ minLength: 1, maxLength: MAX_TOKEN_LENGTH, example: 'eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJjYyJ9.c2ln' })
   @IsString()
+  @MinLength(1)
   @MaxLength(MAX_TOKEN_LENGTH)
   token!: string;
 
