@@ -43,18 +43,24 @@ export async function readFoundStream(
   { from, direction = 'forwards', limit }: StreamReadOptions,
   deadline: Deadline,
 ): Promise<RecordedEvent[] | undefined> {
-  const fromRevision: ReadRevision = from ?? (direction === 'forwards' ? 'start' : 'end');
+  // Where nothing follows the event before `from`, that event shows that nothing was cut from there on.
+  const isRest = direction === 'forwards' && from !== undefined && from > 0n;
+  const fromRevision: ReadRevision = isRest ? from - 1n : (from ?? (direction === 'forwards' ? 'start' : 'end'));
   const options: ReadStreamOptions = { direction, fromRevision, requiresLeader: true };
   const events: RecordedEvent[] = [];
+  let shown = 0;
   try {
     const read = link.client.readStream(
       link.names.stored(stream),
-      limit === undefined ? options : { ...options, maxCount: limit },
+      limit === undefined ? options : { ...options, maxCount: isRest ? limit + 1 : limit },
     );
     await readEach(read, deadline, (event) => {
-      events.push(toRecordedEvent(event, stream));
+      shown += 1;
+      const isAskedFor = !(isRest && event.revision < from) && events.length < (limit ?? Infinity);
+      if (isAskedFor) events.push(toRecordedEvent(event, stream));
       return true;
     });
+    if (isRest && shown === 0) await requireEnd(link, stream, deadline);
   } catch (error) {
     if (isTombstonedStream(error)) throw tombstoned(stream);
     if (isMissingStream(error)) return undefined;
@@ -64,6 +70,18 @@ export async function readFoundStream(
   const isOfAll = direction === 'forwards' ? (from ?? 0n) === 0n : from === undefined;
   if (events.length === 0 && isOfAll) throw new HistoryMissing(stream, `all events of ${stream} are missing`);
   return events;
+}
+
+/**
+ * Throws `HistoryMissing` if the server shows no event of a stream that it has: somebody has cut all of them, perhaps
+ * some that this process has never read, such as a revocation. A stream that shows its last event only ends earlier
+ * than a read has asked for. Throws the errors of the driver.
+ */
+async function requireEnd({ client, names }: Link, stream: string, deadline: Deadline): Promise<void> {
+  const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
+  let shown = 0;
+  await readEach(client.readStream(names.stored(stream), last), deadline, () => (shown += 1) > 0);
+  if (shown === 0) throw new HistoryMissing(stream, `all events of ${stream} are missing`);
 }
 
 export const tombstoned = (stream: string): HistoryMissing =>

@@ -130,6 +130,30 @@ describe('a stream that is cut', () => {
     expect(log.missingHistory.all.map(({ message }) => message)).toEqual([`event 0 of ${stream} is missing`]);
   });
 
+  it.each([
+    ['$tb', { truncateBefore: 3 }],
+    ['$maxAge', { maxAge: 1 }],
+  ])(
+    'is not taken for one without news, although %s hides all of it: it may hide a revocation',
+    async (_, metadata) => {
+      const read = (from: bigint) => log.readStream(stream, { from, limit: 500, consistency: 'strong' });
+      expect(await read(2n)).toEqual([]);
+      await newProcess().append(stream, 1n, newEvents(1));
+      await operator.setStreamMetadata(stream, metadata);
+      const hidden = new HistoryMissing(stream, `all events of ${stream} are missing`);
+      await eventually(
+        () => read(2n).catch((error: unknown) => error),
+        (answer) => answer instanceof HistoryMissing,
+      );
+      for (const from of [1n, 2n, 3n]) await expect(read(from)).rejects.toEqual(hidden);
+      expect(log.missingHistory.all).toEqual([hidden]);
+      await takeBack();
+      expect(await read(2n)).toHaveLength(1);
+      expect(await read(3n)).toEqual([]);
+      expect(await read(9n)).toEqual([]);
+    },
+  );
+
   it('concerns only the installation that owns it, whatever prefix its streams have', async () => {
     const prefixed = openEventStoreDbLog({ url: store.url, prefix: 'staging-' });
     opened.push(prefixed);
