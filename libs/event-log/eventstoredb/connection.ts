@@ -44,6 +44,11 @@ export class Link {
   private readonly lostController = new AbortController();
   /** This signal aborts when the link is given up. */
   readonly lost = this.lostController.signal;
+  /**
+   * Closes the channel. The driver also closes it, as soon as one call has failed. If another call of ours began then, the
+   * driver would throw where nobody catches: the process would end, and the call never. So `close` only gives the link up.
+   */
+  private readonly closeChannel: () => void;
 
   private constructor(
     readonly client: EventStoreDBClient,
@@ -51,8 +56,12 @@ export class Link {
     readonly names: StreamNames,
     /** See `EventStoreDbLogOptions`. */
     readonly urlName: string,
-    private readonly channel: Channel,
+    channel: Channel,
   ) {
+    this.closeChannel = channel.close.bind(channel);
+    channel.close = () => {
+      this.giveUp();
+    };
     channel.watchConnectivityState(READY, Infinity, () => {
       this.giveUp();
     });
@@ -93,7 +102,7 @@ export class Link {
   }
 
   private closeWhenUnused(): void {
-    if (this.lost.aborted && this.calls === 0) close(this.channel);
+    if (this.lost.aborted && this.calls === 0) this.closeChannel();
   }
 }
 
@@ -169,6 +178,8 @@ export class Connection {
     await this.permits.acquire(deadline, options);
     try {
       const link = this.current ?? (await this.opened(deadline));
+      // It may have been lost, and its channel closed, since it was opened.
+      link.lost.throwIfAborted();
       link.begin();
       return {
         link,
