@@ -228,7 +228,10 @@ describe('The feed as server-sent events', () => {
   test('ends when the token of the caller expires', async () => {
     const { token } = Portal.of(server, { ttlSeconds: 2 });
     const stream = await EventStream.open({ token });
+    const openedAt = performance.now();
     while (await stream.next());
+    // It is also looked at with each heartbeat, every 15 s, whether the token is still good.
+    expect(performance.now() - openedAt).toBeLessThan(12_000);
     expect((await EventStream.open({ token })).response.status).toBe(401);
   });
 
