@@ -29,6 +29,7 @@ import { acceptJsonBodies, MAX_BODY_BYTES } from './json-body.js';
 import { listenError } from './listen-error.js';
 import { LOGGER, type Logger, NestLogger } from './logging.js';
 import { addressOf, createRegistry, metricsDescription, metricsServer, Registry, serveMetrics } from './metrics.js';
+import { trustIn } from './network.js';
 import { ApiDescription } from './openapi/api-description.js';
 import { queryProblem } from './parameters.js';
 import { methodNotAllowed, type Problem } from './problem.js';
@@ -271,7 +272,7 @@ const fastifyAdapter = (
     genReqId: ({ rawHeaders }: IncomingMessage) => requestIdOf(rawHeaders),
     bodyLimit: MAX_BODY_BYTES,
     serverFactory,
-    trustProxy: configuration.trustedProxies.length > 0 && [...configuration.trustedProxies],
+    trustProxy: configuration.trustedProxies.length > 0 && trustIn(configuration.trustedProxies),
     routerOptions: { caseSensitive: true, ignoreTrailingSlash: false, maxParamLength: MAX_PATH_PARAMETER },
     // Requests that arrive on an open connection while the app stops are still served.
     return503OnClosing: false,

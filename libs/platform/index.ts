@@ -23,13 +23,13 @@ export {
 export { jsonObjectIn } from './json-body.js';
 export { createLogger, LOGGER, type Logger, logWarnings, writeLine } from './logging.js';
 export { addQueueMetrics, addReadings, type Reading, Registry } from './metrics.js';
-export { networkOf, withoutPort } from './network.js';
+export { networkOf, trustIn, type TrustsProxy, withoutPort } from './network.js';
 export { undecodableParameter } from './parameters.js';
 export { methodNotAllowed, Problem, unknownField, validationFailed } from './problem.js';
 export { callerGone, httpRefusal, ProblemFilter } from './problem-filter.js';
 export type { ProcessDependency } from './process-dependency.js';
 export { RATE_LIMITED, RateLimit, rateLimited, rateLimitHeaders, type RateLimitState } from './rate-limit.js';
-export { loggedPath, loggedText, type RequestFacts } from './request-facts.js';
+export { addressIfRefused, loggedPath, loggedText, type RequestFacts } from './request-facts.js';
 export { requirePlainUtf8 } from './request-form.js';
 export { requestIdOf } from './request-id.js';
 export { runProcess } from './run-process.js';

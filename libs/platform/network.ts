@@ -1,4 +1,5 @@
 import { isIP, SocketAddress } from 'node:net';
+import proxyAddress from '@fastify/proxy-addr';
 
 const WITH_PORT = /^(?:\[(?<v6>[^\]]+)\](?::\d+)?|(?<v4>\d+\.\d+\.\d+\.\d+):\d+)$/;
 
@@ -6,6 +7,15 @@ const WITH_PORT = /^(?:\[(?<v6>[^\]]+)\](?::\d+)?|(?<v4>\d+\.\d+\.\d+\.\d+):\d+)
 export function withoutPort(address: string): string {
   const { v4, v6 } = WITH_PORT.exec(address)?.groups ?? {};
   return v4 ?? v6 ?? address;
+}
+
+/** Returns whether the address belongs to a trusted proxy, whose `X-Forwarded-For` is believed. */
+export type TrustsProxy = (address: string, hop: number) => boolean;
+
+/** Trusts these addresses and CIDRs, whether or not the proxy before them wrote a port behind the address. */
+export function trustIn(trustedProxies: readonly string[]): TrustsProxy {
+  const isTrusted = proxyAddress.compile([...trustedProxies]);
+  return (address, hop) => isTrusted(withoutPort(address), hop);
 }
 
 const GROUPS = 8;

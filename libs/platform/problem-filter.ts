@@ -1,6 +1,7 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from './problem.js';
+import { addressIfRefused } from './request-facts.js';
 
 /**
  * Our own texts for requests that Node, Fastify or Nest refuse. The original messages are not sent, because they repeat
@@ -76,7 +77,7 @@ export class ProblemFilter implements ExceptionFilter {
 
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const problem = brokeOff(error, request) ? callerGone(error) : problemOf(error);
-  request.facts = { ...request.facts, code: problem.code };
+  request.facts = { ...request.facts, code: problem.code, ...addressIfRefused(problem.status, request.ip) };
   const fields = { requestId: request.id, err: problem.cause ?? problem };
   if (problem.status === 500) request.log.error(fields, 'request failed');
   else if (problem.status > 500) request.log.debug(fields, 'request could not be served');

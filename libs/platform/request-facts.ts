@@ -1,3 +1,5 @@
+import { networkOf, withoutPort } from './network.js';
+
 /**
  * What the handlers found out about a request, for its log line. Callers never see it. It MUST NOT contain secrets, nor
  * text of a caller whose form was not checked.
@@ -22,7 +24,16 @@ export interface RequestFacts {
   reason?: string | undefined;
   /** The `X-Auth-Code` of a gateway check. */
   authCode?: string | undefined;
+  /** Where a caller is that did not authenticate, or has spent a limit: an IPv4 address, or the /64 of an IPv6 address. */
+  address?: string | undefined;
 }
+
+/**
+ * The address for the log line of a 401 or 429. Other answers have no address, since it may be personal data. Text that is
+ * no address, which may come from `X-Forwarded-For`, becomes `unknown`.
+ */
+export const addressIfRefused = (status: number, address: string): Pick<RequestFacts, 'address'> =>
+  status === 401 || status === 429 ? { address: networkOf(withoutPort(address)) } : {};
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -196,6 +196,18 @@ describe('made-up credentials', () => {
   });
 });
 
+test.each([
+  ['203.0.113.90', '203.0.113.90'],
+  ['203.0.113.91:4711, 10.0.0.1:443', '203.0.113.91'],
+  ['[2001:db8:0:90::7]:4711', '2001:db8:0:90::/64'],
+  ['<script>', 'unknown'],
+])('the log says from where refused callers come: %s', async (forwarded, address) => {
+  await loginFrom(forwarded, { clientId: newClientId(), secret: MADE_UP });
+  await server.printed(new RegExp(`"route":"/login",.*"reason":"MADE_UP_SECRET","address":"${address}"`));
+  await send('GET', server.url, '/v1/clients', from(forwarded, {}));
+  await server.printed(new RegExp(`"route":"/v1/clients","status":401,.*"address":"${address}"`));
+});
+
 test('a forwarded address is ignored unless a trusted proxy sent it', async () => {
   const bare = await Standalone.startReady({ env: { RATE_LIMIT_LOGIN_PER_ADDRESS: String(PER_ADDRESS) } });
   try {

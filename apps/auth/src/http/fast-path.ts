@@ -9,11 +9,10 @@ import {
   type RequestFacts,
   requestIdOf,
   requirePlainUtf8,
+  trustIn,
+  type TrustsProxy,
   withoutPort,
 } from '#platform';
-
-/** Returns whether the address belongs to a trusted proxy, whose `X-Forwarded-For` is believed. */
-type TrustsProxy = (address: string, hop: number) => boolean;
 
 /** A request whose headers have arrived. The body may still be on its way. */
 export class FastRequest {
@@ -175,8 +174,7 @@ export class FastPath {
   constructor(private readonly options: FastPathOptions) {
     this.routes = new RouteTable(options.routes);
     this.headers = Object.entries(options.platform.headers).flat();
-    const isTrusted = proxyAddress.compile([...options.trustedProxies]);
-    this.trustsProxy = (address, hop) => isTrusted(withoutPort(address), hop);
+    this.trustsProxy = trustIn(options.trustedProxies);
   }
 
   /** Answers a request if one of the routes matches. Returns whether a route matched. */

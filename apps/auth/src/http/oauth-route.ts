@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Failure } from '#domain';
 import { StreamIsQuarantined } from '#event-log';
-import { type Logger, Problem, type RequestFacts } from '#platform';
+import { addressIfRefused, type Logger, Problem, type RequestFacts } from '#platform';
 import type { FastAnswer, Handler } from './fast-path.js';
 import {
   invalidClient,
@@ -71,7 +71,8 @@ export const oauthHandler =
       if (known.status === 500) logger.error({ requestId: request.id, err: error }, 'an OAuth request failed');
       const reason = reasonOf(error, known);
       refusals[reason] = (refusals[reason] ?? 0) + 1;
-      return refusal(known, answerHeaders, { ...facts, error: known.code, reason });
+      const address = addressIfRefused(known.status, request.address);
+      return refusal(known, answerHeaders, { ...facts, error: known.code, reason, ...address });
     }
   };
 
