@@ -51,8 +51,8 @@ export interface EvidenceQuestion {
  * 3. Prove each event at the head's own size.
  * 4. Sign the statement.
  *
- * Throws `NoTreeHead`, `NotYetInHead`, `SinceBeyondHead`, `EvidenceTooLarge`, `HistoryMissing`, `LogUnavailable`, the signal's reason, and what
- * `TreeReader` and `LogKeyRing` throw.
+ * Throws `NoTreeHead`, `NotYetInHead`, `SinceBeyondHead`, `EvidenceTooLarge`, `HistoryMissing`, `LogUnavailable`, the
+ * signal's reason, and what `TreeReader` and `LogKeyRing` throw.
  */
 export async function streamEvidence(
   sources: EvidenceSources,
@@ -65,6 +65,7 @@ export async function streamEvidence(
     consistency: 'strong',
     ...(maxEvents < Infinity && { limit: maxEvents + 1 }),
   });
+  signal?.throwIfAborted();
   const [first] = events;
   const last = events.at(-1);
   if (!first || !last || !isVisible(first)) return undefined;

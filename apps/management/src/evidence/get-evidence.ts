@@ -60,7 +60,10 @@ export class EvidenceBusy extends Failure {
   override readonly retryAfterSeconds = 1;
 }
 
-/** Asks for the files of the evidence about a client. `ended` aborts when the caller has them or has gone. A client of another workspace counts as not found. */
+/**
+ * Asks for the files of the evidence about a client. `ended` aborts when the caller has them or has gone. A client of
+ * another workspace counts as not found.
+ */
 export class GetEvidence extends Query<ReadonlyMap<string, Uint8Array>> {
   constructor(
     readonly workspaceId: WorkspaceId,
