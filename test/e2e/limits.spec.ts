@@ -23,6 +23,7 @@ beforeAll(async () => {
       RATE_LIMIT_LOGIN_PER_CLIENT: String(PER_CLIENT),
       RATE_LIMIT_LOGIN_PER_ADDRESS: String(PER_ADDRESS),
       TRUSTED_PROXIES: '127.0.0.1, 10.0.0.0/8',
+      LOG_LEVEL: 'info',
     },
   });
   portal = Portal.of(server);
