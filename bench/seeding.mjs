@@ -182,14 +182,22 @@ class BulkLog {
   }
 }
 
-/** Returns the number of events after `position`, and the position of the log's last event. */
+/** What a running service writes by itself, whatever it is asked: keys, heads of the tree, and counts of uses. */
+const isOfService = ({ stream }) => stream === 'signingKeys' || stream === 'treeHeads' || stream.startsWith('usage-');
+
+/**
+ * Returns the number of events after `position`, and the position of the last one. Events that the service writes by
+ * itself do not count.
+ */
 export async function appendedSince(log, position) {
   let events = 0;
   let end = position;
-  for (;;) {
-    const page = await log.readAll({ ...(end !== undefined && { after: end }), limit: 5000 });
+  for (let after = position; ;) {
+    const page = await log.readAll({ ...(after !== undefined && { after }), limit: 5000 });
     if (page.length === 0) return { events, end };
-    events += page.length;
-    end = page.at(-1).position;
+    const counted = page.filter((event) => !isOfService(event));
+    events += counted.length;
+    end = counted.at(-1)?.position ?? end;
+    after = page.at(-1).position;
   }
 }
