@@ -33,6 +33,8 @@ export async function readStream(
   return [];
 }
 
+const LAST_EVENT: StreamReadOptions = { direction: 'backwards', limit: 1 };
+
 /**
  * Does the same as `readStream`, but returns `undefined` for a stream that the server does not find. Such a stream never
  * existed, or was deleted.
@@ -60,28 +62,18 @@ export async function readFoundStream(
       if (isAskedFor) events.push(toRecordedEvent(event, stream));
       return true;
     });
-    if (isRest && shown === 0) await requireEnd(link, stream, deadline);
   } catch (error) {
     if (isTombstonedStream(error)) throw tombstoned(stream);
     if (isMissingStream(error)) return undefined;
     throw namingRight(error, '$r', link.names.stored(stream), link);
   }
+  // Perhaps the stream ends before `from`: then it shows its last event. Or somebody has cut all of it, and perhaps events
+  // that this process has never read, such as a revocation: then this read throws.
+  if (isRest && shown === 0) return (await readFoundStream(link, stream, LAST_EVENT, deadline)) && [];
   // The server has found the stream, and a read of a whole stream gave nothing.
   const isOfAll = direction === 'forwards' ? (from ?? 0n) === 0n : from === undefined;
   if (events.length === 0 && isOfAll) throw new HistoryMissing(stream, `all events of ${stream} are missing`);
   return events;
-}
-
-/**
- * Throws `HistoryMissing` if the server shows no event of a stream that it has: somebody has cut all of them, perhaps
- * some that this process has never read, such as a revocation. A stream that shows its last event only ends earlier
- * than a read has asked for. Throws the errors of the driver.
- */
-async function requireEnd({ client, names }: Link, stream: string, deadline: Deadline): Promise<void> {
-  const last = { direction: 'backwards', fromRevision: 'end', maxCount: 1, requiresLeader: true } as const;
-  let shown = 0;
-  await readEach(client.readStream(names.stored(stream), last), deadline, () => (shown += 1) > 0);
-  if (shown === 0) throw new HistoryMissing(stream, `all events of ${stream} are missing`);
 }
 
 export const tombstoned = (stream: string): HistoryMissing =>
