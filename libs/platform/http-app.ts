@@ -1,14 +1,5 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from 'node:http';
-import type { Socket } from 'node:net';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { constants } from 'node:os';
-import type { Duplex } from 'node:stream';
 import { type DynamicModule, Global, Module, type NestApplicationOptions, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -22,6 +13,7 @@ import {
   LogController,
 } from 'fastify';
 import { AllowedMethods } from './allowed-methods.js';
+import { BeforeFastify } from './before-fastify.js';
 import { CONFIGURATION, type Configuration } from './configuration.js';
 import { Connections } from './connections.js';
 import { healthDescription, ReadinessChecks, serveHealth } from './health.js';
@@ -32,13 +24,14 @@ import { addressOf, createRegistry, metricsDescription, metricsServer, Registry,
 import { trustIn } from './network.js';
 import { ApiDescription } from './openapi/api-description.js';
 import { queryProblem } from './parameters.js';
-import { methodNotAllowed, type Problem } from './problem.js';
+import { methodNotAllowed } from './problem.js';
 import { httpRefusal, ProblemFilter, sendProblem } from './problem-filter.js';
 import { closeAll, type ProcessDependency } from './process-dependency.js';
-import { hasBody, headProblem, originForm } from './request-form.js';
+import { hasBody } from './request-form.js';
 import { requestIdOf } from './request-id.js';
-import { type RequestObserver, requestObserver } from './request-observer.js';
+import { requestObserver } from './request-observer.js';
 import { StoreOutages } from './store-outages.js';
+import { refuseOnSocket, refuseUnreadable } from './unreadable-request.js';
 import { validationPipe } from './validation.js';
 
 /** How long accepted requests may take to finish after the process was told to stop, in ms. */
@@ -64,139 +57,6 @@ const KEEP_ALIVE_MS = 72_000;
  */
 const MAX_HEADER_BYTES = 65_536;
 const MAX_PATH_PARAMETER = 200;
-
-/**
- * Answers a request before Fastify sees the request. Returns false, and leaves the response untouched, if the request
- * is for Fastify. `problem` says what is wrong with the request's head, if anything is.
- */
-export type EarlyHandler = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  problem: Problem | undefined,
-) => boolean;
-
-/** A whole answer without a body. */
-export interface UnreadableAnswer {
-  readonly status: number;
-  /** Name, value, name, value, …. */
-  readonly headers: readonly string[];
-}
-
-/**
- * Answers input that Node could not parse as HTTP, if its request line could be read. `target`: the request target.
- * Returns `undefined` if the answer is to be that of all other routes.
- */
-export type UnreadableHandler = (target: string, problem: Problem) => UnreadableAnswer | undefined;
-
-const LATEST = Symbol('the latest request of a connection');
-type HttpSocket = Socket & { [LATEST]?: IncomingMessage };
-
-/**
- * Lets modules answer requests before Fastify and Nest see the requests. No hook, filter or plugin sees such an answer.
- * The handler MUST therefore do five things itself: refuse a request that has a `problem`, send `headers`, send the
- * request's id (`requestIdOf`), call `observe` after the answer, and end the connection if `isClosing` and
- * `endsConnection` are true.
- */
-export class BeforeFastify {
-  private readonly handlers: EarlyHandler[] = [];
-  private readonly unreadable: UnreadableHandler[] = [];
-  private readonly problems = new WeakMap<IncomingMessage, Problem>();
-  private readonly held: [RequestListener, IncomingMessage, ServerResponse][] = [];
-  private isHolding = false;
-  private released: IncomingMessage | undefined;
-  isClosing = false;
-  /** Aborted when the app begins to stop: answers that would never end by themselves MUST end then. */
-  readonly stopping = new AbortController();
-
-  constructor(
-    readonly headers: Readonly<Record<string, string>>,
-    readonly observe: RequestObserver,
-  ) {}
-
-  /**
-   * While the app stops: whether the answer to this request is to end its connection. Requests that were sent without
-   * waiting for this answer (pipelined) are answered, too.
-   */
-  endsConnection(request: IncomingMessage): boolean {
-    return (request.socket as HttpSocket)[LATEST] === request;
-  }
-
-  /** Adds a handler. For each request, the handlers are called in the order in which they were added. */
-  add(handler: EarlyHandler): void {
-    this.handlers.push(handler);
-  }
-
-  /** Adds a handler of unreadable requests. The first answer counts. */
-  addUnreadable(handler: UnreadableHandler): void {
-    this.unreadable.push(handler);
-  }
-
-  /** The answer to a request that Node could not parse, or `undefined` if no module has one of its own. */
-  unreadableAnswer(target: string, problem: Problem): UnreadableAnswer | undefined {
-    for (const handler of this.unreadable) {
-      const answer = handler(target, problem);
-      if (answer) return answer;
-    }
-    return undefined;
-  }
-
-  /** What is wrong with the head of a request that has come to Fastify, if anything is. */
-  problemOf(request: IncomingMessage): Problem | undefined {
-    return this.problems.get(request);
-  }
-
-  /**
-   * Offers each request to the handlers, with its target in `originForm`. A request that no handler answers goes to
-   * `next`.
-   */
-  listener(next: RequestListener): RequestListener {
-    const listener = (request: IncomingMessage, response: ServerResponse) => {
-      if (this.isClosing && !this.admits(request, response, listener)) return;
-      if (!this.isClosing) (request.socket as HttpSocket)[LATEST] = request;
-      request.url = originForm(request.url ?? '');
-      const problem = headProblem(request);
-      for (const handler of this.handlers) if (handler(request, response, problem)) return;
-      if (problem) this.problems.set(request, problem);
-      next(request, response);
-    };
-    return listener;
-  }
-
-  /** While the app stops: leaves the requests that arrive from now on unanswered, until `release`. */
-  hold(): void {
-    this.isHolding = true;
-  }
-
-  /** Answers the requests that were held, and those that arrive from now on. */
-  release(): void {
-    this.isHolding = false;
-    this.answerHeld();
-  }
-
-  /** While the app stops: whether a request is to be answered now. If it is not, `listener` may get it again. */
-  private admits(request: IncomingMessage, response: ServerResponse, listener: RequestListener): boolean {
-    if (request === this.released) return true;
-    const socket: HttpSocket = request.socket;
-    socket[LATEST] = request;
-    // If an answer has ended this connection, nobody would learn what became of the request.
-    if (socket.writableEnded) return false;
-    // Only after this turn of the event loop is it known which request is the latest one.
-    const isFirst = this.held.push([listener, request, response]) === 1;
-    if (isFirst) {
-      setImmediate(() => {
-        if (!this.isHolding) this.answerHeld();
-      });
-    }
-    return false;
-  }
-
-  private answerHeld(): void {
-    for (const [listener, request, response] of this.held.splice(0)) {
-      this.released = request;
-      listener(request, response);
-    }
-  }
-}
 
 /** Provides `CONFIGURATION`, `LOGGER`, `Registry`, `ReadinessChecks`, `StoreOutages`, `BeforeFastify` and `ApiDescription`. */
 @Global()
@@ -334,42 +194,6 @@ function readRestOfBody({ raw }: FastifyRequest, reply: FastifyReply): void {
   if (raw.complete || reply.getHeader('connection') !== 'close') return;
   reply.removeHeader('connection');
   raw.resume();
-}
-
-/**
- * Answers input that Node could not parse as HTTP. Such input has no request object, so we write the answer to the
- * socket. We also destroy the socket afterwards: Node no longer controls this socket, and a caller could keep it open
- * for ever.
- */
-function refuseUnreadable(error: ConnectionError, socket: Socket, beforeFastify: BeforeFastify): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  const problem = httpRefusal({ HPE_HEADER_OVERFLOW: 431, ERR_HTTP_REQUEST_TIMEOUT: 408 }[error.code] ?? 400);
-  const target = targetOf(error.rawPacket);
-  const answer = target === undefined ? undefined : beforeFastify.unreadableAnswer(target, problem);
-  if (answer) answerOnSocket(answer, '', socket);
-  else refuseOnSocket(problem, socket);
-}
-
-const REQUEST_LINE = /^[A-Z-]+ (\S+) HTTP\/1\.[01]\r?\n/;
-
-/** The request target in `originForm`, if the bytes begin with a request line. */
-function targetOf(bytes: unknown): string | undefined {
-  const [, target] = REQUEST_LINE.exec(Buffer.isBuffer(bytes) ? bytes.toString('latin1') : '') ?? [];
-  return target === undefined ? undefined : originForm(target);
-}
-
-function refuseOnSocket(problem: Problem, socket: Duplex): void {
-  const requestId = requestIdOf([]);
-  const headers = ['Content-Type', 'application/problem+json', 'X-Request-Id', requestId];
-  answerOnSocket({ status: problem.status, headers }, JSON.stringify(problem.toBody(requestId)), socket);
-}
-
-function answerOnSocket({ status, headers }: UnreadableAnswer, body: string, socket: Duplex): void {
-  const all = [...headers, 'Content-Length', String(Buffer.byteLength(body)), 'Connection', 'close'];
-  const lines = all.flatMap((name, index) => (index % 2 === 0 ? [`${name}: ${all[index + 1] ?? ''}`] : []));
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('\r\n')}\r\n\r\n${body}`, () =>
-    socket.destroy(),
-  );
 }
 
 interface ApplicationParts {
@@ -525,8 +349,7 @@ export class HttpApplication {
     const { readiness, beforeFastify, connections, logger, dependencies } = this.parts;
     readiness.turnRed();
     this.stopWatching();
-    beforeFastify.isClosing = true;
-    beforeFastify.stopping.abort();
+    beforeFastify.beginToClose();
     const onLate = () => {
       logger.warn('requests did not finish in time; their connections are closed');
     };

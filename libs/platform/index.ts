@@ -1,3 +1,4 @@
+export { BeforeFastify, type EarlyHandler, type UnreadableHandler } from './before-fastify.js';
 export { type Clock, instantsOf, systemClock } from './clock.js';
 export {
   CONFIGURATION,
@@ -13,13 +14,7 @@ export {
 } from './configuration.js';
 export { prepareDataDir } from './data-dir.js';
 export { ReadinessChecks } from './health.js';
-export {
-  BeforeFastify,
-  createHttpApplication,
-  type EarlyHandler,
-  HttpApplication,
-  type UnreadableHandler,
-} from './http-app.js';
+export { createHttpApplication, HttpApplication } from './http-app.js';
 export { jsonObjectIn } from './json-body.js';
 export { createLogger, LOGGER, type Logger, logWarnings, writeLine } from './logging.js';
 export { addQueueMetrics, addReadings, type Reading, Registry } from './metrics.js';

@@ -8,6 +8,7 @@ import { addReadings, BeforeFastify, LOGGER, type Logger, Registry, validationFa
 import { expiryOf, InvalidManagementToken } from '#tokens';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { answerEnded } from '../requests/answer-ended.js';
+import { POSITION } from '../requests/position.js';
 import { type FeedFormat, formatted, originOf, placeOf } from './get-feed-page.js';
 
 /** Number of streams that one subject may have open at this process. */
@@ -67,7 +68,7 @@ export class EventStreams {
    * `TooManyEventStreams`, and `Problem` if the log does not have the position.
    */
   async open({ workspaceId, subject, after, token = '', format, reply }: StreamQuestion): Promise<Readable> {
-    if (after !== undefined && !/^\d{20}$/.test(after)) {
+    if (after !== undefined && !POSITION.test(after)) {
       throw validationFailed({ field: 'Last-Event-ID', message: 'must be a position of 20 digits' });
     }
     const open = this.openOf.get(subject) ?? 0;
@@ -81,7 +82,7 @@ export class EventStreams {
     const place = await placeOf(this.dependencies, after);
     const origin = await originOf(this.dependencies);
     const expired = new AbortController();
-    const signal = AbortSignal.any([gone, expired.signal, this.platform.stopping.signal]);
+    const signal = AbortSignal.any([gone, expired.signal, this.platform.stopping]);
     const expiresInMs = (expiryOf(token) ?? Infinity) - this.dependencies.clock().getTime();
     const timer = setTimeout(
       () => {
