@@ -1,5 +1,5 @@
 import { TREE_HEADS_STREAM } from '#event-log';
-import type { EventMetadata, JsonObject } from '#events';
+import type { EventMetadata, JsonObject, RecordedEvent } from '#events';
 import type { FeedEvent } from './event-feed.js';
 
 /** An event in the JSON format of CloudEvents 1.0. Its extensions are described in docs/feeds.md. */
@@ -41,8 +41,16 @@ export const authTypeOf = ({ via }: EventMetadata['actor']): AuthType => AUTH_TY
 export const subjectOf = (stream: string): string | undefined =>
   stream === TREE_HEADS_STREAM ? undefined : stream.slice(stream.indexOf('-') + 1);
 
-/** The origin as the beginning of a URI reference: the colon of a port would make the host a scheme (RFC 3986 §4.2). */
-const pathOf = (origin: string): string => origin.replace(/[:[\]]/g, encodeURIComponent);
+/**
+ * Returns where the event comes from, as a URI reference: the origin of the log, and the stream. The colon of a port is
+ * encoded, because it would make the host a scheme (RFC 3986 §4.2).
+ */
+export const sourceOf = ({ stream }: RecordedEvent, origin: string): string =>
+  `${origin.replace(/[:[\]]/g, encodeURIComponent)}/${stream}`;
+
+/** Returns the type of the event, with the version in which it was stored. */
+export const typeOf = ({ type, metadata }: RecordedEvent): string =>
+  `consumer-clients.${type}.v${metadata.schemaVersion}`;
 
 /**
  * Returns the event in the JSON format of CloudEvents 1.0. `origin`: the name of the log, as in the heads of its tree.
@@ -55,8 +63,8 @@ export function cloudEventOf({ event, leafIndex }: FeedEvent, origin: string): C
   return {
     specversion: '1.0',
     id: eventId,
-    source: `${pathOf(origin)}/${stream}`,
-    type: `consumer-clients.${type}.v${metadata.schemaVersion}`,
+    source: sourceOf(event, origin),
+    type: typeOf(event),
     ...(subject !== undefined && { subject }),
     time: metadata.occurredAt,
     datacontenttype: 'application/json',

@@ -1,5 +1,5 @@
 import type { JsonObject } from '#events';
-import { subjectOf } from './cloud-event.js';
+import { sourceOf, subjectOf, typeOf } from './cloud-event.js';
 import type { FeedEvent } from './event-feed.js';
 
 /** The version of the schema by which the events are mapped. */
@@ -100,8 +100,8 @@ function classified(uid: number, name: string, activity: EntityActivity | Authen
 }
 
 function common({ event, leafIndex }: FeedEvent, origin: string) {
-  const { eventId, type, stream, revision, position, metadata, data } = event;
-  const { actor, occurredAt, workspaceId, correlationId, schemaVersion, hash, previousHash } = metadata;
+  const { eventId, revision, position, metadata, data } = event;
+  const { actor, occurredAt, workspaceId, correlationId, hash, previousHash } = metadata;
   const time = Date.parse(occurredAt);
   return {
     time,
@@ -111,9 +111,9 @@ function common({ event, leafIndex }: FeedEvent, origin: string) {
       version: OCSF_VERSION,
       product: { name: 'Consumer Clients', vendor_name: 'Consumer Clients' },
       uid: eventId,
-      event_code: `consumer-clients.${type}.v${schemaVersion}`,
+      event_code: typeOf(event),
       correlation_uid: correlationId,
-      log_name: `${origin}/${stream}`,
+      log_name: sourceOf(event, origin),
       logged_time: time,
       original_time: occurredAt,
       ...(workspaceId !== undefined && { tenant_uid: workspaceId }),

@@ -1,5 +1,6 @@
 export { EvidenceTooLarge, NoSuchTile, NoTreeHead, NotYetInHead, SinceBeyondHead, TreeHeadsRefused } from './errors.js';
 export { LogKeyRing, noteKeyOf } from './log-key-ring.js';
+export { firstOrigin } from './origin.js';
 export { policyText } from './policy.js';
 export { type EvidenceQuestion, type EvidenceSources, streamEvidence } from './stream-evidence.js';
 export { goOnFromHead, startTreeOrigin } from './tree-head-adoption.js';

@@ -5,6 +5,7 @@ import type { CommandContext } from '#events';
 import { isOfKey, isSignatureOf, leafHash, noteOf, parseNote, parseTreeHeadText, TreeEdge } from '#transparency';
 import { TreeHeadsRefused } from './errors.js';
 import { noteKeyOf } from './log-key-ring.js';
+import { firstOrigin } from './origin.js';
 import { readLastTreeHead } from './tree-head-record.js';
 import { appendTreeHeadsEvent } from './tree-head-signer.js';
 
@@ -60,7 +61,7 @@ export async function startTreeOrigin(
   const last = await readLastTreeHead(book.log, 'strong');
   const logId = await readLogId(book.log);
   // Random: an origin that was begun after the backup is lost, and must not be begun again.
-  const origin = `${new URL(publicUrl).host}/${logId ?? ''}/${randomBytes(4).toString('hex')}`;
+  const origin = `${firstOrigin(publicUrl, logId ?? '')}/${randomBytes(4).toString('hex')}`;
   const make = (startedAt: string) => ({
     event: { type: 'TreeOriginStarted', data: { origin, reason, startedAt } } as const,
     result: origin,

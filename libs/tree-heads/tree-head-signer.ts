@@ -5,6 +5,7 @@ import { NotDuringUpgrade, seal, type TreeHeadsEvent } from '#events';
 import { treeHeadText } from '#transparency';
 import { TreeHeadsRefused } from './errors.js';
 import { LogKeyRing } from './log-key-ring.js';
+import { firstOrigin } from './origin.js';
 import { isAdoptedSince, type LastTreeHead, readLastTreeHead, type SignedHead } from './tree-head-record.js';
 import { TreeReader } from './tree-reader.js';
 import { VerifiedTree } from './verified-tree.js';
@@ -91,7 +92,7 @@ export class TreeHeadSigner {
     if (book.eventVersions === 'previous') throw new NotDuringUpgrade();
     const last = await readLastTreeHead(book.log, 'strong');
     await this.requireOwnHeads(last);
-    const origin = last.origin ?? `${new URL(publicUrl).host}/${book.logId}`;
+    const origin = last.origin ?? firstOrigin(publicUrl, book.logId);
     // The first heads publish keys, and these events are leaves.
     const at = now().toISOString();
     const keys = await this.ring.current(at);

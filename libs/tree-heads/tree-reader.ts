@@ -49,7 +49,7 @@ export class TreeReader {
 
   /** Returns how many leaves the stored tiles hold. */
   async size(): Promise<number> {
-    const last = await this.lastLeafTile(await this.tiles());
+    const last = await lastTile(await this.tiles());
     return last ? last.index * TILE_WIDTH + last.hashes.length : 0;
   }
 
@@ -94,7 +94,7 @@ export class TreeReader {
 
   /** Returns the index of the leaf that an event is; `undefined` if the stored tiles do not have it. */
   async leafIndexOf({ position, metadata }: Leaf): Promise<number | undefined> {
-    const tile = await lastTileUpTo(await this.tiles(), position);
+    const tile = await lastTile(await this.tiles(), position);
     const hash = Buffer.from(leafHash(Buffer.from(metadata.hash, 'hex'))).toString('base64');
     const place = tile?.hashes.indexOf(hash) ?? -1;
     return tile && place >= 0 ? tile.index * TILE_WIDTH + place : undefined;
@@ -105,7 +105,7 @@ export class TreeReader {
    * before that tile, and where the tile begins. `undefined` if no tile is stored that begins there.
    */
   async tileBefore(position: Position): Promise<{ leavesBefore: number; firstPosition: Position } | undefined> {
-    const doc = await lastTileUpTo(await this.tiles(), position);
+    const doc = await lastTile(await this.tiles(), position);
     return doc && { leavesBefore: doc.index * TILE_WIDTH, firstPosition: doc.firstPosition };
   }
 
@@ -145,11 +145,6 @@ export class TreeReader {
   private tiles(): Promise<TileReadModel> {
     return this.queries.at(tree);
   }
-
-  private async lastLeafTile(model: TileReadModel): Promise<TileDocument | undefined> {
-    const sort = { field: 'firstPosition', direction: 'desc' } as const;
-    return (await model.page({ equals: { level: 0 }, sort, limit: 1 })).items[0]?.doc;
-  }
 }
 
 /** The tree of the first `size` leaves. Its methods throw as those of `TreeReader`. */
@@ -181,12 +176,12 @@ export class TreeAtSize {
   };
 }
 
-/** Returns the last tile of level 0 whose first leaf is at this position or before it. */
-async function lastTileUpTo(model: TileReadModel, position: Position): Promise<TileDocument | undefined> {
+/** Returns the last tile of level 0, or the last one whose first leaf is at this position or before it. */
+async function lastTile(model: TileReadModel, position?: Position): Promise<TileDocument | undefined> {
   const { items } = await model.page({
     ...{ equals: { level: 0 }, sort: { field: 'firstPosition', direction: 'desc' }, limit: 1 },
     // Every id of a tile sorts before this one, so the tile that begins at `position` is included.
-    startAfter: { value: position, id: '~' },
+    ...(position !== undefined && { startAfter: { value: position, id: '~' } }),
   });
   return items[0]?.doc;
 }

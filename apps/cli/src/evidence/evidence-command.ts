@@ -6,7 +6,7 @@ import type { BookOfRecord } from '#event-log';
 import { parseBundle } from '#evidence';
 import { type Configuration, configurationFrom, systemClock } from '#platform/without-http';
 import { ReadModelQueries } from '#read-models';
-import { evidenceJson, vkeyOf } from '#transparency';
+import { evidenceJson, parseNote, parseTreeHeadText, vkeyOf } from '#transparency';
 import {
   noteKeyOf,
   NoTreeHead,
@@ -114,13 +114,12 @@ async function writtenFrom(service: AuditedService, { clientId, target, since }:
   await service.ask('/v1/log/heads', {}, { method: 'POST' });
   const answer = await service.ask(`/v1/clients/${clientId}/evidence`, { since });
   const files = parseBundle(Buffer.from(await answer.arrayBuffer()));
+  const head = parseTreeHeadText(parseNote(Buffer.from(files.get('checkpoint') ?? []).toString())?.text ?? '');
+  if (!head) throw new Error('The service answers without a tree head');
   write(target, files);
   const events = [...files.keys()].filter((name) => name.endsWith('.json')).length;
-  const [, size = ''] = Buffer.from(files.get('checkpoint') ?? [])
-    .toString()
-    .split('\n');
-  printResult({ clientId, events, treeSize: Number(size), path: target.path }, [
-    `The evidence of ${counted(events, 'event')}, in a tree of ${size} leaves, is in ${target.path}`,
+  printResult({ clientId, events, treeSize: head.size, path: target.path }, [
+    `The evidence of ${counted(events, 'event')}, in a tree of ${head.size} leaves, is in ${target.path}`,
     "Its reader needs the log's key, by another way than the evidence",
   ]);
 }

@@ -6,9 +6,10 @@ import type { WorkspaceId } from '#domain';
 import type { Position } from '#events';
 import { type CloudEvent, cloudEventOf, type FeedEvent, type OcsfEvent, ocsfEventOf } from '#feeds';
 import { Problem } from '#platform';
-import { readLastTreeHead } from '#tree-heads';
+import { firstOrigin, readLastTreeHead } from '#tree-heads';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { EXAMPLE_HISTORY } from '../history/get-history.js';
+import { POSITION } from '../requests/position.js';
 import { IsPageSize, MAX_PAGE } from '../requests/query-request.js';
 
 export const DEFAULT_FEED_PAGE = 100;
@@ -21,12 +22,12 @@ export type FeedFormat = (typeof FORMATS)[number];
 
 export class FeedParameters {
   @ApiPropertyOptional({
-    pattern: '^\\d{20}$',
+    pattern: POSITION.source,
     example: START,
     description: 'Only events after this position: `sequence` of an event, or 20 zeros (the default) for all',
   })
   @IsOptional()
-  @Matches(/^\d{20}$/, { message: 'after must be a position of 20 digits' })
+  @Matches(POSITION, { message: 'after must be a position of 20 digits' })
   after?: string;
 
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: MAX_PAGE, default: DEFAULT_FEED_PAGE })
@@ -66,7 +67,7 @@ export class CloudEventView implements CloudEvent {
   @ApiProperty({ enum: ['application/json'] })
   datacontenttype!: 'application/json';
 
-  @ApiProperty({ pattern: '^\\d{20}$', description: 'Position in the log: events are ordered by it as texts' })
+  @ApiProperty({ pattern: POSITION.source, description: 'Position in the log: events are ordered by it as texts' })
   sequence!: string;
 
   @ApiProperty({ description: '`subject`, or the name of the stream' })
@@ -157,5 +158,5 @@ export async function placeOf(
 /** Returns the name of the log: the origin of the heads of its tree, or the one that the first head will have. */
 export async function originOf({ book, issuer }: Pick<ManagementDependencies, 'book' | 'issuer'>): Promise<string> {
   const { origin } = await readLastTreeHead(book.log);
-  return origin ?? `${new URL(issuer).host}/${book.logId}`;
+  return origin ?? firstOrigin(issuer, book.logId);
 }
