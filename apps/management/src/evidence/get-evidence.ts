@@ -2,9 +2,10 @@ import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { IsOptional, Matches } from 'class-validator';
-import { type ClientId, clientNotFound, consumerClient, Failure, type WorkspaceId } from '#domain';
+import { type ClientId, clientNotFound, consumerClient, type WorkspaceId } from '#domain';
 import { policyText, streamEvidence } from '#tree-heads';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { AnswersBusy } from '../requests/answers-busy.js';
 
 /** A bundle of more events would be tens of megabytes. */
 const MAX_EVENTS = 10_000;
@@ -51,15 +52,6 @@ export const EXAMPLE_EVIDENCE: EvidenceView = {
   },
 };
 
-/** Thrown while this process makes as many bundles as it may at once. */
-export class EvidenceBusy extends Failure {
-  override readonly name = 'EvidenceBusy';
-  readonly kind = 'unavailable';
-  readonly code = 'busy';
-  readonly detail = 'Other evidence is being put together; try again';
-  override readonly retryAfterSeconds = 1;
-}
-
 /**
  * Asks for the files of the evidence about a client. `ended` aborts when the caller has them or has gone. A client of
  * another workspace counts as not found.
@@ -81,9 +73,9 @@ export class GetEvidenceHandler implements IQueryHandler<GetEvidence> {
 
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  /** Throws `EvidenceBusy`. */
+  /** Throws `AnswersBusy`. */
   async execute(query: GetEvidence): Promise<ReadonlyMap<string, Uint8Array>> {
-    if (this.bundles >= MAX_BUNDLES) throw new EvidenceBusy('Too many bundles are being made');
+    if (this.bundles >= MAX_BUNDLES) throw new AnswersBusy('Other evidence is being put together; try again', 1);
     this.bundles += 1;
     try {
       return await this.evidence(query);

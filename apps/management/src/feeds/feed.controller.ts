@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AuditRoute, listForm } from '../requests/api-documentation.js';
 import { CallerParameter } from '../requests/command-request.js';
 import { bearerIn, type Caller } from '../requests/management-guard.js';
+import { mediaTypeIn } from '../requests/media-type.js';
 import { EventStreams, serverSentEvent } from './event-streams.js';
 import { CloudEventView, EXAMPLE_FEED, EXAMPLE_OCSF, FeedParameters, GetFeedPage } from './get-feed-page.js';
 
@@ -16,15 +17,6 @@ const SSE = 'text/event-stream';
 const lines = (events: readonly object[]): string => events.map((event) => `${JSON.stringify(event)}\n`).join('');
 
 const EXAMPLE_STREAM = EXAMPLE_FEED.map((event) => serverSentEvent(event.sequence, event)).join('');
-
-/** Returns the first of the media types that the header `Accept` names; the first one of all if it names none. */
-export function mediaTypeIn<Type extends string>(accept: string, [first, ...others]: readonly [Type, ...Type[]]): Type {
-  const named = [first, ...others]
-    .map((type) => ({ type, at: accept.toLowerCase().indexOf(type) }))
-    .filter(({ at }) => at >= 0)
-    .sort((one, other) => one.at - other.at);
-  return named[0]?.type ?? first;
-}
 
 function linkToNext(after: string | undefined, { limit, format }: FeedParameters): string {
   const query = new URLSearchParams();

@@ -10,6 +10,7 @@ import { findEvents, findInstallationEvents } from '#replay';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { instantOf, IsDateTime } from '../requests/date-time.js';
 import type { Caller } from '../requests/management-guard.js';
+import { POSITION } from '../requests/position.js';
 import { IsPageSize, MAX_PAGE } from '../requests/query-request.js';
 import { entryOf, EXAMPLE_HISTORY, HistoryEntry } from './get-history.js';
 
@@ -22,7 +23,7 @@ export class WorkspaceHistoryParameters {
   limit?: number;
 
   @ApiPropertyOptional({
-    pattern: '^\\d{20}$',
+    pattern: POSITION.source,
     example: EXAMPLE_POSITION,
     description: 'Only events after this position: `nextCursor` of the page before, or any position',
   })

@@ -8,6 +8,7 @@ import { projections } from '#read-models';
 import { couldCall, type Damage, pastMomentOf, tokenUpTo } from '#replay';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { instantOf, IsDateTime } from '../requests/date-time.js';
+import { POSITION } from '../requests/position.js';
 import { MAX_PAGE } from '../requests/query-request.js';
 
 const DEFAULT_PAGE = 50;
@@ -26,12 +27,12 @@ export class CouldCallBody {
   at?: string;
 
   @ApiPropertyOptional({
-    pattern: '^\\d{20}$',
+    pattern: POSITION.source,
     example: EXAMPLE_POSITION,
     description: 'A place in the whole log, instead of a moment: then `at` only says when the clock is read',
   })
   @MayBeAbsent()
-  @Matches(/^\d{20}$/, { message: 'position must have 20 digits' })
+  @Matches(POSITION, { message: 'position must have 20 digits' })
   position?: string;
 
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: MAX_PAGE, default: DEFAULT_PAGE })
@@ -42,12 +43,12 @@ export class CouldCallBody {
   limit?: number;
 
   @ApiPropertyOptional({
-    pattern: '^\\d{20}$',
+    pattern: POSITION.source,
     example: EXAMPLE_POSITION,
     description: '`nextCursor` of the page before, with the `at` and `position` that it answered',
   })
   @MayBeAbsent()
-  @Matches(/^\d{20}$/, { message: 'cursor must be a position of 20 digits' })
+  @Matches(POSITION, { message: 'cursor must be a position of 20 digits' })
   cursor?: string;
 }
 

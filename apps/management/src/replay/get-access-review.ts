@@ -2,7 +2,7 @@ import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import { ApiProperty, ApiPropertyOptional, ApiSchema } from '@nestjs/swagger';
 import { IsIn, IsOptional, Matches } from 'class-validator';
-import { Failure, type WorkspaceId } from '#domain';
+import type { WorkspaceId } from '#domain';
 import { projections } from '#read-models';
 import {
   accessReview,
@@ -15,7 +15,10 @@ import {
 } from '#replay';
 import { readLastTreeHead } from '#tree-heads';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { AnswersBusy } from '../requests/answers-busy.js';
 import { instantOf, IsDateTime } from '../requests/date-time.js';
+import { mediaTypeIn } from '../requests/media-type.js';
+import { POSITION } from '../requests/position.js';
 import { EXAMPLE_HEAD } from '../tree/example-head.js';
 
 export const MEDIA_TYPES = { csv: 'text/csv', ndjson: 'application/x-ndjson' } as const;
@@ -31,12 +34,12 @@ export class AccessReviewParameters {
   at?: string;
 
   @ApiPropertyOptional({
-    pattern: '^\\d{20}$',
+    pattern: POSITION.source,
     example: EXAMPLE_POSITION,
     description: 'A place in the whole log, instead of a moment: then `at` only says when the clock is read',
   })
   @IsOptional()
-  @Matches(/^\d{20}$/, { message: 'position must have 20 digits' })
+  @Matches(POSITION, { message: 'position must have 20 digits' })
   position?: string;
 
   @ApiPropertyOptional({ enum: FORMATS, description: 'Default: by `Accept`' })
@@ -46,10 +49,8 @@ export class AccessReviewParameters {
 }
 
 /** Returns the format that the header `Accept` names first; CSV if it names none. */
-export const formatIn = (accept = ''): ReviewFormat => {
-  const [csv, ndjson] = [accept.indexOf(MEDIA_TYPES.csv), accept.indexOf(MEDIA_TYPES.ndjson)];
-  return ndjson >= 0 && (csv < 0 || ndjson < csv) ? 'ndjson' : 'csv';
-};
+export const formatIn = (accept = ''): ReviewFormat =>
+  mediaTypeIn(accept, [MEDIA_TYPES.csv, MEDIA_TYPES.ndjson]) === MEDIA_TYPES.ndjson ? 'ndjson' : 'csv';
 
 @ApiSchema({ name: 'AccessReviewQuery' })
 export class ReviewQueryView {
@@ -135,15 +136,6 @@ export const REVIEW_CONTENT = {
   },
 };
 
-/** Thrown while this process reads as many access reviews as it may at once. */
-export class ReviewsBusy extends Failure {
-  override readonly name = 'ReviewsBusy';
-  readonly kind = 'unavailable';
-  readonly code = 'busy';
-  readonly detail = 'Other access reviews are being written; try again';
-  override readonly retryAfterSeconds = 10;
-}
-
 /** An access review that has not been read yet. Each method reads it. */
 export interface AccessReview {
   text(format: ReviewFormat): AsyncIterable<string>;
@@ -167,7 +159,7 @@ export class GetAccessReviewHandler implements IQueryHandler<GetAccessReview> {
 
   constructor(@Inject(DEPENDENCIES) private readonly dependencies: ManagementDependencies) {}
 
-  /** Throws `ReviewsBusy`. */
+  /** Throws `AnswersBusy`. */
   async execute({ workspaceId, parameters, ended }: GetAccessReview): Promise<AccessReview> {
     this.occupyUntil(ended);
     const { book, readModels, clock } = this.dependencies;
@@ -185,7 +177,7 @@ export class GetAccessReviewHandler implements IQueryHandler<GetAccessReview> {
 
   private occupyUntil(ended: AbortSignal): void {
     ended.throwIfAborted();
-    if (this.reviews >= MAX_REVIEWS) throw new ReviewsBusy();
+    if (this.reviews >= MAX_REVIEWS) throw new AnswersBusy('Other access reviews are being written; try again', 10);
     this.reviews += 1;
     ended.addEventListener('abort', () => (this.reviews -= 1), { once: true });
   }

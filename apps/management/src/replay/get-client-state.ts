@@ -10,6 +10,7 @@ import { clientAsOf, type LoginReason } from '#replay';
 import { AssignmentView, ClientView, CredentialView, EXAMPLE_CLIENT } from '../clients/client.js';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
 import { instantOf, IsDateTime } from '../requests/date-time.js';
+import { POSITION } from '../requests/position.js';
 
 const EXAMPLE_POSITION = '00000000000000004711';
 
@@ -30,12 +31,12 @@ export class BasisParameters {
   revision?: string;
 
   @ApiPropertyOptional({
-    pattern: '^\\d{20}$',
+    pattern: POSITION.source,
     example: EXAMPLE_POSITION,
     description: 'A place in the whole log: 20 digits, as after the @ of an `X-Consistency-Token`',
   })
   @IsOptional()
-  @Matches(/^\d{20}$/, { message: 'position must have 20 digits' })
+  @Matches(POSITION, { message: 'position must have 20 digits' })
   position?: string;
 }
 

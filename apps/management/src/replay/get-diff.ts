@@ -6,19 +6,20 @@ import type { WorkspaceId } from '#domain';
 import { projections } from '#read-models';
 import { type Change, type ChangedStream, CHANGES, type Damage, diffOf, lastEventAt, tokenUpTo } from '#replay';
 import { DEPENDENCIES, type ManagementDependencies } from '../dependencies.js';
+import { POSITION } from '../requests/position.js';
 import { IsPageSize, MAX_PAGE } from '../requests/query-request.js';
 
 const DEFAULT_PAGE = 50;
 const [EXAMPLE_FROM, EXAMPLE_TO] = ['00000000000000004711', '00000000000000004812'];
 
 export class DiffParameters {
-  @ApiProperty({ pattern: '^\\d{20}$', example: EXAMPLE_FROM, description: 'The earlier place in the log' })
-  @Matches(/^\d{20}$/, { message: 'from must be a position of 20 digits' })
+  @ApiProperty({ pattern: POSITION.source, example: EXAMPLE_FROM, description: 'The earlier place in the log' })
+  @Matches(POSITION, { message: 'from must be a position of 20 digits' })
   from!: string;
 
-  @ApiPropertyOptional({ pattern: '^\\d{20}$', example: EXAMPLE_TO, description: 'Default: the end of the log' })
+  @ApiPropertyOptional({ pattern: POSITION.source, example: EXAMPLE_TO, description: 'Default: the end of the log' })
   @IsOptional()
-  @Matches(/^\d{20}$/, { message: 'to must be a position of 20 digits' })
+  @Matches(POSITION, { message: 'to must be a position of 20 digits' })
   to?: string;
 
   @ApiPropertyOptional({ type: 'integer', minimum: 1, maximum: MAX_PAGE, default: DEFAULT_PAGE })
@@ -26,12 +27,12 @@ export class DiffParameters {
   limit?: number;
 
   @ApiPropertyOptional({
-    pattern: '^\\d{20}$',
+    pattern: POSITION.source,
     example: EXAMPLE_TO,
     description: '`nextCursor` of the page before, with the same `from`, and with the `to` that it answered',
   })
   @IsOptional()
-  @Matches(/^\d{20}$/, { message: 'cursor must be a position of 20 digits' })
+  @Matches(POSITION, { message: 'cursor must be a position of 20 digits' })
   cursor?: string;
 }
 

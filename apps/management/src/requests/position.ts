@@ -1,0 +1,2 @@
+/** The form of a position in the log. */
+export const POSITION = /^\d{20}$/;
